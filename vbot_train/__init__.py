@@ -1,0 +1,1 @@
+"""Hyperparameter search for the VBot quadruped's navigation task."""

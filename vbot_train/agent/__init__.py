@@ -1,0 +1,1 @@
+"""The learner: the only place that knows skrl."""

@@ -1,0 +1,72 @@
+"""The policy's and the value function's networks."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium
+import torch
+from skrl.models.torch import DeterministicMixin, GaussianMixin, Model
+from torch import Tensor, nn
+
+from vbot_train.env import observations
+from vbot_train.env.simulation import JOINTS
+
+OBSERVATION_SPACE = gymnasium.spaces.Box(-math.inf, math.inf, (observations.SIZE,))
+ACTION_SPACE = gymnasium.spaces.Box(-1.0, 1.0, (JOINTS,))
+
+
+def multilayer_perceptron(hidden: Sequence[int], outputs: int, output_gain: float) -> nn.Sequential:
+    """ELU layers of the given sizes and a linear output, weights orthogonal (Andrychowicz et al. 2021,
+    https://arxiv.org/abs/2006.05990: a small last policy layer starts near the standing pose)."""
+    layers: list[nn.Module] = []
+    size = observations.SIZE
+    for width in hidden:
+        layers += [_linear(size, width, math.sqrt(2)), nn.ELU()]
+        size = width
+    return nn.Sequential(*layers, _linear(size, outputs, output_gain))
+
+
+def _linear(inputs: int, outputs: int, gain: float) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    nn.init.orthogonal_(layer.weight, gain)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def hidden_sizes(model: nn.Module) -> list[int]:
+    """Widths of the hidden layers, read from the network itself."""
+    return [layer.out_features for layer in model.modules() if isinstance(layer, nn.Linear)][:-1]
+
+
+class Policy(GaussianMixin, Model):
+    """Gaussian policy with a standard deviation per joint that does not depend on the observation.
+
+    Args:
+        hidden: Widths of the hidden layers.
+        initial_std: Standard deviation of the action at the start.
+        device: Where the parameters live.
+    """
+
+    def __init__(self, hidden: Sequence[int], *, initial_std: float, device: str) -> None:
+        Model.__init__(self, observation_space=OBSERVATION_SPACE, action_space=ACTION_SPACE, device=device)
+        GaussianMixin.__init__(self, clip_log_std=True, min_log_std=-4.0, max_log_std=1.0)
+        self.net = multilayer_perceptron(hidden, JOINTS, output_gain=0.01)
+        self.log_std = nn.Parameter(torch.full((JOINTS,), math.log(initial_std)))
+
+    def compute(self, inputs: dict[str, Any], role: str = "") -> tuple[Tensor, dict[str, Any]]:
+        """Returns the mean action (N, 12) and its log standard deviation (12,)."""
+        return self.net(inputs["observations"]), {"log_std": self.log_std}
+
+
+class Value(DeterministicMixin, Model):
+    """State value. Takes the same hidden layers as the policy and shares none of them."""
+
+    def __init__(self, hidden: Sequence[int], *, device: str) -> None:
+        Model.__init__(self, observation_space=OBSERVATION_SPACE, action_space=ACTION_SPACE, device=device)
+        DeterministicMixin.__init__(self)
+        self.net = multilayer_perceptron(hidden, 1, output_gain=1.0)
+
+    def compute(self, inputs: dict[str, Any], role: str = "") -> tuple[Tensor, dict[str, Any]]:
+        """Returns the (standardized) value (N, 1)."""
+        return self.net(inputs["observations"]), {}

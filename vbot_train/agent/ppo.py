@@ -1,0 +1,113 @@
+"""skrl's PPO, built from the config and read back from what was built."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from skrl.agents.torch.ppo import PPO, PPO_CFG
+from skrl.memories.torch import RandomMemory
+from skrl.resources.preprocessors.torch import RunningStandardScaler
+from skrl.resources.schedulers.torch import KLAdaptiveLR
+from torch import Tensor
+from torch.optim.lr_scheduler import LinearLR
+
+from vbot_train.agent.networks import OBSERVATION_SPACE, Policy, Value, hidden_sizes
+
+# Keys of conf/ppo that are ours; every other one is a field of skrl's PPO_CFG.
+OWN_KEYS = {"learning_rate_schedule", "kl_target", "initial_std"}
+
+
+def build_agent(
+    ppo: Mapping[str, Any], hidden: list[int], *, num_envs: int, env_steps: int, device: str = "cpu"
+) -> PPO:
+    """Build the agent.
+
+    Args:
+        ppo: One option of ``conf/ppo/``.
+        hidden: Widths of the hidden layers, of policy and value function alike.
+        num_envs: Robots that feed the agent.
+        env_steps: Length of the training, which a linear schedule ends at.
+        device: Where networks and rollouts live.
+    """
+    models = {
+        "policy": Policy(hidden, initial_std=ppo["initial_std"], device=device),
+        "value": Value(hidden, device=device),
+    }
+    fields = {key: value for key, value in ppo.items() if key not in OWN_KEYS}
+    agent = PPO(
+        models=models,
+        memory=RandomMemory(memory_size=ppo["rollouts"], num_envs=num_envs, device=device),
+        observation_space=OBSERVATION_SPACE,
+        action_space=models["policy"].action_space,
+        device=device,
+        cfg=PPO_CFG(
+            **fields,
+            **_schedule(ppo, updates=env_steps // (num_envs * ppo["rollouts"])),
+            observation_preprocessor=RunningStandardScaler,
+            observation_preprocessor_kwargs={"size": OBSERVATION_SPACE, "device": device},
+            value_preprocessor=RunningStandardScaler,
+            value_preprocessor_kwargs={"size": 1, "device": device},
+            experiment={"write_interval": 0, "checkpoint_interval": 0},  # recorded by our own trainer
+        ),
+    )
+    agent.init()
+    return agent
+
+
+def _schedule(ppo: Mapping[str, Any], updates: int) -> dict[str, Any]:
+    """skrl steps a schedule once per learning epoch."""
+    match ppo["learning_rate_schedule"]:
+        case "linear":  # down to 1 %
+            epochs = max(1, updates * ppo["learning_epochs"])
+            kwargs = {"start_factor": 1.0, "end_factor": 0.01, "total_iters": epochs}
+            return {"learning_rate_scheduler": LinearLR, "learning_rate_scheduler_kwargs": kwargs}
+        case "kl":
+            kwargs = {"kl_threshold": ppo["kl_target"]}
+            return {"learning_rate_scheduler": KLAdaptiveLR, "learning_rate_scheduler_kwargs": kwargs}
+    return {}
+
+
+def applied_settings(agent: PPO) -> dict[str, Any]:
+    """The settings that the built agent really uses, read from its own parts."""
+    optimizer = agent.optimizer.param_groups[0]
+    fields = ["discount_factor", "gae_lambda", "ratio_clip", "value_clip", "grad_norm_clip", "entropy_loss_scale"]
+    return {
+        "learning_rate": optimizer.get("initial_lr", optimizer["lr"]),
+        **{name: getattr(agent.cfg, name) for name in fields},
+        "learning_epochs": agent.cfg.learning_epochs,
+        "mini_batches": agent.cfg.mini_batches,
+        "rollouts": agent.memory.memory_size,
+        "policy_hidden_layer_sizes": hidden_sizes(agent.policy),
+        "value_hidden_layer_sizes": hidden_sizes(agent.value),
+        "num_envs": agent.memory.num_envs,
+    }
+
+
+@torch.no_grad()
+def mean_action(agent: PPO, observation: Tensor) -> Tensor:
+    """The policy's deterministic action (E, 12) for observations (E, 54)."""
+    action: Tensor = agent.policy.net(agent._observation_preprocessor(observation))
+    return action
+
+
+def save_checkpoint(agent: PPO, path: Path) -> None:
+    """Write networks, scalers and optimizer, by way of a temporary file."""
+    temporary = path.with_suffix(".tmp")
+    agent.save(str(temporary))
+    temporary.replace(path)
+
+
+def load_checkpoint(agent: PPO, path: Path) -> None:
+    """Load networks, scalers and optimizer. Reads tensors only: no code in the file is run.
+
+    Raises:
+        ValueError: The file is not a checkpoint of this agent.
+    """
+    try:
+        modules = torch.load(path, map_location=agent.device, weights_only=True)
+        for name, module in agent.checkpoint_modules.items():
+            module.load_state_dict(modules[name])
+    except Exception as error:  # torch raises half a dozen types on a bad file; all mean the same to the user
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{path} is not a checkpoint of this agent: {reason}") from error

@@ -1,0 +1,1 @@
+"""The navigation task: robot, physics, observations, rewards, terminations. Knows no learning library."""

@@ -1,0 +1,195 @@
+"""Reward terms: pure functions from the robots' state to one number per robot.
+
+E robots are simulated side by side, J = 12 joints. A term has no sign and no scale of its own: both live in its
+``weight`` in ``conf/reward/``. A term is a rate, weighed per second of simulated time, unless ``EVENTS`` names
+it: an event is paid once, unscaled. The formulas are those of the predecessor's section 001, its defects mended.
+A term added here is listed in ``conf/reward/default.yaml`` too, with weight 0 if it is not used.
+"""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from vbot_train.env.state import RobotState
+
+
+def position_tracking(state: RobotState, *, sigma_m: float) -> Tensor:
+    """Closeness to the goal, ``exp(-d / sigma_m)``. Returns (E,) in (0, 1]."""
+    return torch.exp(-state.goal_distance / sigma_m)
+
+
+def fine_position_tracking(state: RobotState, *, sigma_m: float, range_m: float) -> Tensor:
+    """``exp(-d / sigma_m)`` nearer than ``range_m``, once the goal has been reached. Returns (E,) in [0, 1]."""
+    active = state.goal_reached_before & (state.goal_distance < range_m)
+    return torch.exp(-state.goal_distance / sigma_m) * active
+
+
+def heading_tracking(state: RobotState, *, sigma_rad: float) -> Tensor:
+    """Facing the goal, ``exp(-|bearing| / sigma_rad)``, outside the goal radius. Returns (E,) in [0, 1]."""
+    return torch.exp(-state.goal_bearing.abs() / sigma_rad) * ~state.goal_reached
+
+
+def forward_velocity(state: RobotState, *, min_m_s: float, max_m_s: float) -> Tensor:
+    """Base velocity towards the goal, clipped, outside the goal radius. Returns (E,) [m/s]."""
+    to_goal = -state.base_pos[:, :2] / state.goal_distance.clamp(min=1e-6).unsqueeze(1)
+    speed = (state.base_lin_vel[:, :2] * to_goal).sum(dim=1)
+    return speed.clamp(min_m_s, max_m_s) * ~state.goal_reached
+
+
+def distance_progress(state: RobotState, *, min_share: float, max_share: float) -> Tensor:
+    """Share of the start distance already covered, clipped, outside the goal radius. Returns (E,)."""
+    covered = 1 - state.goal_distance / state.start_distance.clamp(min=1e-6)
+    return covered.clamp(min_share, max_share) * ~state.goal_reached
+
+
+def alive_bonus(state: RobotState) -> Tensor:
+    """1 for every robot whose episode goes on. Returns (E,)."""
+    return (~state.terminated).float()
+
+
+def approach(state: RobotState, *, max_m_s: float) -> Tensor:
+    """Speed at which the distance shrinks, never negative, clipped, outside the goal radius. Returns (E,) [m/s]."""
+    return state.goal_speed.clamp(0.0, max_m_s) * ~state.goal_reached
+
+
+def arrival_bonus(state: RobotState) -> Tensor:
+    """Event: 1 at the first control step of the episode inside the goal radius. Returns (E,)."""
+    return state.first_arrival.float()
+
+
+def inner_fence_bonus(state: RobotState) -> Tensor:
+    """Event: 1 at the first control step of the episode inside the inner fence. Returns (E,)."""
+    return state.first_fence.float()
+
+
+def stopping(state: RobotState, *, max_speed_m_s: float, budget_s: float) -> Tensor:
+    """Standing still at the goal, for ``budget_s`` after the first arrival. Returns (E,) in [0, 2].
+
+    ``0.8 exp(-(v / 0.2 m/s)^2) + 1.2 exp(-(w / 0.1 rad/s)^4)`` of horizontal speed v and yaw rate w.
+    """
+    still_moving = torch.exp(-((horizontal_speed(state) / 0.2) ** 2))
+    still_turning = torch.exp(-((state.base_ang_vel_b[:, 2] / 0.1) ** 4))
+    return (0.8 * still_moving + 1.2 * still_turning) * stop_gate(state, max_speed_m_s, budget_s)
+
+
+def zero_turning(state: RobotState, *, max_speed_m_s: float, budget_s: float, max_rad_s: float) -> Tensor:
+    """1 where ``stopping`` is open and the yaw rate is below ``max_rad_s``. Returns (E,)."""
+    return stop_gate(state, max_speed_m_s, budget_s) * (state.base_ang_vel_b[:, 2].abs() < max_rad_s)
+
+
+def near_target_speed(state: RobotState, *, slope_per_s: float, min_m_s: float, max_m_s: float) -> Tensor:
+    """Squared excess over the wanted speed ``clip(slope_per_s * d, min_m_s, max_m_s)``. Returns (E,) [m^2/s^2]."""
+    wanted = (slope_per_s * state.goal_distance).clamp(min_m_s, max_m_s)
+    return (horizontal_speed(state) - wanted).clamp(min=0.0).square()
+
+
+def departure(state: RobotState, *, min_m_s: float) -> Tensor:
+    """Speed away from the goal once it was reached, above ``min_m_s``. Returns (E,) [m/s], >= 0."""
+    leaving = state.goal_reached_before & (-state.goal_speed > min_m_s)
+    return -state.goal_speed * leaving
+
+
+def boundary(state: RobotState, *, start_radius_m: float) -> Tensor:
+    """Distance beyond ``start_radius_m`` from the platform's centre. Returns (E,) [m], >= 0."""
+    return (state.base_pos[:, :2].norm(dim=1) - start_radius_m).clamp(min=0.0)
+
+
+def orientation(state: RobotState) -> Tensor:
+    """Squared tilt, ``gx^2 + gy^2`` of the projected gravity. Returns (E,) in [0, 1]."""
+    return state.projected_gravity_b[:, :2].square().sum(dim=1)
+
+
+def lin_vel_z(state: RobotState) -> Tensor:
+    """Squared vertical speed of the base. Returns (E,) [m^2/s^2]."""
+    return state.base_lin_vel[:, 2].square()
+
+
+def ang_vel_xy(state: RobotState) -> Tensor:
+    """Squared roll and pitch rates. Returns (E,) [rad^2/s^2]."""
+    return state.base_ang_vel_b[:, :2].square().sum(dim=1)
+
+
+def torques(state: RobotState) -> Tensor:
+    """Sum of squared joint torques. Returns (E,) [N^2 m^2]."""
+    return state.torque.square().sum(dim=1)
+
+
+def dof_vel(state: RobotState) -> Tensor:
+    """Sum of squared joint velocities. Returns (E,) [rad^2/s^2]."""
+    return state.joint_vel.square().sum(dim=1)
+
+
+def dof_acc(state: RobotState) -> Tensor:
+    """Sum of squared changes of joint velocity over one control step. Returns (E,) [rad^2/s^2]."""
+    return (state.joint_vel - state.prev_joint_vel).square().sum(dim=1)
+
+
+def action_rate(state: RobotState) -> Tensor:
+    """Sum of squared changes of the smoothed action over one control step. Returns (E,) dimensionless."""
+    return (state.action - state.prev_action).square().sum(dim=1)
+
+
+def termination(state: RobotState) -> Tensor:
+    """Event: 1 when the episode ends in failure. Returns (E,)."""
+    return state.terminated.float()
+
+
+TERMS: dict[str, Callable[..., Tensor]] = {
+    term.__name__: term
+    for term in (
+        position_tracking,
+        fine_position_tracking,
+        heading_tracking,
+        forward_velocity,
+        distance_progress,
+        alive_bonus,
+        approach,
+        arrival_bonus,
+        inner_fence_bonus,
+        stopping,
+        zero_turning,
+        near_target_speed,
+        departure,
+        boundary,
+        orientation,
+        lin_vel_z,
+        ang_vel_xy,
+        torques,
+        dof_vel,
+        dof_acc,
+        action_rate,
+        termination,
+    )
+}
+EVENTS = frozenset({"arrival_bonus", "inner_fence_bonus", "termination"})
+
+
+def horizontal_speed(state: RobotState) -> Tensor:
+    """Returns (E,) [m/s]."""
+    return state.base_lin_vel[:, :2].norm(dim=1)
+
+
+def stop_gate(state: RobotState, max_speed_m_s: float, budget_s: float) -> Tensor:
+    """In the goal radius, slow, and within ``budget_s`` of the episode's first arrival. Returns (E,) bool."""
+    slow = horizontal_speed(state) < max_speed_m_s
+    return state.goal_reached & slow & (state.goal_reached_for_s <= budget_s)
+
+
+def weighted_terms(state: RobotState, terms: Mapping[str, Mapping[str, float]], dt_s: float) -> Tensor:
+    """Evaluate the terms named in the config; the sum over them is the reward of the control step.
+
+    Args:
+        state: The robots after the control step.
+        terms: Per term its ``weight`` and the keyword arguments of its kernel.
+        dt_s: Duration of a control step, the scale of rates [s].
+
+    Returns:
+        (T, E), one row per term in the order of ``terms``.
+    """
+    rows = []
+    for name, params in terms.items():
+        kernel = {key: value for key, value in params.items() if key != "weight"}
+        scale = params["weight"] * (1.0 if name in EVENTS else dt_s)
+        rows.append(scale * TERMS[name](state, **kernel))
+    return torch.stack(rows)

@@ -1,0 +1,106 @@
+"""Batched MuJoCo on a pool of threads.
+
+A simulation steps E robots and answers in torch. Another back end (a GPU's, say) stands in for
+``MujocoSimulation`` by offering the same members.
+"""
+
+from pathlib import Path
+from typing import Protocol
+
+import mujoco
+import numpy as np
+import torch
+from mujoco.rollout import Rollout
+from torch import Tensor
+
+ROBOT_XML = Path(__file__).parent / "assets" / "vbot.xml"
+JOINTS = 12
+_POSE = 7  # of the free base: position (3) and quaternion (4, w first)
+_FULL = mujoco.mjtState.mjSTATE_FULLPHYSICS
+
+
+class Simulation(Protocol):
+    """E robots, one control step at a time. All tensors are float32, J = 12 joints."""
+
+    num_envs: int
+    qpos: Tensor  # (E, 7 + J): base position [m], base quaternion (w first), joint angles [rad]
+    qvel: Tensor  # (E, 6 + J): base velocity [m/s] (world), base angular velocity [rad/s] (body), joints [rad/s]
+    torque: Tensor  # (E, J) [N m]
+    base_contact: Tensor  # (E,) bool
+    standing_joint_pos: Tensor  # (J,) [rad]
+    standing_height_m: float
+
+    def place(self, index: Tensor, qpos: Tensor) -> None:
+        """Put the robots at ``index`` (K,) at rest into the pose ``qpos`` (K, 7 + J)."""
+
+    def step(self, joint_target: Tensor) -> None:
+        """Advance all robots by one control step towards ``joint_target`` (E, J) [rad]."""
+
+
+class MujocoSimulation:
+    """``Simulation`` on ``mujoco.rollout``'s thread pool.
+
+    The result for a robot does not depend on the number of threads.
+
+    Args:
+        num_envs: Number of robots E.
+        physics_dt_s: Time step of the physics [s].
+        physics_steps: Physics steps per control step.
+        threads: Threads that share the robots.
+    """
+
+    def __init__(self, num_envs: int, *, physics_dt_s: float, physics_steps: int, threads: int) -> None:
+        self.num_envs = num_envs
+        self._model = mujoco.MjModel.from_xml_path(str(ROBOT_XML))
+        self._model.opt.timestep = physics_dt_s
+        self._models = [self._model] * num_envs
+        self._steps = physics_steps
+        self._rollout = Rollout(nthread=threads if threads > 1 else 0)
+        self._data = [mujoco.MjData(self._model) for _ in range(threads)]
+
+        home = self._model.key_qpos[0]
+        self.standing_joint_pos = torch.tensor(home[_POSE:], dtype=torch.float32)
+        self.standing_height_m = float(home[2])
+        size = mujoco.mj_stateSize(self._model, _FULL)
+        self._state = np.zeros((num_envs, size))
+        self._state[:, 1 : 1 + self._model.nq] = home
+        self._trajectory = np.zeros((num_envs, physics_steps, size))
+        self._sensors = np.zeros((num_envs, physics_steps, self._model.nsensordata))
+        self._control = np.zeros((num_envs, physics_steps, self._model.nu))
+        self._read()
+
+    def place(self, index: Tensor, qpos: Tensor) -> None:
+        """Put the robots at ``index`` (K,) at rest into the pose ``qpos`` (K, 7 + J)."""
+        rows = index.numpy()
+        self._state[rows] = 0.0
+        self._state[rows, 1 : 1 + self._model.nq] = qpos.numpy()
+        self.qpos[index] = qpos
+        self.qvel[index] = 0.0
+        self.torque[index] = 0.0
+        self.base_contact[index] = False
+
+    def step(self, joint_target: Tensor) -> None:
+        """Advance all robots by one control step towards ``joint_target`` (E, J) [rad]."""
+        self._control[:] = joint_target.unsqueeze(1).numpy()
+        self._rollout.rollout(
+            self._models,
+            self._data,
+            self._state,
+            self._control,
+            skip_checks=True,
+            nstep=self._steps,
+            state=self._trajectory,
+            sensordata=self._sensors,
+        )
+        self._state[:] = self._trajectory[:, -1]
+        self._read()
+
+    def _read(self) -> None:
+        """Copy state and sensors out of MuJoCo's float64 arrays. The state vector is (time, qpos, qvel)."""
+        nq = self._model.nq
+        state = torch.from_numpy(self._state).float()
+        sensors = torch.from_numpy(self._sensors).float()  # (E, physics steps, 2 contacts + J torques)
+        self.qpos = state[:, 1 : 1 + nq]
+        self.qvel = state[:, 1 + nq :]
+        self.base_contact = (sensors[:, :, :2] > 0).any(dim=2).any(dim=1)
+        self.torque = sensors[:, -1, 2:]
