@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LinearLR
 
 from vbot_train.agent.networks import OBSERVATION_SPACE, Policy, Value, hidden_sizes
+from vbot_train.config import ConfigError
 
 # Keys of conf/ppo that are ours; every other one is a field of skrl's PPO_CFG.
 OWN_KEYS = {"learning_rate_schedule", "kl_target", "initial_std"}
@@ -35,6 +36,8 @@ def build_agent(
         "value": Value(hidden, device=device),
     }
     fields = {key: value for key, value in ppo.items() if key not in OWN_KEYS}
+    if unknown := fields.keys() - PPO_CFG.__dataclass_fields__.keys():
+        raise ConfigError(f"ppo.{min(unknown)}={fields[min(unknown)]}: skrl's PPO has no such field")
     agent = PPO(
         models=models,
         memory=RandomMemory(memory_size=ppo["rollouts"], num_envs=num_envs, device=device),
@@ -98,16 +101,19 @@ def save_checkpoint(agent: PPO, path: Path) -> None:
     temporary.replace(path)
 
 
-def load_checkpoint(agent: PPO, path: Path) -> None:
-    """Load networks, scalers and optimizer. Reads tensors only: no code in the file is run.
+def load_checkpoint(agent: PPO, path: Path, *, optimizer: bool = True) -> None:
+    """Load networks and scalers, and the optimizer unless told otherwise (it would bring its own learning rate).
+
+    Reads tensors only: no code in the file is run.
 
     Raises:
-        ValueError: The file is not a checkpoint of this agent.
+        ConfigError: The file is not a checkpoint of this agent.
     """
     try:
         modules = torch.load(path, map_location=agent.device, weights_only=True)
         for name, module in agent.checkpoint_modules.items():
-            module.load_state_dict(modules[name])
+            if optimizer or name != "optimizer":
+                module.load_state_dict(modules[name])
     except Exception as error:  # torch raises half a dozen types on a bad file; all mean the same to the user
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{path} is not a checkpoint of this agent: {reason}") from error
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ConfigError(f"{path}: not a checkpoint of this agent ({reason})") from error

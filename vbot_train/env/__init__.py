@@ -1,1 +1,12 @@
-"""The navigation task: robot, physics, observations, rewards, terminations. Knows no learning library."""
+"""The navigation task: robot, physics, observations, rewards, terminations. Knows no learning library.
+
+Importing this package tells Gymnasium about ``VBotNavigation-v0``.
+"""
+
+import gymnasium
+
+gymnasium.register(
+    id="VBotNavigation-v0",
+    entry_point="vbot_train.env.gym:VBotNavigation",
+    vector_entry_point="vbot_train.env.gym:VBotNavigationVector",
+)

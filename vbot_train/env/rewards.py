@@ -68,20 +68,20 @@ def stopping(state: RobotState, *, max_speed_m_s: float, budget_s: float) -> Ten
 
     ``0.8 exp(-(v / 0.2 m/s)^2) + 1.2 exp(-(w / 0.1 rad/s)^4)`` of horizontal speed v and yaw rate w.
     """
-    still_moving = torch.exp(-((horizontal_speed(state) / 0.2) ** 2))
+    still_moving = torch.exp(-((_horizontal_speed(state) / 0.2) ** 2))
     still_turning = torch.exp(-((state.base_ang_vel_b[:, 2] / 0.1) ** 4))
-    return (0.8 * still_moving + 1.2 * still_turning) * stop_gate(state, max_speed_m_s, budget_s)
+    return (0.8 * still_moving + 1.2 * still_turning) * _stop_gate(state, max_speed_m_s, budget_s)
 
 
 def zero_turning(state: RobotState, *, max_speed_m_s: float, budget_s: float, max_rad_s: float) -> Tensor:
     """1 where ``stopping`` is open and the yaw rate is below ``max_rad_s``. Returns (E,)."""
-    return stop_gate(state, max_speed_m_s, budget_s) * (state.base_ang_vel_b[:, 2].abs() < max_rad_s)
+    return _stop_gate(state, max_speed_m_s, budget_s) * (state.base_ang_vel_b[:, 2].abs() < max_rad_s)
 
 
 def near_target_speed(state: RobotState, *, slope_per_s: float, min_m_s: float, max_m_s: float) -> Tensor:
     """Squared excess over the wanted speed ``clip(slope_per_s * d, min_m_s, max_m_s)``. Returns (E,) [m^2/s^2]."""
     wanted = (slope_per_s * state.goal_distance).clamp(min_m_s, max_m_s)
-    return (horizontal_speed(state) - wanted).clamp(min=0.0).square()
+    return (_horizontal_speed(state) - wanted).clamp(min=0.0).square()
 
 
 def departure(state: RobotState, *, min_m_s: float) -> Tensor:
@@ -165,14 +165,14 @@ TERMS: dict[str, Callable[..., Tensor]] = {
 EVENTS = frozenset({"arrival_bonus", "inner_fence_bonus", "termination"})
 
 
-def horizontal_speed(state: RobotState) -> Tensor:
+def _horizontal_speed(state: RobotState) -> Tensor:
     """Returns (E,) [m/s]."""
     return state.base_lin_vel[:, :2].norm(dim=1)
 
 
-def stop_gate(state: RobotState, max_speed_m_s: float, budget_s: float) -> Tensor:
+def _stop_gate(state: RobotState, max_speed_m_s: float, budget_s: float) -> Tensor:
     """In the goal radius, slow, and within ``budget_s`` of the episode's first arrival. Returns (E,) bool."""
-    slow = horizontal_speed(state) < max_speed_m_s
+    slow = _horizontal_speed(state) < max_speed_m_s
     return state.goal_reached & slow & (state.goal_reached_for_s <= budget_s)
 
 

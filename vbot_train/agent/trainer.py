@@ -1,0 +1,108 @@
+"""The training loop: act, step, record, learn, and tell after every update."""
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from skrl.agents.torch.ppo import PPO
+
+from vbot_train.env.navigation import Episodes, NavigationEnv
+
+WINDOW = 512  # training episodes that the running averages look back on
+
+
+class DivergedError(Exception):
+    """The policy can no longer be trained: a loss, a parameter or an action is not finite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One PPO update, and the rollout before it. Rates are over the last ``WINDOW`` training episodes."""
+
+    number: int
+    env_steps: int
+    env_steps_per_s: float  # of this update
+    reward: float  # mean per episode, NaN before the first episode has ended
+    success_rate: float
+    fall_rate: float
+    policy_loss: float
+    value_loss: float
+    policy_std: float
+    learning_rate: float
+
+
+def learn(agent: PPO, env: NavigationEnv, *, updates: int, on_update: Callable[[Update], None]) -> None:
+    """Train for a number of updates.
+
+    Args:
+        agent: Learns in place.
+        env: Its robots are reset first, at staggered ages.
+        updates: PPO updates; each takes ``agent.cfg.rollouts`` control steps of every robot.
+        on_update: Called after every update; what it raises ends the training.
+
+    Raises:
+        DivergedError: A loss, a parameter or an action is not finite.
+    """
+    agent.enable_training_mode(True)
+    observation = env.reset(stagger=True)
+    episodes: deque[tuple[float, bool, bool]] = deque(maxlen=WINDOW)
+    rollouts, timesteps = agent.cfg.rollouts, updates * agent.cfg.rollouts
+    for number in range(1, updates + 1):
+        start = time.perf_counter()
+        for timestep in range((number - 1) * rollouts, number * rollouts):
+            with torch.no_grad():
+                action, _ = agent.act(observation, None, timestep=timestep, timesteps=timesteps)
+                if not action.isfinite().all():
+                    raise DivergedError(f"the policy's action is not finite in update {number}")
+                step = env.step(action)
+                agent.record_transition(
+                    observations=observation,
+                    states=None,
+                    actions=action,
+                    rewards=step.reward.unsqueeze(1),
+                    next_observations=step.final_observation,
+                    next_states=None,
+                    terminated=step.terminated.unsqueeze(1),
+                    truncated=step.truncated.unsqueeze(1),
+                    infos={},
+                    timestep=timestep,
+                    timesteps=timesteps,
+                )
+            observation = step.observation
+            episodes.extend(_outcomes(step.episodes))
+            agent.post_interaction(timestep=timestep, timesteps=timesteps)  # learns at the rollout's end
+        speed = rollouts * env.num_envs / (time.perf_counter() - start)
+        on_update(_describe(agent, number, number * rollouts * env.num_envs, speed, episodes))
+
+
+def _outcomes(episodes: Episodes) -> list[tuple[float, bool, bool]]:
+    success = episodes.reached & ~episodes.fell & ~episodes.left
+    return list(zip(episodes.reward.tolist(), success.tolist(), episodes.fell.tolist(), strict=True))
+
+
+def _describe(
+    agent: PPO, number: int, env_steps: int, speed: float, episodes: deque[tuple[float, bool, bool]]
+) -> Update:
+    losses = {name: value[-1] for name, value in agent.tracking_data.items()}
+    agent.tracking_data.clear()
+    policy_loss, value_loss = losses["Loss / Policy loss"], losses["Loss / Value loss"]
+    if not (math.isfinite(policy_loss) and math.isfinite(value_loss)):
+        raise DivergedError(f"the loss is not finite in update {number}: policy {policy_loss}, value {value_loss}")
+    if not all(p.isfinite().all() for p in [*agent.policy.parameters(), *agent.value.parameters()]):
+        raise DivergedError(f"a network parameter is not finite after update {number}")
+    reward, success, fall = (sum(column) / len(episodes) for column in zip(*episodes)) if episodes else [math.nan] * 3
+    return Update(
+        number=number,
+        env_steps=env_steps,
+        env_steps_per_s=speed,
+        reward=reward,
+        success_rate=success,
+        fall_rate=fall,
+        policy_loss=policy_loss,
+        value_loss=value_loss,
+        policy_std=agent.policy.log_std.exp().mean().item(),
+        learning_rate=agent.optimizer.param_groups[0]["lr"],
+    )

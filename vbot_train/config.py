@@ -1,0 +1,242 @@
+"""Compose and check a configuration. Imports neither torch nor mujoco: it runs before anything trains."""
+
+import ast
+import math
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import CompactHydraException
+from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
+
+from vbot_train.result import METRICS
+
+ROOT = Path(__file__).parents[1]
+CONF_DIR = ROOT / "conf"
+REWARDS_PY = Path(__file__).parent / "env" / "rewards.py"
+SCHEDULES = ("none", "linear", "kl")
+
+# Where a number may lie: (smallest, largest, smallest is allowed, must be whole).
+Bounds = tuple[float, float, bool, bool]
+POSITIVE: Bounds = (0, math.inf, False, False)
+NOT_NEGATIVE: Bounds = (0, math.inf, True, False)
+SHARE: Bounds = (0, 1, True, False)
+COUNT: Bounds = (1, math.inf, True, True)
+WHOLE: Bounds = (0, math.inf, True, True)
+
+BOUNDS: dict[str, Bounds] = {
+    "seed": WHOLE,
+    "evaluation.seed": WHOLE,
+    "evaluation.selection_seed": WHOLE,
+    "ppo.learning_rate": POSITIVE,
+    "ppo.discount_factor": SHARE,
+    "ppo.gae_lambda": SHARE,
+    "ppo.ratio_clip": POSITIVE,
+    "ppo.value_clip": NOT_NEGATIVE,
+    "ppo.grad_norm_clip": NOT_NEGATIVE,
+    "ppo.entropy_loss_scale": NOT_NEGATIVE,
+    "ppo.value_loss_scale": NOT_NEGATIVE,
+    "ppo.kl_threshold": NOT_NEGATIVE,
+    "ppo.kl_target": POSITIVE,
+    "ppo.initial_std": POSITIVE,
+    "ppo.learning_epochs": COUNT,
+    "ppo.mini_batches": COUNT,
+    "ppo.rollouts": COUNT,
+    "training.num_envs": COUNT,
+    "training.env_steps": COUNT,
+    "training.evaluations": COUNT,
+    "training.selection_episodes": COUNT,
+    "training.evaluation_episodes": COUNT,
+    "env.episode_length_s": POSITIVE,
+    "env.physics_dt_s": POSITIVE,
+    "env.physics_steps": COUNT,
+    "env.goal_radius_m": POSITIVE,
+    "env.platform_radius_m": POSITIVE,
+    "env.max_tilt_deg": (0, 180, False, False),
+    "env.spawn.min_radius_m": NOT_NEGATIVE,
+    "env.spawn.max_radius_m": POSITIVE,
+    "env.action.scale_rad": POSITIVE,
+    "env.action.smoothing": SHARE,
+}
+
+
+class ConfigError(CompactHydraException):
+    """A configuration that cannot run. The message is one line with the key and its value."""
+
+
+def compose_config(overrides: list[str] | None = None) -> dict[str, Any]:
+    """Compose ``conf/config.yaml`` with overrides, outside a Hydra application. Returns plain containers."""
+    active = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF_DIR)):
+            return plain(compose("config", overrides=overrides or []))
+    finally:
+        GlobalHydra.instance().hydra = active
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Resolve a composed config into plain containers, without Hydra's own node."""
+    job = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    content = OmegaConf.to_container(job, resolve=True)
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
+
+
+def choices_of(config: DictConfig) -> dict[str, str]:
+    """The chosen option of each of our config groups (not Hydra's own)."""
+    choices = config.hydra.runtime.choices
+    return {name: option for name, option in choices.items() if not name.startswith("hydra/")}
+
+
+def load_recorded_config(run_dir: Path) -> dict[str, Any]:
+    """The config that a run recorded in its directory.
+
+    Raises:
+        ConfigError: The directory is not that of a run.
+    """
+    path = run_dir / ".hydra" / "config.yaml"
+    try:
+        config = OmegaConf.load(path)
+    except (OSError, YAMLError) as error:
+        raise ConfigError(f"{run_dir}: not the directory of a run ({path} cannot be read)") from error
+    assert isinstance(config, DictConfig)
+    return plain(config)
+
+
+def look_up(config: Mapping[str, Any], key: str) -> Any:
+    """The value of a dotted key.
+
+    Raises:
+        KeyError: There is no such key.
+    """
+    node: Any = config
+    for part in key.split("."):
+        if not isinstance(node, Mapping) or part not in node:
+            raise KeyError(key)
+        node = node[part]
+    return node
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Refuse a configuration that cannot train.
+
+    Args:
+        config: The composed config, in plain containers.
+
+    Raises:
+        ConfigError: With the first fault found.
+    """
+    for fault in _faults(config):
+        raise ConfigError(fault)
+
+
+def check_search(config: Mapping[str, Any]) -> None:
+    """Refuse a search that cannot run; ``check_config`` has looked at the rest.
+
+    Raises:
+        ConfigError: With the first fault found.
+    """
+    workers, max_trials = config["workers"], config["search"]["max_trials"]
+    if workers != "auto":
+        for fault in _number_faults("workers", workers, COUNT):
+            raise ConfigError(fault)
+    if max_trials is not None:
+        for fault in _number_faults("search.max_trials", max_trials, COUNT):
+            raise ConfigError(fault)
+
+
+def _faults(config: Mapping[str, Any]) -> Iterator[str]:
+    for key, bounds in BOUNDS.items():
+        yield from _number_faults(key, look_up(config, key), bounds)
+    yield from _network_faults(config["network"])
+    yield from _ppo_faults(config["ppo"])
+    yield from _size_faults(config)
+    yield from _reward_faults(config["reward"])
+    yield from _checkpoint_faults(config["init_from"])
+    metric = config["search"]["metric"]
+    if metric not in METRICS:
+        yield f"search.metric={metric}: unknown, choose one of {', '.join(METRICS)}"
+    if config["evaluation"]["seed"] == config["evaluation"]["selection_seed"]:
+        yield f"evaluation.selection_seed={config['evaluation']['seed']}: must differ from evaluation.seed"
+
+
+def _number_faults(key: str, value: Any, bounds: Bounds) -> Iterator[str]:
+    low, high, closed, whole = bounds
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        yield f"{key}={value}: must be a number"
+    elif whole and not isinstance(value, int):
+        yield f"{key}={value}: must be a whole number"
+    elif not math.isfinite(value) or value > high or value < low or (value == low and not closed):
+        wanted = f"{'at least' if closed else 'more than'} {low}"
+        yield f"{key}={value}: must be {wanted}" + (f" and at most {high}" if math.isfinite(high) else "")
+
+
+def _network_faults(network: Mapping[str, Any]) -> Iterator[str]:
+    sizes = network["hidden_layer_sizes"]
+    if not isinstance(sizes, list) or not sizes:
+        yield f"network.hidden_layer_sizes={sizes}: must be a list of at least one layer width"
+    elif not all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in sizes):
+        yield f"network.hidden_layer_sizes={sizes}: every layer width must be a whole number above 0"
+
+
+def _ppo_faults(ppo: Mapping[str, Any]) -> Iterator[str]:
+    schedule = ppo["learning_rate_schedule"]
+    if schedule not in SCHEDULES:
+        yield f"ppo.learning_rate_schedule={schedule}: choose one of {', '.join(SCHEDULES)}"
+
+
+def _size_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    training, ppo, spawn = config["training"], config["ppo"], config["env"]["spawn"]
+    rollout = training["num_envs"] * ppo["rollouts"]
+    if ppo["mini_batches"] > rollout:
+        yield (
+            f"ppo.mini_batches={ppo['mini_batches']}: more than the rollout's {rollout} samples"
+            f" (training.num_envs={training['num_envs']} x ppo.rollouts={ppo['rollouts']})"
+        )
+    if training["env_steps"] < rollout:
+        yield f"training.env_steps={training['env_steps']}: less than one update's {rollout} samples"
+    if spawn["min_radius_m"] > spawn["max_radius_m"]:
+        yield f"env.spawn.min_radius_m={spawn['min_radius_m']}: more than env.spawn.max_radius_m"
+    if spawn["max_radius_m"] >= config["env"]["platform_radius_m"]:
+        yield f"env.spawn.max_radius_m={spawn['max_radius_m']}: must lie on the platform"
+
+
+def _checkpoint_faults(init_from: str | None) -> Iterator[str]:
+    """torch writes zip files; whether this one holds the right tensors shows when it is loaded."""
+    if init_from is None:
+        return
+    path = Path(init_from)
+    path = path / "checkpoints" / "best.pt" if path.is_dir() else path
+    if not path.is_file():
+        yield f"init_from={init_from}: no such run or checkpoint"
+    elif not zipfile.is_zipfile(path):
+        yield f"init_from={init_from}: {path.name} is not a checkpoint"
+
+
+def _reward_faults(reward: Mapping[str, Any]) -> Iterator[str]:
+    kernels = reward_kernels()
+    for name, params in reward.items():
+        if name not in kernels:
+            yield f"reward.{name}: unknown term, choose from {', '.join(kernels)}"
+        elif not isinstance(params, Mapping) or set(params) != {"weight", *kernels[name]}:
+            given = ", ".join(map(str, params)) if isinstance(params, Mapping) else params
+            yield f"reward.{name}={given}: takes the keys {', '.join(['weight', *kernels[name]])}"
+        else:
+            bounds: Bounds = (-math.inf, math.inf, True, False)
+            for key, value in params.items():
+                yield from _number_faults(f"reward.{name}.{key}", value, bounds)
+
+
+def reward_kernels() -> dict[str, list[str]]:
+    """Every reward term and its kernel's arguments, read from the source: importing it would import torch."""
+    functions = [node for node in ast.parse(REWARDS_PY.read_text()).body if isinstance(node, ast.FunctionDef)]
+    return {
+        node.name: [argument.arg for argument in node.args.kwonlyargs]
+        for node in functions
+        if not node.name.startswith("_") and node.name != "weighted_terms"
+    }

@@ -1,0 +1,87 @@
+"""What a run hands over: one file, written once."""
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+FILE_NAME = "result.yaml"
+SCHEMA_VERSION = 1
+STATUSES = ("completed", "pruned", "diverged", "timeout", "failed", "interrupted")
+
+# What a search may optimize, and which way is better.
+METRICS: dict[str, str] = {
+    "episode_reward_mean": "maximize",
+    "success_rate": "maximize",
+    "fall_rate": "minimize",
+    "out_of_bounds_rate": "minimize",
+    "time_to_goal_s": "minimize",
+    "final_distance_m": "minimize",
+    "episode_length_mean": "maximize",
+    "env_steps_to_success": "minimize",
+    "stage1_points": "maximize",
+}
+
+
+class ResultError(ValueError):
+    """A result file that cannot be used; the message names the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """The outcome of one training run; ``null`` in the file is None here."""
+
+    status: str  # one of STATUSES; only completed trials are ranked
+    trial: int | None  # number in its study, None for a single run
+    seed: int
+    metrics: dict[str, float | None] = field(default_factory=dict)  # best checkpoint, on evaluation.seed
+    last_metrics: dict[str, float | None] = field(default_factory=dict)  # last checkpoint, the same way
+    reward_terms: dict[str, float] = field(default_factory=dict)  # mean per episode, best checkpoint
+    best_env_steps: int | None = None  # training steps behind the best checkpoint
+    applied: dict[str, Any] = field(default_factory=dict)  # read back from agent and environment
+    env_steps: int = 0  # of training
+    evaluation_env_steps: int = 0
+    wall_time_s: float = 0.0
+    unstable_robots: int = 0  # episodes ended by unstable physics, in training and in the final evaluations
+    cause: str | None = None  # of a failure, one line; the traceback is in error.txt
+    schema_version: int = SCHEMA_VERSION
+
+    def objective(self, metric: str) -> float | None:
+        """The value to optimize; None where the run has none (it failed, or the event never happened)."""
+        value = self.metrics.get(metric)
+        return value if self.status == "completed" and value is not None and math.isfinite(value) else None
+
+    def save(self, run_dir: Path) -> None:
+        """Write ``result.yaml`` into ``run_dir``, whole or not at all."""
+        text = yaml.safe_dump({"schema_version": self.schema_version, **asdict(self)}, sort_keys=False)
+        write_atomically(run_dir / FILE_NAME, text)
+
+    @classmethod
+    def load(cls, run_dir: Path) -> Self:
+        """Read back what ``save`` wrote.
+
+        Raises:
+            ResultError: The file is missing, truncated or of another schema.
+        """
+        path = run_dir / FILE_NAME
+        try:
+            content = yaml.safe_load(path.read_text())
+        except (OSError, yaml.YAMLError) as error:
+            raise ResultError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+        if not isinstance(content, Mapping) or content.get("schema_version") != SCHEMA_VERSION:
+            raise ResultError(f"{path} is not a result of schema version {SCHEMA_VERSION}")
+        names = {f.name for f in fields(cls)}
+        if content.keys() != names or content["status"] not in STATUSES:
+            raise ResultError(f"{path} is truncated or has unknown keys: {sorted(content.keys() ^ names)}")
+        return cls(**content)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file by way of a temporary one, so that no reader ever sees half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text)
+    temporary.replace(path)

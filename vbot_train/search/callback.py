@@ -1,0 +1,81 @@
+"""Hydra's callback: it owns the rules, and it writes the analysis when a search ends."""
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from vbot_train.config import choices_of, plain
+from vbot_train.search.constraints import broken_rule, compile_rules
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def must_happen(method: Callable[P, T]) -> Callable[P, T]:
+    """Turn any error into an exit: of all others Hydra makes a warning, and goes on."""
+
+    @functools.wraps(method)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(*args, **kwargs)
+        except Exception as error:
+            raise SystemExit(str(error)) from error
+
+    return wrapped
+
+
+class SearchCallback(Callback):
+    """Compiles the constraints before anything trains, answers for them, writes the analysis at the end."""
+
+    def __init__(self) -> None:
+        self._rules = compile_rules({})
+        self.study_dir: Path | None = None  # of the study that was opened, set by the sweeper
+
+    @must_happen
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Guard a single run: a search needs -m, and the rules hold here too."""
+        job = plain(config)
+        recorded_trial = not OmegaConf.is_missing(config.hydra.job, "num")
+        option = config.hydra.runtime.choices.get("search")
+        if option is not None and not recorded_trial:
+            raise SystemExit(f"search={option}: a search needs -m, as in: python -m vbot_train -m search={option}")
+        self._compile(job, config)
+        if (name := self.broken_rule(job, choices_of(config))) is not None:
+            text = next(rule.text for rule in self._rules if rule.name == name)
+            raise SystemExit(f"search.constraints.{name}={text}: this configuration breaks the rule")
+
+    @must_happen
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Compile the rules, and try each on the composed configuration."""
+        self._compile(plain(config), config)
+
+    @must_happen
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Write the analysis, also after Ctrl-C; nothing if the search was refused before it began."""
+        if self.study_dir is not None:
+            from vbot_train.analyze import analyze
+
+            analyze(self.study_dir)
+
+    def broken_rule(self, config: Mapping[str, Any], choices: Mapping[str, str]) -> str | None:
+        """Name of the rule that forbids a configuration, None if it may be trained.
+
+        Args:
+            config: The composed config, in plain containers.
+            choices: The chosen option of each config group.
+        """
+        return broken_rule(self._rules, config, choices)
+
+    @property
+    def rules(self) -> dict[str, str]:
+        """The rules in force, by name."""
+        return {rule.name: rule.text for rule in self._rules}
+
+    def _compile(self, job: Mapping[str, Any], config: DictConfig) -> None:
+        self._rules = compile_rules(job["search"]["constraints"])
+        for rule in self._rules:
+            rule.holds(job, choices_of(config))

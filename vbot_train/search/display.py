@@ -1,0 +1,98 @@
+"""What a search shows while it runs: a live line per trial, the incumbent, done / total, time left."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn as EtaColumn
+
+from vbot_train.result import METRICS, TrialResult
+from vbot_train.search.space import Candidate
+
+
+class Display:
+    """Tells a person how the search goes. On something that is not a terminal, one line per finished trial.
+
+    Args:
+        metric: What the search optimizes.
+        total: Number of trials.
+    """
+
+    def __init__(self, metric: str, total: int) -> None:
+        self._metric = metric
+        self._console = Console()
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
+        self._progress = Progress(
+            *columns,
+            *(TimeElapsedColumn(), EtaColumn(elapsed_when_finished=False)),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._all = self._progress.add_task("trials", total=total)
+        self._tasks: dict[int, TaskID] = {}
+        self._best: tuple[float, int] | None = None
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def start(self, number: int, candidate: Candidate) -> None:
+        """A trial has begun."""
+        training = candidate.config["training"]
+        self._tasks[number] = self._progress.add_task(
+            f"trial {number}  {shown(candidate.params)}", total=training["env_steps"], start=True
+        )
+
+    def update(self, number: int, directory: Path) -> None:
+        """Look how far a running trial has come, in its progress.csv."""
+        if self._progress.disable or (row := last_row(directory / "progress.csv")) is None:
+            return
+        self._progress.update(self._tasks[number], completed=int(row["env_steps"]))
+
+    def finish(self, number: int, candidate: Candidate, result: TrialResult, value: float | None) -> None:
+        """A trial has ended, with a value if it can be ranked."""
+        self._progress.remove_task(self._tasks.pop(number))
+        if value is not None and self._is_better(value):
+            self._best = (value, number)
+        score = result.cause if value is None else f"{self._metric} {value:.4g}"
+        success = result.metrics.get("success_rate")
+        extra = "" if success is None else f", success {success:.1%}"
+        self._console.print(
+            f"trial {number:>3}  {result.status}  {score}{extra}  {result.wall_time_s:.0f} s  {shown(candidate.params)}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+        best = "" if self._best is None else f", best {self._best[0]:.4g} (trial {self._best[1]})"
+        self._progress.update(self._all, advance=1, description=f"trials{best}")
+
+    def _is_better(self, value: float) -> bool:
+        sign = 1 if METRICS[self._metric] == "maximize" else -1
+        return self._best is None or sign * value > sign * self._best[0]
+
+
+def shown(params: Mapping[str, Any]) -> str:
+    """Parameters for people: short keys, four digits."""
+    return "  ".join(
+        f"{key.removeprefix('ppo.')}={value:.4g}" if isinstance(value, float) else f"{key.removeprefix('ppo.')}={value}"
+        for key, value in params.items()
+    )
+
+
+def last_row(path: Path) -> dict[str, str] | None:
+    """The last whole row of a CSV file that is being written, None if there is none yet."""
+    if not path.is_file():
+        return None
+    header, *lines = path.read_text().split("\n")
+    if len(lines) < 2:  # what follows the last newline is empty, or not whole
+        return None
+    return next(csv.DictReader([header, lines[-2]]))

@@ -1,0 +1,216 @@
+"""What varies: the search space, in Hydra's own sweep grammar, and the configuration of each of its points."""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
+from omegaconf import DictConfig, OmegaConf, open_dict
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from vbot_train.config import ConfigError, choices_of, look_up
+
+Params = Mapping[str, Any]
+
+# A search compares trials: what would make them incomparable cannot vary.
+SEARCHABLE = ("ppo", "network", "reward", "seed", "init_from")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One point of the space, composed."""
+
+    params: dict[str, Any]  # by key, as Optuna knows them
+    config: dict[str, Any]  # in plain containers, interpolations resolved
+    choices: dict[str, str]  # chosen option of each config group
+    overrides: list[str]  # that compose it
+
+
+def split_overrides(params: Mapping[str, Any], arguments: Sequence[str]) -> tuple[dict[str, BaseDistribution], list[str]]:
+    """Tell what varies from what is fixed.
+
+    Args:
+        params: ``hydra.sweeper.params`` of the preset: sweep expressions by key.
+        arguments: Overrides of the command line; they win over the preset, a plain value takes its key out.
+
+    Returns:
+        The distribution of each key that varies, and the overrides that hold for every trial.
+
+    Raises:
+        ConfigError: A range is empty or not understood.
+    """
+    parser = OverridesParser.create()
+    distributions: dict[str, BaseDistribution] = {}
+    fixed = []
+    for override in parser.parse_overrides([f"{key}={value}" for key, value in params.items()]):
+        distributions[override.get_key_element()] = _distribution(override)
+    for line, override in zip(arguments, parser.parse_overrides(list(arguments)), strict=True):
+        key = override.get_key_element()
+        if not override.is_delete() and override.is_sweep_override():
+            distributions.pop(key, None)
+            distributions[key] = _distribution(override)
+        else:
+            distributions.pop(key.lstrip("+"), None)
+            fixed.append(line)
+    return distributions, fixed
+
+
+def _distribution(override: Override) -> BaseDistribution:
+    line = override.input_line
+    try:
+        distribution = create_optuna_distribution_from_override(override)
+    except (ValueError, NotImplementedError, AssertionError) as error:
+        raise ConfigError(f"{line}: {error}") from error
+    if not isinstance(distribution, BaseDistribution):  # a preset may pin a key
+        distribution = CategoricalDistribution([distribution])
+    if isinstance(distribution, FloatDistribution) and not math.isfinite(distribution.high - distribution.low):
+        raise ConfigError(f"{line}: the range must be finite")
+    return distribution
+
+
+class Space:
+    """The search space of one study.
+
+    Every combination of config group options is composed once, at the start: later edits under ``conf/`` change
+    nothing, and an option or key that does not exist is refused before the first trial.
+
+    Args:
+        distributions: By key; a key is a dotted config key or the name of a config group.
+        fixed: Overrides that hold for every trial.
+        config: The composed config of the search.
+        loader: Composes configs.
+
+    Raises:
+        ConfigError: A key does not exist, or must not vary.
+    """
+
+    def __init__(
+        self,
+        distributions: dict[str, BaseDistribution],
+        fixed: list[str],
+        config: DictConfig,
+        loader: ConfigLoader,
+    ) -> None:
+        self.distributions = distributions
+        self.fixed = fixed
+        choices = choices_of(config)
+        self.groups = [key for key in distributions if key in choices]
+        for key in distributions:
+            self._check_searchable(key, config)
+        self._composed: dict[tuple[Any, ...], tuple[DictConfig, dict[str, str]]] = {}
+        for options in itertools.product(*(self._options(group) for group in self.groups)):
+            overrides = [f"{group}={option}" for group, option in zip(self.groups, options, strict=True)]
+            composed = loader.load_sweep_config(config, [*fixed, *overrides])
+            chosen = choices_of(composed)
+            with open_dict(composed):
+                composed.pop("hydra")
+            self._composed[options] = (composed, chosen)
+        self._check_keys()
+
+    def _check_searchable(self, key: str, config: DictConfig) -> None:
+        top, metric = key.split(".")[0], config.search.metric
+        if top not in SEARCHABLE:
+            raise ConfigError(f"{key}: cannot be searched, only {', '.join(SEARCHABLE)} can")
+        if top == "reward" and metric == "episode_reward_mean":
+            raise ConfigError(f"{key}: rewards cannot be searched with search.metric={metric}, which they define")
+
+    def _options(self, group: str) -> Sequence[Any]:
+        distribution = self.distributions[group]
+        if not isinstance(distribution, CategoricalDistribution):
+            raise ConfigError(f"{group}: a config group takes choice(OPTION, ...)")
+        return distribution.choices
+
+    def _check_keys(self) -> None:
+        for config, _ in self._composed.values():
+            content = OmegaConf.to_container(config, resolve=False)
+            assert isinstance(content, dict)
+            for key in self.distributions.keys() - set(self.groups):
+                try:
+                    look_up(content, key)
+                except KeyError:
+                    raise ConfigError(f"{key}: no such key to search") from None
+
+    def candidate(self, params: Params) -> Candidate:
+        """Compose the configuration of a point."""
+        composed, choices = self._composed[tuple(params[group] for group in self.groups)]
+        overrides = [f"{key}={_to_text(value)}" for key, value in params.items()]
+        for override in OverridesParser.create().parse_overrides(
+            [line for key, line in zip(params, overrides, strict=True) if key not in self.groups]
+        ):
+            OmegaConf.update(composed, override.get_key_element(), override.value())
+        content = OmegaConf.to_container(composed, resolve=True)
+        assert isinstance(content, dict)
+        config = {str(key): value for key, value in content.items()}
+        return Candidate(dict(params), config, choices, [*self.fixed, *overrides])
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether every key takes a finite number of values."""
+        return all(_values(distribution) is not None for distribution in self.distributions.values())
+
+    def cells(self) -> Iterator[dict[str, Any]]:
+        """Every point of a grid, the last key varying fastest.
+
+        Raises:
+            ConfigError: A key takes values without end.
+        """
+        columns = []
+        for key, distribution in self.distributions.items():
+            values = _values(distribution)
+            if values is None:
+                raise ConfigError(f"{key}: a grid needs choice(...) or range(...), not an interval; or method=random")
+            columns.append(values)
+        for row in itertools.product(*columns):
+            yield dict(zip(self.distributions, row, strict=True))
+
+    def default(self, config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, Any] | None:
+        """The composed configuration as a point, None where the space does not contain it."""
+        params = {}
+        for key, distribution in self.distributions.items():
+            value = choices[key] if key in self.groups else look_up(config, key)
+            if not _contains(distribution, value):
+                return None
+            params[key] = value
+        return params
+
+    def describe(self) -> dict[str, str]:
+        """Each key's range, for people."""
+        return {key: describe(distribution) for key, distribution in self.distributions.items()}
+
+
+def _to_text(value: Any) -> str:
+    return "null" if value is None else str(value)
+
+
+def _contains(distribution: BaseDistribution, value: Any) -> bool:
+    if isinstance(distribution, IntDistribution | FloatDistribution):
+        return isinstance(value, int | float) and distribution.low <= value <= distribution.high
+    return value in (_values(distribution) or [])
+
+
+def _values(distribution: BaseDistribution) -> list[Any] | None:
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return list(choices)
+        case IntDistribution(low=low, high=high, step=step, log=False):
+            return list(range(low, high + 1, step))
+        case FloatDistribution(low=low, high=high, step=float(step)):
+            return [low + step * k for k in range(round((high - low) / step) + 1)]
+    return None
+
+
+def describe(distribution: BaseDistribution) -> str:
+    """A distribution in Hydra's grammar."""
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return f"choice({', '.join(map(_to_text, choices))})"
+        case IntDistribution() | FloatDistribution():
+            text = f"interval({distribution.low:g}, {distribution.high:g})"
+            text = f"range({distribution.low:g}, ..., {distribution.high:g})" if distribution.step else text
+            return f"tag(log, {text})" if distribution.log else text
+    return str(distribution)

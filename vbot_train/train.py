@@ -1,0 +1,180 @@
+"""One training run: build the environment, build the agent, learn, evaluate, record.
+
+A search trains each of its trials with ``python -m vbot_train.train DIR``, on the config recorded in DIR.
+"""
+
+import argparse
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vbot_train.agent.ppo import applied_settings, build_agent, load_checkpoint, mean_action, save_checkpoint
+from vbot_train.agent.trainer import DivergedError, Update, learn
+from vbot_train.config import ConfigError, check_config, load_recorded_config
+from vbot_train.env.navigation import Episodes, NavigationEnv
+from vbot_train.evaluate import build_env, checkpoint_of, evaluate, mean_reward_terms, summarize
+from vbot_train.record import Recorder
+from vbot_train.result import FILE_NAME, TrialResult
+from vbot_train.selection import Selection
+
+MAX_TORCH_THREADS = 4  # a cautious bound for networks this small; two were measured to beat one on two quiet cores
+
+
+def train(config: Mapping[str, Any], run_dir: Path, *, trial: int | None = None, bar: bool = False) -> TrialResult:
+    """Train, and write ``result.yaml``, ``progress.csv`` and ``checkpoints/`` into ``run_dir``.
+
+    Args:
+        config: The composed config, in plain containers.
+        run_dir: An existing directory without a result.
+        trial: Number in its study.
+        bar: Show a progress bar.
+
+    Returns:
+        The result: ``completed``, or ``diverged``. Any other end is recorded as ``failed`` or ``interrupted`` and
+        raised.
+
+    Raises:
+        ConfigError: The config cannot train, or ``run_dir`` already holds a result.
+    """
+    check_config(config)
+    if (run_dir / FILE_NAME).exists():
+        raise ConfigError(f"hydra.run.dir={run_dir}: already holds a {FILE_NAME}; add hydra.run.dir=ANOTHER")
+    run = Run(config, run_dir, trial)
+    try:
+        result = run.result("completed", **run.learn_and_evaluate(bar))
+    except DivergedError as error:
+        result = run.result("diverged", cause=str(error))
+    except (Exception, KeyboardInterrupt) as error:
+        (run_dir / "error.txt").write_text(traceback.format_exc())
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        run.result(status, cause=f"{type(error).__name__}: {error}".splitlines()[0]).save(run_dir)
+        raise
+    result.save(run_dir)
+    return result
+
+
+class Run:
+    """The parts of one training run, and what it has done so far."""
+
+    def __init__(self, config: Mapping[str, Any], run_dir: Path, trial: int | None) -> None:
+        self.config = config
+        self.trial = trial
+        self.checkpoints = run_dir / "checkpoints"
+        self.run_dir = run_dir
+        self.started = time.monotonic()
+        self.update: Update | None = None
+        self.selection: Selection | None = None
+        self.evaluation_env_steps = 0
+
+        use_threads(config)
+        torch.manual_seed(config["seed"])
+        training, ppo = config["training"], config["ppo"]
+        self.updates = training["env_steps"] // (training["num_envs"] * ppo["rollouts"])
+        self.env = build_env(config, num_envs=training["num_envs"], seed=config["seed"])
+        self.agent = build_agent(
+            ppo,
+            config["network"]["hidden_layer_sizes"],
+            num_envs=training["num_envs"],
+            env_steps=training["env_steps"],
+        )
+        if config["init_from"] is not None:
+            load_checkpoint(self.agent, checkpoint_of(Path(config["init_from"])), optimizer=False)
+        self.applied = applied_settings(self.agent) | applied_to(self.env)
+
+    def learn_and_evaluate(self, bar: bool) -> dict[str, Any]:
+        """Train to the end, then measure the best and the last checkpoint. Returns fields of the result."""
+        self.checkpoints.mkdir(exist_ok=True)
+        self.selection = Selection(self.config, self.agent, self.checkpoints / "best.pt", self.updates)
+        with Recorder(self.run_dir, env_steps=self.updates * self.rollout, bar=bar) as recorder:
+            learn(self.agent, self.env, updates=self.updates, on_update=partial(self._on_update, recorder))
+        save_checkpoint(self.agent, self.checkpoints / "last.pt")
+        last = self._evaluate()
+        best = last
+        if self.selection.best_update != self.updates:
+            load_checkpoint(self.agent, self.checkpoints / "best.pt")
+            best = self._evaluate()
+        to_success = {"env_steps_to_success": self.selection.env_steps_to_success}
+        return {
+            "metrics": summarize(best) | to_success,
+            "last_metrics": summarize(last) | to_success,
+            "reward_terms": mean_reward_terms(best, self.env.reward_terms),
+            "best_env_steps": self.selection.best_update * self.rollout,
+        }
+
+    @property
+    def rollout(self) -> int:
+        """Env steps per update."""
+        return int(self.env.num_envs * self.agent.cfg.rollouts)
+
+    def _on_update(self, recorder: Recorder, update: Update) -> None:
+        assert self.selection is not None
+        self.update = update
+        recorder.write(update, self.selection(update))
+
+    def _evaluate(self) -> Episodes:
+        """The held-out episodes that the reported metrics rest on."""
+        env = build_env(self.config, num_envs=self.config["training"]["evaluation_episodes"], seed=0)
+        episodes = evaluate(env, partial(mean_action, self.agent), self.config["evaluation"]["seed"])
+        self.evaluation_env_steps += env.num_envs * env.max_steps
+        self.env.unstable_robots += env.unstable_robots
+        return episodes
+
+    def result(self, status: str, **found: Any) -> TrialResult:
+        """What is known now, as a result."""
+        selection_env_steps = self.selection.env_steps if self.selection else 0
+        return TrialResult(
+            status=status,
+            trial=self.trial,
+            seed=self.config["seed"],
+            applied=self.applied,
+            env_steps=self.update.env_steps if self.update else 0,
+            evaluation_env_steps=self.evaluation_env_steps + selection_env_steps,
+            wall_time_s=round(time.monotonic() - self.started, 3),
+            unstable_robots=self.env.unstable_robots,
+            **found,
+        )
+
+
+def use_threads(config: Mapping[str, Any]) -> None:
+    """Let torch use ``training.torch_threads`` threads; null is as many as there are cores, within a bound."""
+    threads = config["training"]["torch_threads"] or min(len(os.sched_getaffinity(0)), MAX_TORCH_THREADS)
+    torch.set_num_threads(threads)
+
+
+def applied_to(env: NavigationEnv) -> dict[str, Any]:
+    """The settings that the built environment really uses."""
+    return {
+        "seed": torch.initial_seed(),
+        "num_envs": env.num_envs,
+        "reward": {name: params["weight"] for name, params in env.reward_terms.items()},
+    }
+
+
+def main() -> None:
+    """Train a trial of a search, on the config recorded in its directory."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--trial", type=int, required=True)
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the search's to handle
+    threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
+    train(load_recorded_config(arguments.run_dir), arguments.run_dir, trial=arguments.trial)
+
+
+def _exit_with_parent(parent: int) -> None:
+    """A search that was killed must not leave trials behind that write into its study."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()
