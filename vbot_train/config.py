@@ -1,7 +1,9 @@
 """Compose and check a configuration. Imports neither torch nor mujoco: it runs before anything trains."""
 
 import ast
+import functools
 import math
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.utils import setup_globals
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
@@ -99,6 +102,7 @@ def load_recorded_config(run_dir: Path) -> dict[str, Any]:
     Raises:
         ConfigError: The directory is not that of a run.
     """
+    setup_globals()  # Hydra's resolvers, such as ${now:}
     path = run_dir / ".hydra" / "config.yaml"
     try:
         config = OmegaConf.load(path)
@@ -142,6 +146,8 @@ def check_search(config: Mapping[str, Any]) -> None:
         ConfigError: With the first fault found.
     """
     workers, max_trials = config["workers"], config["search"]["max_trials"]
+    if not re.fullmatch(r"\w[\w.-]*", str(config["study"])):
+        raise ConfigError(f"study={config['study']}: letters, digits, '_', '.' and '-' make a study's name")
     if workers != "auto":
         for fault in _number_faults("workers", workers, COUNT):
             raise ConfigError(fault)
@@ -232,6 +238,7 @@ def _reward_faults(reward: Mapping[str, Any]) -> Iterator[str]:
                 yield from _number_faults(f"reward.{name}.{key}", value, bounds)
 
 
+@functools.cache
 def reward_kernels() -> dict[str, list[str]]:
     """Every reward term and its kernel's arguments, read from the source: importing it would import torch."""
     functions = [node for node in ast.parse(REWARDS_PY.read_text()).body if isinstance(node, ast.FunctionDef)]

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.trial import TrialState
@@ -16,7 +15,6 @@ from optuna.trial import TrialState
 from vbot_train.result import FILE_NAME, ResultError, TrialResult
 from vbot_train.search.display import Display
 from vbot_train.search.space import Candidate
-from vbot_train.search.study import record_trial
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +47,7 @@ class Loop:
         next_candidate: Asks the study for a trial and composes it; None when there are no more.
         metric: What the study optimizes.
         workers: Trial processes at a time.
-        hydra_node: The search's own Hydra node, for the trials' records.
+        record: Writes a trial's record into its new directory, by number and configuration.
         display: Told of everything that happens.
     """
 
@@ -61,7 +59,7 @@ class Loop:
         *,
         metric: str,
         workers: int,
-        hydra_node: Any,
+        record: Callable[[Path, int, Candidate], None],
         display: Display,
     ) -> None:
         self._study = study
@@ -69,7 +67,7 @@ class Loop:
         self._next_candidate = next_candidate
         self._metric = metric
         self._workers = workers
-        self._hydra_node = hydra_node
+        self._record = record
         self._display = display
         self._running: list[TrialProcess] = []
         self._finished: list[TrialResult] = []
@@ -99,7 +97,7 @@ class Loop:
         trial, candidate = drawn
         directory = self._directory / "trials" / f"{trial.number:03d}"
         directory.mkdir()
-        record_trial(directory, trial.number, candidate, self._hydra_node)
+        self._record(directory, trial.number, candidate)
         command = [sys.executable, "-m", "vbot_train.train", str(directory), "--trial", str(trial.number)]
         with (directory / "train.log").open("wb") as output:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)

@@ -22,7 +22,7 @@ from vbot_train.search.display import Display
 from vbot_train.search.loop import HopelessError, Loop
 from vbot_train.search.proposals import FeasibleSampler, Survey, enqueue_grid, survey
 from vbot_train.search.space import Candidate, Space, split_overrides
-from vbot_train.search.study import create_study, quiet_optuna
+from vbot_train.search.study import create_study, quiet_optuna, record_trial
 
 DEFAULT_TRIALS = 20
 GRID = "optuna.samplers.GridSampler"
@@ -141,9 +141,12 @@ class Search:
             self.next_candidate,
             metric=self.metric,
             workers=self.workers,
-            hydra_node=self.config.hydra,
+            record=self._record_trial,
             display=self.display,
         )
+
+    def _record_trial(self, directory: Path, number: int, candidate: Candidate) -> None:
+        record_trial(directory, number, candidate, self.space, self.config.hydra)
 
     def next_candidate(self) -> tuple[optuna.Trial, Candidate] | None:
         """Ask the study for the next trial, None when all have been started."""

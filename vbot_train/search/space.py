@@ -1,5 +1,6 @@
 """What varies: the search space, in Hydra's own sweep grammar, and the configuration of each of its points."""
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,11 +10,12 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.types import RunMode
 from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
 from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from vbot_train.config import ConfigError, choices_of, look_up
+from vbot_train.config import ConfigError, choices_of, look_up, plain
 
 Params = Mapping[str, Any]
 
@@ -102,6 +104,9 @@ class Space:
         self.groups = [key for key in distributions if key in choices]
         for key in distributions:
             self._check_searchable(key, config)
+        self._loader = loader
+        self._config_name = config.hydra.job.config_name
+        self._bases: dict[tuple[str, ...], dict[str, Any]] = {}
         self._composed: dict[tuple[Any, ...], tuple[DictConfig, dict[str, str]]] = {}
         for options in itertools.product(*(self._options(group) for group in self.groups)):
             overrides = [f"{group}={option}" for group, option in zip(self.groups, options, strict=True)]
@@ -115,7 +120,8 @@ class Space:
     def _check_searchable(self, key: str, config: DictConfig) -> None:
         top, metric = key.split(".")[0], config.search.metric
         if top not in SEARCHABLE:
-            raise ConfigError(f"{key}: cannot be searched, only {', '.join(SEARCHABLE)} can")
+            values = describe(self.distributions[key])
+            raise ConfigError(f"{key}={values}: cannot be searched, only {', '.join(SEARCHABLE)} can")
         if top == "reward" and metric == "episode_reward_mean":
             raise ConfigError(f"{key}: rewards cannot be searched with search.metric={metric}, which they define")
 
@@ -139,19 +145,21 @@ class Space:
         """Compose the configuration of a point."""
         composed, choices = self._composed[tuple(params[group] for group in self.groups)]
         overrides = [f"{key}={_to_text(value)}" for key, value in params.items()]
-        for override in OverridesParser.create().parse_overrides(
-            [line for key, line in zip(params, overrides, strict=True) if key not in self.groups]
-        ):
-            OmegaConf.update(composed, override.get_key_element(), override.value())
+        for key in params.keys() - set(self.groups):
+            OmegaConf.update(composed, key, _parse(params[key]))
         content = OmegaConf.to_container(composed, resolve=True)
         assert isinstance(content, dict)
         config = {str(key): value for key, value in content.items()}
         return Candidate(dict(params), config, choices, [*self.fixed, *overrides])
 
-    @property
-    def is_grid(self) -> bool:
-        """Whether every key takes a finite number of values."""
-        return all(_values(distribution) is not None for distribution in self.distributions.values())
+    def base(self, groups: Mapping[str, str]) -> dict[str, Any]:
+        """The config composed from options of config groups alone, without search or command line."""
+        options = tuple(groups.values())
+        if options not in self._bases:
+            overrides = [f"{group}={option}" for group, option in groups.items()]
+            composed = self._loader.load_configuration(self._config_name, overrides, run_mode=RunMode.RUN)
+            self._bases[options] = plain(composed)
+        return self._bases[options]
 
     def cells(self) -> Iterator[dict[str, Any]]:
         """Every point of a grid, the last key varying fastest.
@@ -181,6 +189,12 @@ class Space:
     def describe(self) -> dict[str, str]:
         """Each key's range, for people."""
         return {key: describe(distribution) for key, distribution in self.distributions.items()}
+
+
+@functools.cache
+def _parse(value: Any) -> Any:
+    """Choices of strings and lists arrive as Hydra's text."""
+    return OverridesParser.create().parse_override(f"value={value}").value() if isinstance(value, str) else value
 
 
 def _to_text(value: Any) -> str:

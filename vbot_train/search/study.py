@@ -17,10 +17,12 @@ from optuna.storages import RDBStorage
 
 from vbot_train.config import ROOT, ConfigError
 from vbot_train.result import METRICS, write_atomically
-from vbot_train.search.space import Candidate
+from vbot_train.search.experiment import GROUPS, experiment_of
+from vbot_train.search.space import Candidate, Space
 
 STUDY_DB = "study.db"
 STUDY_YAML = "study.yaml"
+EXPERIMENT_YAML = "experiment.yaml"
 PACKAGES = ("hydra-core", "omegaconf", "hydra-optuna-sweeper", "optuna", "torch", "skrl", "mujoco", "numpy")
 
 Direction = Literal["maximize", "minimize"]
@@ -56,8 +58,8 @@ def create_study(
     return study
 
 
-def record_trial(directory: Path, number: int, candidate: Candidate, hydra_node: DictConfig) -> None:
-    """Write Hydra's record of a trial, the config resolved: what it trains on, and what a re-run composes."""
+def record_trial(directory: Path, number: int, candidate: Candidate, space: Space, hydra_node: DictConfig) -> None:
+    """Write what a trial trains on: Hydra's record, the config resolved, and the trial as an experiment option."""
     record = directory / ".hydra"
     record.mkdir()
     node = OmegaConf.create(OmegaConf.to_container(hydra_node, resolve=False))
@@ -66,6 +68,8 @@ def record_trial(directory: Path, number: int, candidate: Candidate, hydra_node:
     OmegaConf.save(candidate.config, record / "config.yaml")
     OmegaConf.save({"hydra": node}, record / "hydra.yaml")
     OmegaConf.save(candidate.overrides, record / "overrides.yaml")
+    base = space.base({group: candidate.choices[group] for group in GROUPS})
+    (directory / EXPERIMENT_YAML).write_text(experiment_of(candidate, base))
 
 
 def surroundings() -> dict[str, Any]:

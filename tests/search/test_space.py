@@ -1,0 +1,95 @@
+"""What varies, in Hydra's grammar, and what each point composes to."""
+
+import pytest
+from hydra.errors import HydraException
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from vbot_train.config import ConfigError, compose_config
+from vbot_train.search.space import split_overrides
+
+PRESET = {"ppo.learning_rate": "tag(log, interval(1e-5, 1e-2))", "ppo.rollouts": "choice(24, 48)"}
+
+
+def test_a_key_set_on_the_command_line_leaves_the_space():
+    distributions, fixed = split_overrides(PRESET, ["ppo.rollouts=24", "seed=1"])
+    assert distributions == {"ppo.learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}
+    assert fixed == ["ppo.rollouts=24", "seed=1"]
+
+
+def test_a_sweep_on_the_command_line_replaces_a_range_or_adds_one():
+    distributions, fixed = split_overrides(PRESET, ["ppo.learning_rate=interval(1e-4,1e-3)", "network=small,large"])
+    assert distributions["ppo.learning_rate"] == FloatDistribution(1e-4, 1e-3)
+    assert distributions["network"] == CategoricalDistribution(["small", "large"])
+    assert fixed == []
+
+
+@pytest.mark.parametrize("sweep", ["interval(1e-3,1e-4)", "tag(log,interval(0,1))", "range(5,1)"])
+def test_an_empty_or_impossible_range_is_refused_with_its_key(sweep):
+    with pytest.raises((ConfigError, HydraException), match="learning_rate"):
+        split_overrides({}, [f"ppo.learning_rate={sweep}"])
+
+
+def test_the_cells_of_quick_are_the_product_of_its_choices(make_space):
+    cells = list(make_space("search=quick").cells())
+    assert len(cells) == 6  # 3 learning rates x 2 rollouts
+    assert {"ppo.learning_rate": 3e-4, "ppo.rollouts": 48} in cells
+
+
+def test_a_candidate_is_the_config_with_groups_and_values_replaced(make_space):
+    space = make_space("network=small,large", "ppo.rollouts=16,24", "seed=7")
+    candidate = space.candidate({"network": "large", "ppo.rollouts": 16})
+    assert candidate.config["network"]["hidden_layer_sizes"] == [512, 256, 128]
+    assert candidate.config["ppo"]["rollouts"] == 16
+    assert candidate.config["seed"] == 7
+    assert candidate.choices["network"] == "large"
+    assert candidate.overrides == ["seed=7", "network=large", "ppo.rollouts=16"]
+    assert space.candidate({"network": "small", "ppo.rollouts": 24}).config["ppo"]["rollouts"] == 24
+    assert candidate.config["ppo"]["rollouts"] == 16  # a candidate keeps what it was
+
+
+def test_lists_can_be_chosen(make_space):
+    space = make_space("network.hidden_layer_sizes=[64],[32,32]")
+    configs = [space.candidate(cell).config["network"]["hidden_layer_sizes"] for cell in space.cells()]
+    assert configs == [[64], [32, 32]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ppo.no_such_key=1,2"], "ppo.no_such_key: no such key"),
+        (["search=full,quick"], "search=choice(full, quick): cannot be searched"),
+        (["env=section001,section001_far"], "env=choice(section001, section001_far): cannot be searched"),
+        (["training.num_envs=64,128"], "cannot be searched"),
+        (["evaluation.seed=1,2"], "cannot be searched"),
+        (["reward.approach.weight=1,2"], "rewards cannot be searched with search.metric=episode_reward_mean"),
+        (["network=interval(1,2)"], "network: a config group takes choice(OPTION, ...)"),
+    ],
+)
+def test_what_must_not_vary_is_refused(make_space, arguments, message):
+    with pytest.raises(ConfigError) as error:
+        make_space(*arguments)
+    assert message in str(error.value)
+
+
+def test_rewards_can_be_searched_with_a_metric_that_no_weight_defines(make_space):
+    space = make_space("reward.approach.weight=1,2", "search.metric=success_rate")
+    assert space.candidate({"reward.approach.weight": 2}).config["reward"]["approach"]["weight"] == 2
+
+
+def test_an_option_that_does_not_exist_is_refused_by_hydra_before_the_first_trial(make_space):
+    with pytest.raises(HydraException, match="huge"):
+        make_space("network=small,huge")
+
+
+def test_a_grid_refuses_an_interval(make_space):
+    with pytest.raises(ConfigError, match="a grid needs choice"):
+        list(make_space("ppo.learning_rate=interval(1e-4,1e-3)").cells())
+
+
+def test_the_default_configuration_is_a_point_where_the_space_contains_it(make_space):
+    config = compose_config()
+    choices = {"network": "medium"}
+    inside = make_space("ppo.learning_rate=interval(1e-4,1e-3)", "network=small,medium")
+    assert inside.default(config, choices) == {"ppo.learning_rate": 3e-4, "network": "medium"}
+    assert make_space("ppo.learning_rate=interval(1e-3,1e-2)").default(config, choices) is None
+    assert make_space("network=small,large").default(config, choices) is None

@@ -1,0 +1,160 @@
+"""One training run, at smoke size: what it writes, that it repeats, how it fails."""
+
+import csv
+from dataclasses import replace
+
+import pytest
+import torch
+import yaml
+
+from vbot_train.agent.ppo import build_agent, load_checkpoint
+from vbot_train.config import ConfigError, compose_config
+from vbot_train.env.navigation import NavigationEnv
+from vbot_train.evaluate import evaluate_run
+from vbot_train.result import METRICS, TrialResult
+from vbot_train.train import train
+
+SMOKE = ["training=smoke", "simulation.threads=1"]
+
+
+@pytest.fixture(scope="module")
+def smoke_run(tmp_path_factory):
+    """A finished smoke run: its directory and its result."""
+    directory = tmp_path_factory.mktemp("run")
+    config = compose_config([*SMOKE, "ppo.learning_rate=2e-4", "network=small", "seed=5"])
+    (directory / ".hydra").mkdir()
+    (directory / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config))
+    return directory, train(config, directory)
+
+
+def test_a_run_leaves_result_progress_events_and_checkpoints(smoke_run):
+    directory, result = smoke_run
+    assert result.status == "completed"
+    assert TrialResult.load(directory) == result
+    assert result.metrics.keys() == METRICS.keys()
+    assert (result.env_steps, result.evaluation_env_steps) == (3072, (8 + 16) * 500)  # selection and final episodes
+    with (directory / "progress.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["env_steps"]) for row in rows] == [768, 1536, 2304, 3072]  # 32 robots x 24 control steps
+    assert [row["selection_success_rate"] != "" for row in rows] == [False, False, False, True]
+    assert list(directory.glob("events.out.tfevents.*"))
+    assert {path.name for path in (directory / "checkpoints").iterdir()} == {"best.pt", "last.pt"}
+
+
+def test_the_applied_settings_are_those_of_the_agent_and_the_environment(smoke_run):
+    applied = smoke_run[1].applied
+    assert applied["learning_rate"] == 2e-4
+    assert applied["policy_hidden_layer_sizes"] == applied["value_hidden_layer_sizes"] == [128, 64]
+    assert (applied["num_envs"], applied["seed"]) == (32, 5)
+    assert applied["reward"]["termination"] == compose_config()["reward"]["termination"]["weight"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("learning_rate", 1e-4),
+        ("discount_factor", 0.97),
+        ("gae_lambda", 0.9),
+        ("ratio_clip", 0.1),
+        ("value_clip", 0.3),
+        ("entropy_loss_scale", 0.01),
+        ("learning_epochs", 2),
+        ("mini_batches", 8),
+        ("rollouts", 16),
+        ("grad_norm_clip", 0.5),
+    ],
+)
+def test_every_ppo_key_reaches_the_agent(key, value):
+    from vbot_train.agent.ppo import applied_settings
+
+    ppo = compose_config([f"ppo.{key}={value}"])["ppo"]
+    agent = build_agent(ppo, [16], num_envs=4, env_steps=1000)
+    assert applied_settings(agent)[key] == value
+
+
+@pytest.mark.parametrize(("schedule", "last"), [("none", 1e-3), ("linear", 1e-5)])
+def test_the_learning_rate_schedule_ends_where_it_says(schedule, last):
+    ppo = compose_config([f"ppo.learning_rate_schedule={schedule}", "ppo.learning_rate=1e-3"])["ppo"]
+    agent = build_agent(ppo, [16], num_envs=4, env_steps=4 * 24 * 3)  # 3 updates of 5 epochs
+    for _ in range(15):
+        agent.optimizer.step()
+        if agent.scheduler is not None:
+            agent.scheduler.step()
+    assert agent.optimizer.param_groups[0]["lr"] == pytest.approx(last)
+
+
+def test_the_same_seed_gives_identical_metrics_and_another_seed_others(smoke_run, tmp_path):
+    config = compose_config([*SMOKE, "ppo.learning_rate=2e-4", "network=small"])
+    for name in ("same", "other"):
+        (tmp_path / name).mkdir()
+    same = train(config | {"seed": 5}, tmp_path / "same")
+    other = train(config | {"seed": 6}, tmp_path / "other")
+    assert replace(same, wall_time_s=0) == replace(smoke_run[1], wall_time_s=0)
+    assert other.metrics != same.metrics
+
+
+def test_evaluating_the_best_checkpoint_again_gives_the_reported_metrics(smoke_run):
+    directory, result = smoke_run
+    again = evaluate_run(directory, 16, None, None)
+    assert again == {name: result.metrics[name] for name in again}
+
+
+def test_an_absurd_learning_rate_ends_as_diverged(tmp_path):
+    result = train(compose_config([*SMOKE, "ppo.learning_rate=1e3"]), tmp_path)
+    assert result.status == "diverged"
+    assert "not finite" in result.cause
+    assert TrialResult.load(tmp_path).objective("episode_reward_mean") is None
+
+
+def test_a_nan_in_the_reward_ends_as_diverged(tmp_path, monkeypatch):
+    monkeypatch.setattr("vbot_train.env.navigation.NavigationEnv.step", _with_nan_reward(NavigationEnv.step))
+    result = train(compose_config(SMOKE), tmp_path)
+    assert result.status == "diverged"
+
+
+def _with_nan_reward(step):
+    def poisoned(self, action):
+        outcome = step(self, action)
+        outcome.reward[0] = torch.nan
+        return outcome
+
+    return poisoned
+
+
+def test_an_unexpected_error_is_recorded_as_failed_and_raised(tmp_path, monkeypatch):
+    def broken(self, action):
+        raise RuntimeError("the physics is on fire")
+
+    monkeypatch.setattr("vbot_train.env.navigation.NavigationEnv.step", broken)
+    with pytest.raises(RuntimeError):
+        train(compose_config(SMOKE), tmp_path)
+    result = TrialResult.load(tmp_path)
+    assert (result.status, result.cause) == ("failed", "RuntimeError: the physics is on fire")
+    assert "Traceback" in (tmp_path / "error.txt").read_text()
+
+
+def test_a_result_is_never_overwritten(smoke_run):
+    with pytest.raises(ConfigError, match=r"already holds a result\.yaml"):
+        train(compose_config(SMOKE), smoke_run[0])
+
+
+def test_training_starts_from_a_run_and_keeps_its_own_learning_rate(smoke_run, tmp_path):
+    config = compose_config([*SMOKE, "network=small", f"init_from={smoke_run[0]}", "ppo.learning_rate=7e-4"])
+    assert train(config, tmp_path).applied["learning_rate"] == 7e-4
+
+
+def test_a_checkpoint_of_other_networks_or_with_code_in_it_is_refused(smoke_run, tmp_path):
+    agent = build_agent(compose_config()["ppo"], [16], num_envs=4, env_steps=1000)
+    with pytest.raises(ConfigError, match="not a checkpoint of this agent"):
+        load_checkpoint(agent, smoke_run[0] / "checkpoints" / "best.pt")
+    evil = tmp_path / "evil.pt"
+    torch.save({"policy": _Exploit()}, evil)
+    with pytest.raises(ConfigError, match="not a checkpoint of this agent"):
+        load_checkpoint(agent, evil)
+
+
+class _Exploit:
+    """Unpickling it would run code."""
+
+    def __reduce__(self):
+        return (exec, ("raise SystemExit('code in a checkpoint was run')",))

@@ -1,0 +1,67 @@
+"""Figures of a study, as PNG."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from vbot_train.analysis.importance import Importance
+from vbot_train.analysis.trials import Trial
+
+CURVES = 10  # trials drawn in colour, best first
+
+
+def draw_figures(ranked: Sequence[Trial], metric: str, importance: Sequence[Importance], directory: Path) -> None:
+    """Write ``learning_curves.png``, and ``importance.png`` where there is an importance to show."""
+    if ranked:
+        draw_learning_curves(ranked, directory / "learning_curves.png")
+    if any(row.importance is not None for row in importance):
+        draw_importance(metric, importance, directory / "importance.png")
+
+
+def draw_learning_curves(ranked: Sequence[Trial], path: Path) -> None:
+    """Success rate of the training episodes against env steps, the best trials in colour."""
+    figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
+    for rank, trial in reversed(list(enumerate(ranked))):
+        steps, success = training_success(trial)
+        params = ", ".join(f"{key.removeprefix('ppo.')} {_short(value)}" for key, value in trial.params.items())
+        style = {"color": f"C{rank}", "label": params} if rank < CURVES else {"color": "0.85"}
+        axes.plot(steps, success, zorder=-rank, **style)
+    axes.set(xlabel="training env steps", ylabel="success rate of training episodes", ylim=(-0.02, 1.02))
+    handles, labels = axes.get_legend_handles_labels()
+    axes.legend(handles[::-1], labels[::-1], title="best first", fontsize="small", loc="upper left")
+    _save(figure, path)
+
+
+def draw_importance(metric: str, importance: Sequence[Importance], path: Path) -> None:
+    """Importance of each parameter with its 90 % interval."""
+    rows = [row for row in importance if row.importance is not None and row.interval_90 is not None][::-1]
+    figure, axes = plt.subplots(figsize=(8, 0.4 * len(rows) + 1), layout="constrained")
+    names = [row.parameter for row in rows]
+    axes.barh(names, [row.importance or 0.0 for row in rows], color="C0", alpha=0.6)
+    for y, row in enumerate(rows):
+        axes.plot(row.interval_90, (y, y), color="0.2")
+    axes.set(xlabel=f"importance for {metric}, with 90 % bootstrap interval", xlim=(0, 1))
+    _save(figure, path)
+
+
+def training_success(trial: Trial) -> tuple[list[int], list[float]]:
+    """Env steps and running success rate, from the trial's progress.csv."""
+    with (trial.directory / "progress.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [int(row["env_steps"]) for row in rows], [float(row["success_rate"]) for row in rows]
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _save(figure: plt.Figure, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}")
+    figure.savefig(temporary, dpi=120, format="png")
+    plt.close(figure)
+    temporary.replace(path)

@@ -1,0 +1,82 @@
+"""Load a study: its record, its trials, their results."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import yaml
+from optuna.distributions import BaseDistribution
+
+from vbot_train.result import METRICS, STATUSES, TrialResult
+
+
+class StudyError(ValueError):
+    """A directory that is not that of a study, or a metric that it does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One trial that has ended."""
+
+    number: int
+    params: dict[str, Any]
+    distributions: dict[str, BaseDistribution]
+    result: TrialResult
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A study, as its directory holds it."""
+
+    directory: Path
+    record: Mapping[str, Any]  # study.yaml
+    trials: list[Trial]  # that have ended, by number
+    infeasible: dict[str, int]  # rejected proposals (of a grid: cells) by rule
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Trials by status, zeros included."""
+        counts = Counter(trial.result.status for trial in self.trials)
+        return {status: counts[status] for status in STATUSES}
+
+    def ranked(self, metric: str, sort: str | None = None) -> list[Trial]:
+        """The completed trials that have a value, best first.
+
+        Args:
+            metric: One of ``result.METRICS``.
+            sort: ``ascending`` or ``descending``; None is the metric's own direction.
+        """
+        descending = (METRICS[metric] == "maximize") if sort is None else sort == "descending"
+        valued = [(trial.result.objective(metric), trial) for trial in self.trials]
+        ranked = [(value, trial) for value, trial in valued if value is not None]
+        return [trial for _, trial in sorted(ranked, key=lambda row: row[0], reverse=descending)]
+
+
+def load_study(directory: Path) -> Study:
+    """Load a study.
+
+    Raises:
+        StudyError: The directory is not that of a study.
+        ResultError: A trial's result cannot be read.
+    """
+    database, record = directory / "study.db", directory / "study.yaml"
+    if not database.is_file() or not record.is_file():
+        raise StudyError(f"{directory}: not the directory of a study (study.db and study.yaml are not both there)")
+    content = yaml.safe_load(record.read_text())
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.load_study(study_name=content["study"], storage=f"sqlite:///{database}")
+    return Study(
+        directory=directory,
+        record=content,
+        trials=[_load_trial(trial, directory) for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()],
+        infeasible=study.user_attrs.get("infeasible", {}),
+    )
+
+
+def _load_trial(trial: optuna.trial.FrozenTrial, directory: Path) -> Trial:
+    path = directory / "trials" / f"{trial.number:03d}"
+    return Trial(trial.number, trial.params, trial.distributions, TrialResult.load(path), path)

@@ -1,0 +1,112 @@
+"""The leaderboard and the analysis of a study.
+
+    python -m vbot_train.analyze multirun/NAME --metric success_rate --sort descending
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from vbot_train.analysis.figures import draw_figures
+from vbot_train.analysis.importance import Importance, rank_importance
+from vbot_train.analysis.ranking import TOP, reliability, summarize
+from vbot_train.analysis.trials import Study, StudyError, Trial, load_study
+from vbot_train.result import METRICS, ResultError, write_atomically
+
+FILE_NAME = "hyperparameter_importance.yaml"
+
+
+def analyze(study_dir: Path, metric: str | None = None, sort: str | None = None) -> Path:
+    """Write a study's analysis and print its leaderboard.
+
+    Args:
+        study_dir: The study's directory.
+        metric: What to rank by; None is what the study optimized.
+        sort: ``ascending`` or ``descending``; None is the metric's own direction.
+
+    Returns:
+        The analysis file.
+
+    Raises:
+        StudyError: The directory is not that of a study.
+        ResultError: A trial's result cannot be read.
+    """
+    study = load_study(study_dir)
+    metric = metric or str(study.record["metric"])
+    ranked = study.ranked(metric, sort)
+    importance = rank_importance(ranked, metric)
+    out = study_dir / "analysis"
+    (out / "experiment").mkdir(parents=True, exist_ok=True)
+    content = summarize(study, metric, ranked, importance)
+    write_atomically(out / FILE_NAME, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    export(ranked, out / "experiment")
+    draw_figures(ranked, metric, importance, out)
+    show(study, metric, ranked, importance)
+    return out / FILE_NAME
+
+
+def export(ranked: Sequence[Trial], directory: Path) -> None:
+    """Write the best configurations as options of the config group ``experiment``."""
+    names = ["best", *(f"top_{rank}" for rank in range(1, TOP + 1))]
+    for name, trial in zip(names, [*ranked[:1], *ranked[:TOP]], strict=False):
+        body = (trial.directory / "experiment.yaml").read_text()
+        command = f"python -m vbot_train --config-dir {directory.parent} experiment={name}"
+        header = f"# @package _global_\n# Trial {trial.number}, seed {trial.result.seed}.   {command}\n"
+        write_atomically(directory / f"{name}.yaml", header + body)
+
+
+def show(study: Study, metric: str, ranked: Sequence[Trial], importance: Sequence[Importance]) -> None:
+    """Print the leaderboard."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(leaderboard(metric, ranked))
+    counts = ", ".join(f"{count} {status}" for status, count in study.counts.items() if count)
+    console.print(f"trials: {counts or 'none'}")
+    console.print(f"importance: {reliability(len(ranked))}")
+    for row in importance:
+        if row.importance is not None and row.interval_90 is not None:
+            low, high = row.interval_90
+            console.print(f"  {row.parameter:<24} {row.importance:.2f}  [{low:.2f}, {high:.2f}]", markup=False)
+    console.print(f"analysis: {study.directory / 'analysis' / FILE_NAME}", markup=False)
+    if ranked:
+        line = f"python -m vbot_train --config-dir {study.directory / 'analysis'} experiment=best"
+        console.print(f"train the best again: {line}", markup=False)
+
+
+def leaderboard(metric: str, ranked: Sequence[Trial]) -> Table:
+    """The ten best trials."""
+    columns = list(dict.fromkeys([metric, "success_rate", "fall_rate", "time_to_goal_s"]))
+    table = Table("trial", *columns, "configuration")
+    for trial in ranked[:10]:
+        metrics = [trial.result.metrics[name] for name in columns]
+        table.add_row(str(trial.number), *map(_cell, metrics), shown(trial.params))
+    return table
+
+
+def shown(params: Mapping[str, object]) -> str:
+    """Parameters on one line."""
+    return "  ".join(f"{key}={_cell(value)}" for key, value in params.items())
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def main() -> None:
+    """Write a study's analysis and print its leaderboard."""
+    parser = argparse.ArgumentParser(prog="python -m vbot_train.analyze", description=main.__doc__)
+    parser.add_argument("study", type=Path, help="directory of a study, such as multirun/NAME")
+    parser.add_argument("--metric", choices=METRICS, help="rank by this; default: what the study optimized")
+    parser.add_argument("--sort", choices=("ascending", "descending"), help="default: the metric's best first")
+    arguments = parser.parse_args()
+    try:
+        analyze(arguments.study, arguments.metric, arguments.sort)
+    except (StudyError, ResultError) as error:
+        raise SystemExit(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()
