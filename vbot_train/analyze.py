@@ -1,6 +1,6 @@
 """The leaderboard and the analysis of a study.
 
-    python -m vbot_train.analyze multirun/NAME --metric success_rate --sort descending
+python -m vbot_train.analyze multirun/NAME --metric success_rate --sort descending
 """
 
 import argparse

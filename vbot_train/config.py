@@ -84,7 +84,7 @@ def compose_config(overrides: list[str] | None = None) -> dict[str, Any]:
 
 def plain(config: DictConfig) -> dict[str, Any]:
     """Resolve a composed config into plain containers, without Hydra's own node."""
-    job = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    job = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]) if "hydra" in config else config
     content = OmegaConf.to_container(job, resolve=True)
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
@@ -213,7 +213,7 @@ def _size_faults(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _checkpoint_faults(init_from: str | None) -> Iterator[str]:
-    """torch writes zip files; whether this one holds the right tensors shows when it is loaded."""
+    """Checkpoints are zip files; whether this one holds the right tensors shows when it is loaded."""
     if init_from is None:
         return
     path = Path(init_from)

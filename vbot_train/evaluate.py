@@ -1,6 +1,6 @@
 """Held-out evaluation: deterministic episodes from starts that training never uses.
 
-    python -m vbot_train.evaluate outputs/RUN
+python -m vbot_train.evaluate outputs/RUN
 """
 
 import argparse

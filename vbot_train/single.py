@@ -34,4 +34,6 @@ def run_single(config: DictConfig) -> None:
         raise SystemExit(f"{result.status}: {result.cause}; see {run_dir}")
     console = Console()
     console.print(metrics_table(result.metrics))
-    console.print(f"{result.env_steps:,} env steps in {result.wall_time_s:.0f} s; results in {run_dir}", highlight=False)
+    console.print(
+        f"{result.env_steps:,} env steps in {result.wall_time_s:.0f} s; results in {run_dir}", highlight=False
+    )

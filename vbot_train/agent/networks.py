@@ -18,7 +18,8 @@ ACTION_SPACE = gymnasium.spaces.Box(-1.0, 1.0, (JOINTS,))
 
 def multilayer_perceptron(hidden: Sequence[int], outputs: int, output_gain: float) -> nn.Sequential:
     """ELU layers of the given sizes and a linear output, weights orthogonal (Andrychowicz et al. 2021,
-    https://arxiv.org/abs/2006.05990: a small last policy layer starts near the standing pose)."""
+    https://arxiv.org/abs/2006.05990: a small last policy layer starts near the standing pose).
+    """
     layers: list[nn.Module] = []
     size = observations.SIZE
     for width in hidden:

@@ -12,7 +12,7 @@ from skrl.resources.schedulers.torch import KLAdaptiveLR
 from torch import Tensor
 from torch.optim.lr_scheduler import LinearLR
 
-from vbot_train.agent.networks import OBSERVATION_SPACE, Policy, Value, hidden_sizes
+from vbot_train.agent.networks import ACTION_SPACE, OBSERVATION_SPACE, Policy, Value, hidden_sizes
 from vbot_train.config import ConfigError
 
 # Keys of conf/ppo that are ours; every other one is a field of skrl's PPO_CFG.
@@ -31,18 +31,15 @@ def build_agent(
         env_steps: Length of the training, which a linear schedule ends at.
         device: Where networks and rollouts live.
     """
-    models = {
-        "policy": Policy(hidden, initial_std=ppo["initial_std"], device=device),
-        "value": Value(hidden, device=device),
-    }
+    policy = Policy(hidden, initial_std=ppo["initial_std"], device=device)
     fields = {key: value for key, value in ppo.items() if key not in OWN_KEYS}
     if unknown := fields.keys() - PPO_CFG.__dataclass_fields__.keys():
         raise ConfigError(f"ppo.{min(unknown)}={fields[min(unknown)]}: skrl's PPO has no such field")
     agent = PPO(
-        models=models,
+        models={"policy": policy, "value": Value(hidden, device=device)},
         memory=RandomMemory(memory_size=ppo["rollouts"], num_envs=num_envs, device=device),
         observation_space=OBSERVATION_SPACE,
-        action_space=models["policy"].action_space,
+        action_space=ACTION_SPACE,
         device=device,
         cfg=PPO_CFG(
             **fields,
@@ -59,7 +56,7 @@ def build_agent(
 
 
 def _schedule(ppo: Mapping[str, Any], updates: int) -> dict[str, Any]:
-    """skrl steps a schedule once per learning epoch."""
+    """Skrl steps a schedule once per learning epoch."""
     match ppo["learning_rate_schedule"]:
         case "linear":  # down to 1 %
             epochs = max(1, updates * ppo["learning_epochs"])

@@ -86,23 +86,29 @@ def _outcomes(episodes: Episodes) -> list[tuple[float, bool, bool]]:
 def _describe(
     agent: PPO, number: int, env_steps: int, speed: float, episodes: deque[tuple[float, bool, bool]]
 ) -> Update:
-    losses = {name: value[-1] for name, value in agent.tracking_data.items()}
-    agent.tracking_data.clear()
-    policy_loss, value_loss = losses["Loss / Policy loss"], losses["Loss / Value loss"]
-    if not (math.isfinite(policy_loss) and math.isfinite(value_loss)):
-        raise DivergedError(f"the loss is not finite in update {number}: policy {policy_loss}, value {value_loss}")
-    if not all(p.isfinite().all() for p in [*agent.policy.parameters(), *agent.value.parameters()]):
-        raise DivergedError(f"a network parameter is not finite after update {number}")
-    reward, success, fall = (sum(column) / len(episodes) for column in zip(*episodes)) if episodes else [math.nan] * 3
+    policy_loss, value_loss = _finite_losses(agent, number)
+    columns = list(zip(*episodes, strict=True)) or [(math.nan,)] * 3
+    reward, success_rate, fall_rate = (sum(column) / len(column) for column in columns)
     return Update(
         number=number,
         env_steps=env_steps,
         env_steps_per_s=speed,
         reward=reward,
-        success_rate=success,
-        fall_rate=fall,
+        success_rate=success_rate,
+        fall_rate=fall_rate,
         policy_loss=policy_loss,
         value_loss=value_loss,
         policy_std=agent.policy.log_std.exp().mean().item(),
         learning_rate=agent.optimizer.param_groups[0]["lr"],
     )
+
+
+def _finite_losses(agent: PPO, number: int) -> tuple[float, float]:
+    """The update's mean losses of policy and value function; skrl itself does not look whether they are finite."""
+    policy_loss, value_loss = (agent.tracking_data[f"Loss / {name} loss"][-1] for name in ("Policy", "Value"))
+    agent.tracking_data.clear()
+    if not (math.isfinite(policy_loss) and math.isfinite(value_loss)):
+        raise DivergedError(f"the loss is not finite in update {number}: policy {policy_loss}, value {value_loss}")
+    if not all(p.isfinite().all() for p in [*agent.policy.parameters(), *agent.value.parameters()]):
+        raise DivergedError(f"a network parameter is not finite after update {number}")
+    return policy_loss, value_loss

@@ -8,6 +8,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 from vbot_train.analysis.importance import Importance
 from vbot_train.analysis.trials import Trial
@@ -26,14 +27,13 @@ def draw_figures(ranked: Sequence[Trial], metric: str, importance: Sequence[Impo
 def draw_learning_curves(ranked: Sequence[Trial], path: Path) -> None:
     """Success rate of the training episodes against env steps, the best trials in colour."""
     figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
-    for rank, trial in reversed(list(enumerate(ranked))):
+    for rank, trial in enumerate(ranked):
         steps, success = training_success(trial)
         params = ", ".join(f"{key.removeprefix('ppo.')} {_short(value)}" for key, value in trial.params.items())
-        style = {"color": f"C{rank}", "label": params} if rank < CURVES else {"color": "0.85"}
-        axes.plot(steps, success, zorder=-rank, **style)
+        color, label = (f"C{rank}", params) if rank < CURVES else ("0.85", None)
+        axes.plot(steps, success, zorder=-rank, color=color, label=label)
     axes.set(xlabel="training env steps", ylabel="success rate of training episodes", ylim=(-0.02, 1.02))
-    handles, labels = axes.get_legend_handles_labels()
-    axes.legend(handles[::-1], labels[::-1], title="best first", fontsize="small", loc="upper left")
+    axes.legend(title="best first", fontsize="small", loc="upper left")
     _save(figure, path)
 
 
@@ -44,7 +44,7 @@ def draw_importance(metric: str, importance: Sequence[Importance], path: Path) -
     names = [row.parameter for row in rows]
     axes.barh(names, [row.importance or 0.0 for row in rows], color="C0", alpha=0.6)
     for y, row in enumerate(rows):
-        axes.plot(row.interval_90, (y, y), color="0.2")
+        axes.plot(row.interval_90 or (), (y, y), color="0.2")
     axes.set(xlabel=f"importance for {metric}, with 90 % bootstrap interval", xlim=(0, 1))
     _save(figure, path)
 
@@ -60,7 +60,7 @@ def _short(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _save(figure: plt.Figure, path: Path) -> None:
+def _save(figure: Figure, path: Path) -> None:
     temporary = path.with_name(f".{path.name}")
     figure.savefig(temporary, dpi=120, format="png")
     plt.close(figure)

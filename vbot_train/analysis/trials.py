@@ -72,7 +72,9 @@ def load_study(directory: Path) -> Study:
     return Study(
         directory=directory,
         record=content,
-        trials=[_load_trial(trial, directory) for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()],
+        trials=[
+            _load_trial(trial, directory) for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()
+        ],
         infeasible=study.user_attrs.get("infeasible", {}),
     )
 

@@ -1,7 +1,7 @@
 """Gymnasium's face of the task.
 
-    gymnasium.make("VBotNavigation-v0")
-    gymnasium.make_vec("VBotNavigation-v0", num_envs=64, env="section001_far")
+gymnasium.make("VBotNavigation-v0")
+gymnasium.make_vec("VBotNavigation-v0", num_envs=64, env="section001_far")
 """
 
 from typing import Any
@@ -82,9 +82,7 @@ class VBotNavigationVector(gymnasium.vector.VectorEnv[Floats, Floats, NDArray[An
         "autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP,
     }
 
-    def __init__(
-        self, num_envs: int = 1, env: str = "section001", reward: str = "default", threads: int = 1
-    ) -> None:
+    def __init__(self, num_envs: int = 1, env: str = "section001", reward: str = "default", threads: int = 1) -> None:
         self.num_envs = num_envs
         self.single_observation_space = OBSERVATION_SPACE
         self.single_action_space = ACTION_SPACE

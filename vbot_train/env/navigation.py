@@ -33,7 +33,8 @@ class Episodes:
 @dataclass(frozen=True, slots=True)
 class Step:
     """What a control step gives back. Robots whose episode ended have been reset: ``observation`` is the new
-    episode's first, ``final_observation`` the old one's last; for all others the two are equal."""
+    episode's first, ``final_observation`` the old one's last; for all others the two are equal.
+    """
 
     observation: Tensor  # (E, 54)
     final_observation: Tensor  # (E, 54)

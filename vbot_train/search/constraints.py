@@ -47,7 +47,9 @@ class Rule:
             raise self._error(f"not an expression ({error.args[0]})") from error
         for node in ast.walk(tree):
             if not isinstance(node, _GRAMMAR):
-                raise self._error(f"{type(node).__name__} is not allowed, only comparisons, arithmetic, in, and, or, not")
+                raise self._error(
+                    f"{type(node).__name__} is not allowed, only comparisons, arithmetic, in, and, or, not"
+                )
         self._expression = tree.body
 
     def holds(self, config: Mapping[str, Any], choices: Mapping[str, str]) -> bool:

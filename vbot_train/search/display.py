@@ -65,9 +65,9 @@ class Display:
             self._best = (value, number)
         score = result.cause if value is None else f"{self._metric} {value:.4g}"
         success = result.metrics.get("success_rate")
-        extra = "" if success is None else f", success {success:.1%}"
+        outcome = f"{result.status}  {score}" + ("" if success is None else f", success {success:.1%}")
         self._console.print(
-            f"trial {number:>3}  {result.status}  {score}{extra}  {result.wall_time_s:.0f} s  {shown(candidate.params)}",
+            f"trial {number:>3}  {outcome}  {result.wall_time_s:.0f} s  {shown(candidate.params)}",
             highlight=False,
             markup=False,
             soft_wrap=True,

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 BrokenRule = Callable[[Candidate], str | None]
 
 MAX_TRIES = 50  # redraws from the sampler before a random point is taken: TPE can insist on a region it never sees
-MAX_RANDOM_TRIES = 10_000
+MAX_RANDOM_TRIES = 2_000
 SURVEY_POINTS = 500
 
 
@@ -51,10 +51,11 @@ def survey(space: Space, broken_rule: BrokenRule, *, grid: bool, seed: int) -> S
     return found
 
 
-def random_points(space: Space, seed: int, count: int) -> list[dict[str, Any]]:
+def random_points(space: Space, seed: int, count: int) -> Iterator[dict[str, Any]]:
     """Draw points uniformly (in the logarithm where a range is tagged so)."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-    return [study.ask(space.distributions).params for _ in range(count)]
+    for _ in range(count):
+        yield study.ask(space.distributions).params
 
 
 def enqueue_grid(study: optuna.Study, space: Space, broken_rule: BrokenRule, max_trials: int | None) -> int:
@@ -92,7 +93,7 @@ class FeasibleSampler:
         Raises:
             ConfigError: None was found.
         """
-        copy = optuna.create_study(sampler=self._study.sampler, direction=self._study.direction.name.lower())
+        copy = optuna.create_study(sampler=self._study.sampler, direction=self._study.direction)
         told = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
         copy.add_trials(self._study.get_trials(deepcopy=False, states=told))
         for _ in range(MAX_TRIES):

@@ -33,7 +33,9 @@ class Candidate:
     overrides: list[str]  # that compose it
 
 
-def split_overrides(params: Mapping[str, Any], arguments: Sequence[str]) -> tuple[dict[str, BaseDistribution], list[str]]:
+def split_overrides(
+    params: Mapping[str, Any], arguments: Sequence[str]
+) -> tuple[dict[str, BaseDistribution], list[str]]:
     """Tell what varies from what is fixed.
 
     Args:
@@ -133,8 +135,7 @@ class Space:
 
     def _check_keys(self) -> None:
         for config, _ in self._composed.values():
-            content = OmegaConf.to_container(config, resolve=False)
-            assert isinstance(content, dict)
+            content = plain(config)
             for key in self.distributions.keys() - set(self.groups):
                 try:
                     look_up(content, key)
@@ -147,10 +148,7 @@ class Space:
         overrides = [f"{key}={_to_text(value)}" for key, value in params.items()]
         for key in params.keys() - set(self.groups):
             OmegaConf.update(composed, key, _parse(params[key]))
-        content = OmegaConf.to_container(composed, resolve=True)
-        assert isinstance(content, dict)
-        config = {str(key): value for key, value in content.items()}
-        return Candidate(dict(params), config, choices, [*self.fixed, *overrides])
+        return Candidate(dict(params), plain(composed), choices, [*self.fixed, *overrides])
 
     def base(self, groups: Mapping[str, str]) -> dict[str, Any]:
         """The config composed from options of config groups alone, without search or command line."""

@@ -62,7 +62,7 @@ def record_trial(directory: Path, number: int, candidate: Candidate, space: Spac
     """Write what a trial trains on: Hydra's record, the config resolved, and the trial as an experiment option."""
     record = directory / ".hydra"
     record.mkdir()
-    node = OmegaConf.create(OmegaConf.to_container(hydra_node, resolve=False))
+    node = DictConfig(OmegaConf.to_container(hydra_node, resolve=False))
     node.job.id, node.job.num = str(number), number
     node.overrides.task = candidate.overrides
     OmegaConf.save(candidate.config, record / "config.yaml")

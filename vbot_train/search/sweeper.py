@@ -50,4 +50,5 @@ class VBotSweeper(Sweeper):
         """
         from vbot_train.search.run import run_search
 
+        assert self.config is not None and self.hydra_context is not None
         run_search(self.sampler, dict(self.params or {}), arguments, self.config, self.hydra_context)

@@ -1,0 +1,89 @@
+"""The command line: quick to answer, and short when it refuses."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def run(cwd, *arguments, module="vbot_train"):
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["--cfg", "hydra", "search=full"]])
+def test_asking_imports_neither_torch_nor_mujoco_nor_optuna(tmp_path, arguments):
+    code = (
+        "import atexit, sys\n"
+        "names = ('torch', 'mujoco', 'optuna', 'skrl', 'sqlalchemy')\n"
+        "atexit.register(lambda: print('IMPORTED', [n for n in names if n in sys.modules], file=sys.stderr))\n"
+        f"sys.argv = ['vbot_train', *{arguments!r}]\n"
+        "import runpy; runpy.run_module('vbot_train', run_name='__main__', alter_sys=False)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert "IMPORTED []" in done.stderr, done.stderr
+    assert "ppo" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ppo.learning_rate=-1"], "ppo.learning_rate=-1: must be more than 0"),
+        (["ppo.learning_rate=nan"], "ppo.learning_rate=nan: must be more than 0"),
+        (["training.num_envs=0"], "training.num_envs=0: must be at least 1"),
+        (["network.hidden_layer_sizes=[]"], "network.hidden_layer_sizes=[]"),
+        (["ppo.discount_factor=1.5"], "ppo.discount_factor=1.5"),
+        (["+reward.flying.weight=1"], "reward.flying: unknown term"),
+        (["search.metric=speed"], "search.metric=speed: unknown"),
+        (["search=quick"], "search=quick: a search needs -m"),
+        (["+search.constraints.mine='seed == 42'"], "search.constraints.mine=seed == 42: this configuration breaks"),
+        (["ppo.mini_batches=20000"], "ppo.mini_batches"),
+        (["init_from=nowhere"], "init_from=nowhere: no such run or checkpoint"),
+        (["ppo.nonsense=1"], "nonsense"),
+        (["network=huge"], "huge"),
+        (["-m"], "nothing to search"),
+        (["-m", "search=quick", "ppo.learning_rate=-1"], "ppo.learning_rate=-1: must be more than 0"),
+        (["-m", "ppo.nonsense=1,2"], "ppo.nonsense: no such key"),
+        (["-m", "search=full,quick"], "search=choice(full, quick): cannot be searched"),
+        (["-m", "ppo.learning_rate=interval(1e-3,1e-4)"], "ppo.learning_rate=interval(1e-3,1e-4)"),
+        (["-m", "ppo.learning_rate=interval(-1,1)", "method=random"], "ppo.learning_rate=-"),
+        (["-m", "search=quick", "search.metric=speed"], "search.metric=speed"),
+        (["-m", "search=quick", "+search.constraints.mine=\"__import__('os').system('x')\""], "Call is not allowed"),
+        (["-m", "search=quick", "+search.constraints.mine='9**9**9**9 > 1'"], "cannot be evaluated"),
+        (["-m", "search=quick", "+search.constraints.mine='ppo.no_such_key > 1'"], "no such key ppo.no_such_key"),
+        (["-m", "search=quick", "+search.constraints.1='seed == 1'"], "must be a string"),
+        (["-m", "search=quick", "+search.constraints.mine='seed > 0'"], "none of 6 points is feasible"),
+        (["-m", "search=quick", "workers=0"], "workers=0: must be at least 1"),
+        (["-m", "search=quick", "study=../elsewhere"], "study=../elsewhere"),
+        (["-m", "search=full", "method=grid"], "a grid needs choice(...)"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_refused_in_a_line_before_anything_trains(tmp_path, arguments, message):
+    done = run(tmp_path, *arguments)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert not list(tmp_path.glob("multirun/*/trials")), "a study was opened"
+    assert not list(tmp_path.glob("outputs/*/checkpoints")), "a run was begun"
+
+
+@pytest.mark.parametrize("module", ["vbot_train.analyze", "vbot_train.evaluate"])
+def test_a_directory_that_is_no_study_and_no_run_is_refused(tmp_path, module):
+    done = run(tmp_path, str(tmp_path), module=module)
+    assert done.returncode == 1
+    assert str(tmp_path) in done.stderr and "not the directory of a" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_single_run_trains_shows_its_metrics_and_can_be_evaluated(tmp_path):
+    done = run(tmp_path, "training=smoke", "hydra.run.dir=here")
+    assert done.returncode == 0, done.stderr
+    assert "success_rate" in done.stdout and "3,072 env steps" in done.stdout
+    again = run(tmp_path, "here", "--episodes", "4", "--env", "section001_far", module="vbot_train.evaluate")
+    assert again.returncode == 0, again.stderr
+    assert "success_rate" in again.stdout
+    (tmp_path / "here" / "checkpoints" / "best.pt").write_text("nothing")
+    refused = run(tmp_path, "here", module="vbot_train.evaluate")
+    assert refused.returncode == 1
+    assert "not a checkpoint of this agent" in refused.stderr and "Traceback" not in refused.stderr
