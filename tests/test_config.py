@@ -73,6 +73,13 @@ def test_what_cannot_train_is_refused_with_key_and_value(override, message):
     assert "\n" not in str(error.value)
 
 
+def test_a_reward_of_nothing_is_refused():
+    config = compose_config()
+    config["reward"] = {"torques": {"weight": 0.0}}
+    with pytest.raises(ConfigError, match="every weight is 0"):
+        check_config(config)
+
+
 def test_an_unknown_key_is_refused_by_hydra():
     with pytest.raises(ConfigCompositionException, match="learning_rat"):
         compose_config(["ppo.learning_rat=1e-3"])

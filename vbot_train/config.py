@@ -226,6 +226,8 @@ def _checkpoint_faults(init_from: str | None) -> Iterator[str]:
 
 def _reward_faults(reward: Mapping[str, Any]) -> Iterator[str]:
     kernels = reward_kernels()
+    if all(isinstance(params, Mapping) and params.get("weight") == 0 for params in reward.values()):
+        yield "reward: every weight is 0"
     for name, params in reward.items():
         if name not in kernels:
             yield f"reward.{name}: unknown term, choose from {', '.join(kernels)}"

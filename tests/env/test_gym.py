@@ -24,10 +24,11 @@ def test_one_robot_is_truncated_after_500_steps_and_tells_its_outcome():
     env = gymnasium.make(NAME)
     env.reset(seed=0)
     for _ in range(499):
-        *_, terminated, truncated, info = env.step(np.zeros(12, np.float32))
+        before, _, terminated, truncated, info = env.step(np.zeros(12, np.float32))
         assert not (terminated or truncated or info)
-    *_, terminated, truncated, info = env.step(np.zeros(12, np.float32))
+    last, _, terminated, truncated, info = env.step(np.zeros(12, np.float32))
     assert truncated and not terminated
+    np.testing.assert_allclose(last, before, atol=0.05)  # still standing where it stood
     assert info["length_s"] == pytest.approx(10.0)
     assert (info["reached"], info["fell"], info["left"]) == (False, False, False)
 
@@ -54,6 +55,11 @@ def test_the_vector_environment_repeats_itself_under_a_seed():
     actions = np.random.default_rng(0).uniform(-1, 1, (20, 4, 12)).astype(np.float32)
     for action in actions:
         np.testing.assert_array_equal(one.step(action)[0], two.step(action)[0])
+
+
+def test_copies_that_are_not_seeded_start_differently():
+    observations, _ = gymnasium.make_vec(NAME, num_envs=2, vectorization_mode="sync").reset()
+    assert (observations[0] != observations[1]).any()
 
 
 def test_ppo_of_stable_baselines3_trains_unmodified():

@@ -9,9 +9,7 @@ from torch.testing import assert_close
 
 from vbot_train.config import compose_config
 from vbot_train.env import rewards
-from vbot_train.env.navigation import to_body_frame, yaw_of
 
-HALF = math.sqrt(0.5)  # cos and sin of 45 degrees: half of a quarter turn
 UPSIDE_DOWN = tensor([[3.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0] + [0.0, 0.9, -1.8] * 4])
 BONUSES = {"arrival_bonus": {"weight": 2.0}, "inner_fence_bonus": {"weight": 3.0}}
 
@@ -31,26 +29,6 @@ def test_config_has_the_numbers_that_comparisons_rest_on(option, ring):
     assert (env["goal_radius_m"], env["inner_fence_radius_m"], env["platform_radius_m"]) == (0.5, 0.75, 12.5)
     assert (env["max_tilt_deg"], env["max_joint_speed_rad_s"]) == (75.0, 100.0)
     assert (env["spawn"]["min_radius_m"], env["spawn"]["max_radius_m"]) == ring
-
-
-def test_yaw_of_hand_made_quaternions():
-    # none, a quarter turn to the left, to the right, a roll alone, 120 degrees about (1, 1, 1): x turns to y
-    quats = tensor([[1, 0, 0, 0], [HALF, 0, 0, HALF], [HALF, 0, 0, -HALF], [HALF, HALF, 0, 0], [0.5, 0.5, 0.5, 0.5]])
-    assert_close(yaw_of(quats), tensor([0.0, math.pi / 2, -math.pi / 2, 0.0, math.pi / 2]))
-
-
-@pytest.mark.parametrize(
-    ("quat", "expected"),
-    [
-        ([1.0, 0.0, 0.0, 0.0], [1.0, 2.0, 3.0]),
-        ([HALF, 0.0, 0.0, HALF], [2.0, -1.0, 3.0]),  # facing y: forward is y, left is -x
-        ([HALF, HALF, 0.0, 0.0], [1.0, 3.0, -2.0]),  # rolled to the right side: left is up, up is -y
-        ([HALF, 0.0, HALF, 0.0], [-3.0, 2.0, 1.0]),  # nose down: forward is -z, up is x
-        ([0.0, 1.0, 0.0, 0.0], [1.0, -2.0, -3.0]),  # upside down
-    ],
-)
-def test_to_body_frame_of_hand_made_turns(quat, expected):
-    assert_close(to_body_frame(tensor([quat]), tensor([[1.0, 2.0, 3.0]])), tensor([expected]))
 
 
 def test_reset_and_step_shapes(make_env):
@@ -78,6 +56,29 @@ def test_speed_towards_the_goal_is_the_distance_gained_per_control_step(make_pup
     env.step(rest(env))
     env.simulation.stand_at((2.97, 3.96), (0.0, -3.05))  # 0.05 m nearer, 0.05 m farther
     assert_close(env.step(rest(env)).reward, tensor([0.05, 0.0]), atol=1e-5, rtol=0)  # 0.05 m / 0.02 s x 0.02 s
+
+
+def test_progress_is_measured_from_the_start_of_the_episode(make_puppet_env):
+    progress = {"distance_progress": {"weight": 50.0, "min_share": -0.5, "max_share": 1.0}}
+    env = make_puppet_env(3, reward=progress, episode_length_s=0.02)
+    for share in (0.5, 0.25):  # of the way to the goal, in two episodes from different starts
+        env.simulation.qpos[:, :2] *= 1 - share
+        assert_close(env.step(rest(env)).reward, torch.full((3,), share))  # 50 x 0.02 s x share
+
+
+def test_change_of_the_action_is_measured_over_one_control_step(make_puppet_env):
+    env = make_puppet_env(1, reward={"action_rate": {"weight": 50.0}}, episode_length_s=0.04)  # 50 x 0.02 s = 1
+    paid = [env.step(torch.ones(1, 12)).reward.item() for _ in range(4)]
+    assert paid == [3.0, 0.75, 3.0, 0.75]  # 0 to 0.5 to 0.75, twice: 12 x 0.5^2, 12 x 0.25^2
+
+
+def test_change_of_the_joint_velocity_is_measured_over_one_control_step(make_env):
+    env = make_env(2, reward={"dof_acc": {"weight": 50.0}})
+    env.reset()
+    for action in random_actions(3, 2):
+        before = env.simulation.qvel[:, 6:].clone()
+        reward = env.step(action).reward
+        assert_close(reward, (env.simulation.qvel[:, 6:] - before).square().sum(dim=1))
 
 
 def test_standing_robots_are_truncated_after_exactly_500_control_steps(make_env):
@@ -118,10 +119,7 @@ def test_a_fallen_robot_starts_anew_in_the_same_step(make_env):
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf])
-def test_broken_physics_ends_one_episode_without_pay_and_leaves_the_others_alone(
-    make_env, number, tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)  # MuJoCo writes its warnings into the working directory
+def test_broken_physics_ends_one_episode_without_pay_and_leaves_the_others_alone(make_env, number):
     broken, whole = make_env(3), make_env(3)
     broken.reset(), whole.reset()
     broken.simulation.place(tensor([1]), torch.full((1, 19), number))
@@ -138,6 +136,23 @@ def test_broken_physics_ends_one_episode_without_pay_and_leaves_the_others_alone
     assert (broken.unstable_robots, whole.unstable_robots) == (1, 0)
 
 
+def test_an_action_that_is_no_number_ends_one_episode_and_is_forgotten(make_puppet_env):
+    env = make_puppet_env(2)
+    action = rest(env)
+    action[0, 3] = math.nan
+    step = env.step(action)
+    assert step.terminated.tolist() == [True, False] and step.reward[0] == 0 and env.unstable_robots == 1
+    assert env.step(rest(env)).final_observation.isfinite().all()
+
+
+def test_mujoco_leaves_no_log_file_behind(make_env, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    env = make_env(2)
+    env.simulation.place(tensor([0, 1]), torch.full((2, 19), math.nan))
+    env.step(rest(env))
+    assert env.unstable_robots == 2 and not list(tmp_path.iterdir())
+
+
 def test_a_joint_faster_than_100_rad_s_counts_as_broken(make_puppet_env):
     env = make_puppet_env(2)
     env.simulation.qvel[:, 6] = tensor([99.0, -101.0])
@@ -149,10 +164,13 @@ def test_a_joint_faster_than_100_rad_s_counts_as_broken(make_puppet_env):
 def test_staggered_first_episodes_end_at_many_steps_and_later_ones_last_in_full(make_env):
     env = make_env(16, episode_length_s=0.4)  # 20 control steps
     env.reset(stagger=True)
-    ended = torch.stack([env.step(rest(env)).truncated for _ in range(40)])  # (40, 16)
+    steps = [env.step(rest(env)) for _ in range(40)]
+    ended = torch.stack([step.truncated for step in steps])  # (40, 16)
     first = ended.float().argmax(dim=0)
     assert len(first.unique()) > 5
     assert all(ended[:, robot].nonzero().squeeze(1).tolist()[:2] == [age, age + 20] for robot, age in enumerate(first))
+    for number, step in enumerate(steps[:20], start=1):  # an episode cut short tells its own length, 20 ms a step
+        torch.testing.assert_close(step.episodes.length_s, torch.full((len(step.episodes.robot),), 0.02 * number))
 
 
 def test_the_same_seed_gives_the_same_robots_on_one_thread_and_on_two(make_env):
@@ -191,6 +209,17 @@ def test_an_episode_without_arrival_has_no_time_to_goal(make_puppet_env):
     episodes = env.step(rest(env)).episodes
     assert (episodes.reached.item(), episodes.fenced.item()) == (False, True)
     assert episodes.time_to_goal_s.isnan().all()
+
+
+def test_fine_tracking_begins_with_the_step_of_arrival_and_ends_with_the_episode(make_puppet_env):
+    fine = {"fine_position_tracking": {"weight": 50.0, "sigma_m": 0.4, "range_m": 2.5}}
+    env = make_puppet_env(1, reward=fine, episode_length_s=0.06)
+    for _ in range(2):
+        paid = []
+        for x in (0.8, 0.4, 0.8):
+            env.simulation.stand_at((x, 0.0))
+            paid.append(env.step(rest(env)).reward.item())
+        assert paid == pytest.approx([0.0, math.exp(-1), math.exp(-2)])  # x / 0.4
 
 
 def test_the_stop_budget_runs_from_the_first_arrival_of_each_episode(make_puppet_env):

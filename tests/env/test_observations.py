@@ -8,8 +8,10 @@ import torch
 from torch import tensor
 from torch.testing import assert_close
 
+from vbot_train.env.navigation import to_body_frame, yaw_of
 from vbot_train.env.observations import observe, velocity_command
 
+HALF = math.sqrt(0.5)  # cos and sin of 45 degrees: half of a quarter turn
 WALKING = {  # the second robot of the fixture: 5 m from its goal, error (-3, -4) m
     "base_lin_vel_b": tensor([[0.0] * 3, [0.5, -0.25, 0.1]]),
     "base_ang_vel_b": tensor([[0.0] * 3, [0.4, -0.8, 1.2]]),
@@ -73,6 +75,26 @@ def test_distance_saturates_at_12_m(state):
     assert observe(replace(state, goal_distance=tensor([0.0, 12.4])))[1, 51] == 1.0
 
 
+def test_yaw_of_hand_made_quaternions():
+    # none, a quarter turn to the left, to the right, a roll alone, 120 degrees about (1, 1, 1): x turns to y
+    quats = tensor([[1, 0, 0, 0], [HALF, 0, 0, HALF], [HALF, 0, 0, -HALF], [HALF, HALF, 0, 0], [0.5, 0.5, 0.5, 0.5]])
+    assert_close(yaw_of(quats), tensor([0.0, math.pi / 2, -math.pi / 2, 0.0, math.pi / 2]))
+
+
+@pytest.mark.parametrize(
+    ("quat", "expected"),
+    [
+        ([1.0, 0.0, 0.0, 0.0], [1.0, 2.0, 3.0]),
+        ([HALF, 0.0, 0.0, HALF], [2.0, -1.0, 3.0]),  # facing y: forward is y, left is -x
+        ([HALF, HALF, 0.0, 0.0], [1.0, 3.0, -2.0]),  # rolled to the right side: left is up, up is -y
+        ([HALF, 0.0, HALF, 0.0], [-3.0, 2.0, 1.0]),  # nose down: forward is -z, up is x
+        ([0.0, 1.0, 0.0, 0.0], [1.0, -2.0, -3.0]),  # upside down
+    ],
+)
+def test_to_body_frame_of_hand_made_turns(quat, expected):
+    assert_close(to_body_frame(tensor([quat]), tensor([[1.0, 2.0, 3.0]])), tensor([expected]))
+
+
 @pytest.fixture
 def facing_north(make_puppet_env):
     """One robot 3 m east and 4 m north of its goal, turned to the left by 90 degrees; x is east."""
@@ -96,9 +118,8 @@ def test_robot_facing_north_sees_its_goal_4_m_behind_and_3_m_to_the_left(facing_
 
 def test_observation_does_not_change_when_the_whole_scene_is_turned(make_puppet_env):
     env = make_puppet_env(2)
-    quarter = math.sqrt(0.5)  # the second scene is the first turned to the left by 90 degrees
     env.simulation.stand_at((3.0, 1.0), (-1.0, 3.0))
-    env.simulation.qpos[1, 3:7] = tensor([quarter, 0.0, 0.0, quarter])
+    env.simulation.qpos[1, 3:7] = tensor([HALF, 0.0, 0.0, HALF])  # the first scene, a quarter turn to the left
     env.simulation.qvel[:, :3] = tensor([[0.5, 0.2, 0.1], [-0.2, 0.5, 0.1]])
     first, second = env.step(torch.zeros(2, 12)).final_observation
     assert_close(first, second, atol=1e-6, rtol=0)

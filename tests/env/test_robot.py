@@ -3,8 +3,9 @@
 import mujoco
 import numpy as np
 import pytest
+import torch
 
-from vbot_train.env.simulation import ROBOT_XML
+from vbot_train.env.simulation import ROBOT_XML, MujocoSimulation
 
 LEGS = ("FR", "FL", "RR", "RL")
 JOINTS = [f"{leg}_{part}" for leg in LEGS for part in ("hip", "thigh", "calf")]
@@ -77,6 +78,15 @@ def test_robot_settles_standing_at_0_259_m(model, standing):
         mujoco.mj_step(model, standing)
     assert standing.qpos[2] == pytest.approx(0.259, abs=0.005)
     assert np.abs(standing.qvel).max() < 0.01
+
+
+def test_torque_of_a_standing_robot_is_kp_times_the_sag_of_its_joints():
+    simulation = MujocoSimulation(1, physics_dt_s=0.01, physics_steps=2, threads=1)
+    for _ in range(150):  # 3 s
+        simulation.step(simulation.standing_joint_pos.unsqueeze(0))
+    sag = simulation.standing_joint_pos - simulation.qpos[0, 7:]
+    torch.testing.assert_close(simulation.torque[0], 80.0 * sag, atol=0.05, rtol=0)
+    assert sag[2] > 0.05  # rad, of a calf
 
 
 @pytest.mark.parametrize("std", [1.0, 2.7])

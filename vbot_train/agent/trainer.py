@@ -8,14 +8,16 @@ from dataclasses import dataclass
 
 import torch
 from skrl.agents.torch.ppo import PPO
+from torch import Tensor
 
 from vbot_train.env.navigation import Episodes, NavigationEnv
 
 WINDOW = 512  # training episodes that the running averages look back on
+MAX_ACTION = 1e3  # actions are clipped at 1; a policy this far outside no longer feels its gradient
 
 
 class DivergedError(Exception):
-    """The policy can no longer be trained: a loss, a parameter or an action is not finite."""
+    """The policy can no longer be trained: a loss, a parameter or an action is not finite, or an action is absurd."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ def learn(agent: PPO, env: NavigationEnv, *, updates: int, on_update: Callable[[
         on_update: Called after every update; what it raises ends the training.
 
     Raises:
-        DivergedError: A loss, a parameter or an action is not finite.
+        DivergedError: A loss, a parameter or an action is not finite, or an action is absurd.
     """
     agent.enable_training_mode(True)
     observation = env.reset(stagger=True)
@@ -55,8 +57,7 @@ def learn(agent: PPO, env: NavigationEnv, *, updates: int, on_update: Callable[[
         for timestep in range((number - 1) * rollouts, number * rollouts):
             with torch.no_grad():
                 action, _ = agent.act(observation, None, timestep=timestep, timesteps=timesteps)
-                if not action.isfinite().all():
-                    raise DivergedError(f"the policy's action is not finite in update {number}")
+                _check_action(action, number)
                 step = env.step(action)
                 agent.record_transition(
                     observations=observation,
@@ -76,6 +77,12 @@ def learn(agent: PPO, env: NavigationEnv, *, updates: int, on_update: Callable[[
             agent.post_interaction(timestep=timestep, timesteps=timesteps)  # learns at the rollout's end
         speed = rollouts * env.num_envs / (time.perf_counter() - start)
         on_update(_describe(agent, number, number * rollouts * env.num_envs, speed, episodes))
+
+
+def _check_action(action: Tensor, number: int) -> None:
+    largest = action.abs().max().item()  # NaN if any is
+    if not largest <= MAX_ACTION:
+        raise DivergedError(f"the policy's largest action is {largest:g} in update {number}, beyond {MAX_ACTION:g}")
 
 
 def _outcomes(episodes: Episodes) -> list[tuple[float, bool, bool]]:

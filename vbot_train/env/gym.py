@@ -25,9 +25,10 @@ ACTION_SPACE = Box(-1.0, 1.0, (JOINTS,), np.float32)
 
 
 def build(env: str, reward: str, num_envs: int, threads: int) -> NavigationEnv:
-    """Build the task from options of ``conf/env/`` and ``conf/reward/``."""
+    """Build the task from options of ``conf/env/`` and ``conf/reward/``. Until it is seeded, each copy differs."""
     config = compose_config([f"env={env}", f"reward={reward}"])
-    return NavigationEnv(config["env"], config["reward"], num_envs=num_envs, seed=config["seed"], threads=threads)
+    seed = int(np.random.SeedSequence().generate_state(1)[0])
+    return NavigationEnv(config["env"], config["reward"], num_envs=num_envs, seed=seed, threads=threads)
 
 
 def to_numpy(observation: torch.Tensor) -> Floats:

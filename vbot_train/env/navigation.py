@@ -70,8 +70,8 @@ class NavigationEnv:
     **Randomized at reset**: place on the ring, yaw, joint angles.
 
     **Terminated** when the trunk tilts more than 75 degrees or (with the head) touches the ground, when the robot
-    leaves the platform, or when its physics becomes unstable (not finite, or a joint faster than 100 rad/s). An
-    unstable robot earns nothing at that step and is counted in ``unstable_robots``.
+    leaves the platform, or when it becomes unstable (physics or action not finite, or a joint faster than
+    100 rad/s). An unstable robot earns nothing at that step and is counted in ``unstable_robots``.
     **Truncated** after 10 s. **Success**: was inside the goal radius and never fell or left.
 
     **Departures from the predecessor**, each on purpose: velocity and goal error in the robot's own frame and the
@@ -121,6 +121,7 @@ class NavigationEnv:
     def _allocate(self) -> None:
         robots = (self.num_envs,)
         self._steps = torch.zeros(robots, dtype=torch.long)
+        self._first_step = torch.zeros(robots, dtype=torch.long)  # above 0 in a staggered first episode
         self._arrival_step = torch.full(robots, -1)  # control step of the first arrival, -1 before it
         self._fenced = torch.zeros(robots, dtype=torch.bool)
         self._distance = torch.zeros(robots)
@@ -144,7 +145,8 @@ class NavigationEnv:
             self._generator.manual_seed(seed)
         self._start(self._all)
         if stagger:
-            self._steps = torch.randint(self.max_steps, (self.num_envs,), generator=self._generator)
+            self._first_step = torch.randint(self.max_steps, (self.num_envs,), generator=self._generator)
+            self._steps = self._first_step.clone()
         return observations.observe(self._state())
 
     def step(self, action: Tensor) -> Step:
@@ -153,9 +155,8 @@ class NavigationEnv:
         Args:
             action: (E, 12), clipped to [-1, 1].
         """
-        self._act(action)
+        unstable = self._contain_unstable(self._act(action))
         self._steps += 1
-        unstable = self._contain_unstable()
         state = self._state()
         self._note_progress(state)
         fell, left = self._failures(state, unstable)
@@ -176,18 +177,21 @@ class NavigationEnv:
             episodes=episodes,
         )
 
-    def _act(self, action: Tensor) -> None:
+    def _act(self, action: Tensor) -> Tensor:
+        """Smooth the action and step the physics. Returns (E,) bool: whose action was a number."""
         params = self.config["action"]
+        valid = action.isfinite().all(dim=1)
         self._prev_action = self._action
-        self._action = torch.lerp(action.clamp(-1.0, 1.0), self._action, params["smoothing"])
-        self._prev_joint_vel = self.simulation.qvel[:, 6:]
+        self._action = torch.lerp(action.nan_to_num().clamp(-1.0, 1.0), self._action, params["smoothing"])
+        self._prev_joint_vel = self.simulation.qvel[:, 6:].clone()
         self.simulation.step(self.simulation.standing_joint_pos + params["scale_rad"] * self._action)
+        return valid
 
-    def _contain_unstable(self) -> Tensor:
-        """Find robots whose physics broke and put them into the standing pose. Returns (E,) bool."""
+    def _contain_unstable(self, valid: Tensor) -> Tensor:
+        """Find robots whose physics or action broke, and put them into a start pose. Returns (E,) bool."""
         finite = self.simulation.qpos.isfinite().all(dim=1) & self.simulation.qvel.isfinite().all(dim=1)
         slow = (self.simulation.qvel[:, 6:].abs() <= self.config["max_joint_speed_rad_s"]).all(dim=1)
-        unstable = ~(finite & slow)
+        unstable = ~(finite & slow & valid)
         if unstable.any():
             index = unstable.nonzero().squeeze(1)
             self.unstable_robots += len(index)
@@ -245,17 +249,17 @@ class NavigationEnv:
 
     def _end(self, index: Tensor, state: RobotState, fell: Tensor, left: Tensor) -> Episodes:
         """Sum up the episodes of the robots at ``index``."""
-        arrival = self._arrival_step[index]
+        arrival, first = self._arrival_step[index], self._first_step[index]
         return Episodes(
             robot=index,
             reward=self._returns[:, index].sum(dim=0),
             reward_terms=self._returns[:, index].T,
-            length_s=self._steps[index] * self.control_dt_s,
+            length_s=(self._steps[index] - first) * self.control_dt_s,
             reached=arrival >= 0,
             fenced=self._fenced[index],
             fell=fell[index],
             left=left[index],
-            time_to_goal_s=torch.where(arrival >= 0, arrival * self.control_dt_s, torch.nan),
+            time_to_goal_s=torch.where(arrival >= 0, (arrival - first) * self.control_dt_s, torch.nan),
             final_distance_m=state.goal_distance[index],
             start_distance_m=self._start_distance[index],
         )
@@ -272,7 +276,7 @@ class NavigationEnv:
     def _start(self, index: Tensor) -> None:
         poses = self._poses(len(index))
         self.simulation.place(index, poses)
-        self._steps[index] = 0
+        self._steps[index] = self._first_step[index] = 0
         self._arrival_step[index] = -1
         self._fenced[index] = False
         self._distance[index] = self._start_distance[index] = poses[:, :2].norm(dim=1)

@@ -1,0 +1,173 @@
+"""The analysis of hand-written studies."""
+
+import math
+import random
+
+import optuna
+import pytest
+import yaml
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.trial import TrialState
+
+from vbot_train.analysis.importance import rank_importance
+from vbot_train.analysis.ranking import iqm
+from vbot_train.analysis.trials import StudyError, load_study
+from vbot_train.analyze import analyze
+from vbot_train.result import METRICS, ResultError, TrialResult
+
+SPACE = {
+    "ppo.learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
+    "network": CategoricalDistribution(["small", "medium", "large"]),
+}
+
+
+@pytest.fixture
+def write_study(tmp_path):
+    """Write a study of given trials: (params, status, reward), as a search would leave it."""
+
+    def write(trials, space=SPACE, name="hand-written"):
+        directory = tmp_path / name
+        (directory / "trials").mkdir(parents=True)
+        record = {"study": name, "metric": "episode_reward_mean"}
+        (directory / "study.yaml").write_text(yaml.safe_dump(record, allow_unicode=True))
+        study = optuna.create_study(study_name=name, storage=f"sqlite:///{directory}/study.db", direction="maximize")
+        study.set_user_attr("infeasible", {"unstable": 3})
+        for number, (params, status, reward) in enumerate(trials):
+            write_trial(study, directory, space, number, params, status, reward)
+        return directory
+
+    return write
+
+
+def write_trial(study, directory, space, number, params, status, reward):
+    state = TrialState.COMPLETE if status == "completed" else TrialState.FAIL
+    value = reward if status == "completed" else None
+    study.add_trial(optuna.trial.create_trial(state=state, params=params, distributions=space, value=value))
+    trial = directory / "trials" / f"{number:03d}"
+    trial.mkdir()
+    metrics = dict.fromkeys(METRICS, 0.5) | {"episode_reward_mean": reward, "fall_rate": 0.1 * number}
+    TrialResult(status=status, trial=number, seed=42, metrics=metrics).save(trial)
+    (trial / "experiment.yaml").write_text(yaml.safe_dump({"seed": number}))
+    (trial / "progress.csv").write_text("env_steps,success_rate\n1000,0.5\n")
+
+
+def params(learning_rate, network="medium"):
+    return {"ppo.learning_rate": learning_rate, "network": network}
+
+
+FIVE = [
+    (params(1e-4), "completed", 1.0),
+    (params(2e-4), "completed", 3.0),
+    (params(3e-4), "diverged", 9.0),
+    (params(4e-4), "completed", 2.0),
+    (params(5e-4), "failed", 99.0),
+]
+
+
+def analysis_of(directory, **options):
+    return yaml.safe_load(analyze(directory, **options).read_text())
+
+
+def test_only_completed_trials_are_ranked_best_first_and_all_are_counted(write_study):
+    content = analysis_of(write_study(FIVE))
+    assert [config["config_id"] for config in content["top_5_configs"]] == ["config_001", "config_003", "config_000"]
+    assert content["top_5_configs"][0]["episode_reward_mean"] == 3.0
+    assert content["top_5_configs"][0]["ppo.learning_rate"] == 2e-4
+    assert content["top_5_configs"][0]["confirmed"] is None
+    assert content["trials"] == {
+        **{"completed": 3, "pruned": 0, "diverged": 1, "timeout": 0, "failed": 1, "interrupted": 0}
+    }
+    assert content["infeasible"] == {"unstable": 3}
+    assert content["best"]["config_id"] == "config_001"
+
+
+def test_five_trials_are_insufficient_and_get_no_importance(write_study):
+    content = analysis_of(write_study(FIVE))
+    assert content["importance"]["reliability"] == "insufficient: 3 of 30 completed trials"
+    assert [row["importance"] for row in content["importance_ranking"]] == [None]
+    assert content["importance_ranking"][0]["parameter"] == "ppo.learning_rate"  # the network was the same in all
+    assert content["importance_ranking"][0]["best_value"] == 2e-4
+
+
+def test_another_metric_ranks_in_its_own_direction_unless_told_otherwise(write_study):
+    directory = write_study(FIVE)  # fall_rate is a tenth of the trial's number
+    best = [config["config_id"] for config in analysis_of(directory, metric="fall_rate")["top_5_configs"]]
+    assert best == ["config_000", "config_001", "config_003"]
+    worst = analysis_of(directory, metric="fall_rate", sort="descending")["top_5_configs"][0]
+    assert (worst["config_id"], worst["fall_rate"]) == ("config_003", pytest.approx(0.3))
+
+
+def test_the_best_are_exported_as_experiments(write_study):
+    directory = write_study(FIVE)
+    analyze(directory)
+    names = sorted(path.name for path in (directory / "analysis" / "experiment").iterdir())
+    assert names == ["best.yaml", "top_1.yaml", "top_2.yaml", "top_3.yaml"]
+    best = (directory / "analysis" / "experiment" / "best.yaml").read_text()
+    assert best.startswith("# @package _global_\n") and yaml.safe_load(best) == {"seed": 1}
+
+
+@pytest.mark.parametrize("trials", [[], [(params(1e-4), "failed", 0.0)], [(params(1e-4), "completed", 1.0)]])
+def test_a_study_of_no_or_one_completed_trial_is_analysed(write_study, trials):
+    content = analysis_of(write_study(trials))
+    assert len(content["top_5_configs"]) == content["trials"]["completed"]
+    assert (content["best"] is None) == (content["trials"]["completed"] == 0)
+
+
+def test_a_trial_with_nan_is_not_ranked_and_names_may_be_unicode(write_study):
+    trials = [(params(1e-4), "failed", math.nan), (params(2e-4), "completed", 1.0)]
+    content = analysis_of(write_study(trials, name="Läufe-für-später"))
+    assert [config["config_id"] for config in content["top_5_configs"]] == ["config_001"]
+    assert content["study"] == "Läufe-für-später"
+
+
+def test_importance_finds_the_parameter_that_matters_with_an_interval_around_it(write_study):
+    draw = random.Random(0)
+    trials = []
+    for _ in range(60):
+        rate = 10 ** draw.uniform(-5, -2)
+        reward = -((math.log10(rate) + 3.5) ** 2) + draw.gauss(0, 0.1)  # the network does not matter
+        trials.append((params(rate, draw.choice(["small", "medium", "large"])), "completed", reward))
+    content = analysis_of(write_study(trials))
+    first, second = content["importance_ranking"]
+    assert content["importance"]["reliability"] == "sufficient"
+    assert first["parameter"] == "ppo.learning_rate"
+    assert first["importance"] > 0.8 > second["importance"]
+    assert first["importance"] + second["importance"] == pytest.approx(1, abs=1e-3)
+    assert first["interval_90"][0] <= first["importance"] <= first["interval_90"][1]
+
+
+def test_importance_is_reproducible(write_study):
+    draw = random.Random(1)
+    trials = [(params(10 ** draw.uniform(-5, -2)), "completed", draw.random()) for _ in range(30)]
+    trials += [(params(1e-3, "small"), "completed", 0.5)]
+    study = load_study(write_study(trials))
+    ranked = study.ranked("episode_reward_mean")
+    assert rank_importance(ranked, "episode_reward_mean") == rank_importance(ranked, "episode_reward_mean")
+
+
+def test_seeds_are_summed_up_as_replicates(write_study):
+    space = {"seed": CategoricalDistribution([1, 2, 3, 4]), "network": CategoricalDistribution(["small", "large"])}
+    trials = [({"seed": seed, "network": "small"}, "completed", float(seed)) for seed in (1, 2, 3, 4)]
+    trials += [({"seed": 1, "network": "large"}, "completed", 7.0)]
+    content = analysis_of(write_study(trials, space))
+    (row,) = content["replicates"]  # one large network is no replicate
+    assert row["network"] == "small" and row["seeds"] == [1, 2, 3, 4]
+    assert row["episode_reward_mean"] == {"iqm": 2.5, "range": [1.0, 4.0]}  # the mean of 2 and 3
+
+
+def test_the_interquartile_mean_is_the_mean_of_the_middle_half():
+    assert iqm([100.0, 1.0, 2.0, -50.0]) == 1.5
+    assert iqm([1.0, 2.0, 6.0]) == 3.0
+
+
+def test_a_directory_that_is_no_study_is_refused(tmp_path):
+    with pytest.raises(StudyError, match="not the directory of a study"):
+        analyze(tmp_path)
+
+
+def test_a_truncated_result_is_refused_by_name(write_study):
+    directory = write_study(FIVE)
+    path = directory / "trials" / "001" / "result.yaml"
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(ResultError, match=r"trials/001/result\.yaml"):
+        analyze(directory)
