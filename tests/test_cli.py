@@ -25,6 +25,11 @@ def test_asking_imports_neither_torch_nor_mujoco_nor_optuna(tmp_path, arguments)
     assert "ppo" in done.stdout
 
 
+def test_the_analysis_imports_neither_hydra_nor_torch_nor_mujoco():
+    code = "import sys, vbot_train.analyze; print([n for n in ('hydra', 'torch', 'mujoco') if n in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -62,6 +62,7 @@ def test_presets_override_method_and_training():
         ("env.spawn.min_radius_m=6", "env.spawn.min_radius_m=6: more than env.spawn.max_radius_m"),
         ("env.spawn.max_radius_m=13", "env.spawn.max_radius_m=13: must lie on the platform"),
         ("evaluation.seed=1000003", "must differ from evaluation.seed"),
+        ("seed=2000003", "seed=2000003: is one of the evaluation's seeds"),
         ("init_from=nowhere", "init_from=nowhere: no such run or checkpoint"),
         ("init_from=pyproject.toml", "init_from=pyproject.toml: pyproject.toml is not a checkpoint"),
     ],

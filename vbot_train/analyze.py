@@ -4,7 +4,7 @@ python -m vbot_train.analyze multirun/NAME --metric success_rate --sort descendi
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -13,7 +13,7 @@ from rich.table import Table
 
 from vbot_train.analysis.figures import draw_figures
 from vbot_train.analysis.importance import Importance, rank_importance
-from vbot_train.analysis.ranking import TOP, reliability, summarize
+from vbot_train.analysis.ranking import TOP, cell, reliability, shown, summarize
 from vbot_train.analysis.trials import Study, StudyError, Trial, load_study
 from vbot_train.result import METRICS, ResultError, write_atomically
 
@@ -82,17 +82,8 @@ def leaderboard(metric: str, ranked: Sequence[Trial]) -> Table:
     table = Table("trial", *columns, "configuration")
     for trial in ranked[:10]:
         metrics = [trial.result.metrics[name] for name in columns]
-        table.add_row(str(trial.number), *map(_cell, metrics), shown(trial.params))
+        table.add_row(str(trial.number), *map(cell, metrics), shown(trial.params))
     return table
-
-
-def shown(params: Mapping[str, object]) -> str:
-    """Parameters on one line."""
-    return "  ".join(f"{key}={_cell(value)}" for key, value in params.items())
-
-
-def _cell(value: object) -> str:
-    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def main() -> None:

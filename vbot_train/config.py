@@ -112,6 +112,11 @@ def load_recorded_config(run_dir: Path) -> dict[str, Any]:
     return plain(config)
 
 
+def checkpoint_of(path: Path) -> Path:
+    """The checkpoint that a run directory or a file stands for: a run's best one."""
+    return path / "checkpoints" / "best.pt" if path.is_dir() else path
+
+
 def look_up(config: Mapping[str, Any], key: str) -> Any:
     """The value of a dotted key.
 
@@ -167,8 +172,7 @@ def _faults(config: Mapping[str, Any]) -> Iterator[str]:
     metric = config["search"]["metric"]
     if metric not in METRICS:
         yield f"search.metric={metric}: unknown, choose one of {', '.join(METRICS)}"
-    if config["evaluation"]["seed"] == config["evaluation"]["selection_seed"]:
-        yield f"evaluation.selection_seed={config['evaluation']['seed']}: must differ from evaluation.seed"
+    yield from _seed_faults(config["seed"], **config["evaluation"])
 
 
 def _number_faults(key: str, value: Any, bounds: Bounds) -> Iterator[str]:
@@ -180,6 +184,14 @@ def _number_faults(key: str, value: Any, bounds: Bounds) -> Iterator[str]:
     elif not math.isfinite(value) or value > high or value < low or (value == low and not closed):
         wanted = f"{'at least' if closed else 'more than'} {low}"
         yield f"{key}={value}: must be {wanted}" + (f" and at most {high}" if math.isfinite(high) else "")
+
+
+def _seed_faults(training_seed: int, selection_seed: int, seed: int) -> Iterator[str]:
+    """Training, choosing and reporting use different starts."""
+    if selection_seed == seed:
+        yield f"evaluation.selection_seed={selection_seed}: must differ from evaluation.seed"
+    if training_seed in (selection_seed, seed):
+        yield f"seed={training_seed}: is one of the evaluation's seeds, whose starts training must not see"
 
 
 def _network_faults(network: Mapping[str, Any]) -> Iterator[str]:
@@ -216,8 +228,7 @@ def _checkpoint_faults(init_from: str | None) -> Iterator[str]:
     """Checkpoints are zip files; whether this one holds the right tensors shows when it is loaded."""
     if init_from is None:
         return
-    path = Path(init_from)
-    path = path / "checkpoints" / "best.pt" if path.is_dir() else path
+    path = checkpoint_of(Path(init_from))
     if not path.is_file():
         yield f"init_from={init_from}: no such run or checkpoint"
     elif not zipfile.is_zipfile(path):

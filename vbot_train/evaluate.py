@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import CompactHydraException
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 from vbot_train.agent.ppo import build_agent, load_checkpoint, mean_action
-from vbot_train.config import ConfigError, compose_config, load_recorded_config
+from vbot_train.config import ConfigError, checkpoint_of, compose_config, load_recorded_config
 from vbot_train.env.navigation import Episodes, NavigationEnv
 
 
@@ -88,11 +89,6 @@ def mean_reward_terms(episodes: Episodes, names: Iterable[str]) -> dict[str, flo
     return {name: mean(column) for name, column in zip(names, episodes.reward_terms.T, strict=True)}
 
 
-def checkpoint_of(path: Path) -> Path:
-    """The checkpoint that a run directory or a file stands for: a run's best one."""
-    return path / "checkpoints" / "best.pt" if path.is_dir() else path
-
-
 def main() -> None:
     """Measure a run's best checkpoint on held-out episodes."""
     parser = argparse.ArgumentParser(prog="python -m vbot_train.evaluate", description=main.__doc__)
@@ -103,7 +99,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         metrics = evaluate_run(arguments.run, arguments.episodes, arguments.seed, arguments.env)
-    except ConfigError as error:
+    except CompactHydraException as error:
         raise SystemExit(str(error)) from None
     Console().print(metrics_table(metrics))
 

@@ -18,9 +18,9 @@ import torch
 
 from vbot_train.agent.ppo import applied_settings, build_agent, load_checkpoint, mean_action, save_checkpoint
 from vbot_train.agent.trainer import DivergedError, Update, learn
-from vbot_train.config import ConfigError, check_config, load_recorded_config
+from vbot_train.config import ConfigError, check_config, checkpoint_of, load_recorded_config
 from vbot_train.env.navigation import Episodes, NavigationEnv
-from vbot_train.evaluate import build_env, checkpoint_of, evaluate, mean_reward_terms, summarize
+from vbot_train.evaluate import build_env, evaluate, mean_reward_terms, summarize
 from vbot_train.record import Recorder
 from vbot_train.result import FILE_NAME, TrialResult
 from vbot_train.selection import Selection

@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from vbot_train.analysis.importance import Importance
+from vbot_train.analysis.ranking import shown
 from vbot_train.analysis.trials import Trial
 
 CURVES = 10  # trials drawn in colour, best first
@@ -29,8 +30,7 @@ def draw_learning_curves(ranked: Sequence[Trial], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
     for rank, trial in enumerate(ranked):
         steps, success = training_success(trial)
-        params = ", ".join(f"{key.removeprefix('ppo.')} {_short(value)}" for key, value in trial.params.items())
-        color, label = (f"C{rank}", params) if rank < CURVES else ("0.85", None)
+        color, label = (f"C{rank}", shown(trial.params)) if rank < CURVES else ("0.85", None)
         axes.plot(steps, success, zorder=-rank, color=color, label=label)
     axes.set(xlabel="training env steps", ylabel="success rate of training episodes", ylim=(-0.02, 1.02))
     axes.legend(title="best first", fontsize="small", loc="upper left")
@@ -54,10 +54,6 @@ def training_success(trial: Trial) -> tuple[list[int], list[float]]:
     with (trial.directory / "progress.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     return [int(row["env_steps"]) for row in rows], [float(row["success_rate"]) for row in rows]
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -1,6 +1,6 @@
 """The analysis file: what a study found, in one YAML."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,3 +83,13 @@ def iqm(values: Sequence[float]) -> float:
     """Interquartile mean: the mean of the middle half, a quarter (rounded down) cut off at each end."""
     cut = len(values) // 4
     return round(float(np.mean(sorted(values)[cut : len(values) - cut])), 6)
+
+
+def shown(params: Mapping[str, Any]) -> str:
+    """Parameters for people, on one line: short keys, four digits."""
+    return "  ".join(f"{key.removeprefix('ppo.')}={cell(value)}" for key, value in params.items())
+
+
+def cell(value: Any) -> str:
+    """One value for people."""
+    return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

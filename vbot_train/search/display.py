@@ -1,15 +1,15 @@
 """What a search shows while it runs: a live line per trial, the incumbent, done / total, time left."""
 
 import csv
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as EtaColumn
 
+from vbot_train.analysis.ranking import shown
 from vbot_train.result import METRICS, TrialResult
 from vbot_train.search.space import Candidate
 
@@ -78,14 +78,6 @@ class Display:
     def _is_better(self, value: float) -> bool:
         sign = 1 if METRICS[self._metric] == "maximize" else -1
         return self._best is None or sign * value > sign * self._best[0]
-
-
-def shown(params: Mapping[str, Any]) -> str:
-    """Parameters for people: short keys, four digits."""
-    return "  ".join(
-        f"{key.removeprefix('ppo.')}={value:.4g}" if isinstance(value, float) else f"{key.removeprefix('ppo.')}={value}"
-        for key, value in params.items()
-    )
 
 
 def last_row(path: Path) -> dict[str, str] | None:

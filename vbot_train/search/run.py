@@ -38,10 +38,11 @@ def run_search(
         SystemExit: The search was stopped: 130 by Ctrl-C, 143 by SIGTERM, 1 where every trial failed alike.
     """
     quiet_optuna()
-    search = Search(sampler, params, arguments, config, context)
-    with exit_on_signal(signal.SIGTERM), search.display:
+    with exit_on_signal(signal.SIGTERM):
         try:
-            search.loop().run()
+            search = Search(sampler, params, arguments, config, context)
+            with search.display:
+                search.loop().run()
         except KeyboardInterrupt:
             raise SystemExit(128 + signal.SIGINT) from None
         except HopelessError as error:
