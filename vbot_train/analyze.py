@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -17,6 +18,7 @@ from vbot_train.analysis.ranking import TOP, cell, reliability, shown, summarize
 from vbot_train.analysis.trials import Study, StudyError, Trial, load_study
 from vbot_train.result import METRICS, ResultError, write_atomically
 
+LOG_WIDTH = 140  # columns, where the output goes to a file
 FILE_NAME = "hyperparameter_importance.yaml"
 
 
@@ -26,7 +28,8 @@ def analyze(study_dir: Path, metric: str | None = None, sort: str | None = None)
     Args:
         study_dir: The study's directory.
         metric: What to rank by; None is what the study optimized.
-        sort: ``ascending`` or ``descending``; None is the metric's own direction.
+        sort: Order of the printed leaderboard, ``ascending`` or ``descending``; None is best first. What is written
+            is always best first.
 
     Returns:
         The analysis file.
@@ -37,7 +40,7 @@ def analyze(study_dir: Path, metric: str | None = None, sort: str | None = None)
     """
     study = load_study(study_dir)
     metric = metric or str(study.record["metric"])
-    ranked = study.ranked(metric, sort)
+    ranked = study.ranked(metric)
     importance = rank_importance(ranked, metric)
     out = study_dir / "analysis"
     (out / "experiment").mkdir(parents=True, exist_ok=True)
@@ -45,12 +48,20 @@ def analyze(study_dir: Path, metric: str | None = None, sort: str | None = None)
     write_atomically(out / FILE_NAME, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     export(ranked, out / "experiment")
     draw_figures(ranked, metric, importance, out)
-    show(study, metric, ranked, importance)
+    show(study, metric, ordered(ranked, metric, sort), importance)
     return out / FILE_NAME
 
 
+def ordered(ranked: Sequence[Trial], metric: str, sort: str | None) -> list[Trial]:
+    """Trials that stand best first, in the order asked for."""
+    best_first = "descending" if METRICS[metric] == "maximize" else "ascending"
+    return list(ranked) if sort in (None, best_first) else list(reversed(ranked))
+
+
 def export(ranked: Sequence[Trial], directory: Path) -> None:
-    """Write the best configurations as options of the config group ``experiment``."""
+    """Write the best configurations as options of the config group ``experiment``, in place of earlier ones."""
+    for old in directory.glob("*.yaml"):
+        old.unlink()
     names = ["best", *(f"top_{rank}" for rank in range(1, TOP + 1))]
     for name, trial in zip(names, [*ranked[:1], *ranked[:TOP]], strict=False):
         body = (trial.directory / "experiment.yaml").read_text()
@@ -62,6 +73,8 @@ def export(ranked: Sequence[Trial], directory: Path) -> None:
 def show(study: Study, metric: str, ranked: Sequence[Trial], importance: Sequence[Importance]) -> None:
     """Print the leaderboard."""
     console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = LOG_WIDTH
     console.print(leaderboard(metric, ranked))
     counts = ", ".join(f"{count} {status}" for status, count in study.counts.items() if count)
     console.print(f"trials: {counts or 'none'}")
@@ -79,7 +92,8 @@ def show(study: Study, metric: str, ranked: Sequence[Trial], importance: Sequenc
 def leaderboard(metric: str, ranked: Sequence[Trial]) -> Table:
     """The ten best trials."""
     columns = list(dict.fromkeys([metric, "success_rate", "fall_rate", "time_to_goal_s"]))
-    table = Table("trial", *columns, "configuration")
+    table = Table("trial", *columns, box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("configuration", overflow="fold")
     for trial in ranked[:10]:
         metrics = [trial.result.metrics[name] for name in columns]
         table.add_row(str(trial.number), *map(cell, metrics), shown(trial.params))

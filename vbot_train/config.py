@@ -3,6 +3,7 @@
 import ast
 import functools
 import math
+import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -45,7 +46,7 @@ BOUNDS: dict[str, Bounds] = {
     "ppo.value_loss_scale": NOT_NEGATIVE,
     "ppo.kl_threshold": NOT_NEGATIVE,
     "ppo.kl_target": POSITIVE,
-    "ppo.initial_std": POSITIVE,
+    "ppo.initial_std": (0, math.e, False, False),  # the policy bounds it there
     "ppo.learning_epochs": COUNT,
     "ppo.mini_batches": COUNT,
     "ppo.rollouts": COUNT,
@@ -60,6 +61,9 @@ BOUNDS: dict[str, Bounds] = {
     "env.goal_radius_m": POSITIVE,
     "env.platform_radius_m": POSITIVE,
     "env.max_tilt_deg": (0, 180, False, False),
+    "env.inner_fence_radius_m": POSITIVE,
+    "env.max_joint_speed_rad_s": POSITIVE,
+    "env.spawn.joint_noise_rad": NOT_NEGATIVE,
     "env.spawn.min_radius_m": NOT_NEGATIVE,
     "env.spawn.max_radius_m": POSITIVE,
     "env.action.scale_rad": POSITIVE,
@@ -131,6 +135,11 @@ def look_up(config: Mapping[str, Any], key: str) -> Any:
     return node
 
 
+def available_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def check_config(config: Mapping[str, Any]) -> None:
     """Refuse a configuration that cannot train.
 
@@ -163,12 +172,18 @@ def check_search(config: Mapping[str, Any]) -> None:
 
 def _faults(config: Mapping[str, Any]) -> Iterator[str]:
     for key, bounds in BOUNDS.items():
-        yield from _number_faults(key, look_up(config, key), bounds)
+        try:
+            yield from _number_faults(key, look_up(config, key), bounds)
+        except KeyError:
+            yield f"{key}: is missing"
+    for key in ("simulation.threads", "training.torch_threads"):  # null: as many as there are cores
+        if (threads := look_up(config, key)) is not None:
+            yield from _number_faults(key, threads, COUNT)
     yield from _network_faults(config["network"])
     yield from _ppo_faults(config["ppo"])
     yield from _size_faults(config)
     yield from _reward_faults(config["reward"])
-    yield from _checkpoint_faults(config["init_from"])
+    yield from _checkpoint_faults(config["init_from"], config["network"]["hidden_layer_sizes"])
     metric = config["search"]["metric"]
     if metric not in METRICS:
         yield f"search.metric={metric}: unknown, choose one of {', '.join(METRICS)}"
@@ -224,8 +239,8 @@ def _size_faults(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"env.spawn.max_radius_m={spawn['max_radius_m']}: must lie on the platform"
 
 
-def _checkpoint_faults(init_from: str | None) -> Iterator[str]:
-    """Checkpoints are zip files; whether this one holds the right tensors shows when it is loaded."""
+def _checkpoint_faults(init_from: str | None, hidden: list[int]) -> Iterator[str]:
+    """Checkpoints are zip files; a run also tells its network. The rest shows when the checkpoint is loaded."""
     if init_from is None:
         return
     path = checkpoint_of(Path(init_from))
@@ -233,6 +248,10 @@ def _checkpoint_faults(init_from: str | None) -> Iterator[str]:
         yield f"init_from={init_from}: no such run or checkpoint"
     elif not zipfile.is_zipfile(path):
         yield f"init_from={init_from}: {path.name} is not a checkpoint"
+    elif Path(init_from).is_dir():
+        its_own = load_recorded_config(Path(init_from))["network"]["hidden_layer_sizes"]
+        if its_own != hidden:
+            yield f"init_from={init_from}: its network.hidden_layer_sizes={its_own}, this run's are {hidden}"
 
 
 def _reward_faults(reward: Mapping[str, Any]) -> Iterator[str]:

@@ -4,13 +4,13 @@ python -m vbot_train.evaluate outputs/RUN
 """
 
 import argparse
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from hydra.errors import CompactHydraException
 from rich.console import Console
@@ -18,13 +18,13 @@ from rich.table import Table
 from torch import Tensor
 
 from vbot_train.agent.ppo import build_agent, load_checkpoint, mean_action
-from vbot_train.config import ConfigError, checkpoint_of, compose_config, load_recorded_config
+from vbot_train.config import ConfigError, available_cores, checkpoint_of, compose_config, load_recorded_config
 from vbot_train.env.navigation import Episodes, NavigationEnv
 
 
 def build_env(config: Mapping[str, Any], *, num_envs: int, seed: int) -> NavigationEnv:
     """Build the environment that the config describes, for a number of robots."""
-    threads = config["simulation"]["threads"] or len(os.sched_getaffinity(0))
+    threads = config["simulation"]["threads"] or available_cores()
     return NavigationEnv(config["env"], config["reward"], num_envs=num_envs, seed=seed, threads=threads)
 
 
@@ -45,7 +45,7 @@ def evaluate(env: NavigationEnv, policy: Callable[[Tensor], Tensor], seed: int) 
         step = env.step(policy(observation))
         observation = step.observation
         ended.append(step.episodes)
-    return first_per_robot(concatenate(ended), env.num_envs)
+    return first_per_robot(concatenate(ended))
 
 
 def concatenate(parts: Iterable[Episodes]) -> Episodes:
@@ -54,12 +54,11 @@ def concatenate(parts: Iterable[Episodes]) -> Episodes:
     return Episodes(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Episodes)})
 
 
-def first_per_robot(episodes: Episodes, num_envs: int) -> Episodes:
+def first_per_robot(episodes: Episodes) -> Episodes:
     """The first episode of each robot: a robot that fell early starts again, and would be counted twice."""
-    order = torch.arange(len(episodes.robot) - 1, -1, -1)
-    first = torch.empty(num_envs, dtype=torch.long)
-    first[episodes.robot[order]] = order  # written backwards: the earliest stays
-    return Episodes(**{f.name: getattr(episodes, f.name)[first] for f in fields(Episodes)})
+    _, first = np.unique(episodes.robot.numpy(), return_index=True)
+    index = torch.from_numpy(first)
+    return Episodes(**{f.name: getattr(episodes, f.name)[index] for f in fields(Episodes)})
 
 
 def summarize(episodes: Episodes) -> dict[str, float | None]:

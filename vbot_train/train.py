@@ -1,12 +1,5 @@
-"""One training run: build the environment, build the agent, learn, evaluate, record.
+"""One training run: build the environment, build the agent, learn, evaluate, record."""
 
-A search trains each of its trials with ``python -m vbot_train.train DIR``, on the config recorded in DIR.
-"""
-
-import argparse
-import os
-import signal
-import threading
 import time
 import traceback
 from collections.abc import Mapping
@@ -18,7 +11,7 @@ import torch
 
 from vbot_train.agent.ppo import applied_settings, build_agent, load_checkpoint, mean_action, save_checkpoint
 from vbot_train.agent.trainer import DivergedError, Update, learn
-from vbot_train.config import ConfigError, check_config, checkpoint_of, load_recorded_config
+from vbot_train.config import ConfigError, available_cores, check_config, checkpoint_of
 from vbot_train.env.navigation import Episodes, NavigationEnv
 from vbot_train.evaluate import build_env, evaluate, mean_reward_terms, summarize
 from vbot_train.record import Recorder
@@ -49,6 +42,7 @@ def train(config: Mapping[str, Any], run_dir: Path, *, trial: int | None = None,
         raise ConfigError(f"hydra.run.dir={run_dir}: already holds a {FILE_NAME}; add hydra.run.dir=ANOTHER")
     run = Run(config, run_dir, trial)
     try:
+        run.build()
         result = run.result("completed", **run.learn_and_evaluate(bar))
     except DivergedError as error:
         result = run.result("diverged", cause=str(error))
@@ -72,12 +66,17 @@ class Run:
         self.started = time.monotonic()
         self.update: Update | None = None
         self.selection: Selection | None = None
+        self.applied: dict[str, Any] = {}
         self.evaluation_env_steps = 0
+        self.unstable_robots = 0
+        self.updates = config["training"]["env_steps"] // self.rollout
 
+    def build(self) -> None:
+        """Build the environment and the agent."""
+        config, training, ppo = self.config, self.config["training"], self.config["ppo"]
         use_threads(config)
         torch.manual_seed(config["seed"])
-        training, ppo = config["training"], config["ppo"]
-        self.updates = training["env_steps"] // (training["num_envs"] * ppo["rollouts"])
+        self._claim_checkpoints()
         self.env = build_env(config, num_envs=training["num_envs"], seed=config["seed"])
         self.agent = build_agent(
             ppo,
@@ -89,9 +88,14 @@ class Run:
             load_checkpoint(self.agent, checkpoint_of(Path(config["init_from"])), optimizer=False)
         self.applied = applied_settings(self.agent) | applied_to(self.env)
 
+    def _claim_checkpoints(self) -> None:
+        try:
+            self.checkpoints.mkdir()
+        except FileExistsError:
+            raise ConfigError(f"hydra.run.dir={self.run_dir}: another run trains there") from None
+
     def learn_and_evaluate(self, bar: bool) -> dict[str, Any]:
         """Train to the end, then measure the best and the last checkpoint. Returns fields of the result."""
-        self.checkpoints.mkdir(exist_ok=True)
         self.selection = Selection(self.config, self.agent, self.checkpoints / "best.pt", self.updates)
         with Recorder(self.run_dir, env_steps=self.updates * self.rollout, bar=bar) as recorder:
             learn(self.agent, self.env, updates=self.updates, on_update=partial(self._on_update, recorder))
@@ -112,11 +116,12 @@ class Run:
     @property
     def rollout(self) -> int:
         """Env steps per update."""
-        return int(self.env.num_envs * self.agent.cfg.rollouts)
+        return int(self.config["training"]["num_envs"] * self.config["ppo"]["rollouts"])
 
     def _on_update(self, recorder: Recorder, update: Update) -> None:
         assert self.selection is not None
         self.update = update
+        self.unstable_robots = self.env.unstable_robots
         recorder.write(update, self.selection(update))
 
     def _evaluate(self) -> Episodes:
@@ -124,7 +129,7 @@ class Run:
         env = build_env(self.config, num_envs=self.config["training"]["evaluation_episodes"], seed=0)
         episodes = evaluate(env, partial(mean_action, self.agent), self.config["evaluation"]["seed"])
         self.evaluation_env_steps += env.num_envs * env.max_steps
-        self.env.unstable_robots += env.unstable_robots
+        self.unstable_robots += env.unstable_robots
         return episodes
 
     def result(self, status: str, **found: Any) -> TrialResult:
@@ -138,14 +143,14 @@ class Run:
             env_steps=self.update.env_steps if self.update else 0,
             evaluation_env_steps=self.evaluation_env_steps + selection_env_steps,
             wall_time_s=round(time.monotonic() - self.started, 3),
-            unstable_robots=self.env.unstable_robots,
+            unstable_robots=self.unstable_robots,
             **found,
         )
 
 
 def use_threads(config: Mapping[str, Any]) -> None:
     """Let torch use ``training.torch_threads`` threads; null is as many as there are cores, within a bound."""
-    threads = config["training"]["torch_threads"] or min(len(os.sched_getaffinity(0)), MAX_TORCH_THREADS)
+    threads = config["training"]["torch_threads"] or min(available_cores(), MAX_TORCH_THREADS)
     torch.set_num_threads(threads)
 
 
@@ -156,25 +161,3 @@ def applied_to(env: NavigationEnv) -> dict[str, Any]:
         "num_envs": env.num_envs,
         "reward": {name: params["weight"] for name, params in env.reward_terms.items()},
     }
-
-
-def main() -> None:
-    """Train a trial of a search, on the config recorded in its directory."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("run_dir", type=Path)
-    parser.add_argument("--trial", type=int, required=True)
-    arguments = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the search's to handle
-    threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
-    train(load_recorded_config(arguments.run_dir), arguments.run_dir, trial=arguments.trial)
-
-
-def _exit_with_parent(parent: int) -> None:
-    """A search that was killed must not leave trials behind that write into its study."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
-
-
-if __name__ == "__main__":
-    main()

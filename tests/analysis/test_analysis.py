@@ -89,12 +89,26 @@ def test_five_trials_are_insufficient_and_get_no_importance(write_study):
     assert content["importance_ranking"][0]["best_value"] == 2e-4
 
 
-def test_another_metric_ranks_in_its_own_direction_unless_told_otherwise(write_study):
+def test_another_metric_ranks_in_its_own_direction(write_study):
     directory = write_study(FIVE)  # fall_rate is a tenth of the trial's number
     best = [config["config_id"] for config in analysis_of(directory, metric="fall_rate")["top_5_configs"]]
     assert best == ["config_000", "config_001", "config_003"]
-    worst = analysis_of(directory, metric="fall_rate", sort="descending")["top_5_configs"][0]
-    assert (worst["config_id"], worst["fall_rate"]) == ("config_003", pytest.approx(0.3))
+
+
+def test_the_order_asked_for_is_that_of_the_printed_leaderboard_alone(write_study, capsys):
+    content = analysis_of(write_study(FIVE), sort="ascending")
+    assert content["best"]["config_id"] == "config_001"
+    rows = [line.split()[0] for line in capsys.readouterr().out.splitlines() if "learning_rate=" in line]
+    assert rows == ["0", "3", "1"]
+
+
+def test_of_equal_trials_the_faster_to_the_goal_comes_first(write_study):
+    directory = write_study([(params(1e-4), "completed", 1.0), (params(2e-4), "completed", 1.0)])
+    for number, time_s in enumerate([3.0, 2.0]):
+        metrics = dict.fromkeys(METRICS, 1.0) | {"time_to_goal_s": time_s}
+        result = TrialResult(status="completed", trial=number, seed=42, metrics=metrics)
+        result.save(directory / "trials" / f"{number:03d}")
+    assert analysis_of(directory)["best"]["config_id"] == "config_001"
 
 
 def test_the_best_are_exported_as_experiments(write_study):

@@ -1,5 +1,7 @@
 """The compiled robot against the published tables, at rest and under wild actions."""
 
+import math
+
 import mujoco
 import numpy as np
 import pytest
@@ -90,15 +92,16 @@ def test_torque_of_a_standing_robot_is_kp_times_the_sag_of_its_joints():
 
 
 @pytest.mark.parametrize("std", [1.0, 2.7])
-def test_wild_actions_break_none_of_128_robots_in_4_s(model, standing, std):
+@pytest.mark.parametrize(("scale_rad", "limit"), [(0.25, math.inf), (0.75, 1.0)], ids=["predecessor", "ours"])
+def test_wild_actions_break_none_of_128_robots_in_4_s(model, standing, std, scale_rad, limit):
     noise = np.random.default_rng(0).normal(scale=std, size=(128, 200, 12))  # 200 control steps of 20 ms
     fastest = 0.0
     for actions in noise:
         mujoco.mj_resetDataKeyframe(model, standing, 0)
         smoothed = np.zeros(12)
         for action in actions:
-            smoothed = 0.5 * smoothed + 0.5 * action
-            standing.ctrl[:] = model.key_ctrl[0] + 0.25 * smoothed
+            smoothed = 0.5 * smoothed + 0.5 * action.clip(-limit, limit)
+            standing.ctrl[:] = model.key_ctrl[0] + scale_rad * smoothed
             for _ in range(2):  # physics steps of 10 ms
                 mujoco.mj_step(model, standing)
                 fastest = max(fastest, np.abs(standing.qvel[6:]).max())

@@ -3,7 +3,7 @@
 import pytest
 
 from vbot_train.config import ConfigError
-from vbot_train.search.constraints import Rule, broken_rule, compile_rules
+from vbot_train.search.constraints import Rule, broken_rules, compile_rules
 
 CONFIG = {
     "ppo": {"learning_rate": 1e-3, "learning_epochs": 10, "rollouts": 24, "mini_batches": 32},
@@ -63,6 +63,8 @@ def test_anything_but_the_grammar_is_refused_when_compiled(text, reason):
         ("nothing > 1", "no such key nothing"),
         ("9**9**9**9 > 1", "cannot be evaluated"),
         ("ppo.learning_rate > 'a'", "cannot be evaluated"),
+        ("'%999999999d' % 1 == ''", "'%999999999d' is not a number"),
+        ("'a' * 999999999 == ''", "'a' is not a number"),
         ("1 / (seed - 42) > 1", "cannot be evaluated"),
         ("ppo.rollouts", "must be true or false, is 24"),
         ("ppo.learning_rate.__class__ == 1", "no such key"),
@@ -79,9 +81,9 @@ def test_a_rule_of_null_is_off_and_the_name_of_a_rule_is_a_string():
         compile_rules({1: "seed == 1"})
 
 
-def test_the_first_broken_rule_is_named_and_mini_batches_always_fit_the_rollout():
-    rules = compile_rules({"first": "seed == 42", "second": "seed == 42"})
-    assert broken_rule(rules, CONFIG, CHOICES) == "first"  # 32 mini-batches fit 24 x 2 = 48 samples
+def test_all_broken_rules_are_named_and_mini_batches_always_fit_the_rollout():
+    rules = compile_rules({"first": "seed == 42", "second": "seed == 1", "third": "seed > 1"})
+    assert broken_rules(rules, CONFIG, CHOICES) == ["first", "third"]  # 32 mini-batches fit 24 x 2 = 48 samples
     crowded = CONFIG | {"ppo": CONFIG["ppo"] | {"mini_batches": 49}}
-    assert broken_rule(rules, crowded, CHOICES) == "mini_batches_fit"
-    assert broken_rule(compile_rules({}), CONFIG, CHOICES) is None
+    assert broken_rules(compile_rules({}), crowded, CHOICES) == ["mini_batches_fit"]
+    assert broken_rules(compile_rules({}), CONFIG, CHOICES) == []

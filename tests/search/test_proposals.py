@@ -8,11 +8,11 @@ from vbot_train.search.proposals import FeasibleSampler, enqueue_grid, survey
 
 
 def too_fast(candidate):
-    return "too_fast" if candidate.config["ppo"]["learning_rate"] > 5e-4 else None
+    return ["too_fast"] if candidate.config["ppo"]["learning_rate"] > 5e-4 else []
 
 
 def never(candidate):
-    return "never"
+    return ["never"]
 
 
 def test_a_grid_is_surveyed_cell_by_cell(make_space):

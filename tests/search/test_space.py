@@ -86,6 +86,26 @@ def test_a_grid_refuses_an_interval(make_space):
         list(make_space("ppo.learning_rate=interval(1e-4,1e-3)").cells())
 
 
+def test_the_kl_schedule_is_refused_where_the_learning_rate_is_searched(make_space):
+    rates = "ppo.learning_rate=1e-4,1e-3"
+    for schedule in ("ppo.learning_rate_schedule=kl", "ppo.learning_rate_schedule=none,kl"):
+        with pytest.raises(ConfigError, match="kl: cannot be used"):
+            make_space(rates, schedule)
+    make_space(rates, "ppo.learning_rate_schedule=none,linear")
+
+
+@pytest.mark.parametrize(
+    "sweep",
+    ["interval(1, 5)", "tag(log, interval(1.2345678e-04, 0.01))", "range(16, 65, 16)", "choice(a, b)"],
+)
+def test_a_described_range_reads_as_itself(sweep):
+    from vbot_train.search.space import describe
+
+    (distribution,) = split_overrides({"x": sweep}, [])[0].values()
+    (again,) = split_overrides({"x": describe(distribution)}, [])[0].values()
+    assert again == distribution
+
+
 def test_the_default_configuration_is_a_point_where_the_space_contains_it(make_space):
     config = compose_config()
     choices = {"network": "medium"}
@@ -93,3 +113,6 @@ def test_the_default_configuration_is_a_point_where_the_space_contains_it(make_s
     assert inside.default(config, choices) == {"ppo.learning_rate": 3e-4, "network": "medium"}
     assert make_space("ppo.learning_rate=interval(1e-3,1e-2)").default(config, choices) is None
     assert make_space("network=small,large").default(config, choices) is None
+    assert make_space("ppo.rollouts=range(16,65,16)").default(config, choices) is None  # 24 is none of 16, 32, 48, 64
+    lists = make_space("network.hidden_layer_sizes=[64],[256,128,64]")
+    assert lists.default(config, choices) == {"network.hidden_layer_sizes": "[256,128,64]"}

@@ -74,6 +74,13 @@ def test_seeds_are_replicates_with_their_interquartile_mean(tmp_path):
     assert row["episode_reward_mean"]["range"] == [min(values), max(values)]
 
 
+def test_a_search_in_which_nothing_completes_says_so_and_fails(tmp_path):
+    process = start(tmp_path, "ppo.learning_rate=1e3,2e3")
+    output = process.communicate(timeout=200)[0]
+    assert process.returncode == 1 and "no trial was completed" in output
+    assert (tmp_path / "multirun" / "s" / "analysis" / "hyperparameter_importance.yaml").exists()
+
+
 def test_a_diverged_trial_is_not_ranked_and_the_others_go_on(tmp_path):
     output, results, analysis = search(tmp_path, "ppo.learning_rate=1e3,1e-4,3e-4")
     assert [result.status for result in results] == ["diverged", "completed", "completed"]
@@ -83,8 +90,8 @@ def test_a_diverged_trial_is_not_ranked_and_the_others_go_on(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["random", "bayesian"])
-def test_full_by_random_and_bayesian_search(tmp_path, method):
+@pytest.mark.parametrize("method", ["random", "bayesian", "gp"])
+def test_full_by_every_method_that_draws(tmp_path, method):
     _, results, analysis = search(tmp_path, "search=full", f"method={method}", "search.max_trials=6", "training=smoke")
     assert len(results) == 6
     assert len({str(result.applied) for result in results}) == 6
@@ -107,7 +114,7 @@ def test_no_infeasible_trial_is_launched_and_the_number_of_trials_is_reached(tmp
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_search_writes_its_analysis_and_leaves_no_trial_behind(tmp_path, sent, code):
-    process = start(tmp_path, "ppo.rollouts=12,16,20,24", "workers=1")
+    process = start(tmp_path, "ppo.rollouts=12,16,20,24", "workers=1", "training.env_steps=30000")
     trials = tmp_path / "multirun" / "s" / "trials"
     wait_for(lambda: (trials / "000" / "result.yaml").exists() and (trials / "001" / "progress.csv").exists())
     process.send_signal(sent)
@@ -116,6 +123,8 @@ def test_a_stopped_search_writes_its_analysis_and_leaves_no_trial_behind(tmp_pat
     assert "Traceback" not in output
     analysis = yaml.safe_load((trials.parent / "analysis" / "hyperparameter_importance.yaml").read_text())
     assert analysis["trials"]["completed"] + analysis["trials"]["interrupted"] == len(list(trials.iterdir()))
+    results = [TrialResult.load(path) for path in sorted(trials.iterdir())]
+    assert all(result.applied and result.env_steps for result in results if result.status == "interrupted")
     assert trial_processes(tmp_path) == []
 
 

@@ -13,6 +13,7 @@ from vbot_train.env import observations
 from vbot_train.env.simulation import JOINTS
 
 OBSERVATION_SPACE = gymnasium.spaces.Box(-math.inf, math.inf, (observations.SIZE,))
+MIN_LOG_STD, MAX_LOG_STD = -4.0, 1.0
 ACTION_SPACE = gymnasium.spaces.Box(-1.0, 1.0, (JOINTS,))
 
 
@@ -51,9 +52,13 @@ class Policy(GaussianMixin, Model):
 
     def __init__(self, hidden: Sequence[int], *, initial_std: float, device: str) -> None:
         Model.__init__(self, observation_space=OBSERVATION_SPACE, action_space=ACTION_SPACE, device=device)
-        GaussianMixin.__init__(self, clip_log_std=True, min_log_std=-4.0, max_log_std=1.0)
+        GaussianMixin.__init__(self, clip_log_std=True, min_log_std=MIN_LOG_STD, max_log_std=MAX_LOG_STD)
         self.net = multilayer_perceptron(hidden, JOINTS, output_gain=0.01)
         self.log_std = nn.Parameter(torch.full((JOINTS,), math.log(initial_std)))
+
+    def std(self) -> Tensor:
+        """The standard deviation of the actions (12,), within the bounds that skrl keeps it to."""
+        return self.log_std.detach().clamp(MIN_LOG_STD, MAX_LOG_STD).exp()
 
     def compute(self, inputs: dict[str, Any], role: str = "") -> tuple[Tensor, dict[str, Any]]:
         """Returns the mean action (N, 12) and its log standard deviation (12,)."""

@@ -17,6 +17,13 @@ from vbot_train.config import ConfigError
 
 # Keys of conf/ppo that are ours; every other one is a field of skrl's PPO_CFG.
 OWN_KEYS = {"learning_rate_schedule", "kl_target", "initial_std"}
+# Fields of PPO_CFG that build_agent sets itself.
+RESERVED = {
+    "time_limit_bootstrap",
+    "experiment",
+    *(f"learning_rate_scheduler{end}" for end in ("", "_kwargs")),
+    *(f"{name}_preprocessor{end}" for name in ("observation", "state", "value") for end in ("", "_kwargs")),
+}
 
 
 def build_agent(
@@ -33,8 +40,8 @@ def build_agent(
     """
     policy = Policy(hidden, initial_std=ppo["initial_std"], device=device)
     fields = {key: value for key, value in ppo.items() if key not in OWN_KEYS}
-    if unknown := fields.keys() - PPO_CFG.__dataclass_fields__.keys():
-        raise ConfigError(f"ppo.{min(unknown)}={fields[min(unknown)]}: skrl's PPO has no such field")
+    if unknown := fields.keys() - PPO_CFG.__dataclass_fields__.keys() | fields.keys() & RESERVED:
+        raise ConfigError(f"ppo.{min(unknown)}={fields[min(unknown)]}: no field of skrl's PPO that can be set here")
     agent = PPO(
         models={"policy": policy, "value": Value(hidden, device=device)},
         memory=RandomMemory(memory_size=ppo["rollouts"], num_envs=num_envs, device=device),
@@ -43,6 +50,7 @@ def build_agent(
         device=device,
         cfg=PPO_CFG(
             **fields,
+            time_limit_bootstrap=True,  # without it skrl's advantages run on into the next episode
             **_schedule(ppo, updates=env_steps // (num_envs * ppo["rollouts"])),
             observation_preprocessor=RunningStandardScaler,
             observation_preprocessor_kwargs={"size": OBSERVATION_SPACE, "device": device},

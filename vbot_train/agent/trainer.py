@@ -105,7 +105,7 @@ def _describe(
         fall_rate=fall_rate,
         policy_loss=policy_loss,
         value_loss=value_loss,
-        policy_std=agent.policy.log_std.exp().mean().item(),
+        policy_std=agent.policy.std().mean().item(),
         learning_rate=agent.optimizer.param_groups[0]["lr"],
     )
 

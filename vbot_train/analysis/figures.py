@@ -19,6 +19,8 @@ CURVES = 10  # trials drawn in colour, best first
 
 def draw_figures(ranked: Sequence[Trial], metric: str, importance: Sequence[Importance], directory: Path) -> None:
     """Write ``learning_curves.png``, and ``importance.png`` where there is an importance to show."""
+    for old in directory.glob("*.png"):
+        old.unlink()
     if ranked:
         draw_learning_curves(ranked, directory / "learning_curves.png")
     if any(row.importance is not None for row in importance):
@@ -32,7 +34,7 @@ def draw_learning_curves(ranked: Sequence[Trial], path: Path) -> None:
         steps, success = training_success(trial)
         color, label = (f"C{rank}", shown(trial.params)) if rank < CURVES else ("0.85", None)
         axes.plot(steps, success, zorder=-rank, color=color, label=label)
-    axes.set(xlabel="training env steps", ylabel="success rate of training episodes", ylim=(-0.02, 1.02))
+    axes.set(xlabel="training env steps [million]", ylabel="success rate of training episodes", ylim=(-0.02, 1.02))
     axes.legend(title="best first", fontsize="small", loc="upper left")
     _save(figure, path)
 
@@ -49,11 +51,11 @@ def draw_importance(metric: str, importance: Sequence[Importance], path: Path) -
     _save(figure, path)
 
 
-def training_success(trial: Trial) -> tuple[list[int], list[float]]:
-    """Env steps and running success rate, from the trial's progress.csv."""
+def training_success(trial: Trial) -> tuple[list[float], list[float]]:
+    """Env steps [million] and running success rate, from the trial's progress.csv."""
     with (trial.directory / "progress.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return [int(row["env_steps"]) for row in rows], [float(row["success_rate"]) for row in rows]
+    return [int(row["env_steps"]) / 1e6 for row in rows], [float(row["success_rate"]) for row in rows]
 
 
 def _save(figure: Figure, path: Path) -> None:

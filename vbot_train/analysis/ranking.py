@@ -7,6 +7,7 @@ import numpy as np
 
 from vbot_train.analysis.importance import ENOUGH_TRIALS, Importance
 from vbot_train.analysis.trials import Study, Trial
+from vbot_train.result import METRICS
 
 SEARCH_SPACE_ID = "ppo_navigation_v1"
 TOP = 5
@@ -76,7 +77,8 @@ def replicates(ranked: Sequence[Trial], metric: str) -> list[dict[str, Any]]:
             others = {key: value for key, value in trials[0].params.items() if key != "seed"}
             seeds = sorted(trial.params["seed"] for trial in trials)
             rows.append({**others, "seeds": seeds, metric: {"iqm": iqm(values), "range": [min(values), max(values)]}})
-    return rows
+    sign = -1 if METRICS[metric] == "maximize" else 1
+    return sorted(rows, key=lambda row: sign * row[metric]["iqm"])
 
 
 def iqm(values: Sequence[float]) -> float:

@@ -1,5 +1,6 @@
 """Load a study: its record, its trials, their results."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,17 +44,15 @@ class Study:
         counts = Counter(trial.result.status for trial in self.trials)
         return {status: counts[status] for status in STATUSES}
 
-    def ranked(self, metric: str, sort: str | None = None) -> list[Trial]:
-        """The completed trials that have a value, best first.
-
-        Args:
-            metric: One of ``result.METRICS``.
-            sort: ``ascending`` or ``descending``; None is the metric's own direction.
-        """
-        descending = (METRICS[metric] == "maximize") if sort is None else sort == "descending"
-        valued = [(trial.result.objective(metric), trial) for trial in self.trials]
-        ranked = [(value, trial) for value, trial in valued if value is not None]
-        return [trial for _, trial in sorted(ranked, key=lambda row: row[0], reverse=descending)]
+    def ranked(self, metric: str) -> list[Trial]:
+        """The completed trials that have a value of the metric, best first; of equals, the faster to the goal."""
+        sign = -1 if METRICS[metric] == "maximize" else 1
+        rows = []
+        for trial in self.trials:
+            value, time_s = trial.result.objective(metric), trial.result.objective("time_to_goal_s")
+            if value is not None:
+                rows.append((sign * value, math.inf if time_s is None else time_s, trial.number, trial))
+        return [trial for *_, trial in sorted(rows, key=lambda row: row[:3])]
 
 
 def load_study(directory: Path) -> Study:

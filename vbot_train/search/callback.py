@@ -1,15 +1,17 @@
 """Hydra's callback: it owns the rules, and it writes the analysis when a search ends."""
 
 import functools
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from hydra.errors import CompactHydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from vbot_train.config import choices_of, plain
-from vbot_train.search.constraints import broken_rule, compile_rules
+from vbot_train.search.constraints import broken_rules, compile_rules
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -22,8 +24,11 @@ def must_happen(method: Callable[P, T]) -> Callable[P, T]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return method(*args, **kwargs)
-        except Exception as error:
+        except (CompactHydraException, ValueError) as error:  # ours, ConfigError, StudyError and ResultError among them
             raise SystemExit(str(error)) from error
+        except Exception as error:
+            traceback.print_exc()
+            raise SystemExit(f"{type(error).__name__}: {error}") from error
 
     return wrapped
 
@@ -62,13 +67,17 @@ class SearchCallback(Callback):
             analyze(self.study_dir)
 
     def broken_rule(self, config: Mapping[str, Any], choices: Mapping[str, str]) -> str | None:
-        """Name of the rule that forbids a configuration, None if it may be trained.
+        """Name of the first rule that forbids a configuration, None if it may be trained."""
+        return next(iter(self.broken_rules(config, choices)), None)
+
+    def broken_rules(self, config: Mapping[str, Any], choices: Mapping[str, str]) -> list[str]:
+        """Names of all rules that forbid a configuration.
 
         Args:
             config: The composed config, in plain containers.
             choices: The chosen option of each config group.
         """
-        return broken_rule(self._rules, config, choices)
+        return broken_rules(self._rules, config, choices)
 
     @property
     def rules(self) -> dict[str, str]:

@@ -83,12 +83,21 @@ class _Evaluator(simpleeval.EvalWithCompoundTypes):
         super().__init__(functions={})
         self._config = config
         self._choices = choices
-        self.operators[ast.Pow] = lambda base, exponent: float(base) ** float(exponent)  # cannot grow without bound
+        # Of numbers alone: no integer grows without bound, no string is formatted or repeated.
+        self.operators[ast.Pow] = lambda a, b: _number(a) ** _number(b)
+        self.operators[ast.Mod] = lambda a, b: _number(a) % _number(b)
+        self.operators[ast.Mult] = lambda a, b: _number(a) * _number(b)
         self.nodes[ast.Name] = self.nodes[ast.Attribute] = self._value_of_key
 
     def _value_of_key(self, node: ast.expr) -> Any:
         key = ast.unparse(node)
         return self._choices[key] if key in self._choices else look_up(self._config, key)
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is not a number")
+    return float(value)
 
 
 def compile_rules(constraints: Mapping[Any, Any]) -> list[Rule]:
@@ -104,6 +113,6 @@ def compile_rules(constraints: Mapping[Any, Any]) -> list[Rule]:
     return [Rule(name, text) for name, text in rules.items() if text is not None]
 
 
-def broken_rule(rules: list[Rule], config: Mapping[str, Any], choices: Mapping[str, str]) -> str | None:
-    """Name of the first rule that a configuration breaks."""
-    return next((rule.name for rule in rules if rule.holds(config, choices)), None)
+def broken_rules(rules: list[Rule], config: Mapping[str, Any], choices: Mapping[str, str]) -> list[str]:
+    """Names of the rules that a configuration breaks."""
+    return [rule.name for rule in rules if rule.holds(config, choices)]

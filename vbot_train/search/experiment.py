@@ -5,20 +5,15 @@ from typing import Any
 
 import yaml
 
-from vbot_train.search.space import Candidate
+from vbot_train.search.space import GROUPS, Candidate
 
-GROUPS = ("env", "reward", "ppo", "network", "training", "simulation")
 # What changes a trial's result; the study's own keys (budget, workers, name) do not.
 KEYS = (*GROUPS, "seed", "init_from", "evaluation")
 
 
-def experiment_of(candidate: Candidate, base: Mapping[str, Any]) -> str:
-    """The body of the option, groups written as groups, and every value that differs from them.
-
-    Args:
-        candidate: The trial's configuration.
-        base: The config composed from the candidate's groups alone, in plain containers.
-    """
+def experiment_of(candidate: Candidate) -> str:
+    """The body of the option: groups written as groups, and every value that differs from them."""
+    base = candidate.base
     body: dict[str, Any] = {
         "defaults": [{f"override /{group}": candidate.choices[group]} for group in GROUPS],
         **difference({key: candidate.config[key] for key in KEYS}, base),

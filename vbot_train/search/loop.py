@@ -1,6 +1,7 @@
 """The loop that keeps ``workers`` trial processes busy: ask, spawn, watch, tell."""
 
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -47,6 +48,7 @@ class Loop:
         next_candidate: Asks the study for a trial and composes it; None when there are no more.
         metric: What the study optimizes.
         workers: Trial processes at a time.
+        stopped: Asked every now and then; True ends the loop.
         record: Writes a trial's record into its new directory, by number and configuration.
         display: Told of everything that happens.
     """
@@ -59,6 +61,7 @@ class Loop:
         *,
         metric: str,
         workers: int,
+        stopped: Callable[[], bool],
         record: Callable[[Path, int, Candidate], None],
         display: Display,
     ) -> None:
@@ -67,6 +70,7 @@ class Loop:
         self._next_candidate = next_candidate
         self._metric = metric
         self._workers = workers
+        self._stopped = stopped
         self._record = record
         self._display = display
         self._running: list[TrialProcess] = []
@@ -80,14 +84,14 @@ class Loop:
         """
         with self._no_trial_left_behind():
             more = True
-            while more or self._running:
-                while more and len(self._running) < self._workers:
+            while (more or self._running) and not self._stopped():
+                while more and len(self._running) < self._workers and not self._stopped():
                     more = self._start_next()
                 for running in list(self._running):
                     self._display.update(running.trial.number, running.directory)
                     if running.process.poll() is not None:
-                        self._running.remove(running)
                         self._finish(running)
+                        self._stop_if_hopeless()
                 time.sleep(POLL_S)
 
     def _start_next(self) -> bool:
@@ -95,15 +99,24 @@ class Loop:
         if drawn is None:
             return False
         trial, candidate = drawn
+        try:
+            running = self._spawn(trial, candidate)
+        except BaseException:
+            self._study.tell(trial, state=TrialState.FAIL)
+            raise
+        self._running.append(running)
+        self._display.start(trial.number, candidate)
+        return True
+
+    def _spawn(self, trial: optuna.Trial, candidate: Candidate) -> TrialProcess:
         directory = self._directory / "trials" / f"{trial.number:03d}"
         directory.mkdir()
         self._record(directory, trial.number, candidate)
-        command = [sys.executable, "-m", "vbot_train.train", str(directory), "--trial", str(trial.number)]
+        command = [sys.executable, "-m", "vbot_train.trial", str(directory)]
+        command += ["--trial", str(trial.number), "--parent", str(os.getpid())]
         with (directory / "train.log").open("wb") as output:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
-        self._running.append(TrialProcess(trial, directory, candidate, process))
-        self._display.start(trial.number, candidate)
-        return True
+        return TrialProcess(trial, directory, candidate, process)
 
     def _finish(self, running: TrialProcess, status: str = "failed") -> None:
         """Tell the study what came of a trial whose process has ended; ``status`` if it left no result."""
@@ -115,9 +128,9 @@ class Loop:
         running.trial.set_user_attr("status", result.status)
         state = TrialState.FAIL if value is None else TrialState.COMPLETE
         self._study.tell(running.trial, value, state=state)
+        self._running.remove(running)
         self._finished.append(result)
         self._display.finish(running.trial.number, running.candidate, result, value)
-        self._stop_if_hopeless()
 
     def _stand_in(self, running: TrialProcess, status: str, error: ResultError) -> TrialResult:
         """The result of a trial that could not write one itself. What it left is kept beside it."""
@@ -154,6 +167,5 @@ class Loop:
                 except subprocess.TimeoutExpired:
                     running.process.kill()
                     running.process.wait()
-            unfinished, self._running = self._running, []
-            for running in unfinished:
+            for running in list(self._running):
                 self._finish(running, status="interrupted")

@@ -14,7 +14,7 @@ from vbot_train.search.space import Candidate, Space
 
 log = logging.getLogger(__name__)
 
-BrokenRule = Callable[[Candidate], str | None]
+BrokenRules = Callable[[Candidate], list[str]]  # names of the rules that a candidate breaks, in order
 
 MAX_TRIES = 50  # redraws from the sampler before a random point is taken: TPE can insist on a region it never sees
 MAX_RANDOM_TRIES = 2_000
@@ -27,7 +27,8 @@ class Survey:
 
     points: int  # looked at: every cell of a grid, else random points
     feasible: int
-    broken: dict[str, int]  # points by the first rule they break
+    broken: dict[str, int]  # infeasible points by the first rule they break
+    holds: set[str]  # rules that hold for at least one point
 
     @property
     def share(self) -> float:
@@ -35,20 +36,21 @@ class Survey:
         return self.feasible / self.points
 
 
-def survey(space: Space, broken_rule: BrokenRule, *, grid: bool, seed: int) -> Survey:
+def survey(space: Space, broken_rules: BrokenRules, *, grid: bool, seed: int) -> Survey:
     """Count the feasible points: of a grid all, otherwise of a random sample.
 
     Raises:
         ConfigError: There is no feasible point among them.
     """
     points = space.cells() if grid else random_points(space, seed, SURVEY_POINTS)
-    broken: Counter[str | None] = Counter(broken_rule(space.candidate(point)) for point in points)
-    feasible = broken.pop(None, 0)
-    found = Survey(feasible + broken.total(), feasible, {str(rule): count for rule, count in broken.items()})
+    broken = [broken_rules(space.candidate(point)) for point in points]
+    first = Counter(rules[0] for rules in broken if rules)
+    feasible = len(broken) - first.total()
     if feasible == 0:
-        rules = ", ".join(found.broken)
-        raise ConfigError(f"search.constraints: none of {found.points} points is feasible, they break {rules}")
-    return found
+        raise ConfigError(
+            f"search.constraints: none of {len(broken)} points is feasible, they break {', '.join(first)}"
+        )
+    return Survey(len(broken), feasible, dict(first), set().union(*broken))
 
 
 def random_points(space: Space, seed: int, count: int) -> Iterator[dict[str, Any]]:
@@ -58,13 +60,13 @@ def random_points(space: Space, seed: int, count: int) -> Iterator[dict[str, Any
         yield study.ask(space.distributions).params
 
 
-def enqueue_grid(study: optuna.Study, space: Space, broken_rule: BrokenRule, max_trials: int | None) -> int:
+def enqueue_grid(study: optuna.Study, space: Space, broken_rules: BrokenRules, max_trials: int) -> int:
     """Put the feasible cells of a grid into the study's queue, in order, at most ``max_trials``. Returns how many."""
     count = 0
     for cell in space.cells():
         if count == max_trials:
             break
-        if broken_rule(space.candidate(cell)) is None:
+        if not broken_rules(space.candidate(cell)):
             study.enqueue_trial(cell)
             count += 1
     return count
@@ -76,14 +78,14 @@ class FeasibleSampler:
     Args:
         study: The study; counts of rejected draws go into its attribute ``infeasible``.
         space: What varies.
-        broken_rule: Names the rule that forbids a candidate.
+        broken_rules: Names the rules that forbid a candidate.
         seed: Of the random points that are drawn when the sampler finds no feasible one.
     """
 
-    def __init__(self, study: optuna.Study, space: Space, broken_rule: BrokenRule, seed: int) -> None:
+    def __init__(self, study: optuna.Study, space: Space, broken_rules: BrokenRules, seed: int) -> None:
         self._study = study
         self._space = space
-        self._broken_rule = broken_rule
+        self._broken_rules = broken_rules
         self._seed = seed
         self._rejected: Counter[str] = Counter()
 
@@ -114,8 +116,8 @@ class FeasibleSampler:
         raise ConfigError(f"search.constraints: no feasible point among {MAX_RANDOM_TRIES} random ones")
 
     def _is_feasible(self, candidate: Candidate) -> bool:
-        rule = self._broken_rule(candidate)
-        if rule is not None:
-            self._rejected[rule] += 1
+        rules = self._broken_rules(candidate)
+        if rules:
+            self._rejected[rules[0]] += 1
             self._study.set_user_attr("infeasible", dict(self._rejected))
-        return rule is None
+        return not rules

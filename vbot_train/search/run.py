@@ -1,10 +1,11 @@
 """One search, from the composed config to the finished study."""
 
-import os
+import importlib.util
 import signal
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 from rich.console import Console
 
-from vbot_train.config import ConfigError, check_config, check_search, choices_of, plain
+from vbot_train.config import ConfigError, available_cores, check_config, check_search, choices_of, plain
 from vbot_train.search.callback import SearchCallback
 from vbot_train.search.constraints import BUILT_IN
 from vbot_train.search.display import Display
@@ -38,15 +39,25 @@ def run_search(
         SystemExit: The search was stopped: 130 by Ctrl-C, 143 by SIGTERM, 1 where every trial failed alike.
     """
     quiet_optuna()
-    with exit_on_signal(signal.SIGTERM):
-        try:
-            search = Search(sampler, params, arguments, config, context)
-            with search.display:
-                search.loop().run()
-        except KeyboardInterrupt:
-            raise SystemExit(128 + signal.SIGINT) from None
-        except HopelessError as error:
-            raise SystemExit(str(error)) from error
+    try:
+        search = Search(sampler, params, arguments, config, context)
+        with stop_on_signals() as stop, search.display:
+            search.loop(stop).run()
+    except KeyboardInterrupt:
+        raise SystemExit(128 + signal.SIGINT) from None
+    except HopelessError as error:
+        raise SystemExit(str(error)) from error
+    if stop.number is not None:
+        raise SystemExit(128 + stop.number)
+    if not search.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        raise SystemExit(f"study={search.study.study_name}: no trial was completed; each trial's result.yaml says why")
+
+
+@dataclass(slots=True)
+class Stop:
+    """The signal that asked the search to stop, None while none has."""
+
+    number: int | None = None
 
 
 class Search:
@@ -61,7 +72,6 @@ class Search:
         context: HydraContext,
     ) -> None:
         self.job = plain(config)
-        check_config(self.job)
         check_search(self.job)
         self.config = config
         self.seed = self.job["seed"]
@@ -73,7 +83,7 @@ class Search:
         if not distributions and not params:
             raise ConfigError("-m: nothing to search; add search=quick, or a sweep such as ppo.rollouts=24,48")
         self.space = Space(distributions, [*fixed, *self.thread_overrides()], config, context.config_loader)
-        found = survey(self.space, self.broken_rule, grid=self.grid, seed=self.seed)
+        found = survey(self.space, self.broken_rules, grid=self.grid, seed=self.seed)
         self.total = self._total(found)
         self.directory = Path(config.hydra.sweep.dir)
         self.study = create_study(
@@ -85,15 +95,15 @@ class Search:
         )
         self.callback.study_dir = self.directory
         self._prepare(found)
-        self.draw = FeasibleSampler(self.study, self.space, self.broken_rule, self.seed).draw
+        self.draw = FeasibleSampler(self.study, self.space, self.broken_rules, self.seed).draw
         self.display = Display(self.metric, self.total)
 
-    def broken_rule(self, candidate: Candidate) -> str | None:
-        """The callback's answer about a candidate, after the checks that hold for any run."""
-        rule = self.callback.broken_rule(candidate.config, candidate.choices)
-        if rule is None:
+    def broken_rules(self, candidate: Candidate) -> list[str]:
+        """The callback's answer about a candidate; one that breaks no rule must be able to train."""
+        rules = self.callback.broken_rules(candidate.config, candidate.choices)
+        if not rules:
             check_config(candidate.config)
-        return rule
+        return rules
 
     def thread_overrides(self) -> list[str]:
         """Trials that share the machine run on one thread each: two beside a busy neighbour collapse."""
@@ -117,11 +127,12 @@ class Search:
         kind = "cells" if self.grid else "random points"
         broken = "".join(f", {count} break {rule}" for rule, count in found.broken.items())
         console.print(f"  {found.feasible} of {found.points} {kind} are feasible{broken}", markup=False)
-        for rule in self.callback.rules.keys() - found.broken.keys() - set(BUILT_IN):
-            console.print(f"  rule {rule} holds nowhere among them", markup=False)
+        for rule in self.callback.rules:
+            if rule not in found.holds and rule not in BUILT_IN:
+                console.print(f"  warning: the rule {rule} holds for none of them", markup=False)
         if self.grid:
             self.study.set_user_attr("infeasible", found.broken)
-            enqueue_grid(self.study, self.space, self.broken_rule, self.total)
+            enqueue_grid(self.study, self.space, self.broken_rules, self.total)
         else:
             self._enqueue_default(console)
 
@@ -129,25 +140,26 @@ class Search:
         default = self.space.default(self.job, choices_of(self.config))
         if default is None:
             console.print("  the default configuration lies outside the space, so it is not trial 0")
-        elif (rule := self.broken_rule(self.space.candidate(default))) is not None:
-            console.print(f"  the default configuration breaks {rule}, so it is not trial 0", markup=False)
+        elif rules := self.broken_rules(self.space.candidate(default)):
+            console.print(f"  the default configuration breaks {rules[0]}, so it is not trial 0", markup=False)
         else:
             self.study.enqueue_trial(default)
 
-    def loop(self) -> Loop:
-        """The loop over this search's trials."""
+    def loop(self, stop: Stop) -> Loop:
+        """The loop over this search's trials, until it is told to stop."""
         return Loop(
             self.study,
             self.directory,
             self.next_candidate,
             metric=self.metric,
             workers=self.workers,
+            stopped=lambda: stop.number is not None,
             record=self._record_trial,
             display=self.display,
         )
 
     def _record_trial(self, directory: Path, number: int, candidate: Candidate) -> None:
-        record_trial(directory, number, candidate, self.space, self.config.hydra)
+        record_trial(directory, number, candidate, self.config.hydra)
 
     def next_candidate(self) -> tuple[optuna.Trial, Candidate] | None:
         """Ask the study for the next trial, None when all have been started."""
@@ -175,7 +187,13 @@ class Search:
 
 
 def build_sampler(config: DictConfig) -> optuna.samplers.BaseSampler:
-    """Instantiate an Optuna sampler; nothing but a sampler."""
+    """Instantiate an Optuna sampler; nothing but a sampler.
+
+    Raises:
+        ConfigError: It needs an extra that is not installed.
+    """
+    if config["_target_"].endswith("GPSampler") and importlib.util.find_spec("scipy") is None:
+        raise ConfigError("method=gp: needs scipy; pip install -e '.[gp]'")
     whitelist = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
     sampler = instantiate(config, _execution_whitelist_=whitelist)
     assert isinstance(sampler, optuna.samplers.BaseSampler)
@@ -184,18 +202,24 @@ def build_sampler(config: DictConfig) -> optuna.samplers.BaseSampler:
 
 def worker_count(workers: Any) -> int:
     """Number of trial processes; ``auto`` is one per core."""
-    return len(os.sched_getaffinity(0)) if workers == "auto" else int(workers)
+    return available_cores() if workers == "auto" else int(workers)
 
 
 @contextmanager
-def exit_on_signal(number: signal.Signals) -> Iterator[None]:
-    """Let a signal end the search the way Ctrl-C does."""
+def stop_on_signals() -> Iterator[Stop]:
+    """Let Ctrl-C and SIGTERM ask the search to stop, between two steps of its loop. The second one is not asked."""
+    stop = Stop()
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def leave(received: int, frame: types.FrameType | None) -> None:
-        raise SystemExit(128 + received)
+    def ask(received: int, frame: types.FrameType | None) -> None:
+        stop.number = received
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
-    previous: Callable[..., Any] | int | None = signal.signal(number, leave)
+    for number in previous:
+        signal.signal(number, ask)
     try:
-        yield
+        yield stop
     finally:
-        signal.signal(number, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -20,6 +20,9 @@ from vbot_train.config import ConfigError, choices_of, look_up, plain
 Params = Mapping[str, Any]
 
 # A search compares trials: what would make them incomparable cannot vary.
+SCHEDULE_KEY = "ppo.learning_rate_schedule"
+# What a trial's result depends on, but for the seeds.
+GROUPS = ("env", "reward", "ppo", "network", "training", "simulation")
 SEARCHABLE = ("ppo", "network", "reward", "seed", "init_from")
 
 
@@ -30,7 +33,17 @@ class Candidate:
     params: dict[str, Any]  # by key, as Optuna knows them
     config: dict[str, Any]  # in plain containers, interpolations resolved
     choices: dict[str, str]  # chosen option of each config group
+    base: dict[str, Any]  # the config that those options of GROUPS compose to by themselves
     overrides: list[str]  # that compose it
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """One combination of config group options, as conf/ held it when the search began."""
+
+    config: DictConfig  # with the command line's overrides; the searched values are set in place
+    choices: dict[str, str]  # chosen option of each config group
+    base: dict[str, Any]  # the config that the options of GROUPS compose to by themselves
 
 
 def split_overrides(
@@ -106,18 +119,18 @@ class Space:
         self.groups = [key for key in distributions if key in choices]
         for key in distributions:
             self._check_searchable(key, config)
-        self._loader = loader
-        self._config_name = config.hydra.job.config_name
-        self._bases: dict[tuple[str, ...], dict[str, Any]] = {}
-        self._composed: dict[tuple[Any, ...], tuple[DictConfig, dict[str, str]]] = {}
+        self._composed: dict[tuple[Any, ...], Composed] = {}
         for options in itertools.product(*(self._options(group) for group in self.groups)):
             overrides = [f"{group}={option}" for group, option in zip(self.groups, options, strict=True)]
             composed = loader.load_sweep_config(config, [*fixed, *overrides])
             chosen = choices_of(composed)
+            groups = [f"{group}={chosen[group]}" for group in GROUPS]
+            base = loader.load_configuration(config.hydra.job.config_name, groups, run_mode=RunMode.RUN)
             with open_dict(composed):
                 composed.pop("hydra")
-            self._composed[options] = (composed, chosen)
+            self._composed[options] = Composed(composed, chosen, plain(base))
         self._check_keys()
+        self._check_schedule()
 
     def _check_searchable(self, key: str, config: DictConfig) -> None:
         top, metric = key.split(".")[0], config.search.metric
@@ -134,30 +147,29 @@ class Space:
         return distribution.choices
 
     def _check_keys(self) -> None:
-        for config, _ in self._composed.values():
-            content = plain(config)
+        for composed in self._composed.values():
+            content = plain(composed.config)
             for key in self.distributions.keys() - set(self.groups):
                 try:
                     look_up(content, key)
                 except KeyError:
                     raise ConfigError(f"{key}: no such key to search") from None
 
+    def _check_schedule(self) -> None:
+        """Under the kl schedule a learning rate is a start value only: searching it would say nothing."""
+        schedules = [str(value) for value in _values(self.distributions.get(SCHEDULE_KEY)) or []]
+        schedules += [look_up(plain(composed.config), SCHEDULE_KEY) for composed in self._composed.values()]
+        if "kl" in schedules and "ppo.learning_rate" in self.distributions:
+            raise ConfigError(f"{SCHEDULE_KEY}=kl: cannot be used where ppo.learning_rate is searched")
+
     def candidate(self, params: Params) -> Candidate:
         """Compose the configuration of a point."""
-        composed, choices = self._composed[tuple(params[group] for group in self.groups)]
+        composed = self._composed[tuple(params[group] for group in self.groups)]
         overrides = [f"{key}={_to_text(value)}" for key, value in params.items()]
         for key in params.keys() - set(self.groups):
-            OmegaConf.update(composed, key, _parse(params[key]))
-        return Candidate(dict(params), plain(composed), choices, [*self.fixed, *overrides])
-
-    def base(self, groups: Mapping[str, str]) -> dict[str, Any]:
-        """The config composed from options of config groups alone, without search or command line."""
-        options = tuple(groups.values())
-        if options not in self._bases:
-            overrides = [f"{group}={option}" for group, option in groups.items()]
-            composed = self._loader.load_configuration(self._config_name, overrides, run_mode=RunMode.RUN)
-            self._bases[options] = plain(composed)
-        return self._bases[options]
+            OmegaConf.update(composed.config, key, _parse(params[key]))
+        config = plain(composed.config)
+        return Candidate(dict(params), config, composed.choices, composed.base, [*self.fixed, *overrides])
 
     def cells(self) -> Iterator[dict[str, Any]]:
         """Every point of a grid, the last key varying fastest.
@@ -179,9 +191,9 @@ class Space:
         params = {}
         for key, distribution in self.distributions.items():
             value = choices[key] if key in self.groups else look_up(config, key)
-            if not _contains(distribution, value):
+            if not (found := _find(distribution, value)):
                 return None
-            params[key] = value
+            params[key] = found[0]
         return params
 
     def describe(self) -> dict[str, str]:
@@ -189,23 +201,31 @@ class Space:
         return {key: describe(distribution) for key, distribution in self.distributions.items()}
 
 
-@functools.cache
 def _parse(value: Any) -> Any:
     """Choices of strings and lists arrive as Hydra's text."""
-    return OverridesParser.create().parse_override(f"value={value}").value() if isinstance(value, str) else value
+    return _parse_text(value) if isinstance(value, str) else value
+
+
+@functools.cache
+def _parse_text(text: str) -> Any:
+    return OverridesParser.create().parse_override(f"value={text}").value()
 
 
 def _to_text(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
-def _contains(distribution: BaseDistribution, value: Any) -> bool:
-    if isinstance(distribution, IntDistribution | FloatDistribution):
-        return isinstance(value, int | float) and distribution.low <= value <= distribution.high
-    return value in (_values(distribution) or [])
+def _find(distribution: BaseDistribution, value: Any) -> list[Any]:
+    """The value as the distribution holds it; nothing if it does not."""
+    values = _values(distribution)
+    if values is not None:
+        return [choice for choice in values if _parse(choice) == value]
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    inside = isinstance(value, int | float) and distribution.low <= value <= distribution.high
+    return [value] if inside else []
 
 
-def _values(distribution: BaseDistribution) -> list[Any] | None:
+def _values(distribution: BaseDistribution | None) -> list[Any] | None:
     match distribution:
         case CategoricalDistribution(choices=choices):
             return list(choices)
@@ -221,8 +241,9 @@ def describe(distribution: BaseDistribution) -> str:
     match distribution:
         case CategoricalDistribution(choices=choices):
             return f"choice({', '.join(map(_to_text, choices))})"
-        case IntDistribution() | FloatDistribution():
-            text = f"interval({distribution.low:g}, {distribution.high:g})"
-            text = f"range({distribution.low:g}, ..., {distribution.high:g})" if distribution.step else text
+        case IntDistribution(step=1) | FloatDistribution(step=None):
+            text = f"interval({distribution.low!r}, {distribution.high!r})"
             return f"tag(log, {text})" if distribution.log else text
+        case IntDistribution(low=low, high=high) | FloatDistribution(low=low, high=high):
+            return f"range({low!r}, {high + (distribution.step or 0)!r}, {distribution.step!r})"
     return str(distribution)

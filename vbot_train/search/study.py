@@ -17,8 +17,8 @@ from optuna.storages import RDBStorage
 
 from vbot_train.config import ROOT, ConfigError
 from vbot_train.result import METRICS, write_atomically
-from vbot_train.search.experiment import GROUPS, experiment_of
-from vbot_train.search.space import Candidate, Space
+from vbot_train.search.experiment import experiment_of
+from vbot_train.search.space import Candidate
 
 STUDY_DB = "study.db"
 STUDY_YAML = "study.yaml"
@@ -43,9 +43,10 @@ def create_study(
     Raises:
         ConfigError: The directory already holds a study.
     """
-    if (directory / STUDY_YAML).exists() or (directory / STUDY_DB).exists():
-        raise ConfigError(f"study={name}: {directory} already holds a study; choose another name")
-    (directory / "trials").mkdir(parents=True, exist_ok=True)
+    try:
+        (directory / "trials").mkdir(parents=True)
+    except FileExistsError:
+        raise ConfigError(f"study={name}: {directory} already holds a study; choose another name") from None
     content = {"study": name, "metric": metric, **record, **surroundings()}
     write_atomically(directory / STUDY_YAML, yaml.safe_dump(content, sort_keys=False))
     study = optuna.create_study(
@@ -58,7 +59,7 @@ def create_study(
     return study
 
 
-def record_trial(directory: Path, number: int, candidate: Candidate, space: Space, hydra_node: DictConfig) -> None:
+def record_trial(directory: Path, number: int, candidate: Candidate, hydra_node: DictConfig) -> None:
     """Write what a trial trains on: Hydra's record, the config resolved, and the trial as an experiment option."""
     record = directory / ".hydra"
     record.mkdir()
@@ -68,8 +69,7 @@ def record_trial(directory: Path, number: int, candidate: Candidate, space: Spac
     OmegaConf.save(candidate.config, record / "config.yaml")
     OmegaConf.save({"hydra": node}, record / "hydra.yaml")
     OmegaConf.save(candidate.overrides, record / "overrides.yaml")
-    base = space.base({group: candidate.choices[group] for group in GROUPS})
-    (directory / EXPERIMENT_YAML).write_text(experiment_of(candidate, base))
+    (directory / EXPERIMENT_YAML).write_text(experiment_of(candidate))
 
 
 def surroundings() -> dict[str, Any]:
