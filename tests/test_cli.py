@@ -8,7 +8,7 @@ import pytest
 
 def run(cwd, *arguments, module="vbot_train"):
     command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=100)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["--cfg", "hydra", "search=full"]])
@@ -56,7 +56,8 @@ def test_the_analysis_imports_neither_hydra_nor_torch_nor_mujoco():
         (["-m", "search=quick", "+search.constraints.mine=\"__import__('os').system('x')\""], "Call is not allowed"),
         (["-m", "search=quick", "+search.constraints.mine='9**9**9**9 > 1'"], "cannot be evaluated"),
         (["-m", "search=quick", "+search.constraints.mine='ppo.no_such_key > 1'"], "no such key ppo.no_such_key"),
-        (["-m", "search=quick", "+search.constraints.1='seed == 1'"], "must be a string"),
+        (["-m", "search=quick", "+search.constraints={1: 'seed == 1'}"], "must be a string"),
+        (["-m", "search=quick", "training.num_envs=0"], "training.num_envs=0: must be at least 1"),
         (["-m", "search=quick", "+search.constraints.mine='seed > 0'"], "none of 6 points is feasible"),
         (["-m", "search=quick", "workers=0"], "workers=0: must be at least 1"),
         (["-m", "search=quick", "study=../elsewhere"], "study=../elsewhere"),

@@ -149,6 +149,18 @@ def check_config(config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: With the first fault found.
     """
+    check_values(config)
+    training, ppo = config["training"], config["ppo"]
+    rollout = training["num_envs"] * ppo["rollouts"]
+    if ppo["mini_batches"] > rollout:
+        raise ConfigError(
+            f"ppo.mini_batches={ppo['mini_batches']}: more than the rollout's {rollout} samples"
+            f" (training.num_envs={training['num_envs']} x ppo.rollouts={ppo['rollouts']})"
+        )
+
+
+def check_values(config: Mapping[str, Any]) -> None:
+    """``check_config`` but for the size of the mini-batches, which a search holds against single configurations."""
     for fault in _faults(config):
         raise ConfigError(fault)
 
@@ -226,11 +238,6 @@ def _ppo_faults(ppo: Mapping[str, Any]) -> Iterator[str]:
 def _size_faults(config: Mapping[str, Any]) -> Iterator[str]:
     training, ppo, spawn = config["training"], config["ppo"], config["env"]["spawn"]
     rollout = training["num_envs"] * ppo["rollouts"]
-    if ppo["mini_batches"] > rollout:
-        yield (
-            f"ppo.mini_batches={ppo['mini_batches']}: more than the rollout's {rollout} samples"
-            f" (training.num_envs={training['num_envs']} x ppo.rollouts={ppo['rollouts']})"
-        )
     if training["env_steps"] < rollout:
         yield f"training.env_steps={training['env_steps']}: less than one update's {rollout} samples"
     if spawn["min_radius_m"] > spawn["max_radius_m"]:

@@ -10,7 +10,7 @@ from hydra.errors import CompactHydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from vbot_train.config import choices_of, plain
+from vbot_train.config import check_config, choices_of, plain
 from vbot_train.search.constraints import broken_rules, compile_rules
 
 P = ParamSpec("P")
@@ -48,6 +48,7 @@ class SearchCallback(Callback):
         option = config.hydra.runtime.choices.get("search")
         if option is not None and not recorded_trial:
             raise SystemExit(f"search={option}: a search needs -m, as in: python -m vbot_train -m search={option}")
+        check_config(job)
         self._compile(job, config)
         if (name := self.broken_rule(job, choices_of(config))) is not None:
             text = next(rule.text for rule in self._rules if rule.name == name)

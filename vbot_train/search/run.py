@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 from rich.console import Console
 
-from vbot_train.config import ConfigError, available_cores, check_config, check_search, choices_of, plain
+from vbot_train.config import ConfigError, available_cores, check_search, check_values, choices_of, plain
 from vbot_train.search.callback import SearchCallback
 from vbot_train.search.constraints import BUILT_IN
 from vbot_train.search.display import Display
@@ -99,11 +99,9 @@ class Search:
         self.display = Display(self.metric, self.total)
 
     def broken_rules(self, candidate: Candidate) -> list[str]:
-        """The callback's answer about a candidate; one that breaks no rule must be able to train."""
-        rules = self.callback.broken_rules(candidate.config, candidate.choices)
-        if not rules:
-            check_config(candidate.config)
-        return rules
+        """The callback's answer about a candidate, whose every value must be one that can train."""
+        check_values(candidate.config)
+        return self.callback.broken_rules(candidate.config, candidate.choices)
 
     def thread_overrides(self) -> list[str]:
         """Trials that share the machine run on one thread each: two beside a busy neighbour collapse."""
