@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from vbot_train.result import TrialResult
+from vbot_train.search.display import last_row
 
 
 def start(cwd, *arguments):
@@ -116,7 +117,7 @@ def test_no_infeasible_trial_is_launched_and_the_number_of_trials_is_reached(tmp
 def test_a_stopped_search_writes_its_analysis_and_leaves_no_trial_behind(tmp_path, sent, code):
     process = start(tmp_path, "ppo.rollouts=12,16,20,24", "workers=1", "training.env_steps=30000")
     trials = tmp_path / "multirun" / "s" / "trials"
-    wait_for(lambda: (trials / "000" / "result.yaml").exists() and (trials / "001" / "progress.csv").exists())
+    wait_for(lambda: (trials / "000" / "result.yaml").exists() and last_row(trials / "001" / "progress.csv"))
     process.send_signal(sent)
     output = process.communicate(timeout=60)[0]
     assert process.returncode == code, output
