@@ -101,7 +101,10 @@ class Loop:
         trial, candidate = drawn
         try:
             running = self._spawn(trial, candidate)
-        except BaseException:
+        except BaseException as error:
+            cause = f"could not be started, {type(error).__name__}: {error}"
+            result = TrialResult(status="failed", trial=trial.number, seed=candidate.config["seed"], cause=cause)
+            result.save(self._trial_directory(trial))
             self._study.tell(trial, state=TrialState.FAIL)
             raise
         self._running.append(running)
@@ -109,7 +112,7 @@ class Loop:
         return True
 
     def _spawn(self, trial: optuna.Trial, candidate: Candidate) -> TrialProcess:
-        directory = self._directory / "trials" / f"{trial.number:03d}"
+        directory = self._trial_directory(trial)
         directory.mkdir()
         self._record(directory, trial.number, candidate)
         command = [sys.executable, "-m", "vbot_train.trial", str(directory)]
@@ -117,6 +120,9 @@ class Loop:
         with (directory / "train.log").open("wb") as output:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
         return TrialProcess(trial, directory, candidate, process)
+
+    def _trial_directory(self, trial: optuna.Trial) -> Path:
+        return self._directory / "trials" / f"{trial.number:03d}"
 
     def _finish(self, running: TrialProcess, status: str = "failed") -> None:
         """Tell the study what came of a trial whose process has ended; ``status`` if it left no result."""
