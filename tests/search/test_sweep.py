@@ -46,8 +46,10 @@ def test_quick_with_a_fixed_key_runs_the_remaining_cells_once_each(tmp_path):
     assert best.read_text().startswith("# @package _global_\n")
 
 
-def test_the_exported_best_trains_to_the_same_metrics_and_a_study_is_never_overwritten(tmp_path):
-    _, results, analysis = search(tmp_path, "network=small,large", "seed=3")
+def test_a_plain_sweep_is_a_grid_whose_exported_best_trains_to_the_same_metrics_and_is_never_overwritten(tmp_path):
+    _, results, analysis = search(tmp_path, "ppo.learning_rate=1e-4,3e-4", "network=small,large", "seed=3")
+    cells = settings(results, "learning_rate", "policy_hidden_layer_sizes")
+    assert cells == [(rate, sizes) for rate in (1e-4, 3e-4) for sizes in ([128, 64], [512, 256, 128])]
     best = results[int(analysis["best"]["config_id"].removeprefix("config_"))]
     command = [sys.executable, "-m", "vbot_train", "--config-dir", "multirun/s/analysis", "experiment=best"]
     subprocess.run([*command, "hydra.run.dir=again"], cwd=tmp_path, check=True, timeout=300)
