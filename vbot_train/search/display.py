@@ -13,6 +13,8 @@ from vbot_train.analysis.ranking import shown
 from vbot_train.result import METRICS, TrialResult
 from vbot_train.search.space import Candidate
 
+DAY_S = 86_400.0
+
 
 class Display:
     """Tells a person how the search goes. On something that is not a terminal, one line per finished trial.
@@ -30,6 +32,7 @@ class Display:
             *columns,
             *(TimeElapsedColumn(), EtaColumn(elapsed_when_finished=False)),
             console=self._console,
+            speed_estimate_period=DAY_S,  # trials end minutes apart: the mean so far is the best forecast
             disable=not self._console.is_terminal,
         )
         self._all = self._progress.add_task("trials", total=total)
