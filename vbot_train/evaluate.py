@@ -19,7 +19,8 @@ from torch import Tensor
 
 from vbot_train.agent.ppo import build_agent, load_checkpoint, mean_action
 from vbot_train.config import ConfigError, available_cores, checkpoint_of, compose_config, load_recorded_config
-from vbot_train.env.navigation import Episodes, NavigationEnv
+from vbot_train.env.episodes import Episodes
+from vbot_train.env.navigation import NavigationEnv
 
 
 def build_env(config: Mapping[str, Any], *, num_envs: int, seed: int) -> NavigationEnv:

@@ -12,7 +12,8 @@ import torch
 from vbot_train.agent.ppo import applied_settings, build_agent, load_checkpoint, mean_action, save_checkpoint
 from vbot_train.agent.trainer import DivergedError, Update, learn
 from vbot_train.config import ConfigError, available_cores, check_config, checkpoint_of
-from vbot_train.env.navigation import Episodes, NavigationEnv
+from vbot_train.env.episodes import Episodes
+from vbot_train.env.navigation import NavigationEnv
 from vbot_train.evaluate import build_env, evaluate, mean_reward_terms, summarize
 from vbot_train.record import Recorder
 from vbot_train.result import FILE_NAME, TrialResult

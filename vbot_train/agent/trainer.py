@@ -10,7 +10,8 @@ import torch
 from skrl.agents.torch.ppo import PPO
 from torch import Tensor
 
-from vbot_train.env.navigation import Episodes, NavigationEnv
+from vbot_train.env.episodes import Episodes
+from vbot_train.env.navigation import NavigationEnv
 
 WINDOW = 512  # training episodes that the running averages look back on
 MAX_ACTION = 1e3  # actions are clipped at 1; a policy this far outside no longer feels its gradient

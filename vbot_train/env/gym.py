@@ -14,7 +14,8 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from vbot_train.config import compose_config
-from vbot_train.env.navigation import Episodes, NavigationEnv
+from vbot_train.env.episodes import Episodes
+from vbot_train.env.navigation import NavigationEnv
 from vbot_train.env.observations import SIZE
 from vbot_train.env.simulation import JOINTS
 

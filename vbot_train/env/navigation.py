@@ -1,47 +1,16 @@
 """The task: walk to the middle of the platform without falling."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from vbot_train.env import observations, rewards, terminations
+from vbot_train.env.episodes import Episodes, Step
 from vbot_train.env.simulation import JOINTS, MujocoSimulation, Simulation
 from vbot_train.env.spawn import Spawn
 from vbot_train.env.state import RobotState
-
-
-@dataclass(frozen=True, slots=True)
-class Episodes:
-    """K episodes that have just ended."""
-
-    robot: Tensor  # (K,) index of the robot
-    reward: Tensor  # (K,) sum of the rewards
-    reward_terms: Tensor  # (K, T) the same by term, in the order of the reward config
-    length_s: Tensor  # (K,) [s]
-    reached: Tensor  # (K,) bool: was inside the goal radius
-    fenced: Tensor  # (K,) bool: was inside the inner fence
-    fell: Tensor  # (K,) bool: tilted, touched the ground or became unstable
-    left: Tensor  # (K,) bool: left the platform
-    time_to_goal_s: Tensor  # (K,) [s], NaN where the goal was not reached
-    final_distance_m: Tensor  # (K,) [m]
-    start_distance_m: Tensor  # (K,) [m]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What a control step gives back. Robots whose episode ended have been reset: ``observation`` is the new
-    episode's first, ``final_observation`` the old one's last; for all others the two are equal.
-    """
-
-    observation: Tensor  # (E, 54)
-    final_observation: Tensor  # (E, 54)
-    reward: Tensor  # (E,)
-    terminated: Tensor  # (E,) bool: ended in failure
-    truncated: Tensor  # (E,) bool: ended by the time limit
-    episodes: Episodes
 
 
 class NavigationEnv:
