@@ -81,7 +81,7 @@ def _distribution(override: Override) -> BaseDistribution:
     line = override.input_line
     try:
         distribution = create_optuna_distribution_from_override(override)
-    except (ValueError, NotImplementedError, AssertionError) as error:
+    except (ValueError, NotImplementedError, AssertionError) as error:  # it asserts what a user can get wrong
         raise ConfigError(f"{line}: {error}") from error
     if not isinstance(distribution, BaseDistribution):  # a preset may pin a key
         distribution = CategoricalDistribution([distribution])
