@@ -22,7 +22,7 @@ LOG_WIDTH = 140  # columns, where the output goes to a file
 FILE_NAME = "hyperparameter_importance.yaml"
 
 
-def analyze(study_dir: Path, metric: str | None = None, sort: str | None = None) -> Path:
+def analyze(study_dir: Path, metric: str | None = None, sort: str | None = None, storage: str | None = None) -> Path:
     """Write a study's analysis and print its leaderboard.
 
     Args:
@@ -30,6 +30,7 @@ def analyze(study_dir: Path, metric: str | None = None, sort: str | None = None)
         metric: What to rank by; None is what the study optimized.
         sort: Order of the printed leaderboard, ``ascending`` or ``descending``; None is best first. What is written
             is always best first.
+        storage: Where the study lives; None is where its record says.
 
     Returns:
         The analysis file.
@@ -38,7 +39,7 @@ def analyze(study_dir: Path, metric: str | None = None, sort: str | None = None)
         StudyError: The directory is not that of a study.
         ResultError: A trial's result cannot be read.
     """
-    study = load_study(study_dir)
+    study = load_study(study_dir, storage)
     metric = metric or str(study.record["metric"])
     ranked = study.ranked(metric)
     importance = rank_importance(ranked, metric)
@@ -106,9 +107,10 @@ def main() -> None:
     parser.add_argument("study", type=Path, help="directory of a study, such as multirun/NAME")
     parser.add_argument("--metric", choices=METRICS, help="rank by this; default: what the study optimized")
     parser.add_argument("--sort", choices=("ascending", "descending"), help="default: the metric's best first")
+    parser.add_argument("--storage", help="where the study lives, if that takes a password")
     arguments = parser.parse_args()
     try:
-        analyze(arguments.study, arguments.metric, arguments.sort)
+        analyze(arguments.study, arguments.metric, arguments.sort, arguments.storage)
     except (StudyError, ResultError) as error:
         raise SystemExit(str(error)) from None
 

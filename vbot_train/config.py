@@ -70,6 +70,22 @@ BOUNDS: dict[str, Bounds] = {
     "env.action.smoothing": SHARE,
 }
 
+# Of a search; null is allowed too.
+SEARCH_BOUNDS: dict[str, Bounds] = {
+    "workers": COUNT,
+    "budget_hours": POSITIVE,
+    "search.max_trials": COUNT,
+    "search.seeds_per_trial": COUNT,
+    "search.retries": WHOLE,
+    "search.trial_minutes": POSITIVE,
+}
+SEARCH_OPTIONS: dict[str, tuple[Any, ...]] = {
+    "resume": ("continue", "fork"),
+    "search.duplicates": ("replicate", "skip"),
+    "search.dry_run": (True, False),
+}
+NO_PRUNER = "optuna.pruners.NopPruner"
+
 
 class ConfigError(CompactHydraException):
     """A configuration that cannot run. The message is one line with the key and its value."""
@@ -114,6 +130,11 @@ def load_recorded_config(run_dir: Path) -> dict[str, Any]:
         raise ConfigError(f"{run_dir}: not the directory of a run ({path} cannot be read)") from error
     assert isinstance(config, DictConfig)
     return plain(config)
+
+
+def training_seeds(config: Mapping[str, Any]) -> list[int]:
+    """The seeds that a trial of this configuration trains on, the first one its own."""
+    return [config["seed"] + k for k in range(config["search"]["seeds_per_trial"])]
 
 
 def checkpoint_of(path: Path) -> Path:
@@ -171,15 +192,23 @@ def check_search(config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: With the first fault found.
     """
-    workers, max_trials = config["workers"], config["search"]["max_trials"]
+    for fault in _search_faults(config):
+        raise ConfigError(fault)
+
+
+def _search_faults(config: Mapping[str, Any]) -> Iterator[str]:
     if not re.fullmatch(r"\w[\w.-]*", str(config["study"])):
-        raise ConfigError(f"study={config['study']}: letters, digits, '_', '.' and '-' make a study's name")
-    if workers != "auto":
-        for fault in _number_faults("workers", workers, COUNT):
-            raise ConfigError(fault)
-    if max_trials is not None:
-        for fault in _number_faults("search.max_trials", max_trials, COUNT):
-            raise ConfigError(fault)
+        yield f"study={config['study']}: letters, digits, '_', '.' and '-' make a study's name"
+    for key, bounds in SEARCH_BOUNDS.items():
+        value = look_up(config, key)
+        if value is not None and (key, value) != ("workers", "auto"):
+            yield from _number_faults(key, value, bounds)
+    for key, options in SEARCH_OPTIONS.items():
+        if (option := look_up(config, key)) not in options:
+            yield f"{key}={option}: choose one of {', '.join(map(str, options))}"
+    evaluations = config["training"]["evaluations"]
+    if config["pruner"]["_target_"] != NO_PRUNER and evaluations < 2:
+        yield f"training.evaluations={evaluations}: a pruner needs evaluations before the last one"
 
 
 def _faults(config: Mapping[str, Any]) -> Iterator[str]:

@@ -13,8 +13,8 @@ from skrl.utils.tensorboard import SummaryWriter
 from vbot_train.agent.trainer import Update
 
 PROGRESS_CSV = "progress.csv"
-# Held-out metrics that stand in the row of the update after which they were measured.
-SELECTION_COLUMNS = ("selection_episode_reward_mean", "selection_success_rate", "selection_fall_rate")
+# Held-out metrics that stand in the row of the update after which they were measured, beside the one to optimize.
+SELECTION_METRICS = ("episode_reward_mean", "success_rate", "fall_rate")
 
 
 class Recorder:
@@ -22,17 +22,20 @@ class Recorder:
 
     Args:
         run_dir: The run's directory.
+        metric: What is optimized; its held-out values are recorded.
         env_steps: Length of the training.
         bar: Show a progress bar on the terminal.
     """
 
-    def __init__(self, run_dir: Path, *, env_steps: int, bar: bool) -> None:
+    def __init__(self, run_dir: Path, metric: str, *, env_steps: int, bar: bool) -> None:
+        self._selected = dict.fromkeys([*SELECTION_METRICS, metric])
         self._file = (run_dir / PROGRESS_CSV).open("w", newline="")
-        self._rows = csv.DictWriter(self._file, [*Update.__dataclass_fields__, *SELECTION_COLUMNS])
+        columns = [f"selection_{name}" for name in self._selected]
+        self._rows = csv.DictWriter(self._file, [*Update.__dataclass_fields__, *columns])
         self._rows.writeheader()
         self._events = SummaryWriter(log_dir=str(run_dir))
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-        self._bar = Progress(*columns, TimeRemainingColumn(), disable=not bar)
+        shown = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+        self._bar = Progress(*shown, TimeRemainingColumn(), disable=not bar)
         self._task = self._bar.add_task("starting", total=env_steps)
 
     def __enter__(self) -> Self:
@@ -50,7 +53,7 @@ class Recorder:
         """Record an update, and the held-out metrics if they were measured after it."""
         row = asdict(update)
         if selection is not None:
-            row |= {name: selection[name.removeprefix("selection_")] for name in SELECTION_COLUMNS}
+            row |= {f"selection_{name}": selection.get(name) for name in self._selected}
         self._rows.writerow(row)
         self._file.flush()
         for name, value in row.items():

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -38,6 +38,7 @@ class TrialResult:
     status: str  # one of STATUSES; only completed trials are ranked
     trial: int | None  # number in its study, None for a single run
     seed: int
+    seeds: list[int] = field(default_factory=list)  # behind the metrics; several: each metric's interquartile mean
     metrics: dict[str, float | None] = field(default_factory=dict)  # best checkpoint, on evaluation.seed
     last_metrics: dict[str, float | None] = field(default_factory=dict)  # last checkpoint, the same way
     reward_terms: dict[str, float] = field(default_factory=dict)  # mean per episode, best checkpoint
@@ -56,9 +57,13 @@ class TrialResult:
         return value if self.status == "completed" and value is not None and math.isfinite(value) else None
 
     def save(self, run_dir: Path) -> None:
-        """Write ``result.yaml`` into ``run_dir``, whole or not at all."""
+        """Write ``result.yaml`` into ``run_dir``, whole or not at all, once.
+
+        Raises:
+            FileExistsError: There is one already; it stays.
+        """
         text = yaml.safe_dump({"schema_version": self.schema_version, **asdict(self)}, sort_keys=False)
-        write_atomically(run_dir / FILE_NAME, text)
+        write_atomically(run_dir / FILE_NAME, text, once=True)
 
     @classmethod
     def load(cls, run_dir: Path) -> Self:
@@ -80,8 +85,34 @@ class TrialResult:
         return cls(**content)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file by way of a temporary one, so that no reader ever sees half of it."""
+class TrialStopped(BaseException):
+    """A running trial was told to end: by its search, its pruner or its time limit."""
+
+    def __init__(self, status: str, cause: str) -> None:
+        super().__init__(cause)
+        self.status = status
+        self.cause = cause
+
+
+def iqm(values: Sequence[float]) -> float:
+    """Interquartile mean: the mean of the middle half, a quarter (rounded down) cut off at each end."""
+    cut = len(values) // 4
+    middle = sorted(values)[cut : len(values) - cut]
+    return round(math.fsum(middle) / len(middle), 6)
+
+
+def write_atomically(path: Path, text: str, *, once: bool = False) -> None:
+    """Write a text file by way of a temporary one, so that no reader ever sees half of it.
+
+    Raises:
+        FileExistsError: With ``once``, the file exists already; of two writers the first one wins.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
+    try:
+        temporary.write_text(text)
+        if once:
+            path.hardlink_to(temporary)
+        else:
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

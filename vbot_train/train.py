@@ -16,7 +16,7 @@ from vbot_train.env.episodes import Episodes
 from vbot_train.env.navigation import NavigationEnv
 from vbot_train.evaluate import build_env, evaluate, mean_reward_terms, summarize
 from vbot_train.record import Recorder
-from vbot_train.result import FILE_NAME, TrialResult
+from vbot_train.result import FILE_NAME, TrialResult, TrialStopped
 from vbot_train.selection import Selection
 
 MAX_TORCH_THREADS = 4  # a cautious bound for networks this small; two were measured to beat one on two quiet cores
@@ -32,8 +32,8 @@ def train(config: Mapping[str, Any], run_dir: Path, *, trial: int | None = None,
         bar: Show a progress bar.
 
     Returns:
-        The result: ``completed``, or ``diverged``. Any other end is recorded as ``failed`` or ``interrupted`` and
-        raised.
+        The result: ``completed``, ``diverged``, or what ``TrialStopped`` says. Any other end is recorded as
+        ``failed`` or ``interrupted`` and raised.
 
     Raises:
         ConfigError: The config cannot train, or ``run_dir`` already holds a result.
@@ -47,6 +47,8 @@ def train(config: Mapping[str, Any], run_dir: Path, *, trial: int | None = None,
         result = run.result("completed", **run.learn_and_evaluate(bar))
     except DivergedError as error:
         result = run.result("diverged", cause=str(error))
+    except TrialStopped as stop:
+        result = run.result(stop.status, cause=stop.cause)
     except (Exception, KeyboardInterrupt) as error:
         (run_dir / "error.txt").write_text(traceback.format_exc())
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
@@ -98,7 +100,8 @@ class Run:
     def learn_and_evaluate(self, bar: bool) -> dict[str, Any]:
         """Train to the end, then measure the best and the last checkpoint. Returns fields of the result."""
         self.selection = Selection(self.config, self.agent, self.checkpoints / "best.pt", self.updates)
-        with Recorder(self.run_dir, env_steps=self.updates * self.rollout, bar=bar) as recorder:
+        metric, env_steps = self.config["search"]["metric"], self.updates * self.rollout
+        with Recorder(self.run_dir, metric, env_steps=env_steps, bar=bar) as recorder:
             learn(self.agent, self.env, updates=self.updates, on_update=partial(self._on_update, recorder))
         save_checkpoint(self.agent, self.checkpoints / "last.pt")
         last = self._evaluate()
@@ -140,6 +143,7 @@ class Run:
             status=status,
             trial=self.trial,
             seed=self.config["seed"],
+            seeds=[self.config["seed"]],
             applied=self.applied,
             env_steps=self.update.env_steps if self.update else 0,
             evaluation_env_steps=self.evaluation_env_steps + selection_env_steps,

@@ -9,7 +9,14 @@ import signal
 import threading
 import time
 import types
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any, NoReturn
+
+from vbot_train.result import TrialResult, TrialStopped
+
+STOPS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGALRM)
 
 
 def main() -> None:
@@ -19,19 +26,51 @@ def main() -> None:
     parser.add_argument("--trial", type=int, required=True, help="its number")
     parser.add_argument("--parent", type=int, required=True, help="process number of the search")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the search's to handle
-    signal.signal(signal.SIGTERM, _interrupt)
     threading.Thread(target=_exit_with_parent, args=(arguments.parent,), daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the search's to handle
+    signal.signal(signal.SIGTERM, _stopper("interrupted", "the search was stopped"))
+    signal.signal(signal.SIGUSR1, _stopper("pruned", "the pruner stopped it"))
+    train_trial(arguments.run_dir, arguments.trial)
 
+
+def train_trial(run_dir: Path, number: int) -> None:
+    """Train on the config recorded in ``run_dir``, on as many seeds and for as long as the search wants."""
     from vbot_train.config import load_recorded_config
+
+    config = load_recorded_config(run_dir)
+    try:
+        _train(config, run_dir, number)
+    except TrialStopped as stop:  # before the training could record it
+        seed = config["seed"]
+        TrialResult(status=stop.status, trial=number, seed=seed, seeds=[seed], cause=stop.cause).save(run_dir)
+
+
+def _train(config: Mapping[str, Any], run_dir: Path, number: int) -> None:
+    if (minutes := config["search"]["trial_minutes"]) is not None:
+        limit = _stopper("timeout", f"longer than search.trial_minutes={minutes}")
+        signal.signal(signal.SIGALRM, limit)
+        signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
+
+    from vbot_train.config import training_seeds
+    from vbot_train.seeds import train_seeds
     from vbot_train.train import train
 
-    train(load_recorded_config(arguments.run_dir), arguments.run_dir, trial=arguments.trial)
+    seeds = training_seeds(config)
+    if len(seeds) == 1:
+        train(config, run_dir, trial=number)
+    else:
+        train_seeds(config, run_dir, seeds, partial(train, trial=number))
 
 
-def _interrupt(number: int, frame: types.FrameType | None) -> None:
-    """Let the trial write down how far it came."""
-    raise KeyboardInterrupt
+def _stopper(status: str, cause: str) -> Callable[[int, types.FrameType | None], NoReturn]:
+    """A signal handler that lets the trial write down how far it came."""
+
+    def stop(number: int, frame: types.FrameType | None) -> NoReturn:
+        for other in STOPS:  # one is enough; a second would tear the record of the first
+            signal.signal(other, signal.SIG_IGN)
+        raise TrialStopped(status, cause)
+
+    return stop
 
 
 def _exit_with_parent(parent: int) -> None:

@@ -3,11 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from vbot_train.analysis.importance import ENOUGH_TRIALS, Importance
 from vbot_train.analysis.trials import Study, Trial
-from vbot_train.result import METRICS
+from vbot_train.result import METRICS, iqm
 
 SEARCH_SPACE_ID = "ppo_navigation_v1"
 TOP = 5
@@ -79,12 +77,6 @@ def replicates(ranked: Sequence[Trial], metric: str) -> list[dict[str, Any]]:
             rows.append({**others, "seeds": seeds, metric: {"iqm": iqm(values), "range": [min(values), max(values)]}})
     sign = -1 if METRICS[metric] == "maximize" else 1
     return sorted(rows, key=lambda row: sign * row[metric]["iqm"])
-
-
-def iqm(values: Sequence[float]) -> float:
-    """Interquartile mean: the mean of the middle half, a quarter (rounded down) cut off at each end."""
-    cut = len(values) // 4
-    return round(float(np.mean(sorted(values)[cut : len(values) - cut])), 6)
 
 
 def shown(params: Mapping[str, Any]) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 import optuna
 import yaml
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from vbot_train.result import METRICS, STATUSES, TrialResult
 
@@ -55,19 +57,27 @@ class Study:
         return [trial for *_, trial in sorted(rows, key=lambda row: row[:3])]
 
 
-def load_study(directory: Path) -> Study:
+def load_study(directory: Path, storage: str | None = None) -> Study:
     """Load a study.
+
+    Args:
+        directory: Its directory.
+        storage: Where it lives, with the password that its record leaves out; None is where the record says.
 
     Raises:
         StudyError: The directory is not that of a study.
         ResultError: A trial's result cannot be read.
     """
-    database, record = directory / "study.db", directory / "study.yaml"
-    if not database.is_file() or not record.is_file():
-        raise StudyError(f"{directory}: not the directory of a study (study.db and study.yaml are not both there)")
-    content = yaml.safe_load(record.read_text())
+    record = directory / "study.yaml"
+    if not record.is_file():
+        raise StudyError(f"{directory}: not the directory of a study (there is no study.yaml)")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.load_study(study_name=content["study"], storage=f"sqlite:///{database}")
+    try:
+        content = yaml.safe_load(record.read_text())
+        url = storage or content["storage"] or _sqlite(directory)
+        study = optuna.load_study(study_name=content["study"], storage=url)
+    except (yaml.YAMLError, TypeError, KeyError, SQLAlchemyError, StorageInternalError) as error:
+        raise StudyError(f"{directory}: its study cannot be read ({_first_line(error)})") from error
     return Study(
         directory=directory,
         record=content,
@@ -76,6 +86,17 @@ def load_study(directory: Path) -> Study:
         ],
         infeasible=study.user_attrs.get("infeasible", {}),
     )
+
+
+def _sqlite(directory: Path) -> str:
+    if not (database := directory / "study.db").is_file():  # SQLite would create an empty one
+        raise StudyError(f"{directory}: not the directory of a study ({database.name} is missing)")
+    return f"sqlite:///{database}"
+
+
+def _first_line(error: Exception) -> str:
+    origin = getattr(error.__cause__ or error, "orig", None) or error
+    return (str(origin).splitlines() or [type(error).__name__])[0]
 
 
 def _load_trial(trial: optuna.trial.FrozenTrial, directory: Path) -> Trial:

@@ -38,7 +38,9 @@ class SearchCallback(Callback):
 
     def __init__(self) -> None:
         self._rules = compile_rules({})
-        self.study_dir: Path | None = None  # of the study that was opened, set by the sweeper
+        self.study_dir: Path | None = None  # of the study whose last loop this was, set by the sweeper
+        self.storage: str | None = None  # where that study lives, None in its directory
+        self.farewell: str | None = None  # the last words of the search
 
     @must_happen
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -61,11 +63,13 @@ class SearchCallback(Callback):
 
     @must_happen
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Write the analysis, also after Ctrl-C; nothing if the search was refused before it began."""
+        """Write the analysis, also after Ctrl-C; nothing if the search was refused, or others go on."""
         if self.study_dir is not None:
             from vbot_train.analyze import analyze
 
-            analyze(self.study_dir)
+            analyze(self.study_dir, storage=self.storage)
+        if self.farewell is not None:
+            print(self.farewell)  # noqa: T201 - the command's output
 
     def broken_rule(self, config: Mapping[str, Any], choices: Mapping[str, str]) -> str | None:
         """Name of the first rule that forbids a configuration, None if it may be trained."""

@@ -1,7 +1,6 @@
 """What a search shows while it runs: a live line per trial, the incumbent, done / total, time left."""
 
-import csv
-from pathlib import Path
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -21,11 +20,13 @@ class Display:
 
     Args:
         metric: What the search optimizes.
-        total: Number of trials.
+        total: Number of trials at which the search ends.
+        done: Of them, how many have ended already.
     """
 
-    def __init__(self, metric: str, total: int) -> None:
+    def __init__(self, metric: str, total: int, done: int) -> None:
         self._metric = metric
+        self._total = total
         self._console = Console()
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
         self._progress = Progress(
@@ -35,7 +36,7 @@ class Display:
             speed_estimate_period=DAY_S,  # trials end minutes apart: the mean so far is the best forecast
             disable=not self._console.is_terminal,
         )
-        self._all = self._progress.add_task("trials", total=total)
+        self._all = self._progress.add_task("trials", total=total, completed=done)
         self._tasks: dict[int, TaskID] = {}
         self._best: tuple[float, int] | None = None
 
@@ -55,11 +56,14 @@ class Display:
             f"trial {number}  {shown(candidate.params)}", total=training["env_steps"], start=True
         )
 
-    def update(self, number: int, directory: Path) -> None:
-        """Look how far a running trial has come, in its progress.csv."""
-        if self._progress.disable or (row := last_row(directory / "progress.csv")) is None:
-            return
+    def update(self, number: int, row: Mapping[str, str]) -> None:
+        """A running trial has written a row of its progress."""
         self._progress.update(self._tasks[number], completed=int(row["env_steps"]))
+
+    def forecast(self, fit: int | None) -> None:
+        """Say how many trials will fit into the budget, None where there is none."""
+        if fit is not None:
+            self._console.print(f"{fit} of {self._total} trials will fit into the budget", highlight=False)
 
     def finish(self, number: int, candidate: Candidate, result: TrialResult, value: float | None) -> None:
         """A trial has ended, with a value if it can be ranked."""
@@ -76,18 +80,9 @@ class Display:
             soft_wrap=True,
         )
         best = "" if self._best is None else f", best {self._best[0]:.4g} (trial {self._best[1]})"
-        self._progress.update(self._all, advance=1, description=f"trials{best}")
+        counts = result.status not in ("interrupted", "failed")  # these are trained again, as a rule
+        self._progress.update(self._all, advance=int(counts), description=f"trials{best}")
 
     def _is_better(self, value: float) -> bool:
         sign = 1 if METRICS[self._metric] == "maximize" else -1
         return self._best is None or sign * value > sign * self._best[0]
-
-
-def last_row(path: Path) -> dict[str, str] | None:
-    """The last whole row of a CSV file that is being written, None if there is none yet."""
-    if not path.is_file():
-        return None
-    header, *lines = path.read_text().split("\n")
-    if len(lines) < 2:  # what follows the last newline is empty, or not whole
-        return None
-    return next(csv.DictReader([header, lines[-2]]))

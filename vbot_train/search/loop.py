@@ -1,164 +1,157 @@
-"""The loop that keeps ``workers`` trial processes busy: ask, spawn, watch, tell."""
+"""The loop that keeps ``workers`` trial processes busy: claim, spawn, watch, tell."""
 
-import logging
-import os
-import subprocess
-import sys
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
-import optuna
-from optuna.trial import TrialState
-
-from vbot_train.result import FILE_NAME, ResultError, TrialResult
+from vbot_train.result import TrialResult
+from vbot_train.search.claims import Claim, Claims
 from vbot_train.search.display import Display
-from vbot_train.search.space import Candidate
-
-log = logging.getLogger(__name__)
+from vbot_train.search.process import TrialProcess
+from vbot_train.search.signals import Stop
 
 POLL_S = 0.2
-TERMINATE_S = 5.0  # grace for a trial that is told to stop
+CLAIM_AGAIN_S = 2.0  # between two looks for work that another loop may have left
 HOPELESS = 3  # as many equal failures in a row at the start stop the search
 
 
 class HopelessError(Exception):
-    """Every trial so far failed in the same way."""
-
-
-@dataclass(slots=True)
-class TrialProcess:
-    """A trial in training, in a process of its own."""
-
-    trial: optuna.Trial
-    directory: Path
-    candidate: Candidate
-    process: subprocess.Popen[bytes]
-    started: float = field(default_factory=time.monotonic)
+    """Every trial so far ended in the same way, and not well."""
 
 
 class Loop:
     """Runs trials until there are no more.
 
     Args:
-        study: The study.
-        directory: Its directory.
-        next_candidate: Asks the study for a trial and composes it; None when there are no more.
+        claims: Hands out trials and takes their results.
         metric: What the study optimizes.
         workers: Trial processes at a time.
-        stopped: Asked every now and then; True ends the loop.
-        record: Writes a trial's record into its new directory, by number and configuration.
+        stop: Whether the search was asked to stop.
+        record: Writes a claimed trial's record into its new directory.
         display: Told of everything that happens.
     """
 
     def __init__(
         self,
-        study: optuna.Study,
-        directory: Path,
-        next_candidate: Callable[[], tuple[optuna.Trial, Candidate] | None],
+        claims: Claims,
         *,
         metric: str,
         workers: int,
-        stopped: Callable[[], bool],
-        record: Callable[[Path, int, Candidate], None],
+        stop: Stop,
+        record: Callable[[Claim], None],
         display: Display,
     ) -> None:
-        self._study = study
-        self._directory = directory
-        self._next_candidate = next_candidate
+        self._claims = claims
         self._metric = metric
         self._workers = workers
-        self._stopped = stopped
+        self._stop = stop
         self._record = record
         self._display = display
         self._running: list[TrialProcess] = []
-        self._finished: list[TrialResult] = []
+        self._causes: list[str | None] = []  # of the trials that have ended; None of a good end
+        self._look_again = 0.0
+        self._deadline: float | None = None
+        self.forecast: int | None = None  # trials that fit into the budget, by the first ones
 
     def run(self) -> None:
         """Run to the end. However it ends, no trial process is left behind, and every trial is accounted for.
 
         Raises:
-            HopelessError: The first trials all failed in the same way.
+            HopelessError: The first trials all ended in the same bad way.
+            ConfigError: No feasible point was found.
         """
         with self._no_trial_left_behind():
-            more = True
-            while (more or self._running) and not self._stopped():
-                while more and len(self._running) < self._workers and not self._stopped():
-                    more = self._start_next()
+            while not self._must_stop():
+                self._start_trials()
+                if not self._running:
+                    break
                 for running in list(self._running):
-                    self._display.update(running.trial.number, running.directory)
-                    if running.process.poll() is not None:
-                        self._finish(running)
-                        self._stop_if_hopeless()
+                    self._watch(running)
                 time.sleep(POLL_S)
 
-    def _start_next(self) -> bool:
-        drawn = self._next_candidate()
-        if drawn is None:
-            return False
-        trial, candidate = drawn
-        try:
-            running = self._spawn(trial, candidate)
-        except BaseException as error:
-            cause = f"could not be started, {type(error).__name__}: {error}"
-            result = TrialResult(status="failed", trial=trial.number, seed=candidate.config["seed"], cause=cause)
-            result.save(self._trial_directory(trial))
-            self._study.tell(trial, state=TrialState.FAIL)
-            raise
+    def _must_stop(self) -> bool:
+        return self._stop.number is not None or (self._deadline is not None and time.monotonic() > self._deadline)
+
+    def _start_trials(self) -> None:
+        """Fill the free workers; where nothing was to be had, do not ask again at once."""
+        while len(self._running) < self._workers and self._stop.number is None:
+            if self._running and time.monotonic() < self._look_again:
+                return
+            claim = self._claims.claim()
+            self._note_deadline()
+            if claim is None:
+                self._look_again = time.monotonic() + CLAIM_AGAIN_S
+                return
+            self._start(claim)
+
+    def _note_deadline(self) -> None:
+        left_s = self._claims.left_s()
+        self._deadline = None if left_s is None else time.monotonic() + left_s
+
+    def _start(self, claim: Claim) -> None:
+        """Start a claimed trial. What fails here ends the search, and the trial is owed to whoever resumes it."""
+        claim.directory.mkdir()
+        self._record(claim)
+        self._display.start(claim.trial.number, claim.candidate)
+        if claim.history is not None:
+            self._take_over(claim, claim.history)
+            return
+        running = TrialProcess(claim)
         self._running.append(running)
-        self._display.start(trial.number, candidate)
-        return True
+        self._stop.processes.append(running.process)
 
-    def _spawn(self, trial: optuna.Trial, candidate: Candidate) -> TrialProcess:
-        directory = self._trial_directory(trial)
-        directory.mkdir()
-        self._record(directory, trial.number, candidate)
-        command = [sys.executable, "-m", "vbot_train.trial", str(directory)]
-        command += ["--trial", str(trial.number), "--parent", str(os.getpid())]
-        with (directory / "train.log").open("wb") as output:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
-        return TrialProcess(trial, directory, candidate, process)
+    def _take_over(self, claim: Claim, history: Path) -> None:
+        """Copy a finished trial of just this configuration, instead of training it again."""
+        for name in ("progress.csv", "checkpoints"):
+            source = history / name
+            if source.is_dir():
+                shutil.copytree(source, claim.directory / name)
+            elif source.is_file():
+                shutil.copy2(source, claim.directory / name)
+        result = replace(TrialResult.load(history), trial=claim.trial.number)
+        result.save(claim.directory)
+        self._end(claim, result, 0.0)
 
-    def _trial_directory(self, trial: optuna.Trial) -> Path:
-        return self._directory / "trials" / f"{trial.number:03d}"
+    def _watch(self, running: TrialProcess) -> None:
+        has_ended = running.has_ended()  # asked first: what it wrote before its end is read below
+        for row in running.new_rows():
+            self._display.update(running.claim.trial.number, row)
+            self._relay(running, row)
+        if has_ended:
+            self._finish(running)
+            self._stop_if_hopeless()
 
-    def _finish(self, running: TrialProcess, status: str = "failed") -> None:
-        """Tell the study what came of a trial whose process has ended; ``status`` if it left no result."""
-        try:
-            result = TrialResult.load(running.directory)
-        except ResultError as error:
-            result = self._stand_in(running, status, error)
-        value = result.objective(self._metric)
-        running.trial.set_user_attr("status", result.status)
-        state = TrialState.FAIL if value is None else TrialState.COMPLETE
-        self._study.tell(running.trial, value, state=state)
+    def _relay(self, running: TrialProcess, row: dict[str, str]) -> None:
+        """Hand a held-out value on to the study, and its pruner's verdict to the trial."""
+        if not (value := row.get(f"selection_{self._metric}")):
+            return
+        running.evaluations += 1
+        prune = self._claims.report(running.claim, running.evaluations, float(value))
+        last = running.evaluations >= running.claim.candidate.config["training"]["evaluations"]
+        if prune and not last:
+            running.prune()
+
+    def _finish(self, running: TrialProcess) -> None:
         self._running.remove(running)
-        self._finished.append(result)
-        self._display.finish(running.trial.number, running.candidate, result, value)
+        self._stop.processes.remove(running.process)
+        self._end(running.claim, running.result(), running.lived_s)
 
-    def _stand_in(self, running: TrialProcess, status: str, error: ResultError) -> TrialResult:
-        """The result of a trial that could not write one itself. What it left is kept beside it."""
-        path = running.directory / FILE_NAME
-        if path.exists():
-            path.rename(path.with_suffix(".broken"))
-        exit_code = running.process.returncode
-        cause = str(error) if exit_code == 0 else f"the trial's process ended with code {exit_code}, see train.log"
-        result = TrialResult(
-            status=status,
-            trial=running.trial.number,
-            seed=running.candidate.config["seed"],
-            wall_time_s=round(time.monotonic() - running.started, 3),
-            cause="the search was stopped" if status == "interrupted" else cause,
-        )
-        result.save(running.directory)
-        return result
+    def _end(self, claim: Claim, result: TrialResult, wall_time_s: float) -> None:
+        self._claims.tell(claim, result, wall_time_s)
+        self._causes.append(None if result.status in ("completed", "pruned") else f"{result.status}: {result.cause}")
+        self._display.finish(claim.trial.number, claim.candidate, result, result.objective(self._metric))
+        self._look_again = 0.0
+        if self.forecast is None and self._causes.count(None) >= self._workers:
+            self.forecast = self._claims.forecast(self._workers)
+            self._display.forecast(self.forecast)
 
     def _stop_if_hopeless(self) -> None:
-        causes = [result.cause if result.status == "failed" else None for result in self._finished]
-        if len(causes) == HOPELESS and causes[0] is not None and len(set(causes)) == 1:
-            raise HopelessError(f"the first {HOPELESS} trials failed in the same way: {causes[0]}")
+        first = self._causes[0]
+        if len(self._causes) == HOPELESS and first is not None and set(self._causes) == {first}:
+            raise HopelessError(f"the first {HOPELESS} trials ended alike, so the search stops: {first}")
 
     @contextmanager
     def _no_trial_left_behind(self) -> Iterator[None]:
@@ -166,12 +159,8 @@ class Loop:
             yield
         finally:
             for running in self._running:
-                running.process.terminate()
+                running.interrupt("the search was stopped" if self._stop.number else "the search ended before it")
             for running in self._running:
-                try:
-                    running.process.wait(TERMINATE_S)
-                except subprocess.TimeoutExpired:
-                    running.process.kill()
-                    running.process.wait()
+                running.wait_or_kill()
             for running in list(self._running):
-                self._finish(running, status="interrupted")
+                self._finish(running)

@@ -2,14 +2,18 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import optuna
-from optuna.trial import TrialState
+from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from vbot_train.config import ConfigError
+from vbot_train.search.ledger import STATUS, Identity, identity
 from vbot_train.search.space import Candidate, Space
 
 log = logging.getLogger(__name__)
@@ -26,31 +30,31 @@ class Survey:
     """How much of the space the rules leave."""
 
     points: int  # looked at: every cell of a grid, else random points
-    feasible: int
+    feasible: list[dict[str, Any]]  # those of them that may be trained
     broken: dict[str, int]  # infeasible points by the first rule they break
     holds: set[str]  # rules that hold for at least one point
 
     @property
     def share(self) -> float:
         """Feasible share in [0, 1]."""
-        return self.feasible / self.points
+        return len(self.feasible) / self.points
 
 
 def survey(space: Space, broken_rules: BrokenRules, *, grid: bool, seed: int) -> Survey:
-    """Count the feasible points: of a grid all, otherwise of a random sample.
+    """Look for the feasible points: of a grid at all, otherwise at a random sample.
 
     Raises:
         ConfigError: There is no feasible point among them.
     """
-    points = space.cells() if grid else random_points(space, seed, SURVEY_POINTS)
+    points = list(space.cells() if grid else random_points(space, seed, SURVEY_POINTS))
     broken = [broken_rules(space.candidate(point)) for point in points]
     first = Counter(rules[0] for rules in broken if rules)
-    feasible = len(broken) - first.total()
-    if feasible == 0:
+    feasible = [point for point, rules in zip(points, broken, strict=True) if not rules]
+    if not feasible:
         raise ConfigError(
-            f"search.constraints: none of {len(broken)} points is feasible, they break {', '.join(first)}"
+            f"search.constraints: none of {len(points)} points is feasible, they break {', '.join(first)}"
         )
-    return Survey(len(broken), feasible, dict(first), set().union(*broken))
+    return Survey(len(points), feasible, dict(first), set().union(*broken))
 
 
 def random_points(space: Space, seed: int, count: int) -> Iterator[dict[str, Any]]:
@@ -60,64 +64,138 @@ def random_points(space: Space, seed: int, count: int) -> Iterator[dict[str, Any
         yield study.ask(space.distributions).params
 
 
-def enqueue_grid(study: optuna.Study, space: Space, broken_rules: BrokenRules, max_trials: int) -> int:
-    """Put the feasible cells of a grid into the study's queue, in order, at most ``max_trials``. Returns how many."""
-    count = 0
-    for cell in space.cells():
-        if count == max_trials:
-            break
-        if not broken_rules(space.candidate(cell)):
-            study.enqueue_trial(cell)
-            count += 1
-    return count
+class Proposals(Protocol):
+    """Says what to try next."""
+
+    rejected: Counter[str]  # infeasible draws by the first rule they broke
+
+    def draw(self, trials: Sequence[FrozenTrial], taken: Collection[Identity], index: int) -> dict[str, Any] | None:
+        """The next point, None where none is left.
+
+        Args:
+            trials: Of the study so far.
+            taken: Configurations that have been tried or are about to be.
+            index: How many points were put forward before.
+        """
 
 
-class FeasibleSampler:
-    """Draws feasible points with the study's sampler, which never hears of the infeasible ones.
+class GridProposals:
+    """The feasible cells of a grid, in order, each once."""
+
+    def __init__(self, cells: Sequence[dict[str, Any]]) -> None:
+        self._cells = [(identity(cell), cell) for cell in cells]
+        self.rejected: Counter[str] = Counter()
+
+    def draw(self, trials: Sequence[FrozenTrial], taken: Collection[Identity], index: int) -> dict[str, Any] | None:
+        """The first cell that is not taken."""
+        return next((cell for key, cell in self._cells if key not in taken), None)
+
+
+class SampledProposals:
+    """Feasible points from an Optuna sampler, which never hears of the infeasible ones.
+
+    The sampler is built anew for every point, with a seed of its own: which points a random search tries depends
+    neither on how often it was interrupted nor on how many loops share it, and a resumed sampler repeats nothing.
 
     Args:
-        study: The study; counts of rejected draws go into its attribute ``infeasible``.
         space: What varies.
         broken_rules: Names the rules that forbid a candidate.
-        seed: Of the random points that are drawn when the sampler finds no feasible one.
+        build_sampler: Builds the sampler for a seed.
+        seed: Of the search.
+        direction: Of the study.
+        repeats: Whether a configuration that is taken may be drawn again.
     """
 
-    def __init__(self, study: optuna.Study, space: Space, broken_rules: BrokenRules, seed: int) -> None:
-        self._study = study
+    def __init__(
+        self,
+        space: Space,
+        broken_rules: BrokenRules,
+        build_sampler: Callable[[int], BaseSampler],
+        *,
+        seed: int,
+        direction: StudyDirection,
+        repeats: bool,
+    ) -> None:
         self._space = space
         self._broken_rules = broken_rules
+        self._build_sampler = build_sampler
         self._seed = seed
-        self._rejected: Counter[str] = Counter()
+        self._mirror = Mirror(direction)
+        self._repeats = repeats
+        self.rejected: Counter[str] = Counter()
 
-    def draw(self) -> Candidate:
+    def draw(self, trials: Sequence[FrozenTrial], taken: Collection[Identity], index: int) -> dict[str, Any] | None:
         """The next feasible point.
 
         Raises:
-            ConfigError: None was found.
+            ConfigError: None was found among many.
         """
-        copy = optuna.create_study(sampler=self._study.sampler, direction=self._study.direction)
-        told = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
-        copy.add_trials(self._study.get_trials(deepcopy=False, states=told))
+        seed = int(np.random.SeedSequence([self._seed, index]).generate_state(1)[0])
+        study = self._mirror.study
+        study.sampler = self._build_sampler(seed)
+        self._mirror.follow(trials)
         for _ in range(MAX_TRIES):
-            trial = copy.ask(self._space.distributions)
-            candidate = self._space.candidate(trial.params)
-            if self._is_feasible(candidate):
-                return candidate
-            copy.tell(trial, state=TrialState.FAIL)
-        return self._draw_at_random()
+            trial = study.ask(self._space.distributions)
+            study.tell(trial, state=TrialState.FAIL)
+            if self._accepts(trial.params, taken):
+                return trial.params
+        log.warning("%d points from the sampler in a row were infeasible or taken; a random one follows", MAX_TRIES)
+        return self._draw_at_random(taken, seed)
 
-    def _draw_at_random(self) -> Candidate:
-        log.warning("the sampler proposed %d infeasible points in a row; taking a random feasible one", MAX_TRIES)
-        self._seed += 1
-        for point in random_points(self._space, self._seed, MAX_RANDOM_TRIES):
-            candidate = self._space.candidate(point)
-            if self._is_feasible(candidate):
-                return candidate
-        raise ConfigError(f"search.constraints: no feasible point among {MAX_RANDOM_TRIES} random ones")
+    def _draw_at_random(self, taken: Collection[Identity], seed: int) -> dict[str, Any] | None:
+        for point in random_points(self._space, seed, MAX_RANDOM_TRIES):
+            if self._accepts(point, taken):
+                return point
+        if self._repeats:
+            raise ConfigError(f"search.constraints: no feasible point among {MAX_RANDOM_TRIES} random ones")
+        return None
 
-    def _is_feasible(self, candidate: Candidate) -> bool:
-        rules = self._broken_rules(candidate)
-        if rules:
-            self._rejected[rules[0]] += 1
-            self._study.set_user_attr("infeasible", dict(self._rejected))
+    def _accepts(self, params: dict[str, Any], taken: Collection[Identity]) -> bool:
+        if not self._repeats and identity(params) in taken:
+            return False
+        rules = self._broken_rules(self._space.candidate(params))
+        self.rejected.update(rules[:1])
         return not rules
+
+
+class Mirror:
+    """A copy of a study in memory, for a sampler to draw from.
+
+    It holds what a sampler may learn from: completed and pruned trials, running ones, and diverged ones as the worst
+    value seen by then. In the study itself a diverged trial has no value, so that nothing ever ranks it.
+    """
+
+    def __init__(self, direction: StudyDirection) -> None:
+        self.study = optuna.create_study(direction=direction)
+        self._worst = min if direction == StudyDirection.MAXIMIZE else max
+        self._values: list[float] = []
+        self._known: dict[int, TrialState] = {}
+        self._running: dict[int, int] = {}  # our number of each running trial
+
+    def follow(self, trials: Sequence[FrozenTrial]) -> None:
+        """Take over what is new."""
+        for trial in trials:
+            if trial.state != TrialState.WAITING and self._known.get(trial.number) != trial.state and self._add(trial):
+                self._known[trial.number] = trial.state
+
+    def _add(self, trial: FrozenTrial) -> bool:
+        """Take over one trial. Returns whether that is settled: a diverged one waits for a value to be worse than."""
+        if trial.state == TrialState.RUNNING:
+            self._running[trial.number] = len(self.study.get_trials(deepcopy=False))
+            self.study.add_trial(_copy(trial, state=TrialState.RUNNING))
+            return True
+        if trial.number in self._running:
+            self.study.tell(self._running.pop(trial.number), state=TrialState.FAIL)
+        if trial.state == TrialState.COMPLETE and trial.value is not None:
+            self._values.append(trial.value)
+        if trial.state.is_finished() and trial.state != TrialState.FAIL:
+            self.study.add_trial(trial)
+        elif trial.user_attrs.get(STATUS) == "diverged":
+            if not self._values:
+                return False
+            self.study.add_trial(_copy(trial, state=TrialState.COMPLETE, value=self._worst(self._values)))
+        return True
+
+
+def _copy(trial: FrozenTrial, *, state: TrialState, value: float | None = None) -> FrozenTrial:
+    return create_trial(state=state, value=value, params=trial.params, distributions=trial.distributions)

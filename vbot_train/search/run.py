@@ -1,32 +1,36 @@
 """One search, from the composed config to the finished study."""
 
-import importlib.util
-import signal
-import types
-from collections.abc import Iterator
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 from hydra.types import HydraContext
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from optuna.trial import TrialState
-from rich.console import Console
 
-from vbot_train.config import ConfigError, available_cores, check_search, check_values, choices_of, plain
-from vbot_train.search.callback import SearchCallback
-from vbot_train.search.constraints import BUILT_IN
+from vbot_train.config import ConfigError, check_search, plain
+from vbot_train.search.claims import Claim, Claims
 from vbot_train.search.display import Display
 from vbot_train.search.loop import HopelessError, Loop
-from vbot_train.search.proposals import FeasibleSampler, Survey, enqueue_grid, survey
-from vbot_train.search.space import Candidate, Space, split_overrides
-from vbot_train.search.study import create_study, quiet_optuna, record_trial
-
-DEFAULT_TRIALS = 20
-GRID = "optuna.samplers.GridSampler"
+from vbot_train.search.plan import announce, dry_run, show
+from vbot_train.search.presence import Presence
+from vbot_train.search.question import Question
+from vbot_train.search.resume import differences
+from vbot_train.search.samplers import build_pruner
+from vbot_train.search.signals import Stop
+from vbot_train.search.study import (
+    STORAGE_ERRORS,
+    begin_study,
+    continue_study,
+    look_into,
+    quiet_optuna,
+    read_record,
+    record_trial,
+)
 
 
 def run_search(
@@ -36,188 +40,180 @@ def run_search(
 
     Raises:
         ConfigError: Something in the config cannot work; nothing was trained.
-        SystemExit: The search was stopped: 130 by Ctrl-C, 143 by SIGTERM, 1 where every trial failed alike.
+        SystemExit: The search was stopped: 130 by Ctrl-C, 143 by SIGTERM, 1 where no trial was completed.
     """
     quiet_optuna()
-    try:
-        search = Search(sampler, params, arguments, config, context)
-        with stop_on_signals() as stop, search.display:
-            search.loop(stop).run()
-    except KeyboardInterrupt:
-        raise SystemExit(128 + signal.SIGINT) from None
-    except HopelessError as error:
-        raise SystemExit(str(error)) from error
-    if stop.number is not None:
-        raise SystemExit(128 + stop.number)
-    if not search.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        raise SystemExit(f"study={search.study.study_name}: no trial was completed; each trial's result.yaml says why")
-
-
-@dataclass(slots=True)
-class Stop:
-    """The signal that asked the search to stop, None while none has."""
-
-    number: int | None = None
+    stop = Stop()
+    job = plain(config)
+    check_search(job)
+    directory = Path(config.hydra.sweep.dir)
+    forked = directory if job["resume"] == "fork" else None
+    if forked is not None:
+        directory, job["study"] = name_fork(forked)
+    earlier = read_record(directory)
+    question = Question(sampler, params, arguments, config, job, context, earlier)
+    if forked is not None:
+        question.priors += question.history(forked)
+    if earlier is not None:
+        refuse_other(earlier, question.record())
+    if job["search"]["dry_run"]:
+        trials = look_into(directory, job["storage"], earlier) if earlier else []
+        show([f"study {job['study']}, a dry run", *dry_run(question, trials, directory.parent)])
+        return
+    with one_line_errors():
+        Search(question, directory, config.hydra, stop).run()
 
 
 class Search:
-    """A search: its space, its study, and how many trials it takes."""
+    """A search at work on its study.
 
-    def __init__(
-        self,
-        sampler: DictConfig,
-        params: dict[str, Any],
-        arguments: list[str],
-        config: DictConfig,
-        context: HydraContext,
-    ) -> None:
-        self.job = plain(config)
-        check_search(self.job)
-        self.config = config
-        self.seed = self.job["seed"]
-        self.metric = self.job["search"]["metric"]
-        self.grid = sampler["_target_"] == GRID
-        self.callback = next(c for c in context.callbacks.callbacks if isinstance(c, SearchCallback))
-        self.workers = worker_count(self.job["workers"])
-        distributions, fixed = split_overrides(params, arguments)
-        if not distributions and not params:
-            raise ConfigError("-m: nothing to search; add search=quick, or a sweep such as ppo.rollouts=24,48")
-        self.space = Space(distributions, [*fixed, *self.thread_overrides()], config, context.config_loader)
-        found = survey(self.space, self.broken_rules, grid=self.grid, seed=self.seed)
-        self.total = self._total(found)
-        self.directory = Path(config.hydra.sweep.dir)
-        self.study = create_study(
+    Args:
+        question: What is asked.
+        directory: The study's directory.
+        hydra_node: Hydra's own config, for the record of each trial.
+        stop: Whether the search was asked to stop.
+    """
+
+    def __init__(self, question: Question, directory: Path, hydra_node: DictConfig, stop: Stop) -> None:
+        self.question = question
+        self.directory = directory
+        self.hydra_node = hydra_node
+        self.stop = stop
+        self.presence = Presence(directory)
+
+    def run(self) -> None:
+        """Open the study, work on it, and leave it in order.
+
+        Raises:
+            ConfigError: The study cannot be opened, or is another.
+            SystemExit: As ``run_search`` says.
+        """
+        hopeless = None
+        with self.presence:
+            study = self._open()
+            claims = self._claims(study)
+            claims.enqueue(self.question.priors)
+            try:
+                self._work(claims)
+            except HopelessError as error:
+                hopeless = error
+            self.stop.at_once_from_now()
+            self._leave(claims)
+        if hopeless is not None:
+            raise SystemExit(str(hopeless))
+        if self.stop.number is not None:
+            raise SystemExit(128 + self.stop.number)
+        if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+            raise SystemExit(f"study={study.study_name}: no trial was completed; each trial's result.yaml says why")
+
+    def _open(self) -> optuna.Study:
+        """Begin the study, or continue it, whichever of several loops comes first."""
+        question, storage = self.question, self.question.job["storage"]
+        pruner = build_pruner(question.job["pruner"])
+        with self.presence.lock():
+            record = read_record(self.directory)
+            if record is not None:
+                refuse_other(record, question.record())
+                study = continue_study(self.directory, storage, record, pruner)
+            else:
+                study = begin_study(self.directory, storage, question.record(), pruner)
+                study.set_user_attr("infeasible", question.survey.broken if question.grid else {})
+        begun = "goes on" if record else "begins"
+        workers = f"{question.workers} worker" + ("s" if question.workers > 1 else "")
+        show([f"study {study.study_name} {begun} in {self.directory}: {question.total} trials, {workers}"])
+        show(announce(question, 0 if record else len(question.priors)))
+        return study
+
+    def _claims(self, study: optuna.Study) -> Claims:
+        question = self.question
+        return Claims(
+            study,
             self.directory,
-            self.job["study"],
-            self.metric,
-            optuna.samplers.RandomSampler() if self.grid else build_sampler(sampler),
-            self._record(sampler, found),
-        )
-        self.callback.study_dir = self.directory
-        self._prepare(found)
-        self.draw = FeasibleSampler(self.study, self.space, self.broken_rules, self.seed).draw
-        self.display = Display(self.metric, self.total)
-
-    def broken_rules(self, candidate: Candidate) -> list[str]:
-        """The callback's answer about a candidate, whose every value must be one that can train."""
-        check_values(candidate.config)
-        return self.callback.broken_rules(candidate.config, candidate.choices)
-
-    def thread_overrides(self) -> list[str]:
-        """Trials that share the machine run on one thread each: two beside a busy neighbour collapse."""
-        keys = {"simulation.threads": self.job["simulation"], "training.torch_threads": self.job["training"]}
-        if self.workers == 1:
-            return []
-        return [f"{key}=1" for key, node in keys.items() if node[key.split(".")[1]] is None]
-
-    def _total(self, found: Survey) -> int:
-        wanted = self.job["search"]["max_trials"]
-        if self.grid:
-            return found.feasible if wanted is None else min(wanted, found.feasible)
-        return DEFAULT_TRIALS if wanted is None else int(wanted)
-
-    def _prepare(self, found: Survey) -> None:
-        """Fill the queue: a grid's cells, or the default configuration as trial 0. Say what is searched."""
-        console = Console(highlight=False, soft_wrap=True)
-        console.print(f"study {self.job['study']} in {self.directory}, {self.total} trials, {self.workers} workers")
-        for key, text in self.space.describe().items():
-            console.print(f"  {key}: {text}", markup=False)
-        kind = "cells" if self.grid else "random points"
-        broken = "".join(f", {count} break {rule}" for rule, count in found.broken.items())
-        console.print(f"  {found.feasible} of {found.points} {kind} are feasible{broken}", markup=False)
-        for rule in self.callback.rules:
-            if rule not in found.holds and rule not in BUILT_IN:
-                console.print(f"  warning: the rule {rule} holds for none of them", markup=False)
-        if self.grid:
-            self.study.set_user_attr("infeasible", found.broken)
-            enqueue_grid(self.study, self.space, self.broken_rules, self.total)
-        else:
-            self._enqueue_default(console)
-
-    def _enqueue_default(self, console: Console) -> None:
-        default = self.space.default(self.job, choices_of(self.config))
-        if default is None:
-            console.print("  the default configuration lies outside the space, so it is not trial 0")
-        elif rules := self.broken_rules(self.space.candidate(default)):
-            console.print(f"  the default configuration breaks {rules[0]}, so it is not trial 0", markup=False)
-        else:
-            self.study.enqueue_trial(default)
-
-    def loop(self, stop: Stop) -> Loop:
-        """The loop over this search's trials, until it is told to stop."""
-        return Loop(
-            self.study,
-            self.directory,
-            self.next_candidate,
-            metric=self.metric,
-            workers=self.workers,
-            stopped=lambda: stop.number is not None,
-            record=self._record_trial,
-            display=self.display,
+            self.presence,
+            question.space,
+            question.proposals(),
+            job=question.job,
+            total=question.total,
         )
 
-    def _record_trial(self, directory: Path, number: int, candidate: Candidate) -> None:
-        record_trial(directory, number, candidate, self.config.hydra)
+    def _work(self, claims: Claims) -> None:
+        question = self.question
+        with Display(question.metric, question.total, claims.done()) as display:
+            loop = Loop(
+                claims,
+                metric=question.metric,
+                workers=question.workers,
+                stop=self.stop,
+                record=self._record_trial,
+                display=display,
+            )
+            loop.run()
 
-    def next_candidate(self) -> tuple[optuna.Trial, Candidate] | None:
-        """Ask the study for the next trial, None when all have been started."""
-        if len(self.study.get_trials(deepcopy=False)) - self._waiting() >= self.total:
-            return None
-        if self._waiting() == 0:
-            self.study.enqueue_trial(self.draw().params)
-        trial = self.study.ask(self.space.distributions)
-        return trial, self.space.candidate(trial.params)
+    def _record_trial(self, claim: Claim) -> None:
+        record_trial(claim.directory, claim.trial.number, claim.candidate, self.hydra_node)
 
-    def _waiting(self) -> int:
-        return len(self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
-
-    def _record(self, sampler: DictConfig, found: Survey) -> dict[str, Any]:
-        return {
-            "space": self.space.describe(),
-            "fixed": self.space.fixed,
-            "constraints": self.callback.rules,
-            "feasible_share": found.share,
-            "max_trials": self.total,
-            "sampler": OmegaConf.to_container(sampler, resolve=True),
-            "groups": choices_of(self.config),
-            "config": self.job,
-        }
+    def _leave(self, claims: Claims) -> None:
+        """Have the callback write the analysis if this loop is the last, and say how to go on."""
+        callback, done, total = self.question.callback, claims.done(), self.question.total
+        with self.presence.lock():
+            others = self.presence.others()
+        if others:
+            callback.farewell = f"{len(others)} more at work on this study; the last to finish writes the analysis"
+            return
+        callback.study_dir, callback.storage = self.directory, self.question.job["storage"]
+        if claims.out_of_time:
+            callback.farewell = (
+                f"budget_hours={self.question.job['budget_hours']:g}: {done} of {total} trials fitted in"
+            )
+        if self.stop.number is not None or claims.out_of_time:
+            text = f"{done} of {total} trials have ended; to go on: {line_to_resume(self.question.job['study'])}"
+            callback.farewell = text
 
 
-def build_sampler(config: DictConfig) -> optuna.samplers.BaseSampler:
-    """Instantiate an Optuna sampler; nothing but a sampler.
+def refuse_other(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to continue a study whose trials would not compare with those of this command line.
 
     Raises:
-        ConfigError: It needs an extra that is not installed.
+        ConfigError: With what has changed, then and now.
     """
-    if config["_target_"].endswith("GPSampler") and importlib.util.find_spec("scipy") is None:
-        raise ConfigError("method=gp: needs scipy; pip install -e '.[gp]'")
-    whitelist = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
-    sampler = instantiate(config, _execution_whitelist_=whitelist)
-    assert isinstance(sampler, optuna.samplers.BaseSampler)
-    return sampler
+    if lines := differences(then, now):
+        name = then["study"]
+        head = f"study={name}: was begun with other settings, so its trials would not compare (then -> now)"
+        tail = f"give those again to continue it, choose another name, or add resume=fork to start from {name}'s trials"
+        raise ConfigError("\n".join([head, *lines, tail]))
 
 
-def worker_count(workers: Any) -> int:
-    """Number of trial processes; ``auto`` is one per core."""
-    return available_cores() if workers == "auto" else int(workers)
+def name_fork(directory: Path) -> tuple[Path, str]:
+    """Directory and name of a new study beside the one that is forked.
+
+    Raises:
+        ConfigError: There is no study to fork.
+    """
+    if read_record(directory) is None:
+        raise ConfigError(f"resume=fork: there is no study {directory.name} in {directory.parent}")
+    number = 1
+    while (fork := directory.with_name(f"{directory.name}-fork{number}")).exists():
+        number += 1
+    return fork, fork.name
+
+
+def line_to_resume(study: str) -> str:
+    """The command line that continues this search."""
+    arguments = [a for a in sys.argv[1:] if not a.startswith(("study=", "resume="))]
+    return shlex.join(["python", "-m", "vbot_train", *arguments, f"study={study}"])
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[Stop]:
-    """Let Ctrl-C and SIGTERM ask the search to stop, between two steps of its loop. The second one is not asked."""
-    stop = Stop()
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(received: int, frame: types.FrameType | None) -> None:
-        stop.number = received
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-    for number in previous:
-        signal.signal(number, ask)
+def one_line_errors() -> Iterator[None]:
+    """Tell of a full disk or a lost database in a line. The study keeps what was written."""
     try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        yield
+    except ConfigError:
+        raise
+    except STORAGE_ERRORS as error:
+        origin = getattr(error.__cause__ or error, "orig", None) or error
+        raise SystemExit(
+            f"storage: {str(origin).splitlines()[0]}; what was told to the study before is kept"
+        ) from error
+    except OSError as error:
+        raise SystemExit(f"{error}; what was written before is kept") from error

@@ -23,7 +23,12 @@ Params = Mapping[str, Any]
 SCHEDULE_KEY = "ppo.learning_rate_schedule"
 # What a trial's result depends on, but for the seeds.
 GROUPS = ("env", "reward", "ppo", "network", "training", "simulation")
+SECRET_KEYS = ("storage",)  # a URL may hold a password: no trial needs it, none records it
 SEARCHABLE = ("ppo", "network", "reward", "seed", "init_from")
+
+
+class OutsideError(ValueError):
+    """A configuration that is no point of a space; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,8 @@ def split_overrides(
             distributions[key] = _distribution(override)
         else:
             distributions.pop(key.lstrip("+"), None)
-            fixed.append(line)
+            if key not in SECRET_KEYS:
+                fixed.append(line)
     return distributions, fixed
 
 
@@ -115,6 +121,7 @@ class Space:
     ) -> None:
         self.distributions = distributions
         self.fixed = fixed
+        self.seed = int(config.seed)
         choices = choices_of(config)
         self.groups = [key for key in distributions if key in choices]
         for key in distributions:
@@ -128,6 +135,7 @@ class Space:
             base = loader.load_configuration(config.hydra.job.config_name, groups, run_mode=RunMode.RUN)
             with open_dict(composed):
                 composed.pop("hydra")
+                composed.storage = None
             self._composed[options] = Composed(composed, chosen, plain(base))
         self._check_keys()
         self._check_schedule()
@@ -162,14 +170,27 @@ class Space:
         if "kl" in schedules and "ppo.learning_rate" in self.distributions:
             raise ConfigError(f"{SCHEDULE_KEY}=kl: cannot be used where ppo.learning_rate is searched")
 
-    def candidate(self, params: Params) -> Candidate:
-        """Compose the configuration of a point."""
+    def candidate(self, params: Params, seed: int | None = None) -> Candidate:
+        """Compose the configuration of a point.
+
+        Args:
+            params: The point.
+            seed: Training seed, in place of the composed one.
+        """
         composed = self._composed[tuple(params[group] for group in self.groups)]
-        overrides = [f"{key}={_to_text(value)}" for key, value in params.items()]
-        for key in params.keys() - set(self.groups):
-            OmegaConf.update(composed.config, key, _parse(params[key]))
+        values = {"seed": self.seed if seed is None else seed, **params}
+        for key in values.keys() - set(self.groups):
+            OmegaConf.update(composed.config, key, _parse(values[key]))
+        shown = params if seed in (None, self.seed) else {**params, "seed": seed}
+        overrides = [f"{key}={_to_text(value)}" for key, value in shown.items()]
         config = plain(composed.config)
         return Candidate(dict(params), config, composed.choices, composed.base, [*self.fixed, *overrides])
+
+    def combinations(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Every combination of searched config groups, by name, with what it composes to."""
+        for options, composed in self._composed.items():
+            name = " ".join(f"{group}={option}" for group, option in zip(self.groups, options, strict=True))
+            yield name, plain(composed.config)
 
     def cells(self) -> Iterator[dict[str, Any]]:
         """Every point of a grid, the last key varying fastest.
@@ -186,13 +207,17 @@ class Space:
         for row in itertools.product(*columns):
             yield dict(zip(self.distributions, row, strict=True))
 
-    def default(self, config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, Any] | None:
-        """The composed configuration as a point, None where the space does not contain it."""
+    def point(self, config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, Any]:
+        """A composed configuration as a point of the space.
+
+        Raises:
+            OutsideError: The space does not contain it.
+        """
         params = {}
         for key, distribution in self.distributions.items():
             value = choices[key] if key in self.groups else look_up(config, key)
-            if not (found := _find(distribution, value)):
-                return None
+            if not (found := find(distribution, value)):
+                raise OutsideError(f"{key}={value} lies outside {describe(distribution)}")
             params[key] = found[0]
         return params
 
@@ -215,7 +240,7 @@ def _to_text(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
-def _find(distribution: BaseDistribution, value: Any) -> list[Any]:
+def find(distribution: BaseDistribution, value: Any) -> list[Any]:
     """The value as the distribution holds it; nothing if it does not."""
     values = _values(distribution)
     if values is not None:

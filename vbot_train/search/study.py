@@ -1,4 +1,4 @@
-"""The study: one SQLite file and one record of what was asked, in the study's directory."""
+"""The study: its database, and one record of what was asked, in the study's directory."""
 
 import importlib.metadata
 import os
@@ -6,7 +6,9 @@ import platform
 import subprocess
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -14,6 +16,9 @@ import optuna
 import yaml
 from omegaconf import DictConfig, OmegaConf
 from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from vbot_train.config import ROOT, ConfigError
 from vbot_train.result import METRICS, write_atomically
@@ -24,39 +29,119 @@ STUDY_DB = "study.db"
 STUDY_YAML = "study.yaml"
 EXPERIMENT_YAML = "experiment.yaml"
 PACKAGES = ("hydra-core", "omegaconf", "hydra-optuna-sweeper", "optuna", "torch", "skrl", "mujoco", "numpy")
+LOCKED_S = 20  # patience with another process that writes to the database
 
 Direction = Literal["maximize", "minimize"]
+STORAGE_ERRORS = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
 
 
-def create_study(
-    directory: Path, name: str, metric: str, sampler: optuna.samplers.BaseSampler, record: Mapping[str, Any]
-) -> optuna.Study:
-    """Create a study in a new directory, and write down what it is.
-
-    Args:
-        directory: The study's directory.
-        name: The study's name.
-        metric: One of ``result.METRICS``.
-        sampler: Draws the points.
-        record: What to write into ``study.yaml``, beside what the machine knows.
+def read_record(directory: Path) -> dict[str, Any] | None:
+    """What ``study.yaml`` says, None where no study was begun.
 
     Raises:
-        ConfigError: The directory already holds a study.
+        ConfigError: It cannot be read.
+    """
+    path = directory / STUDY_YAML
+    if not path.exists():
+        return None
+    try:
+        content = yaml.safe_load(path.read_text())
+        return {**content, "config": dict(content["config"]), "space": dict(content["space"])}
+    except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
+        raise ConfigError(f"study={directory.name}: {path} cannot be read ({str(error).splitlines()[0]})") from error
+
+
+def begin_study(directory: Path, storage: str | None, record: Mapping[str, Any], pruner: Any) -> optuna.Study:
+    """Create a study, and write down what it is. ``study.yaml`` comes last: a study that has one is whole.
+
+    Args:
+        directory: The study's directory, which exists.
+        storage: A SQLAlchemy URL; None is SQLite in the directory.
+        record: What to write into ``study.yaml``, beside what the machine knows.
+        pruner: The pruner; a study does not store it.
+
+    Raises:
+        ConfigError: The database cannot be used, or holds a study of this name from elsewhere.
+    """
+    (directory / "trials").mkdir(exist_ok=True)
+    name, direction = record["study"], cast(Direction, METRICS[record["metric"]])
+    with storage_errors(storage, directory):
+        database = connect(storage, directory)
+        study = optuna.create_study(
+            study_name=name, storage=database, direction=direction, pruner=pruner, load_if_exists=True
+        )
+        if study.get_trials(deepcopy=False):
+            raise ConfigError(f"study={name}: the storage has its trials, but {directory} no {STUDY_YAML} of it")
+    content = {**record, "storage": shown_url(storage), **surroundings()}
+    write_atomically(directory / STUDY_YAML, yaml.safe_dump(content, sort_keys=False))
+    return study
+
+
+def continue_study(directory: Path, storage: str | None, record: dict[str, Any], pruner: Any) -> optuna.Study:
+    """Open a study that was begun before, and note that it was. A study that is given another storage moves there.
+
+    Raises:
+        ConfigError: The database is missing, is not one, is locked, or does not hold the study.
+    """
+    name, home = record["study"], record["storage"]
+    with storage_errors(storage or home, directory):
+        if home is None and not (directory / STUDY_DB).is_file():
+            raise ConfigError(f"study={name}: {directory / STUDY_DB} is missing")
+        if shown_url(storage) not in (None, home):
+            _move(connect(home, directory), connect(storage, directory), name)
+            record["storage"] = shown_url(storage)
+        study = optuna.load_study(study_name=name, storage=connect(storage or home, directory), pruner=pruner)
+    record.setdefault("resumed", []).append(surroundings())
+    write_atomically(directory / STUDY_YAML, yaml.safe_dump(record, sort_keys=False))
+    return study
+
+
+def look_into(directory: Path, storage: str | None, record: Mapping[str, Any]) -> list[FrozenTrial]:
+    """The trials of a study, which stays as it is.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    with storage_errors(storage or record["storage"], directory):
+        database = connect(storage or record["storage"], directory)
+        return optuna.load_study(study_name=record["study"], storage=database).get_trials(deepcopy=False)
+
+
+def _move(old: RDBStorage, new: RDBStorage, name: str) -> None:
+    if name not in optuna.get_all_study_names(new):
+        optuna.copy_study(from_study_name=name, from_storage=old, to_storage=new)
+
+
+def connect(storage: str | None, directory: Path) -> RDBStorage:
+    """The database of a study."""
+    url = storage or f"sqlite:///{directory / STUDY_DB}"
+    patience = {"connect_args": {"timeout": LOCKED_S}} if url.startswith("sqlite") else {}
+    return RDBStorage(url, engine_kwargs=patience)
+
+
+@contextmanager
+def storage_errors(storage: str | None, directory: Path) -> Iterator[None]:
+    """Turn what a database says into one line for people."""
+    try:
+        yield
+    except (*STORAGE_ERRORS, ImportError, RuntimeError, ValueError, KeyError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        origin = getattr(error.__cause__ or error, "orig", None) or error.__cause__ or error
+        where = f"storage={shown_url(storage)}" if storage else str(directory / STUDY_DB)
+        raise ConfigError(f"{where}: cannot be used ({str(origin).splitlines()[0]})") from error
+
+
+def shown_url(storage: str | None) -> str | None:
+    """A storage's URL without its password.
+
+    Raises:
+        ConfigError: It is not a URL.
     """
     try:
-        (directory / "trials").mkdir(parents=True)
-    except FileExistsError:
-        raise ConfigError(f"study={name}: {directory} already holds a study; choose another name") from None
-    content = {"study": name, "metric": metric, **record, **surroundings()}
-    write_atomically(directory / STUDY_YAML, yaml.safe_dump(content, sort_keys=False))
-    study = optuna.create_study(
-        study_name=name,
-        storage=RDBStorage(f"sqlite:///{directory / STUDY_DB}"),
-        sampler=sampler,
-        direction=cast(Direction, METRICS[metric]),
-    )
-    study.set_user_attr("infeasible", {})
-    return study
+        return None if storage is None else make_url(storage).render_as_string(hide_password=True)
+    except SQLAlchemyError as error:
+        raise ConfigError(f"storage={storage}: not a SQLAlchemy URL such as postgresql://HOST/DATABASE") from error
 
 
 def record_trial(directory: Path, number: int, candidate: Candidate, hydra_node: DictConfig) -> None:
@@ -75,11 +160,17 @@ def record_trial(directory: Path, number: int, candidate: Candidate, hydra_node:
 def surroundings() -> dict[str, Any]:
     """Code revision, versions and hardware."""
     return {
-        "command": sys.argv,
+        "command": shown_command(),
+        "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "revision": revision(),
         "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in PACKAGES}},
         "hardware": {"machine": platform.machine(), "system": platform.platform(), "cores": os.cpu_count()},
     }
+
+
+def shown_command() -> list[str]:
+    """The command line, no password in it."""
+    return [f"storage={shown_url(a.removeprefix('storage='))}" if a.startswith("storage=") else a for a in sys.argv]
 
 
 def revision() -> str | None:

@@ -1,0 +1,265 @@
+"""Who trains what: a loop claims trials from the study, and says what came of them.
+
+Every step is taken under the study's lock and read from the study itself, so any number of loops, started and killed
+at any time, share it without a trial lost or taken twice.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from vbot_train.config import ConfigError, load_recorded_config
+from vbot_train.result import FILE_NAME, ResultError, TrialResult
+from vbot_train.search import budget
+from vbot_train.search.ledger import (
+    CAUSE,
+    HISTORY,
+    KILLED,
+    LOOP,
+    ORIGIN,
+    RETRY_OF,
+    SEED,
+    STATUS,
+    WALL_TIME_S,
+    Ledger,
+    identity,
+    params_of,
+)
+from vbot_train.search.presence import Presence
+from vbot_train.search.priors import Prior
+from vbot_train.search.proposals import Proposals
+from vbot_train.search.resume import result_settings
+from vbot_train.search.space import Candidate, Space
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A trial that this loop is to train."""
+
+    trial: optuna.Trial
+    candidate: Candidate
+    directory: Path
+    history: Path | None  # a finished trial of just this configuration: its result is taken over
+
+
+class Claims:
+    """One loop's dealings with the study.
+
+    Args:
+        study: The study.
+        directory: Its directory.
+        presence: This loop's presence at it.
+        space: What varies.
+        proposals: What to try next.
+        job: The composed config.
+        total: Number of trials at which the search ends.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        directory: Path,
+        presence: Presence,
+        space: Space,
+        proposals: Proposals,
+        *,
+        job: Mapping[str, Any],
+        total: int,
+    ) -> None:
+        self._study = study
+        self._directory = directory
+        self._presence = presence
+        self._space = space
+        self._proposals = proposals
+        self._total = total
+        self._metric = job["search"]["metric"]
+        self._seeds_per_trial = job["search"]["seeds_per_trial"]
+        self._retries = job["search"]["retries"] or 0
+        self._budget_s = None if job["budget_hours"] is None else job["budget_hours"] * budget.HOUR_S
+        self.out_of_time = False  # whether a trial was not started because it cannot finish within the budget
+
+    def enqueue(self, priors: list[Prior]) -> None:
+        """Put the priors into the queue that are not in the study yet."""
+        with self._presence.lock():
+            taken = self._ledger().taken
+            for prior in priors:
+                if prior.params is None or identity(prior.params) in taken:
+                    continue
+                attributes = {ORIGIN: prior.origin, SEED: self._space.seed}
+                if prior.history is not None:
+                    attributes[HISTORY] = str(prior.history)
+                self._study.enqueue_trial(prior.params, user_attrs=attributes)
+
+    def claim(self) -> Claim | None:
+        """The next trial to train, None if there is none now: another loop's may still have to be trained again.
+
+        In this order: what was interrupted and what waits in the queue, new proposals, what crashed.
+
+        Raises:
+            ConfigError: No feasible point was found.
+        """
+        with self._presence.lock():
+            self._recover()
+            ledger = self._ledger()
+            if ledger.started >= self._total or not self._has_time(ledger):
+                return None
+            for trial in ledger.interrupted:
+                self._queue_again(trial)
+            if ledger.interrupted or ledger.waiting or self._propose(ledger):
+                return self._take()
+            if ledger.crashed:
+                self._queue_again(ledger.crashed[0])
+                return self._take()
+            return None
+
+    def report(self, claim: Claim, step: int, value: float) -> bool:
+        """Tell the study of a held-out value on the way. Returns whether the pruner ends the trial.
+
+        Args:
+            claim: The trial.
+            step: Held-out evaluations so far.
+            value: Of the metric.
+        """
+        with self._presence.lock():
+            claim.trial.report(value, step)
+            return claim.trial.should_prune()
+
+    def tell(self, claim: Claim, result: TrialResult, wall_time_s: float) -> None:
+        """Tell the study what came of a trial."""
+        with self._presence.lock():
+            self._tell(claim.trial, result, wall_time_s)
+
+    def forecast(self, workers: int) -> int | None:
+        """How many of the study's trials will have ended when the budget is spent; None if that is open.
+
+        Args:
+            workers: Trials at a time.
+        """
+        ledger = self._ledger()
+        trial_s = budget.expected_s(ledger.trials)
+        left_s = self.left_s(ledger)
+        if left_s is None or trial_s is None:
+            return None
+        running = sum(trial.state == TrialState.RUNNING for trial in ledger.counted)
+        done = ledger.started - running
+        fit = budget.fitting(done=done, running=running, left_s=left_s, trial_s=trial_s, workers=max(workers, running))
+        return min(fit, self._total)
+
+    def left_s(self, ledger: Ledger | None = None) -> float | None:
+        """What is left of the budget [s], None without one."""
+        trials = (ledger or self._ledger()).trials
+        return None if self._budget_s is None else self._budget_s - budget.spent_s(trials, datetime.now())
+
+    def done(self) -> int:
+        """Trials that have ended for good."""
+        ledger = self._ledger()
+        return ledger.started - sum(trial.state == TrialState.RUNNING for trial in ledger.counted)
+
+    def _ledger(self) -> Ledger:
+        return Ledger(self._study.get_trials(deepcopy=False), self._retries)
+
+    def _has_time(self, ledger: Ledger) -> bool:
+        left_s = self.left_s(ledger)
+        self.out_of_time = left_s is not None and left_s <= (budget.expected_s(ledger.trials) or 0.0)
+        return not self.out_of_time
+
+    def _queue_again(self, trial: FrozenTrial) -> None:
+        kept = {key: trial.user_attrs[key] for key in (ORIGIN, SEED) if key in trial.user_attrs}
+        self._study.enqueue_trial(params_of(trial), user_attrs={**kept, RETRY_OF: trial.number})
+
+    def _propose(self, ledger: Ledger) -> bool:
+        """Queue a new proposal. Returns whether there was room for one, and one left."""
+        if ledger.promised >= self._total:
+            return False
+        params = self._proposals.draw(ledger.trials, ledger.taken, ledger.proposals)
+        self._count_rejected()
+        if params is None:
+            return False
+        repeats = ledger.taken.get(identity(params), 0)
+        seed = self._space.seed + repeats * self._seeds_per_trial  # a replicate trains on the seeds that follow
+        self._study.enqueue_trial(params, user_attrs={ORIGIN: "proposed", SEED: seed})
+        return True
+
+    def _count_rejected(self) -> None:
+        if self._proposals.rejected:
+            total = Counter(self._study.user_attrs.get("infeasible", {})) + self._proposals.rejected
+            self._study.set_user_attr("infeasible", dict(total))
+            self._proposals.rejected.clear()
+
+    def _take(self) -> Claim:
+        trial = self._study.ask(self._space.distributions)
+        trial.set_user_attr(LOOP, self._presence.name)
+        candidate = self._space.candidate(trial.params, trial.user_attrs.get(SEED))
+        history = trial.user_attrs.get(HISTORY)
+        source = None if history is None else Path(history)
+        if source is not None and not _is_trained_on(source, candidate):
+            source = None
+        return Claim(trial, candidate, self.trial_directory(trial.number), source)
+
+    def trial_directory(self, number: int) -> Path:
+        """Where a trial writes."""
+        return self._directory / "trials" / f"{number:03d}"
+
+    def _recover(self) -> None:
+        """Settle the trials of loops that died: what has a result keeps it, what has none was interrupted."""
+        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if self._presence.is_alive(frozen.user_attrs.get(LOOP)):
+                continue
+            trial = optuna.Trial(self._study, frozen._trial_id)
+            directory = self.trial_directory(frozen.number)
+            wall_time_s = _lived_s(frozen, directory)
+            seed = frozen.user_attrs.get(SEED, self._space.seed)
+            cause = "its search was killed"
+            result = settle(directory, "interrupted", cause, trial=frozen.number, seed=seed, wall_time_s=wall_time_s)
+            if result.status == "interrupted":
+                trial.set_user_attr(KILLED, True)
+            self._tell(trial, result, wall_time_s)
+
+    def _tell(self, trial: optuna.Trial, result: TrialResult, wall_time_s: float) -> None:
+        value = result.objective(self._metric)
+        state = TrialState.FAIL if value is None else TrialState.COMPLETE
+        attributes = {WALL_TIME_S: round(wall_time_s, 3), CAUSE: result.cause, STATUS: result.status}
+        for key, attribute in attributes.items():
+            trial.set_user_attr(key, attribute)
+        self._study.tell(trial, value, state=TrialState.PRUNED if result.status == "pruned" else state)
+
+
+def settle(directory: Path, status: str, cause: str, *, trial: int, seed: int, wall_time_s: float) -> TrialResult:
+    """The result that a trial left; where it left none, one that says how it ended. What cannot be read is kept."""
+    path = directory / FILE_NAME
+    try:
+        return TrialResult.load(directory)
+    except ResultError:
+        if path.exists():
+            path.rename(path.with_suffix(".broken"))
+    directory.mkdir(parents=True, exist_ok=True)
+    result = TrialResult(
+        status=status, trial=trial, seed=seed, seeds=[seed], wall_time_s=round(wall_time_s, 3), cause=cause
+    )
+    try:
+        result.save(directory)
+    except FileExistsError:  # its process, the last to notice, has just finished after all
+        return TrialResult.load(directory)
+    return result
+
+
+def _is_trained_on(directory: Path, candidate: Candidate) -> bool:
+    """Whether an earlier trial is just what this candidate would become."""
+    try:
+        recorded = load_recorded_config(directory)
+        return result_settings(recorded) == result_settings(candidate.config)
+    except (ConfigError, KeyError):
+        return False
+
+
+def _lived_s(trial: FrozenTrial, directory: Path) -> float:
+    """How long a killed trial ran [s]: until it last wrote something."""
+    assert trial.datetime_start is not None
+    written = [path.stat().st_mtime for path in directory.rglob("*") if path.is_file()]
+    return max(max(written, default=0.0) - trial.datetime_start.timestamp(), 0.0)

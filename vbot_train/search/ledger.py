@@ -1,0 +1,91 @@
+"""What a study's trials amount to: which count, which are owed another attempt. Read from the study, never kept."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+# Attributes that our trials carry in the study.
+STATUS = "status"  # of its result
+CAUSE = "cause"
+SEED = "seed"  # its (first) training seed
+WALL_TIME_S = "wall_time_s"  # from the start of its process to the end
+LOOP = "loop"  # the loop that runs it
+KILLED = "killed"  # True: interrupted because its loop died, not because someone stopped it
+ORIGIN = "origin"  # default, enqueued, history, proposed
+HISTORY = "history"  # directory of the forked study's trial that it takes over
+RETRY_OF = "retry_of"  # number of the trial that it repeats
+
+KILLS = 1  # a trial whose loop died is trained again so often: it may have been the cause
+
+Identity = frozenset[tuple[str, Any]]
+
+
+def params_of(trial: FrozenTrial) -> dict[str, Any]:
+    """A trial's parameters, also while it waits in the queue, and where its loop died before it had set them all."""
+    return dict(trial.system_attrs.get("fixed_params") or trial.params)
+
+
+def identity(params: dict[str, Any]) -> Identity:
+    """What makes two points of a space the same."""
+    return frozenset(params.items())
+
+
+class Ledger:
+    """The books of a study at one moment.
+
+    A trial that was trained again does not count: its retry does. So every configuration that is started counts
+    once, and a search of 12 trials ends with 12 of them, whatever happened on the way.
+
+    Args:
+        trials: All trials of the study, by number.
+        retries: How often a trial that crashed is trained again.
+    """
+
+    def __init__(self, trials: Sequence[FrozenTrial], retries: int) -> None:
+        self.trials = trials
+        self._retries = retries
+        replaced = {trial.user_attrs.get(RETRY_OF) for trial in trials}
+        self.counted = [trial for trial in trials if trial.number not in replaced]
+        self.waiting = [trial for trial in self.counted if trial.state == TrialState.WAITING]
+        self.interrupted = [trial for trial in self.counted if self._is_owed(trial, "interrupted")]
+        self.crashed = [trial for trial in self.counted if self._is_owed(trial, "failed")]
+
+    @property
+    def promised(self) -> int:
+        """Trials that have ended for good, run, or will certainly run."""
+        return len(self.counted)
+
+    @property
+    def started(self) -> int:
+        """Trials that have ended for good, or run."""
+        return len(self.counted) - len(self.waiting) - len(self.interrupted) - len(self.crashed)
+
+    @property
+    def proposals(self) -> int:
+        """Configurations put forward so far, retries aside: the same whether a search was interrupted or not."""
+        return sum(RETRY_OF not in trial.user_attrs for trial in self.trials)
+
+    @property
+    def taken(self) -> dict[Identity, int]:
+        """How often each configuration counts."""
+        found: dict[Identity, int] = {}
+        for trial in self.counted:
+            key = identity(params_of(trial))
+            found[key] = found.get(key, 0) + 1
+        return found
+
+    def _is_owed(self, trial: FrozenTrial, status: str) -> bool:
+        if not trial.state.is_finished() or trial.user_attrs.get(STATUS) != status:
+            return False
+        attempts = self._attempts(trial)
+        if status == "interrupted":
+            return sum(attempt.user_attrs.get(KILLED, False) for attempt in attempts) <= KILLS
+        return sum(attempt.user_attrs.get(STATUS) == "failed" for attempt in attempts) <= self._retries
+
+    def _attempts(self, trial: FrozenTrial) -> list[FrozenTrial]:
+        """The trial and those that it repeats."""
+        attempts = [trial]
+        while (earlier := attempts[-1].user_attrs.get(RETRY_OF)) is not None:
+            attempts.append(self.trials[earlier])
+        return attempts

@@ -1,0 +1,125 @@
+"""What a search is about to do: told at its start, and all that a dry run does."""
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+from rich.console import Console
+
+from vbot_train.analysis.ranking import shown
+from vbot_train.result import FILE_NAME, ResultError, TrialResult
+from vbot_train.search.constraints import BUILT_IN
+from vbot_train.search.ledger import Ledger, identity
+from vbot_train.search.question import Question
+from vbot_train.search.space import Candidate
+
+PROPOSALS = 10  # shown by a dry run
+LOOKED_AT = 50  # results, for the machine's speed
+HOUR_S = 3600.0
+
+
+def announce(question: Question, priors: int) -> Iterator[str]:
+    """What is searched, line by line.
+
+    Args:
+        question: The search.
+        priors: How many of its priors to name: 0 where it is resumed.
+    """
+    yield from (f"  {key}: {text}" for key, text in question.space.describe().items())
+    yield from (f"  search.around: {note}" for note in question.notes)
+    found = question.survey
+    kind = "cells" if question.grid else "random points"
+    broken = "".join(f", {count} break {rule}" for rule, count in found.broken.items())
+    yield f"  {len(found.feasible)} of {found.points} {kind} are feasible{broken}"
+    for rule in question.callback.rules:
+        if rule not in found.holds and rule not in BUILT_IN:
+            yield f"  warning: the rule {rule} holds for none of them"
+    for prior in question.priors[:priors]:
+        left_out = prior.params is None
+        yield f"  not tried first: {prior.name}: {prior.reason}" if left_out else f"  tried first: {prior.name}"
+
+
+def show(lines: Iterator[str] | Sequence[str]) -> None:
+    """Print lines as they are."""
+    console = Console(highlight=False, soft_wrap=True)
+    for line in lines:
+        console.print(line, markup=False)
+
+
+def dry_run(question: Question, trials: Sequence[FrozenTrial], studies: Path) -> Iterator[str]:
+    """What the search would do, line by line.
+
+    Args:
+        question: The search.
+        trials: Of the study that it would continue.
+        studies: Directory of other studies, whose trials tell how fast this machine is.
+    """
+    yield from announce(question, len(question.priors))
+    ledger = Ledger(trials, question.job["search"]["retries"])
+    ended = f", of which {ledger.started} are there" if trials else ""
+    yield f"  {question.total} trials{ended}, {question.workers} at a time"
+    candidates = list(first_proposals(question, trials))
+    for place, candidate in enumerate(candidates):
+        yield f"  {ledger.started + place:>3}  {shown(candidate.params)}"
+    yield f"  {cost(question, question.total - ledger.started, candidates, studies)}"
+
+
+def first_proposals(question: Question, trials: Sequence[FrozenTrial]) -> Iterator[Candidate]:
+    """The next configurations, as if none of them told the sampler anything."""
+    study = optuna.create_study(direction=question.direction)
+    study.add_trials(trials)
+    proposals, retries = question.proposals(), question.job["search"]["retries"]
+    for _ in range(PROPOSALS):
+        ledger = Ledger(study.get_trials(deepcopy=False), retries)
+        if ledger.promised >= question.total and not ledger.waiting:
+            return
+        if not ledger.waiting:
+            untried = [p.params for p in question.priors if p.params and identity(p.params) not in ledger.taken]
+            point = next(iter(untried), None) or proposals.draw(ledger.trials, ledger.taken, ledger.proposals)
+            if point is None:
+                return
+            study.enqueue_trial(point)
+        yield question.space.candidate(study.ask(question.space.distributions).params)
+
+
+def cost(question: Question, trials: int, candidates: Sequence[Candidate], studies: Path) -> str:
+    """What that many trials like the candidates cost: env steps, and hours where the machine's speed is known."""
+    if not candidates:
+        return "nothing is left to train"
+    each = statistics.mean(env_steps(candidate.config) for candidate in candidates)
+    text = f"about {trials * each:,.0f} env steps, evaluation included"
+    speeds = measured_speeds(studies, question.job["training"]["env_steps"])
+    if not speeds:
+        return f"{text}; how long that takes is not known before a trial of this length was trained in {studies}"
+    hours = trials * each / statistics.median(speeds) / question.workers / HOUR_S
+    return f"{text}, some {hours:.1f} h at the speed of the last {len(speeds)} trials of this length in {studies}"
+
+
+def env_steps(config: Mapping[str, Any]) -> float:
+    """Env steps of a trial: training, choosing the checkpoint, and the two evaluations at the end."""
+    training, env = config["training"], config["env"]
+    episodes = training["evaluations"] * training["selection_episodes"] + 2 * training["evaluation_episodes"]
+    per_episode = env["episode_length_s"] / (env["physics_dt_s"] * env["physics_steps"])
+    return float((training["env_steps"] + episodes * per_episode) * config["search"]["seeds_per_trial"])
+
+
+def measured_speeds(studies: Path, length: int) -> list[float]:
+    """Env steps per second of completed trials, the last ones first, that trained about as long."""
+    files = sorted(studies.glob(f"*/trials/*/{FILE_NAME}"), key=lambda path: -path.stat().st_mtime)
+    speeds = []
+    for path in files[:LOOKED_AT]:
+        result = load_result(path.parent)
+        if result and result.status == "completed" and 0.5 < result.env_steps / len(result.seeds) / length < 2:
+            speeds.append((result.env_steps + result.evaluation_env_steps) / result.wall_time_s)
+    return speeds
+
+
+def load_result(directory: Path) -> TrialResult | None:
+    """A result, None where it cannot be read: an estimate does without."""
+    try:
+        return TrialResult.load(directory)
+    except ResultError:
+        return None

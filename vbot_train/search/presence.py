@@ -1,0 +1,76 @@
+"""Which loops work on a study, and one lock among them.
+
+A loop holds a lock on a file of its own for as long as it lives. The system lets go of it when the loop dies, however
+it dies, so the others see that at once: no heartbeat, no grace period, no stale process number.
+"""
+
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from filelock import FileLock, Timeout
+
+FOLDER = ".loops"
+PATIENCE_S = 120.0  # a loop holds the study's lock for well below a second
+
+
+class Presence:
+    """One loop's presence at a study.
+
+    Args:
+        directory: The study's directory, on a file system with locks that all loops share. It is created.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._folder = directory / FOLDER
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._own = FileLock(self._file(self.name))
+        self._study = FileLock(self._folder / "study.lock")
+
+    def __enter__(self) -> Self:
+        with self.lock():
+            self._own.acquire(timeout=0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self.lock():
+            self._own.release()
+            self._file(self.name).unlink(missing_ok=True)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep the other loops from reading or changing what is read and changed within. May be nested."""
+        with self._study.acquire(timeout=PATIENCE_S):
+            yield
+
+    def is_alive(self, name: str | None) -> bool:
+        """Whether a loop lives. Only within ``lock``."""
+        if name is None:
+            return False
+        if name == self.name:
+            return True
+        path = self._file(name)
+        if not path.exists():
+            return False
+        try:
+            with FileLock(path).acquire(timeout=0):
+                path.unlink(missing_ok=True)
+        except Timeout:
+            return True
+        return False
+
+    def others(self) -> list[str]:
+        """Names of the other loops that live. Only within ``lock``."""
+        names = {path.stem for path in self._folder.glob("*.lock")} - {"study", self.name}
+        return sorted(name for name in names if self.is_alive(name))
+
+    def _file(self, name: str) -> Path:
+        return self._folder / f"{name}.lock"

@@ -1,0 +1,186 @@
+"""Known-good starts: configurations that are tried before the sampler is asked."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from vbot_train.analysis.trials import Study, StudyError, Trial, load_study
+from vbot_train.config import ConfigError, load_recorded_config, look_up
+from vbot_train.result import ResultError
+from vbot_train.search.ledger import identity
+from vbot_train.search.proposals import BrokenRules
+from vbot_train.search.space import OutsideError, Space
+
+TOP = 5  # trials of a study that are taken over where no number is given
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """A configuration to try first, or why it cannot be."""
+
+    name: str  # for people
+    origin: str  # default, enqueued or history
+    params: dict[str, Any] | None  # None: it is left out
+    reason: str | None = None  # why it is left out
+    history: Path | None = None  # the directory of the trial it comes from, where its result may be taken over
+
+
+class Priors:
+    """Turns configurations into points of a space.
+
+    Args:
+        space: The space.
+        config: The composed config, in plain containers.
+        choices: The chosen option of each config group.
+        broken_rules: Names the rules that a candidate breaks.
+        metric: What ranks the trials of an earlier study.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        config: Mapping[str, Any],
+        choices: Mapping[str, str],
+        broken_rules: BrokenRules,
+        metric: str,
+    ) -> None:
+        self._space = space
+        self._config = config
+        self._choices = choices
+        self._broken_rules = broken_rules
+        self._metric = metric
+
+    def default(self) -> Prior:
+        """The composed configuration."""
+        return self._prior("the default configuration", "default", self._config, self._choices)
+
+    def enqueued(self, entries: Sequence[Any]) -> Iterator[Prior]:
+        """What ``search.enqueue`` lists.
+
+        Raises:
+            ConfigError: An entry is neither a list of overrides nor a study.
+        """
+        for entry in entries:
+            if isinstance(entry, Mapping):
+                yield self._overridden(f"search.enqueue={dict(entry)}", entry)
+            elif isinstance(entry, str) and "=" in entry:
+                yield self._overridden(f"search.enqueue={entry!r}", _parse(entry))
+            elif isinstance(entry, str):
+                directory, _, count = entry.partition(":")
+                if count and not count.isdigit():
+                    raise ConfigError(f"search.enqueue={entry}: how many is a whole number, as in {directory}:3")
+                yield from self.best_of(Path(directory), "search.enqueue", int(count or TOP))
+            else:
+                raise ConfigError(f"search.enqueue={entry}: give overrides such as 'ppo.rollouts=24', or a study")
+
+    def best_of(self, directory: Path, key: str, count: int | None, origin: str = "enqueued") -> Iterator[Prior]:
+        """The best completed trials of a study; all of them for a count of None.
+
+        Raises:
+            ConfigError: There is no such study, or none of its trials was completed.
+        """
+        study = open_earlier(directory, key)
+        for trial in best_trials(study, self._metric, key)[:count]:
+            config, choices = settings_of(study, trial)
+            prior = self._prior(f"trial {trial.number} of {directory}", origin, config, choices)
+            yield prior if origin == "enqueued" else _with_history(prior, trial.directory)
+
+    def _overridden(self, name: str, values: Mapping[str, Any]) -> Prior:
+        """The composed configuration with a few values changed."""
+        config, choices = _copy_nested(self._config), dict(self._choices)
+        for key, value in values.items():
+            if key in self._space.groups:
+                choices[key] = str(value)
+            elif key in self._space.distributions or self._is_fixed_at(key, value):
+                _set(config, key, value)
+            else:
+                return Prior(name, "enqueued", None, f"{key}={value} lies outside the space, which does not vary {key}")
+        return self._prior(name, "enqueued", config, choices)
+
+    def _is_fixed_at(self, key: str, value: Any) -> bool:
+        try:
+            return bool(self._choices[key] == value if key in self._choices else look_up(self._config, key) == value)
+        except KeyError:
+            raise ConfigError(f"search.enqueue: {key}={value}: no such key") from None
+
+    def _prior(self, name: str, origin: str, config: Mapping[str, Any], choices: Mapping[str, str]) -> Prior:
+        try:
+            params = self._space.point(config, choices)
+        except OutsideError as error:
+            return Prior(name, origin, None, str(error))
+        if rules := self._broken_rules(self._space.candidate(params)):
+            return Prior(name, origin, None, f"it breaks the rule {rules[0]}")
+        return Prior(name, origin, params)
+
+
+def without_repeats(priors: Sequence[Prior]) -> list[Prior]:
+    """The priors, each point once."""
+    seen, kept = set(), []
+    for prior in priors:
+        key = None if prior.params is None else identity(prior.params)
+        if key is None or key not in seen:
+            kept.append(prior)
+        seen.add(key)
+    return kept
+
+
+def open_earlier(directory: Path, key: str) -> Study:
+    """An earlier study that a key of the config names.
+
+    Raises:
+        ConfigError: There is none, or it cannot be read.
+    """
+    try:
+        return load_study(directory)
+    except (StudyError, ResultError) as error:
+        raise ConfigError(f"{key}={directory}: {error}") from error
+
+
+def best_trials(study: Study, metric: str, key: str) -> list[Trial]:
+    """The completed trials of an earlier study, best first.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    ranked = study.ranked(metric)
+    if not ranked:
+        raise ConfigError(f"{key}={study.directory}: this study has no completed trial")
+    return ranked
+
+
+def settings_of(study: Study, trial: Trial) -> tuple[dict[str, Any], dict[str, str]]:
+    """The config that a trial was trained on, and its option of each config group."""
+    groups = dict(study.record["groups"])
+    choices = groups | {key: value for key, value in trial.params.items() if key in groups}
+    return load_recorded_config(trial.directory), choices
+
+
+def _with_history(prior: Prior, directory: Path) -> Prior:
+    return Prior(prior.name, prior.origin, prior.params, prior.reason, directory)
+
+
+def _parse(entry: str) -> dict[str, Any]:
+    parser = OverridesParser.create()
+    try:
+        overrides = parser.parse_overrides(shlex.split(entry))
+    except (HydraException, ValueError) as error:
+        raise ConfigError(f"search.enqueue={entry}: {str(error).splitlines()[0]}") from error
+    if any(override.is_sweep_override() for override in overrides):
+        raise ConfigError(f"search.enqueue={entry}: one value for each key")
+    return {override.get_key_element(): override.value() for override in overrides}
+
+
+def _copy_nested(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copy_nested(value) if isinstance(value, Mapping) else value for key, value in config.items()}
+
+
+def _set(config: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        config = config[part]
+    config[last] = value

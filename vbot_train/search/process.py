@@ -1,0 +1,119 @@
+"""A trial in training, in a process of its own."""
+
+import csv
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from vbot_train.result import TrialResult
+from vbot_train.search.claims import Claim, settle
+
+MODULE = "vbot_train.trial"  # what a trial runs
+PROGRESS_CSV = "progress.csv"
+TERMINATE_S = 5.0  # grace for a trial that is told to stop
+OVERTIME_S = 30.0  # grace for a trial whose own clock should have stopped it
+
+
+class TrialProcess:
+    """The process of a claimed trial. Its directory holds the config already.
+
+    Args:
+        claim: The trial.
+    """
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.evaluations = 0  # held-out evaluations that it has told of
+        self._asked: tuple[str, str] | None = None  # status and cause it was told to end with
+        self._size = 0  # of the progress file when it was read last
+        self._rows_seen = 0
+        self._started = time.monotonic()
+        minutes = claim.candidate.config["search"]["trial_minutes"]
+        self._overtime = None if minutes is None else self._started + 60 * minutes + OVERTIME_S
+        command = [sys.executable, "-m", MODULE, str(claim.directory)]
+        command += ["--trial", str(claim.trial.number), "--parent", str(os.getpid())]
+        with (claim.directory / "train.log").open("wb") as output:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+
+    @property
+    def lived_s(self) -> float:
+        """Time since its start [s]."""
+        return time.monotonic() - self._started
+
+    def has_ended(self) -> bool:
+        """Whether it has ended; one that overruns its limit by far is made to."""
+        if self._overtime is not None and time.monotonic() > self._overtime:
+            minutes = self.claim.candidate.config["search"]["trial_minutes"]
+            self._asked = ("timeout", f"longer than search.trial_minutes={minutes}, and did not stop by itself")
+            self.process.kill()
+            self.process.wait()
+        return self.process.poll() is not None
+
+    def prune(self) -> None:
+        """Ask it to end as pruned."""
+        self._asked = ("pruned", "the pruner stopped it")
+        self.process.send_signal(signal.SIGUSR1)
+
+    def interrupt(self, cause: str) -> None:
+        """Ask it to end."""
+        self._asked = ("interrupted", cause)
+        self.process.terminate()
+
+    def wait_or_kill(self) -> None:
+        """Wait for the end it was asked for, not for ever."""
+        try:
+            self.process.wait(TERMINATE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def new_rows(self) -> list[dict[str, str]]:
+        """Whole rows of its progress that were not read before."""
+        path = progress_file(self.claim.directory)
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            return []
+        if size == self._size:
+            return []
+        self._size = size
+        rows = whole_rows(path)
+        new = rows[self._rows_seen :]
+        self._rows_seen = len(rows)
+        return new
+
+    def result(self) -> TrialResult:
+        """What it left; where it left nothing, how it ended."""
+        status, cause = self._asked or ("failed", self._how_it_ended())
+        config = self.claim.candidate.config
+        return settle(
+            self.claim.directory,
+            status,
+            cause,
+            trial=self.claim.trial.number,
+            seed=config["seed"],
+            wall_time_s=self.lived_s,
+        )
+
+    def _how_it_ended(self) -> str:
+        code = self.process.returncode
+        if code == 0:
+            return "the trial's process ended without a result, see train.log"
+        if code == -signal.SIGKILL:
+            return "the trial's process was killed (signal 9); out of memory?"
+        return f"the trial's process ended with code {code}, see train.log"
+
+
+def progress_file(directory: Path) -> Path:
+    """The progress of a trial; of one on several seeds, that of the first."""
+    return next(iter(sorted(directory.glob(f"seed_*/{PROGRESS_CSV}"))), directory / PROGRESS_CSV)
+
+
+def whole_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file that is being written, but for one that is half there."""
+    text, _, _ = path.read_text().rpartition("\n")
+    return list(csv.DictReader(io.StringIO(text)))

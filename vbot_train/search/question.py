@@ -1,0 +1,157 @@
+"""What a command line asks: where to look, how, what first, and for how long. Nothing here touches a study."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+from optuna.study import StudyDirection
+
+from vbot_train.config import available_cores, check_values, choices_of
+from vbot_train.result import METRICS
+from vbot_train.search.callback import SearchCallback
+from vbot_train.search.experiment import difference
+from vbot_train.search.narrow import Narrowing, narrow_space
+from vbot_train.search.priors import Prior, Priors, without_repeats
+from vbot_train.search.proposals import GridProposals, Proposals, SampledProposals, survey
+from vbot_train.search.resume import FREE_KEYS
+from vbot_train.search.samplers import build_sampler, check_sampler, is_grid
+from vbot_train.search.space import Candidate, Space, split_overrides
+
+DEFAULT_TRIALS = 20
+AROUND_TOP = 5  # trials of search.around that the ranges must hold, and that are tried first
+
+
+class Question:
+    """What a search is to find out.
+
+    Args:
+        sampler: Config of the sampler.
+        params: The preset's sweep expressions, by key.
+        arguments: Overrides of the command line.
+        config: The composed config.
+        job: The same in plain containers, checked.
+        context: Hydra's.
+        earlier: The record of the study that is continued; it says how far search.around narrowed the ranges then.
+
+    Raises:
+        ConfigError: Something cannot work.
+    """
+
+    def __init__(
+        self,
+        sampler: DictConfig,
+        params: Mapping[str, Any],
+        arguments: list[str],
+        config: DictConfig,
+        job: dict[str, Any],
+        context: HydraContext,
+        earlier: Mapping[str, Any] | None,
+    ) -> None:
+        check_sampler(sampler)
+        self.sampler = sampler
+        self.job = job
+        self.seed: int = job["seed"]
+        self.metric: str = job["search"]["metric"]
+        self.grid = is_grid(sampler)
+        self.workers = worker_count(job["workers"])
+        self.choices = choices_of(config)
+        self.callback = next(c for c in context.callbacks.callbacks if isinstance(c, SearchCallback))
+        distributions, fixed = split_overrides(params, arguments)
+        narrowing = self._narrow(distributions, set(split_overrides({}, arguments)[0]), earlier)
+        self.notes = narrowing.notes
+        self.space = Space(narrowing.distributions, [*fixed, *self._threads()], config, context.config_loader)
+        self.survey = survey(self.space, self.broken_rules, grid=self.grid, seed=self.seed)
+        self.total = self._total()
+        self.priors = without_repeats(list(self._priors()))
+
+    @property
+    def direction(self) -> StudyDirection:
+        """Which way is better."""
+        return StudyDirection[METRICS[self.metric].upper()]
+
+    def broken_rules(self, candidate: Candidate) -> list[str]:
+        """The callback's answer about a candidate, whose every value must be one that can train."""
+        check_values(candidate.config)
+        return self.callback.broken_rules(candidate.config, candidate.choices)
+
+    def proposals(self) -> Proposals:
+        """How points are drawn once the priors are through."""
+        if self.grid:
+            return GridProposals(self.survey.feasible)
+        return SampledProposals(
+            self.space,
+            self.broken_rules,
+            lambda seed: build_sampler(self.sampler, seed),
+            seed=self.seed,
+            direction=self.direction,
+            repeats=self.job["search"]["duplicates"] == "replicate" and "seed" not in self.space.distributions,
+        )
+
+    def history(self, directory: Path) -> list[Prior]:
+        """The completed trials of a study that is forked, best first, as far as they are points of this space."""
+        return list(self._prior_source().best_of(directory, "resume=fork of study", None, "history"))
+
+    def record(self) -> dict[str, Any]:
+        """What ``study.yaml`` holds of it."""
+        return {
+            "study": self.job["study"],
+            "metric": self.metric,
+            "space": self.space.describe(),
+            "fixed": self.space.fixed,
+            "options": {
+                name: self._without_free(difference(content, self.job)) for name, content in self.space.combinations()
+            },
+            "constraints": self.callback.rules,
+            "feasible_share": self.survey.share,
+            "max_trials": self.total,
+            "sampler": OmegaConf.to_container(self.sampler, resolve=True),
+            "groups": self.choices,
+            "config": {**self.job, "storage": None},
+        }
+
+    def _without_free(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Settings of a combination but for those that follow ``workers``."""
+        return {
+            group: {key: value for key, value in content.items() if f"{group}.{key}" not in FREE_KEYS}
+            for group, content in values.items()
+            if isinstance(content, Mapping)
+        }
+
+    def _narrow(self, distributions: dict[str, Any], given: set[str], earlier: Mapping[str, Any] | None) -> Narrowing:
+        around = self.job["search"]["around"]
+        if around is None:
+            return Narrowing(distributions, [])
+        if earlier is not None and earlier["config"]["search"].get("around") == around:
+            return Narrowing(split_overrides(earlier["space"], [])[0], [])
+        return narrow_space(distributions, given, Path(around), self.metric, top=AROUND_TOP)
+
+    def _threads(self) -> list[str]:
+        """Trials that share the machine run on one thread each: two beside a busy neighbour collapse."""
+        keys = {"simulation.threads": self.job["simulation"], "training.torch_threads": self.job["training"]}
+        if self.workers == 1:
+            return []
+        return [f"{key}=1" for key, node in keys.items() if node[key.split(".")[1]] is None]
+
+    def _total(self) -> int:
+        wanted, cells = self.job["search"]["max_trials"], len(self.survey.feasible)
+        if self.grid:
+            return cells if wanted is None else min(wanted, cells)
+        return DEFAULT_TRIALS if wanted is None else int(wanted)
+
+    def _prior_source(self) -> Priors:
+        return Priors(self.space, self.job, self.choices, self.broken_rules, self.metric)
+
+    def _priors(self) -> Iterator[Prior]:
+        source, settings = self._prior_source(), self.job["search"]
+        if not self.grid:
+            yield source.default()
+        yield from source.enqueued(settings["enqueue"])
+        if settings["around"] is not None:
+            yield from source.best_of(Path(settings["around"]), "search.around", AROUND_TOP)
+
+
+def worker_count(workers: Any) -> int:
+    """Number of trial processes; ``auto`` is one per core."""
+    return available_cores() if workers in ("auto", None) else int(workers)

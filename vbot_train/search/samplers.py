@@ -1,0 +1,57 @@
+"""Optuna's samplers and pruners from their config; nothing else is brought to life."""
+
+import importlib.util
+from collections.abc import Mapping
+from typing import Any
+
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+
+from vbot_train.config import ConfigError
+
+GRID = "optuna.samplers.GridSampler"
+SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
+PRUNERS = ("optuna.pruners.*",)
+
+
+def is_grid(config: Mapping[str, Any]) -> bool:
+    """Whether every combination is to be tried. Optuna's own grid sampler is never built."""
+    return bool(config["_target_"] == GRID)
+
+
+def check_sampler(config: Mapping[str, Any]) -> None:
+    """Refuse a sampler whose extra is not installed.
+
+    Raises:
+        ConfigError: In a line.
+    """
+    if config["_target_"].endswith("GPSampler") and importlib.util.find_spec("scipy") is None:
+        raise ConfigError("method=gp: needs scipy; pip install -e '.[gp]'")
+
+
+def build_sampler(config: DictConfig, seed: int) -> BaseSampler:
+    """Build a sampler that is seeded, unless its config says ``seed: null`` or knows no seed."""
+    node = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(node, dict)
+    if node.get("seed") is not None:
+        node["seed"] = seed
+    sampler = instantiate(node, _execution_whitelist_=SAMPLERS)
+    assert isinstance(sampler, BaseSampler)
+    return sampler
+
+
+def build_pruner(config: Mapping[str, Any]) -> BasePruner:
+    """Build a pruner.
+
+    Raises:
+        ConfigError: Its settings make no pruner.
+    """
+    try:
+        pruner = instantiate(dict(config), _execution_whitelist_=PRUNERS)
+    except (HydraException, TypeError, ValueError) as error:
+        raise ConfigError(f"pruner={dict(config)}: {str(error.__cause__ or error).splitlines()[0]}") from error
+    assert isinstance(pruner, BasePruner)
+    return pruner
