@@ -14,7 +14,7 @@ from rich.table import Table
 
 from vbot_train.analysis.figures import draw_figures
 from vbot_train.analysis.importance import Importance, rank_importance
-from vbot_train.analysis.ranking import TOP, cell, reliability, shown, summarize
+from vbot_train.analysis.ranking import TOP, cell, configurations, reliability, shown, summarize
 from vbot_train.analysis.trials import Study, StudyError, Trial, load_study
 from vbot_train.result import METRICS, ResultError, write_atomically
 
@@ -47,8 +47,8 @@ def analyze(study_dir: Path, metric: str | None = None, sort: str | None = None,
     (out / "experiment").mkdir(parents=True, exist_ok=True)
     content = summarize(study, metric, ranked, importance)
     write_atomically(out / FILE_NAME, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-    export(ranked, out / "experiment")
-    draw_figures(ranked, metric, importance, out)
+    export([found.trials[0] for found in configurations(ranked, metric)], out / "experiment")
+    draw_figures(ranked, study.pruned, metric, importance, out)
     show(study, metric, ordered(ranked, metric, sort), importance)
     return out / FILE_NAME
 

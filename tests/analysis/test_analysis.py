@@ -46,7 +46,8 @@ def write_trial(study, directory, space, number, params, status, reward):
     trial = directory / "trials" / f"{number:03d}"
     trial.mkdir()
     metrics = dict.fromkeys(METRICS, 0.5) | {"episode_reward_mean": reward, "fall_rate": 0.1 * number}
-    TrialResult(status=status, trial=number, seed=42, metrics=metrics).save(trial)
+    seed = params.get("seed", 42 + number)
+    TrialResult(status=status, trial=number, seed=seed, seeds=[seed], metrics=metrics).save(trial)
     (trial / "experiment.yaml").write_text(yaml.safe_dump({"seed": number}))
     (trial / "progress.csv").write_text("env_steps,success_rate\n1000,0.5\n")
 
@@ -107,6 +108,7 @@ def test_of_equal_trials_the_faster_to_the_goal_comes_first(write_study):
     for number, time_s in enumerate([3.0, 2.0]):
         metrics = dict.fromkeys(METRICS, 1.0) | {"time_to_goal_s": time_s}
         result = TrialResult(status="completed", trial=number, seed=42, metrics=metrics)
+        (directory / "trials" / f"{number:03d}" / "result.yaml").unlink()
         result.save(directory / "trials" / f"{number:03d}")
     assert analysis_of(directory)["best"]["config_id"] == "config_001"
 

@@ -29,6 +29,19 @@ class Trial:
     distributions: dict[str, BaseDistribution]
     result: TrialResult
     directory: Path
+    intermediate: dict[int, float]  # held-out value of what the study optimizes, by number of the evaluation
+
+    @property
+    def runs(self) -> list[TrialResult]:
+        """The result of each training seed."""
+        if len(self.result.seeds) < 2:
+            return [self.result]
+        return [TrialResult.load(self.directory / f"seed_{seed}") for seed in self.result.seeds]
+
+    @property
+    def progress_files(self) -> list[Path]:
+        """The curve of each training seed; none of a trial that never trained."""
+        return sorted([*self.directory.glob("progress.csv"), *self.directory.glob("seed_*/progress.csv")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,11 @@ class Study:
         """Trials by status, zeros included."""
         counts = Counter(trial.result.status for trial in self.trials)
         return {status: counts[status] for status in STATUSES}
+
+    @property
+    def pruned(self) -> list[Trial]:
+        """The trials that the pruner ended."""
+        return [trial for trial in self.trials if trial.result.status == "pruned"]
 
     def ranked(self, metric: str) -> list[Trial]:
         """The completed trials that have a value of the metric, best first; of equals, the faster to the goal."""
@@ -74,7 +92,7 @@ def load_study(directory: Path, storage: str | None = None) -> Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         content = yaml.safe_load(record.read_text())
-        url = storage or content["storage"] or _sqlite(directory)
+        url = storage or content.get("storage") or _sqlite(directory)
         study = optuna.load_study(study_name=content["study"], storage=url)
     except (yaml.YAMLError, TypeError, KeyError, SQLAlchemyError, StorageInternalError) as error:
         raise StudyError(f"{directory}: its study cannot be read ({_first_line(error)})") from error
@@ -101,4 +119,11 @@ def _first_line(error: Exception) -> str:
 
 def _load_trial(trial: optuna.trial.FrozenTrial, directory: Path) -> Trial:
     path = directory / "trials" / f"{trial.number:03d}"
-    return Trial(trial.number, trial.params, trial.distributions, TrialResult.load(path), path)
+    return Trial(
+        number=trial.number,
+        params=trial.params,
+        distributions=trial.distributions,
+        result=TrialResult.load(path),
+        directory=path,
+        intermediate=trial.intermediate_values,
+    )

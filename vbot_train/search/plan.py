@@ -18,7 +18,6 @@ from vbot_train.search.space import Candidate
 
 PROPOSALS = 10  # shown by a dry run
 LOOKED_AT = 50  # results, for the machine's speed
-HOUR_S = 3600.0
 
 
 def announce(question: Question, priors: int) -> Iterator[str]:
@@ -94,8 +93,9 @@ def cost(question: Question, trials: int, candidates: Sequence[Candidate], studi
     speeds = measured_speeds(studies, question.job["training"]["env_steps"])
     if not speeds:
         return f"{text}; how long that takes is not known before a trial of this length was trained in {studies}"
-    hours = trials * each / statistics.median(speeds) / question.workers / HOUR_S
-    return f"{text}, some {hours:.1f} h at the speed of the last {len(speeds)} trials of this length in {studies}"
+    minutes = trials * each / statistics.median(speeds) / question.workers / 60
+    time = f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
+    return f"{text}, some {time} at the speed of the last {len(speeds)} trials of this length in {studies}"
 
 
 def env_steps(config: Mapping[str, Any]) -> float:

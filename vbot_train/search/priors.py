@@ -9,6 +9,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
+from vbot_train.analysis.ranking import configurations
 from vbot_train.analysis.trials import Study, StudyError, Trial, load_study
 from vbot_train.config import ConfigError, load_recorded_config, look_up
 from vbot_train.result import ResultError
@@ -142,7 +143,7 @@ def open_earlier(directory: Path, key: str) -> Study:
 
 
 def best_trials(study: Study, metric: str, key: str) -> list[Trial]:
-    """The completed trials of an earlier study, best first.
+    """The trials of an earlier study that were completed, best first, each configuration once.
 
     Raises:
         ConfigError: There is none.
@@ -150,7 +151,7 @@ def best_trials(study: Study, metric: str, key: str) -> list[Trial]:
     ranked = study.ranked(metric)
     if not ranked:
         raise ConfigError(f"{key}={study.directory}: this study has no completed trial")
-    return ranked
+    return [found.trials[0] for found in configurations(ranked, metric)]
 
 
 def settings_of(study: Study, trial: Trial) -> tuple[dict[str, Any], dict[str, str]]:

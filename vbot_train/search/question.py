@@ -11,11 +11,10 @@ from optuna.study import StudyDirection
 from vbot_train.config import available_cores, check_values, choices_of
 from vbot_train.result import METRICS
 from vbot_train.search.callback import SearchCallback
-from vbot_train.search.experiment import difference
 from vbot_train.search.narrow import Narrowing, narrow_space
 from vbot_train.search.priors import Prior, Priors, without_repeats
 from vbot_train.search.proposals import GridProposals, Proposals, SampledProposals, survey
-from vbot_train.search.resume import FREE_KEYS
+from vbot_train.search.resume import option_settings
 from vbot_train.search.samplers import build_sampler, check_sampler, is_grid
 from vbot_train.search.space import Candidate, Space, split_overrides
 
@@ -89,9 +88,10 @@ class Question:
             repeats=self.job["search"]["duplicates"] == "replicate" and "seed" not in self.space.distributions,
         )
 
-    def history(self, directory: Path) -> list[Prior]:
-        """The completed trials of a study that is forked, best first, as far as they are points of this space."""
-        return list(self._prior_source().best_of(directory, "resume=fork of study", None, "history"))
+    def take_over(self, directory: Path) -> None:
+        """Try the completed trials of a study that is forked first, as far as they are points of this space."""
+        history = list(self._prior_source().best_of(directory, "resume=fork of study", None, "history"))
+        self.priors = without_repeats([*history, *self.priors])
 
     def record(self) -> dict[str, Any]:
         """What ``study.yaml`` holds of it."""
@@ -100,23 +100,13 @@ class Question:
             "metric": self.metric,
             "space": self.space.describe(),
             "fixed": self.space.fixed,
-            "options": {
-                name: self._without_free(difference(content, self.job)) for name, content in self.space.combinations()
-            },
+            "options": option_settings(self.space.combinations()),
             "constraints": self.callback.rules,
             "feasible_share": self.survey.share,
             "max_trials": self.total,
             "sampler": OmegaConf.to_container(self.sampler, resolve=True),
             "groups": self.choices,
             "config": {**self.job, "storage": None},
-        }
-
-    def _without_free(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Settings of a combination but for those that follow ``workers``."""
-        return {
-            group: {key: value for key, value in content.items() if f"{group}.{key}" not in FREE_KEYS}
-            for group, content in values.items()
-            if isinstance(content, Mapping)
         }
 
     def _narrow(self, distributions: dict[str, Any], given: set[str], earlier: Mapping[str, Any] | None) -> Narrowing:

@@ -1,6 +1,6 @@
 """Whether a command line continues a study: whether its trials would compare with those that are there."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from vbot_train.config import look_up
@@ -24,6 +24,14 @@ def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in FREE_KEYS}
 
 
+def option_settings(combinations: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """What the combinations of searched config groups do not have in common, by combination and dotted key."""
+    settings = {name: result_settings(content) for name, content in combinations}
+    keys = {key for values in settings.values() for key in values}
+    varying = [key for key in keys if len({repr(values.get(key)) for values in settings.values()}) > 1]
+    return {name: {key: values.get(key) for key in sorted(varying)} for name, values in settings.items()}
+
+
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What keeps a study from being continued, a line each; nothing where its trials would compare.
 
@@ -31,11 +39,18 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         then: The study's record.
         now: The record that this command line would write.
     """
-    lines = list(_changes(result_settings(then["config"]), result_settings(now["config"])))
-    lines += _changes(then["space"], now["space"])
+    lines = list(_changes(then["space"], now["space"]))
     lines += _changes(then["constraints"], now["constraints"], "search.constraints.")
-    lines += _changes(dict(_flat("", then["options"])), dict(_flat("", now["options"])))
+    lines += _changes(_fixed_settings(then), _fixed_settings(now))
+    for name in then["options"].keys() & now["options"].keys():
+        lines += _changes(then["options"][name], now["options"][name], f"{name}: ")
     return lines
+
+
+def _fixed_settings(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that all trials have in common: neither searched, nor brought by a searched option."""
+    varying = {*record["space"], *(key for values in record["options"].values() for key in values)}
+    return {key: value for key, value in result_settings(record["config"]).items() if key not in varying}
 
 
 def _changes(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -53,7 +53,7 @@ def run_search(
     earlier = read_record(directory)
     question = Question(sampler, params, arguments, config, job, context, earlier)
     if forked is not None:
-        question.priors += question.history(forked)
+        question.take_over(forked)
     if earlier is not None:
         refuse_other(earlier, question.record())
     if job["search"]["dry_run"]:

@@ -47,6 +47,7 @@ class Composed:
     """One combination of config group options, as conf/ held it when the search began."""
 
     config: DictConfig  # with the command line's overrides; the searched values are set in place
+    content: dict[str, Any]  # the same as it was composed, in plain containers
     choices: dict[str, str]  # chosen option of each config group
     base: dict[str, Any]  # the config that the options of GROUPS compose to by themselves
 
@@ -136,7 +137,7 @@ class Space:
             with open_dict(composed):
                 composed.pop("hydra")
                 composed.storage = None
-            self._composed[options] = Composed(composed, chosen, plain(base))
+            self._composed[options] = Composed(composed, plain(composed), chosen, plain(base))
         self._check_keys()
         self._check_schedule()
 
@@ -156,17 +157,16 @@ class Space:
 
     def _check_keys(self) -> None:
         for composed in self._composed.values():
-            content = plain(composed.config)
             for key in self.distributions.keys() - set(self.groups):
                 try:
-                    look_up(content, key)
+                    look_up(composed.content, key)
                 except KeyError:
                     raise ConfigError(f"{key}: no such key to search") from None
 
     def _check_schedule(self) -> None:
         """Under the kl schedule a learning rate is a start value only: searching it would say nothing."""
         schedules = [str(value) for value in _values(self.distributions.get(SCHEDULE_KEY)) or []]
-        schedules += [look_up(plain(composed.config), SCHEDULE_KEY) for composed in self._composed.values()]
+        schedules += [look_up(composed.content, SCHEDULE_KEY) for composed in self._composed.values()]
         if "kl" in schedules and "ppo.learning_rate" in self.distributions:
             raise ConfigError(f"{SCHEDULE_KEY}=kl: cannot be used where ppo.learning_rate is searched")
 
@@ -190,7 +190,7 @@ class Space:
         """Every combination of searched config groups, by name, with what it composes to."""
         for options, composed in self._composed.items():
             name = " ".join(f"{group}={option}" for group, option in zip(self.groups, options, strict=True))
-            yield name, plain(composed.config)
+            yield name, composed.content
 
     def cells(self) -> Iterator[dict[str, Any]]:
         """Every point of a grid, the last key varying fastest.
