@@ -66,8 +66,9 @@ def kill_and_resume(repeat: int, folder: Path, moment_s: float) -> bool:
         "YAML best": analysis["top_5_configs"][0]["episode_reward_mean"] == best,
     }
     bad = [name for name, held in checks.items() if not held]
+    finished = sum(name.endswith("result.yaml") for name in before)
     print(
-        f"{repeat:>3}  killed after {moment_s:4.1f} s with {sum(name.endswith('result.yaml') for name in before):>2} finished,"
+        f"{repeat:>3}  killed after {moment_s:4.1f} s with {finished:>2} finished,"
         f" then {counts['completed']} completed, {counts['interrupted']} interrupted  {bad or 'ok'}",
         flush=True,
     )

@@ -186,9 +186,8 @@ def main() -> None:
     for name, regret in regrets.items():
         low, high = bootstrap(regret, np.median)
         launched = sum(outcome.infeasible for outcome in outcomes[name])
-        print(
-            f"{name:<9} median regret {np.median(regret):5.2f} [{low:5.2f}, {high:5.2f}]  infeasible launches {launched}"
-        )
+        median = f"median regret {np.median(regret):5.2f} [{low:5.2f}, {high:5.2f}]"
+        print(f"{name:<9} {median}  infeasible launches {launched}")
     for other in (name for name in regrets if name not in ("bayesian", "grid") and "bayesian" in regrets):
         difference = regrets[other] - regrets["bayesian"]
         low, high = bootstrap(difference, np.mean)
