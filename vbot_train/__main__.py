@@ -1,6 +1,12 @@
 """``python -m vbot_train``: one training run, or with ``-m`` one search."""
 
+import os
+import signal
+import types
+
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from vbot_train.config import CONF_DIR
@@ -11,11 +17,25 @@ WHITELIST = ("vbot_train.search.callback.SearchCallback",)
 
 @hydra.main(config_path=str(CONF_DIR), config_name="config", execution_whitelist=WHITELIST)
 def main(config: DictConfig) -> None:
-    """Train one configuration; Hydra's sweeper never comes here, it spawns ``vbot_train.train``."""
-    from vbot_train.single import run_single
+    """Train one configuration, or run one loop of a search where a Hydra launcher has put it.
 
-    run_single(config)
+    The trials of a search do not come here: a loop spawns ``vbot_train.trial``.
+    """
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        from vbot_train.search.launched import run_loop
+
+        run_loop()
+    else:
+        from vbot_train.single import run_single
+
+        run_single(config)
+
+
+def quit_quietly(number: int, frame: types.FrameType | None) -> None:
+    """Ctrl-C while the config is composed: there is nothing to tidy up yet."""
+    os._exit(128 + number)
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, quit_quietly)  # a run and a search set their own
     main()

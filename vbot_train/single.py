@@ -1,5 +1,6 @@
 """A single training run on the command line: check, train, show."""
 
+import signal
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -19,6 +20,7 @@ def run_single(config: DictConfig) -> None:
     run_dir = Path(node.runtime.output_dir)
     trial = None if OmegaConf.is_missing(node.job, "num") else node.job.num
     job = plain(config)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         check_config(job)
         from vbot_train.evaluate import metrics_table

@@ -39,13 +39,14 @@ def train_trial(run_dir: Path, number: int) -> None:
 
     config = load_recorded_config(run_dir)
     try:
-        _train(config, run_dir, number)
+        train_config(config, run_dir, number)
     except TrialStopped as stop:  # before the training could record it
         seed = config["seed"]
         TrialResult(status=stop.status, trial=number, seed=seed, seeds=[seed], cause=stop.cause).save(run_dir)
 
 
-def _train(config: Mapping[str, Any], run_dir: Path, number: int) -> None:
+def train_config(config: Mapping[str, Any], run_dir: Path, number: int) -> None:
+    """Train one configuration, on each of its seeds, within its time limit."""
     if (minutes := config["search"]["trial_minutes"]) is not None:
         limit = _stopper("timeout", f"longer than search.trial_minutes={minutes}")
         signal.signal(signal.SIGALRM, limit)

@@ -1,12 +1,33 @@
+"""What tests of the search share: spaces, and studies on disk."""
+
+import shutil
+import sqlite3
+
+import optuna
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+from optuna.trial import TrialState, create_trial
+from sqlalchemy import Engine, event
 
 from vbot_train.config import CONF_DIR
+from vbot_train.result import METRICS, TrialResult
 from vbot_train.search.space import Space, split_overrides
+from vbot_train.search.study import STUDY_DB, STUDY_YAML, connect, quiet_optuna
+
+quiet_optuna()
 
 
-@pytest.fixture
+@event.listens_for(Engine, "connect")
+def do_not_wait_for_the_disk(connection, record):
+    """What these tests write need not survive the machine."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
+
+
+@pytest.fixture(scope="session")
 def make_space():
     """Build a Space as a search does, from a preset's params and the command line."""
 
@@ -19,3 +40,36 @@ def make_space():
             return Space(distributions, fixed, config, loader)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def empty_study(tmp_path_factory):
+    """The SQLite file of a study named s without trials; to copy, for it takes a second to make."""
+    directory = tmp_path_factory.mktemp("template")
+    optuna.create_study(study_name="s", storage=connect(None, directory), direction="maximize")
+    return directory / STUDY_DB
+
+
+@pytest.fixture(scope="session")
+def earlier_study(tmp_path_factory, make_space, empty_study):
+    """Write a study as a search leaves it: what varied, then its trials as (params, status, reward)."""
+
+    def write(*sweeps, trials):
+        space, directory = make_space(*sweeps), tmp_path_factory.mktemp("earlier")
+        shutil.copy(empty_study, directory)
+        study = optuna.load_study(study_name="s", storage=connect(None, directory))
+        for number, (params, status, reward) in enumerate(trials):
+            candidate, trial = space.candidate(params), directory / "trials" / f"{number:03d}"
+            (trial / ".hydra").mkdir(parents=True)
+            OmegaConf.save(candidate.config, trial / ".hydra" / "config.yaml")
+            metrics = dict.fromkeys(METRICS, 0.5) | {"episode_reward_mean": reward}
+            TrialResult(status=status, trial=number, seed=42, seeds=[42], metrics=metrics).save(trial)
+            end = (TrialState.COMPLETE, reward) if status == "completed" else (TrialState.FAIL, None)
+            ranges = space.distributions
+            study.add_trial(create_trial(state=end[0], value=end[1], params=params, distributions=ranges))
+        groups = space.candidate(next(params for params, _, _ in trials)).choices
+        record = {"study": "s", "metric": "episode_reward_mean", "space": space.describe(), "groups": groups}
+        (directory / STUDY_YAML).write_text(yaml.safe_dump(record, sort_keys=False))
+        return directory
+
+    return write

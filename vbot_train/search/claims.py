@@ -59,6 +59,7 @@ class Claims:
         proposals: What to try next.
         job: The composed config.
         total: Number of trials at which the search ends.
+        workers: Trials that this loop trains at a time.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Claims:
         *,
         job: Mapping[str, Any],
         total: int,
+        workers: int = 1,
     ) -> None:
         self._study = study
         self._directory = directory
@@ -78,6 +80,7 @@ class Claims:
         self._space = space
         self._proposals = proposals
         self._total = total
+        self._workers = workers
         self._metric = job["search"]["metric"]
         self._seeds_per_trial = job["search"]["seeds_per_trial"]
         self._retries = job["search"]["retries"] or 0
@@ -135,12 +138,8 @@ class Claims:
         with self._presence.lock():
             self._tell(claim.trial, result, wall_time_s)
 
-    def forecast(self, workers: int) -> int | None:
-        """How many of the study's trials will have ended when the budget is spent; None if that is open.
-
-        Args:
-            workers: Trials at a time.
-        """
+    def forecast(self) -> int | None:
+        """How many of the study's trials will have ended when the budget is spent; None if that is open."""
         ledger = self._ledger()
         trial_s = budget.expected_s(ledger.trials)
         left_s = self.left_s(ledger)
@@ -148,7 +147,8 @@ class Claims:
             return None
         running = sum(trial.state == TrialState.RUNNING for trial in ledger.counted)
         done = ledger.started - running
-        fit = budget.fitting(done=done, running=running, left_s=left_s, trial_s=trial_s, workers=max(workers, running))
+        workers = max(self._workers, running)
+        fit = budget.fitting(done=done, running=running, left_s=left_s, trial_s=trial_s, workers=workers)
         return min(fit, self._total)
 
     def left_s(self, ledger: Ledger | None = None) -> float | None:
@@ -195,7 +195,8 @@ class Claims:
     def _take(self) -> Claim:
         trial = self._study.ask(self._space.distributions)
         trial.set_user_attr(LOOP, self._presence.name)
-        candidate = self._space.candidate(trial.params, trial.user_attrs.get(SEED))
+        shared = self._workers > 1 or self._presence.shares_host()
+        candidate = self._space.candidate(trial.params, trial.user_attrs.get(SEED), shared=shared)
         history = trial.user_attrs.get(HISTORY)
         source = None if history is None else Path(history)
         if source is not None and not _is_trained_on(source, candidate):

@@ -145,7 +145,7 @@ class Loop:
         self._display.finish(claim.trial.number, claim.candidate, result, result.objective(self._metric))
         self._look_again = 0.0
         if self.forecast is None and self._causes.count(None) >= self._workers:
-            self.forecast = self._claims.forecast(self._workers)
+            self.forecast = self._claims.forecast()
             self._display.forecast(self.forecast)
 
     def _stop_if_hopeless(self) -> None:

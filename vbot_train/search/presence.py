@@ -15,7 +15,8 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
-FOLDER = ".loops"
+from vbot_train.search.sweeper import FOLDER
+
 PATIENCE_S = 120.0  # a loop holds the study's lock for well below a second
 
 
@@ -29,7 +30,8 @@ class Presence:
     def __init__(self, directory: Path) -> None:
         self._folder = directory / FOLDER
         self._folder.mkdir(parents=True, exist_ok=True)
-        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._host = socket.gethostname()
+        self.name = f"{self._host}-{os.getpid()}-{secrets.token_hex(3)}"
         self._own = FileLock(self._file(self.name))
         self._study = FileLock(self._folder / "study.lock")
 
@@ -41,9 +43,14 @@ class Presence:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.leave()
+
+    def leave(self) -> list[str]:
+        """Be gone. Returns the loops that remain: of several that leave, exactly one is the last."""
         with self.lock():
             self._own.release()
             self._file(self.name).unlink(missing_ok=True)
+            return self.others()
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -71,6 +78,10 @@ class Presence:
         """Names of the other loops that live. Only within ``lock``."""
         names = {path.stem for path in self._folder.glob("*.lock")} - {"study", self.name}
         return sorted(name for name in names if self.is_alive(name))
+
+    def shares_host(self) -> bool:
+        """Whether another loop lives on this machine. Only within ``lock``."""
+        return any(name.startswith(f"{self._host}-") for name in self.others())
 
     def _file(self, name: str) -> Path:
         return self._folder / f"{name}.lock"

@@ -60,7 +60,7 @@ class Question:
         distributions, fixed = split_overrides(params, arguments)
         narrowing = self._narrow(distributions, set(split_overrides({}, arguments)[0]), earlier)
         self.notes = narrowing.notes
-        self.space = Space(narrowing.distributions, [*fixed, *self._threads()], config, context.config_loader)
+        self.space = Space(narrowing.distributions, fixed, config, context.config_loader)
         self.survey = survey(self.space, self.broken_rules, grid=self.grid, seed=self.seed)
         self.total = self._total()
         self.priors = without_repeats(list(self._priors()))
@@ -116,13 +116,6 @@ class Question:
         if earlier is not None and earlier["config"]["search"].get("around") == around:
             return Narrowing(split_overrides(earlier["space"], [])[0], [])
         return narrow_space(distributions, given, Path(around), self.metric, top=AROUND_TOP)
-
-    def _threads(self) -> list[str]:
-        """Trials that share the machine run on one thread each: two beside a busy neighbour collapse."""
-        keys = {"simulation.threads": self.job["simulation"], "training.torch_threads": self.job["training"]}
-        if self.workers == 1:
-            return []
-        return [f"{key}=1" for key, node in keys.items() if node[key.split(".")[1]] is None]
 
     def _total(self) -> int:
         wanted, cells = self.job["search"]["max_trials"], len(self.survey.feasible)

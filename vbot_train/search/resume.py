@@ -4,12 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from vbot_train.config import look_up
-from vbot_train.search.space import GROUPS
+from vbot_train.search.space import GROUPS, THREAD_KEYS
 
 # What a trial's result depends on.
 RESULT_KEYS = (*GROUPS, "seed", "init_from", "evaluation", "search.metric", "search.seeds_per_trial")
-# How fast a trial runs, on how much of the machine: follows `workers`, which is free.
-FREE_KEYS = ("simulation.threads", "training.torch_threads")
 
 
 def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -21,7 +19,7 @@ def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key in RESULT_KEYS:
         values |= dict(_flat(key, look_up(config, key)))
-    return {key: value for key, value in values.items() if key not in FREE_KEYS}
+    return {key: value for key, value in values.items() if key not in THREAD_KEYS}  # they follow `workers`
 
 
 def option_settings(combinations: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,20 +30,34 @@ from vbot_train.search.study import (
     quiet_optuna,
     read_record,
     record_trial,
+    revision,
 )
 
 
 def run_search(
-    sampler: DictConfig, params: dict[str, Any], arguments: list[str], config: DictConfig, context: HydraContext
+    sampler: DictConfig,
+    params: dict[str, Any],
+    arguments: list[str],
+    config: DictConfig,
+    context: HydraContext,
+    launch: Callable[[Path, int], None] | None,
 ) -> None:
     """Run a search to its end.
+
+    Args:
+        sampler: Config of the sampler.
+        params: The preset's sweep expressions, by key.
+        arguments: Overrides of the command line.
+        config: The composed config.
+        context: Hydra's.
+        launch: Runs that many loops on the study in a directory, elsewhere; None: one loop here.
 
     Raises:
         ConfigError: Something in the config cannot work; nothing was trained.
         SystemExit: The search was stopped: 130 by Ctrl-C, 143 by SIGTERM, 1 where no trial was completed.
     """
     quiet_optuna()
-    stop = Stop()
+    stop = Stop() if launch is None else None  # loops elsewhere get their signals themselves
     job = plain(config)
     check_search(job)
     directory = Path(config.hydra.sweep.dir)
@@ -61,7 +75,12 @@ def run_search(
         show([f"study {job['study']}, a dry run", *dry_run(question, trials, directory.parent)])
         return
     with one_line_errors():
-        Search(question, directory, config.hydra, stop).run()
+        search = Search(question, directory, config.hydra)
+        if stop is not None:
+            search.run(stop)
+        elif launch is not None:
+            search.open()
+            launch(directory, question.workers)
 
 
 class Search:
@@ -71,18 +90,19 @@ class Search:
         question: What is asked.
         directory: The study's directory.
         hydra_node: Hydra's own config, for the record of each trial.
-        stop: Whether the search was asked to stop.
     """
 
-    def __init__(self, question: Question, directory: Path, hydra_node: DictConfig, stop: Stop) -> None:
+    def __init__(self, question: Question, directory: Path, hydra_node: DictConfig) -> None:
         self.question = question
         self.directory = directory
         self.hydra_node = hydra_node
-        self.stop = stop
         self.presence = Presence(directory)
 
-    def run(self) -> None:
+    def run(self, stop: Stop) -> None:
         """Open the study, work on it, and leave it in order.
+
+        Args:
+            stop: Whether the search was asked to stop.
 
         Raises:
             ConfigError: The study cannot be opened, or is another.
@@ -90,23 +110,23 @@ class Search:
         """
         hopeless = None
         with self.presence:
-            study = self._open()
+            study = self.open()
             claims = self._claims(study)
             claims.enqueue(self.question.priors)
             try:
-                self._work(claims)
+                self._work(claims, stop)
             except HopelessError as error:
                 hopeless = error
-            self.stop.at_once_from_now()
-            self._leave(claims)
+            stop.at_once_from_now()
+            self._leave(claims, stop)
         if hopeless is not None:
             raise SystemExit(str(hopeless))
-        if self.stop.number is not None:
-            raise SystemExit(128 + self.stop.number)
+        if stop.number is not None:
+            raise SystemExit(128 + stop.number)
         if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
             raise SystemExit(f"study={study.study_name}: no trial was completed; each trial's result.yaml says why")
 
-    def _open(self) -> optuna.Study:
+    def open(self) -> optuna.Study:
         """Begin the study, or continue it, whichever of several loops comes first."""
         question, storage = self.question, self.question.job["storage"]
         pruner = build_pruner(question.job["pruner"])
@@ -119,6 +139,8 @@ class Search:
                 study = begin_study(self.directory, storage, question.record(), pruner)
                 study.set_user_attr("infeasible", question.survey.broken if question.grid else {})
         begun = "goes on" if record else "begins"
+        if record and record["revision"] != revision():
+            show([f"  warning: begun with other code ({record['revision']}, now {revision()}); trials may not compare"])
         workers = f"{question.workers} worker" + ("s" if question.workers > 1 else "")
         show([f"study {study.study_name} {begun} in {self.directory}: {question.total} trials, {workers}"])
         show(announce(question, 0 if record else len(question.priors)))
@@ -134,16 +156,17 @@ class Search:
             question.proposals(),
             job=question.job,
             total=question.total,
+            workers=question.workers,
         )
 
-    def _work(self, claims: Claims) -> None:
+    def _work(self, claims: Claims, stop: Stop) -> None:
         question = self.question
         with Display(question.metric, question.total, claims.done()) as display:
             loop = Loop(
                 claims,
                 metric=question.metric,
                 workers=question.workers,
-                stop=self.stop,
+                stop=stop,
                 record=self._record_trial,
                 display=display,
             )
@@ -152,22 +175,20 @@ class Search:
     def _record_trial(self, claim: Claim) -> None:
         record_trial(claim.directory, claim.trial.number, claim.candidate, self.hydra_node)
 
-    def _leave(self, claims: Claims) -> None:
+    def _leave(self, claims: Claims, stop: Stop) -> None:
         """Have the callback write the analysis if this loop is the last, and say how to go on."""
-        callback, done, total = self.question.callback, claims.done(), self.question.total
-        with self.presence.lock():
-            others = self.presence.others()
-        if others:
+        question, callback = self.question, self.question.callback
+        if others := self.presence.leave():
             callback.farewell = f"{len(others)} more at work on this study; the last to finish writes the analysis"
             return
-        callback.study_dir, callback.storage = self.directory, self.question.job["storage"]
-        if claims.out_of_time:
-            callback.farewell = (
-                f"budget_hours={self.question.job['budget_hours']:g}: {done} of {total} trials fitted in"
-            )
-        if self.stop.number is not None or claims.out_of_time:
-            text = f"{done} of {total} trials have ended; to go on: {line_to_resume(self.question.job['study'])}"
-            callback.farewell = text
+        callback.study_dir, callback.storage = self.directory, question.job["storage"]
+        ended = f"{claims.done()} of {question.total} trials have ended"
+        if stop.number is not None:
+            callback.farewell = f"stopped, {ended}; to go on: {line_to_resume(question.job['study'])}"
+        elif claims.out_of_time:
+            hours = question.job["budget_hours"]
+            line = line_to_resume(question.job["study"])
+            callback.farewell = f"budget_hours={hours} is spent, {ended}; with a larger one this goes on: {line}"
 
 
 def refuse_other(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Optuna's samplers and pruners from their config; nothing else is brought to life."""
 
 import importlib.util
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from optuna.samplers import BaseSampler
 from vbot_train.config import ConfigError
 
 GRID = "optuna.samplers.GridSampler"
-SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")
+SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*", "vbot_train.search.samplers.good_trials")
 PRUNERS = ("optuna.pruners.*",)
 
 
@@ -41,6 +42,11 @@ def build_sampler(config: DictConfig, seed: int) -> BaseSampler:
     sampler = instantiate(node, _execution_whitelist_=SAMPLERS)
     assert isinstance(sampler, BaseSampler)
     return sampler
+
+
+def good_trials(trials: int, share: float) -> int:
+    """How many of so many trials TPE takes for good ones; at most 25, as in Optuna."""
+    return min(math.ceil(share * trials), 25)
 
 
 def build_pruner(config: Mapping[str, Any]) -> BasePruner:

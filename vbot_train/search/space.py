@@ -21,6 +21,8 @@ Params = Mapping[str, Any]
 
 # A search compares trials: what would make them incomparable cannot vary.
 SCHEDULE_KEY = "ppo.learning_rate_schedule"
+# How many threads a trial runs on; null leaves it open. Two beside a busy neighbour cost a factor of ten.
+THREAD_KEYS = ("simulation.threads", "training.torch_threads")
 # What a trial's result depends on, but for the seeds.
 GROUPS = ("env", "reward", "ppo", "network", "training", "simulation")
 SECRET_KEYS = ("storage",)  # a URL may hold a password: no trial needs it, none records it
@@ -170,19 +172,22 @@ class Space:
         if "kl" in schedules and "ppo.learning_rate" in self.distributions:
             raise ConfigError(f"{SCHEDULE_KEY}=kl: cannot be used where ppo.learning_rate is searched")
 
-    def candidate(self, params: Params, seed: int | None = None) -> Candidate:
+    def candidate(self, params: Params, seed: int | None = None, *, shared: bool = False) -> Candidate:
         """Compose the configuration of a point.
 
         Args:
             params: The point.
             seed: Training seed, in place of the composed one.
+            shared: Whether it will share the machine: then it runs on one thread, where the config leaves that open.
         """
         composed = self._composed[tuple(params[group] for group in self.groups)]
-        values = {"seed": self.seed if seed is None else seed, **params}
+        open_keys = [key for key in THREAD_KEYS if look_up(composed.content, key) is None]
+        threads = dict.fromkeys(open_keys, 1 if shared else None)
+        values = {"seed": self.seed if seed is None else seed, **threads, **params}
         for key in values.keys() - set(self.groups):
             OmegaConf.update(composed.config, key, _parse(values[key]))
-        shown = params if seed in (None, self.seed) else {**params, "seed": seed}
-        overrides = [f"{key}={_to_text(value)}" for key, value in shown.items()]
+        given = {key: value for key, value in values.items() if look_up(composed.content, key) != value}
+        overrides = [f"{key}={_to_text(value)}" for key, value in {**params, **given}.items()]
         config = plain(composed.config)
         return Candidate(dict(params), config, composed.choices, composed.base, [*self.fixed, *overrides])
 

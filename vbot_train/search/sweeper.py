@@ -4,12 +4,17 @@ The class that Hydra scans stands apart from the work, so that ``--help`` does n
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import MISSING, DictConfig
+
+BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+FOLDER = ".loops"  # in the study's directory: what loops leave, but for trials
 
 
 @dataclass
@@ -40,10 +45,11 @@ class VBotSweeper(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Called by Hydra before the sweep."""
         self.hydra_context = hydra_context
+        self.task_function = task_function
         self.config = config
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run the search.
+        """Run the search: here, or with another launcher than Hydra's basic one where that runs its loops.
 
         Args:
             arguments: Overrides of the command line.
@@ -51,4 +57,16 @@ class VBotSweeper(Sweeper):
         from vbot_train.search.run import run_search
 
         assert self.config is not None and self.hydra_context is not None
-        run_search(self.sampler, dict(self.params or {}), arguments, self.config, self.hydra_context)
+        here = self.config.hydra.launcher._target_ == BASIC_LAUNCHER
+        launch = None if here else self._launch
+        run_search(self.sampler, dict(self.params or {}), arguments, self.config, self.hydra_context, launch)
+
+    def _launch(self, directory: Path, loops: int) -> None:
+        """Have the launcher run loops on one study, a Hydra job each; ``launched.run_loop`` is what they do."""
+        assert self.config is not None and self.hydra_context is not None and self.task_function is not None
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=self.hydra_context, task_function=self.task_function, config=self.config
+        )
+        place = [f"hydra.sweep.dir={directory.resolve()}", f"study={directory.name}"]
+        for job in launcher.launch([[*place, f"hydra.sweep.subdir={FOLDER}/{n}"] for n in range(loops)], 0):
+            _ = job.return_value  # raises what the job raised

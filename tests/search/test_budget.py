@@ -1,0 +1,83 @@
+"""The wall clock of a study, by hand."""
+
+from datetime import datetime
+
+import pytest
+from optuna.trial import TrialState, create_trial
+
+from vbot_train.search.budget import expected_s, fitting, spent_s
+from vbot_train.search.ledger import STATUS, WALL_TIME_S
+
+
+def at(clock):
+    return datetime.fromisoformat(f"2026-05-04 {clock}")
+
+
+def lasted(wall_time_s, start="12:00", status="completed"):
+    """A trial that ended after so many seconds."""
+    state, value = (TrialState.COMPLETE, 1.0) if status == "completed" else (TrialState.FAIL, None)
+    trial = create_trial(state=state, value=value, user_attrs={STATUS: status, WALL_TIME_S: wall_time_s})
+    trial.datetime_start = at(start)
+    return trial
+
+
+def running_since(start):
+    trial = create_trial(state=TrialState.RUNNING)
+    trial.datetime_start = at(start)
+    return trial
+
+
+@pytest.mark.parametrize(
+    ("trials", "seconds"),
+    [
+        ([], 0),
+        ([lasted(600, "12:00")], 600),
+        ([lasted(600, "12:00"), lasted(600, "15:00")], 1200),  # hours between two sessions are not spent
+        ([lasted(600, "12:00"), lasted(600, "12:05")], 900),  # 12:00 to 12:15
+        ([lasted(3600, "12:00"), lasted(60, "12:10"), lasted(60, "12:59:30")], 3630),  # the last one ends 13:00:30
+        ([lasted(60, "12:10"), lasted(3600, "12:00")], 3600),
+        ([lasted(600, "12:00"), lasted(600, "12:10")], 1200),
+        ([lasted(600, "12:00"), lasted(600, "12:00")], 600),
+        ([running_since("19:30")], 1800),
+        ([running_since("19:30"), lasted(60, "19:40"), running_since("19:45")], 1800),
+        ([lasted(600, "12:00", status="failed"), lasted(600, "12:05", status="interrupted")], 900),
+        ([create_trial(state=TrialState.WAITING)], 0),
+    ],
+)
+def test_time_is_spent_while_at_least_one_trial_runs(trials, seconds):
+    assert spent_s(trials, now=at("20:00")) == seconds
+
+
+def test_a_trial_that_ended_without_a_time_took_none():
+    trial = create_trial(state=TrialState.FAIL)
+    trial.datetime_start = at("12:00")
+    assert spent_s([trial], now=at("20:00")) == 0
+
+
+def test_a_trial_is_expected_to_take_the_median_of_the_completed_ones():
+    assert expected_s([lasted(90), lasted(10), lasted(20)]) == 20
+    assert expected_s([lasted(10), lasted(20)]) == 15
+    others = [lasted(1, status=status) for status in ("diverged", "pruned", "failed", "timeout", "interrupted")]
+    assert expected_s([*others, lasted(10), running_since("12:00")]) == 10
+
+
+def test_nothing_is_expected_before_a_trial_was_completed():
+    assert expected_s([running_since("12:00"), lasted(5, status="diverged")]) is None
+
+
+@pytest.mark.parametrize(
+    ("done", "running", "left_s", "workers", "total"),
+    [
+        (2, 0, 100, 1, 4),  # 2 of 40 s
+        (2, 0, 100, 3, 8),  # 2 each
+        (2, 2, 100, 2, 8),  # the running ones need 20 s more, then 2 each in 80 s
+        (2, 2, 99, 2, 6),  # then 1 each in 79 s
+        (2, 2, 20, 2, 4),  # only the running ones
+        (2, 2, 19, 2, 2),  # not even those
+        (5, 0, 39, 4, 5),
+        (5, 0, 0, 4, 5),
+        (5, 3, -10, 4, 5),
+    ],
+)
+def test_so_many_trials_of_40_s_will_have_ended(done, running, left_s, workers, total):
+    assert fitting(done=done, running=running, left_s=left_s, trial_s=40, workers=workers) == total

@@ -1,0 +1,138 @@
+"""Which trials of a study count, and which are owed another attempt."""
+
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState, create_trial
+
+from vbot_train.search.ledger import KILLED, RETRY_OF, STATUS, Ledger, identity, params_of
+
+UNIT = FloatDistribution(0, 1)
+
+
+def ended(status, x=0.5, **attributes):
+    """A trial of this status, at this point."""
+    state = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED}.get(status, TrialState.FAIL)
+    value = 1.0 if state == TrialState.COMPLETE else None
+    attributes[STATUS] = status
+    return create_trial(state=state, value=value, params={"x": x}, distributions={"x": UNIT}, user_attrs=attributes)
+
+
+def running(**attributes):
+    return create_trial(state=TrialState.RUNNING, params={"x": 0.5}, distributions={"x": UNIT}, user_attrs=attributes)
+
+
+def waiting(x=0.5, **attributes):
+    return create_trial(state=TrialState.WAITING, system_attrs={"fixed_params": {"x": x}}, user_attrs=attributes)
+
+
+def killed(**attributes):
+    return ended("interrupted", **{KILLED: True}, **attributes)
+
+
+def retry(number):
+    """Attributes of a trial that repeats this one."""
+    return {RETRY_OF: number}
+
+
+def ledger(*trials, retries=1):
+    for number, trial in enumerate(trials):
+        trial.number = number
+    return Ledger(trials, retries)
+
+
+def numbers(trials):
+    return [trial.number for trial in trials]
+
+
+def test_a_waiting_trial_is_promised_but_not_started():
+    books = ledger(ended("completed"), running(), waiting())
+    assert (books.promised, books.started) == (3, 2)
+    assert numbers(books.waiting) == [2]
+
+
+def test_what_is_owed_is_promised_but_not_started():
+    books = ledger(ended("interrupted"), ended("failed"), ended("completed"))
+    assert (books.promised, books.started) == (3, 1)
+    assert (numbers(books.interrupted), numbers(books.crashed)) == ([0], [1])
+
+
+def test_a_trial_that_was_trained_again_does_not_count_its_retry_does():
+    books = ledger(ended("interrupted"), ended("failed"), ended("completed", **retry(0)), waiting(**retry(1)))
+    assert numbers(books.counted) == [2, 3]
+    assert (books.interrupted, books.crashed) == ([], [])
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 5])
+def test_a_trial_that_someone_stopped_is_owed_however_often_it_was(attempts):
+    again = [ended("interrupted", **retry(number)) for number in range(attempts - 1)]
+    assert numbers(ledger(ended("interrupted"), *again).interrupted) == [attempts - 1]
+
+
+def test_a_killed_trial_is_owed_once():
+    assert numbers(ledger(killed()).interrupted) == [0]
+    twice = ledger(killed(), killed(**retry(0)))
+    assert twice.interrupted == []
+    assert (numbers(twice.counted), twice.started) == ([1], 1)
+
+
+def test_a_clean_stop_neither_adds_to_the_kills_nor_clears_them():
+    assert numbers(ledger(killed(), ended("interrupted", **retry(0))).interrupted) == [1]
+    assert numbers(ledger(ended("interrupted"), killed(**retry(0))).interrupted) == [1]
+    assert ledger(killed(), ended("interrupted", **retry(0)), killed(**retry(1))).interrupted == []
+
+
+@pytest.mark.parametrize(("retries", "crashes", "owed"), [(0, 1, 0), (1, 1, 1), (1, 2, 0), (2, 2, 1), (2, 3, 0)])
+def test_a_crashed_trial_is_owed_as_often_as_retries_says(retries, crashes, owed):
+    again = [ended("failed", **retry(number)) for number in range(crashes - 1)]
+    books = ledger(ended("failed"), *again, retries=retries)
+    assert len(books.crashed) == owed
+    assert books.promised == 1
+
+
+def test_a_kill_uses_up_no_retry_of_a_crash_and_a_crash_none_of_a_kill():
+    assert numbers(ledger(killed(), ended("failed", **retry(0)), retries=1).crashed) == [1]
+    assert numbers(ledger(ended("failed"), killed(**retry(0)), retries=1).interrupted) == [1]
+
+
+@pytest.mark.parametrize("status", ["completed", "pruned", "diverged", "timeout"])
+def test_what_would_end_the_same_way_is_never_owed(status):
+    books = ledger(ended(status), retries=9)
+    assert (books.started, books.interrupted, books.crashed) == (1, [], [])
+
+
+@pytest.mark.parametrize("status", ["interrupted", "failed"])
+def test_a_trial_is_not_owed_before_it_has_ended(status):
+    books = ledger(running(**{STATUS: status}))  # its loop was about to tell
+    assert (books.started, books.interrupted, books.crashed) == (1, [], [])
+
+
+def test_retries_are_no_proposals():
+    assert ledger(ended("completed"), ended("failed"), waiting(**retry(1)), waiting()).proposals == 3
+
+
+def test_the_parameters_of_a_trial_are_known_while_it_waits_and_when_it_died_half_set():
+    fixed = {"x": 0.5, "y": 0.25}
+    half_set = create_trial(
+        state=TrialState.RUNNING, params={"x": 0.5}, distributions={"x": UNIT}, system_attrs={"fixed_params": fixed}
+    )
+    assert params_of(half_set) == fixed
+    assert params_of(waiting(0.75)) == {"x": 0.75}
+    assert params_of(ended("completed", 0.25)) == {"x": 0.25}
+
+
+def test_a_configuration_is_taken_as_often_as_it_counts():
+    books = ledger(
+        ended("completed", 0.25),
+        ended("failed", 0.25),
+        running(),
+        waiting(0.25),
+        ended("interrupted", 0.75),
+        waiting(0.25, **retry(1)),
+    )
+    quarter, half, three_quarters = (identity({"x": x}) for x in (0.25, 0.5, 0.75))
+    assert books.taken == {quarter: 3, half: 1, three_quarters: 1}
+
+
+def test_the_order_of_keys_does_not_make_another_point():
+    assert identity({"x": 1, "y": "a"}) == identity({"y": "a", "x": 1.0})
+    assert identity({"x": 1, "y": "a"}) != identity({"x": 1, "y": "b"})

@@ -1,0 +1,122 @@
+"""Loops see each other live and die, however they die."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from filelock import Timeout
+
+from vbot_train.search import presence as presence_module
+from vbot_train.search.presence import Presence
+
+LOOP = """
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from vbot_train.search.presence import Presence
+
+with Presence(Path(sys.argv[1])) as presence, presence.lock() if sys.argv[2] == "locked" else nullcontext():
+    print(presence.name, flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def start_loop(tmp_path):
+    """Start a loop in a process of its own, which ends when a line is sent to it. Gives the process and its name."""
+    processes = []
+
+    def start(lock="open"):
+        command = [sys.executable, "-c", LOOP, str(tmp_path), lock]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        processes.append(process)
+        return process, process.stdout.readline().strip()
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(presence_module, "PATIENCE_S", 0.1)
+
+
+def files(directory):
+    return {path.stem for path in directory.rglob("*.lock")} - {"study"}
+
+
+def test_a_loop_in_another_process_lives_until_it_is_killed(tmp_path, start_loop):
+    process, name = start_loop()
+    with Presence(tmp_path) as own, own.lock():
+        assert own.is_alive(name) and own.others() == [name] and own.shares_host()
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert not own.is_alive(name)
+        assert own.others() == [] and not own.shares_host()
+        assert files(tmp_path) == {own.name}  # who notices tidies up
+
+
+def test_a_loop_that_leaves_takes_its_file_along(tmp_path, start_loop):
+    process, name = start_loop()
+    assert files(tmp_path) == {name}
+    process.communicate("\n")
+    assert process.returncode == 0
+    assert files(tmp_path) == set()
+
+
+def test_a_loop_knows_itself_and_no_stranger(tmp_path):
+    with Presence(tmp_path / "new" / "study") as own, own.lock():
+        assert own.is_alive(own.name)
+        assert not own.is_alive("nobody")
+        assert not own.is_alive(None)
+        assert own.others() == []
+
+
+def test_a_loop_that_was_only_prepared_is_not_there(tmp_path):
+    Presence(tmp_path)
+    with Presence(tmp_path) as own, own.lock():
+        assert own.others() == []
+
+
+def test_the_lock_keeps_another_process_out(tmp_path, start_loop, impatient):
+    process, _ = start_loop("locked")
+    own = Presence(tmp_path)
+    with pytest.raises(Timeout), own.lock():
+        pass
+    process.kill()
+    process.wait()
+    with own.lock():
+        pass
+
+
+def test_the_lock_may_be_nested_and_holds_until_the_outermost_end(tmp_path, impatient):
+    own, other = Presence(tmp_path), Presence(tmp_path)
+    with own.lock():
+        with own.lock():
+            pass
+        with pytest.raises(Timeout), other.lock():
+            pass
+    with other.lock():
+        pass
+
+
+def test_of_several_that_leave_one_is_the_last(tmp_path):
+    with Presence(tmp_path) as first, Presence(tmp_path) as second, Presence(tmp_path) as third:
+        assert first.leave() == sorted([second.name, third.name])
+        assert third.leave() == [second.name]
+        assert second.leave() == []
+        with first.lock():
+            assert not second.is_alive(third.name)  # also for one that has left itself
+
+
+def test_a_loop_elsewhere_does_not_share_this_machine(tmp_path, monkeypatch):
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("socket.gethostname", lambda: "elsewhere")
+        far = Presence(tmp_path)
+    with far, Presence(tmp_path) as near, near.lock():
+        assert near.others() == [far.name]
+        assert not near.shares_host()

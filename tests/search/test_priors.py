@@ -1,0 +1,201 @@
+"""Which known configurations are tried first, and why others are not."""
+
+import functools
+
+import pytest
+
+from vbot_train.config import ConfigError, compose_config
+from vbot_train.search.priors import Prior, Priors, without_repeats
+
+CHOICES = {"env": "section001", "network": "medium", "training": "standard"}
+
+
+@pytest.fixture(scope="module")
+def space(make_space):
+    """The default lies in it: 3e-4, medium, 24."""
+    return make_space("ppo.learning_rate=interval(1e-4,1e-3)", "network=small,medium,large", "ppo.rollouts=16,24")
+
+
+@functools.cache
+def composed(*overrides):
+    return compose_config(list(overrides))
+
+
+def priors_in(space, *overrides, broken_rules=lambda candidate: [], choices=CHOICES):
+    return Priors(space, composed(*overrides), choices, broken_rules, "episode_reward_mean")
+
+
+def enqueued(space, *entries, **options):
+    return list(priors_in(space, **options).enqueued(entries))
+
+
+def point(learning_rate=3e-4, network="medium", rollouts=24):
+    return {"ppo.learning_rate": learning_rate, "network": network, "ppo.rollouts": rollouts}
+
+
+def too_long(candidate):
+    return ["too_long", "another"] if candidate.config["ppo"]["rollouts"] > 16 else []
+
+
+def test_the_composed_configuration_is_the_first_point(space):
+    prior = priors_in(space).default()
+    assert (prior.params, prior.origin, prior.reason, prior.history) == (point(), "default", None, None)
+
+
+def test_a_default_outside_the_space_is_left_out_with_the_reason(space):
+    prior = priors_in(space, "ppo.learning_rate=1e-2").default()
+    assert prior.params is None
+    assert prior.reason == "ppo.learning_rate=0.01 lies outside interval(0.0001, 0.001)"
+    prior = priors_in(space, "network=deep", choices=CHOICES | {"network": "deep"}).default()
+    assert prior.reason == "network=deep lies outside choice(small, medium, large)"
+
+
+def test_a_default_that_breaks_a_rule_is_left_out_with_the_first_rule(space):
+    prior = priors_in(space, broken_rules=too_long).default()
+    assert (prior.params, prior.reason) == (None, "it breaks the rule too_long")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "ppo.learning_rate=2e-4 network=large",
+        "network=large   ppo.learning_rate=0.0002",
+        {"ppo.learning_rate": 2e-4, "network": "large"},
+    ],
+)
+def test_an_entry_changes_the_composed_configuration(space, entry):
+    (prior,) = enqueued(space, entry)
+    assert (prior.params, prior.origin) == (point(2e-4, "large"), "enqueued")
+    assert str(entry) in prior.name
+
+
+def test_an_entry_leaves_the_composed_configuration_as_it_was_for_the_next(space):
+    first, second = enqueued(space, "ppo.rollouts=16 network=small", "ppo.learning_rate=2e-4")
+    assert (first.params, second.params) == (point(network="small", rollouts=16), point(2e-4))
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ("ppo.learning_rate=1", "ppo.learning_rate=1 lies outside interval(0.0001, 0.001)"),
+        ("ppo.rollouts=20", "ppo.rollouts=20 lies outside choice(16, 24)"),
+        ({"network": "deep"}, "network=deep lies outside choice(small, medium, large)"),
+    ],
+)
+def test_an_entry_outside_the_space_is_left_out_with_the_reason(space, entry, reason):
+    (prior,) = enqueued(space, entry)
+    assert (prior.params, prior.reason) == (None, reason)
+
+
+def test_an_entry_that_breaks_a_rule_is_left_out_and_the_others_stay(space):
+    broken, kept = enqueued(space, "ppo.rollouts=24", "ppo.rollouts=16", broken_rules=too_long)
+    assert (broken.params, broken.reason) == (None, "it breaks the rule too_long")
+    assert kept.params == point(rollouts=16)
+
+
+@pytest.mark.parametrize("entry", ["ppo.gae_lambda=0.95", "training=standard", "seed=42", {"ppo.gae_lambda": 0.95}])
+def test_a_key_that_does_not_vary_may_be_named_at_its_value(space, entry):
+    (prior,) = enqueued(space, entry)
+    assert prior.params == point()
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ("ppo.gae_lambda=0.9", "ppo.gae_lambda=0.9 lies outside the space, which does not vary ppo.gae_lambda"),
+        ("training=quick ppo.rollouts=16", "training=quick lies outside the space, which does not vary training"),
+    ],
+)
+def test_a_key_that_does_not_vary_at_another_value_is_told(space, entry, reason):
+    (prior,) = enqueued(space, entry)
+    assert (prior.params, prior.reason) == (None, reason)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("ppo.no_such_key=1", "ppo.no_such_key=1: no such key"),
+        ({"nothing": 1}, "nothing=1: no such key"),
+        ("ppo.rollouts=16,24", "ppo.rollouts=16,24: one value for each key"),
+        ("ppo.learning_rate=interval(1e-4,1e-3)", "one value for each key"),
+        ("ppo.rollouts=[16", "search.enqueue=ppo.rollouts="),
+        ("ppo.rollouts='16", "search.enqueue=ppo.rollouts='16: No closing quotation"),
+        ("multirun/x:three", "search.enqueue=multirun/x:three: how many is a whole number"),
+        ("multirun/nothing", "search.enqueue=multirun/nothing"),
+        (24, "search.enqueue=24: give overrides such as"),
+        (["ppo.rollouts=16"], "give overrides such as"),
+    ],
+)
+def test_an_entry_that_says_nothing_sensible_is_refused(space, entry, message):
+    with pytest.raises(ConfigError) as error:
+        enqueued(space, entry)
+    assert message in str(error.value)
+
+
+SWEEPS = ("ppo.learning_rate=interval(1e-5,1e-2)", "network=small,medium,deep")
+SEVEN = [  # best first: trials 3, 6, 5, 4, 1; two of them outside the space
+    ({"ppo.learning_rate": 1e-4, "network": "small"}, "failed", 99.0),
+    ({"ppo.learning_rate": 2e-4, "network": "small"}, "completed", 1.0),
+    ({"ppo.learning_rate": 3e-4, "network": "small"}, "diverged", 99.0),
+    ({"ppo.learning_rate": 4e-4, "network": "medium"}, "completed", 6.0),
+    ({"ppo.learning_rate": 5e-4, "network": "deep"}, "completed", 2.0),
+    ({"ppo.learning_rate": 5e-3, "network": "small"}, "completed", 3.0),
+    ({"ppo.learning_rate": 6e-4, "network": "small"}, "completed", 4.0),
+]
+BEST = [point(4e-4, "medium"), point(6e-4, "small"), None, None, point(2e-4, "small")]
+
+
+@pytest.fixture(scope="module")
+def seven(earlier_study):
+    return earlier_study(*SWEEPS, trials=SEVEN)
+
+
+def test_a_study_stands_for_its_best_completed_trials(space, seven):
+    found = enqueued(space, str(seven))
+    assert [prior.params for prior in found] == BEST
+    assert found[0].name == f"trial 3 of {seven}"
+    assert found[2].reason == "ppo.learning_rate=0.005 lies outside interval(0.0001, 0.001)"
+    assert found[3].reason == "network=deep lies outside choice(small, medium, large)"
+    assert {prior.origin for prior in found} == {"enqueued"} and {prior.history for prior in found} == {None}
+
+
+def test_of_a_study_as_many_are_taken_as_asked_for_and_five_unless_asked(space, earlier_study):
+    ten = [({"ppo.learning_rate": k * 1e-4, "network": "small"}, "completed", k) for k in range(1, 11)]
+    directory = earlier_study(SWEEPS[0], "network=small,medium", trials=ten)
+    rates = [prior.params["ppo.learning_rate"] for prior in enqueued(space, f"{directory}:7")]
+    assert rates == pytest.approx([10e-4, 9e-4, 8e-4, 7e-4, 6e-4, 5e-4, 4e-4])
+    assert len(enqueued(space, str(directory))) == 5
+    assert len(list(priors_in(space).best_of(directory, "search.around", None))) == 10
+
+
+def test_a_key_that_the_earlier_study_did_not_vary_comes_from_its_config(space, earlier_study):
+    trial = ({"ppo.learning_rate": 2e-4}, "completed", 1.0)
+    directory = earlier_study(SWEEPS[0], "network=small", "ppo.rollouts=16", trials=[trial])
+    (prior,) = enqueued(space, str(directory))
+    assert prior.params == point(2e-4, "small", 16)
+
+
+def test_a_configuration_that_was_trained_twice_comes_once_and_ranks_by_its_mean(space, earlier_study):
+    twice, once = {"ppo.learning_rate": 4e-4}, {"ppo.learning_rate": 2e-4}
+    trials = [(twice, "completed", 6.0), (once, "completed", 5.0), (twice, "completed", 3.0)]
+    found = enqueued(space, str(earlier_study(SWEEPS[0], trials=trials)))
+    assert [prior.params for prior in found] == [point(2e-4), point(4e-4)]  # 5.0 and 4.5
+
+
+def test_the_history_of_a_study_knows_the_directories_whose_results_it_takes_over(space, seven):
+    found = list(priors_in(space).best_of(seven, "resume=fork", None, "history"))
+    assert [prior.history.name for prior in found] == ["003", "006", "005", "004", "001"]
+    assert {prior.origin for prior in found} == {"history"}
+
+
+def test_a_study_without_a_completed_trial_is_refused(space, earlier_study):
+    directory = earlier_study(SWEEPS[0], trials=[({"ppo.learning_rate": 1e-4}, "failed", 99.0)])
+    with pytest.raises(ConfigError, match="this study has no completed trial"):
+        enqueued(space, str(directory))
+
+
+def test_each_point_is_tried_once_and_every_reason_is_kept():
+    first, second = Prior("a", "default", {"x": 1, "y": 2}), Prior("b", "enqueued", {"x": 2, "y": 2})
+    same = Prior("c", "enqueued", {"y": 2, "x": 1})
+    left_out = [Prior(name, "enqueued", None, "outside") for name in "de"]
+    assert without_repeats([first, left_out[0], second, same, left_out[1]]) == [first, left_out[0], second, left_out[1]]

@@ -1,0 +1,148 @@
+"""A study is continued only where its trials would compare."""
+
+import copy
+
+import pytest
+import yaml
+
+from vbot_train.search.resume import differences, option_settings, result_settings
+
+NETWORKS = {"network=small": {"network.hidden_layer_sizes": [128, 64]}, "network=large": {"ppo.rollouts": 48}}
+
+
+@pytest.fixture
+def record(config):
+    """``record(seed=1, ...)``: what a study writes down of itself; dotted keys of its config can be changed."""
+
+    def make(*, space=None, constraints=None, options=None, **changes):
+        changed = copy.deepcopy(config)
+        for key, value in changes.items():
+            *path, last = key.split(".")
+            node = changed
+            for part in path:
+                node = node[part]
+            node[last] = value
+        space = {"ppo.learning_rate": "interval(0.0001, 0.001)"} if space is None else space
+        return {"space": space, "constraints": constraints or {}, "options": options or {}, "config": changed}
+
+    return make
+
+
+def test_the_same_line_continues_a_study_also_after_its_record_was_written_and_read(record):
+    written = record(space={"network": "choice(small, large)"}, constraints={"mine": "seed == 1"}, options=NETWORKS)
+    assert differences(yaml.safe_load(yaml.safe_dump(written)), written) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("seed", 43, "  seed: 42 -> 43"),
+        ("init_from", "outputs/x", "  init_from: None -> outputs/x"),
+        ("evaluation.seed", 7, "  evaluation.seed: 2000003 -> 7"),
+        ("ppo.gae_lambda", 0.9, "  ppo.gae_lambda: 0.95 -> 0.9"),
+        ("env.episode_length_s", 1.5, "  env.episode_length_s: 10.0 -> 1.5"),
+        ("env.spawn.max_radius_m", 6.0, "  env.spawn.max_radius_m: 5.0 -> 6.0"),
+        ("network.hidden_layer_sizes", [64], "  network.hidden_layer_sizes: [256, 128, 64] -> [64]"),
+        ("search.metric", "success_rate", "  search.metric: episode_reward_mean -> success_rate"),
+        ("search.seeds_per_trial", 3, "  search.seeds_per_trial: 1 -> 3"),
+        ("ppo.new_key", 1, "  ppo.new_key: absent -> 1"),
+    ],
+)
+def test_what_changes_a_result_is_told_then_and_now(record, key, value, line):
+    assert differences(record(), record(**{key: value})) == [line]
+
+
+def test_a_term_of_the_reward_that_is_gone_is_told(record):
+    then, now = record(), record()
+    kernel = now["config"]["reward"].pop("approach")
+    assert differences(then, now) == [f"  reward.approach.{name}: {value} -> absent" for name, value in kernel.items()]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("workers", 7),
+        ("storage", "postgresql://host/database"),
+        ("budget_hours", 12),
+        ("study", "another"),
+        ("resume", "fork"),
+        ("pruner", {"_target_": "optuna.pruners.MedianPruner"}),
+        ("simulation.threads", 3),
+        ("training.torch_threads", 3),
+        ("search.max_trials", 400),
+        ("search.trial_minutes", 30),
+        ("search.retries", 3),
+        ("search.duplicates", "skip"),
+        ("search.enqueue", ["ppo.rollouts=24"]),
+        ("search.dry_run", True),
+    ],
+)
+def test_what_changes_no_result_is_free(record, key, value):
+    assert differences(record(), record(**{key: value})) == []
+
+
+def test_a_changed_range_a_key_more_and_a_key_less_are_told(record):
+    then = record(space={"ppo.learning_rate": "interval(1, 2)", "ppo.rollouts": "choice(16, 24)"})
+    now = record(space={"ppo.learning_rate": "interval(1, 3)", "ppo.gae_lambda": "choice(0.9, 0.95)"})
+    assert differences(then, now)[:3] == [
+        "  ppo.learning_rate: interval(1, 2) -> interval(1, 3)",
+        "  ppo.rollouts: choice(16, 24) -> absent",
+        "  ppo.gae_lambda: absent -> choice(0.9, 0.95)",
+    ]
+
+
+def test_a_changed_rule_a_new_and_a_dropped_one_are_told(record):
+    then = record(constraints={"a": "seed == 1", "b": "seed == 2", "c": "seed == 3"})
+    now = record(constraints={"a": "seed == 1", "b": "seed > 2", "d": "seed == 4"})
+    assert differences(then, now) == [
+        "  search.constraints.b: seed == 2 -> seed > 2",
+        "  search.constraints.c: seed == 3 -> absent",
+        "  search.constraints.d: absent -> seed == 4",
+    ]
+
+
+def test_the_default_of_a_searched_key_may_change(record):
+    assert differences(record(), record(**{"ppo.learning_rate": 1e-3})) == []
+
+
+def test_the_default_of_what_searched_options_bring_may_change_but_not_the_options(record):
+    space = {"network": "choice(small, large)"}
+    then = record(space=space, options=NETWORKS)
+    other_default = {"network.hidden_layer_sizes": [128, 64], "ppo.rollouts": 48}
+    assert differences(then, record(space=space, options=NETWORKS, **other_default)) == []
+    edited = NETWORKS | {"network=small": {"network.hidden_layer_sizes": [32]}}
+    line = "  network=small: network.hidden_layer_sizes: [128, 64] -> [32]"
+    assert differences(then, record(space=space, options=edited)) == [line]
+
+
+def test_a_new_option_is_told_once_by_the_range(record):
+    then = record(space={"network": "choice(small, large)"}, options=NETWORKS)
+    now = record(
+        space={"network": "choice(small, large, deep)"},
+        options=NETWORKS | {"network=deep": {"network.hidden_layer_sizes": [256, 256]}},
+    )
+    assert differences(then, now) == ["  network: choice(small, large) -> choice(small, large, deep)"]
+
+
+def test_options_are_described_by_what_they_do_not_have_in_common(make_space):
+    space = make_space("network=small,large", "ppo.rollouts=16,24")
+    assert option_settings(space.combinations()) == {
+        "network=small": {"network.hidden_layer_sizes": [128, 64]},
+        "network=large": {"network.hidden_layer_sizes": [512, 256, 128]},
+    }
+
+
+def test_a_key_that_only_some_options_have_sets_them_apart(config):
+    with_more = copy.deepcopy(config)
+    with_more["ppo"]["more"] = {"deep": 1}
+    expected = {"a": {"ppo.more.deep": None}, "b": {"ppo.more.deep": 1}}
+    assert option_settings([("a", config), ("b", with_more)]) == expected
+
+
+def test_results_depend_on_the_task_the_training_and_the_seeds_alone(config):
+    settings = result_settings(config)
+    assert {key.split(".")[0] for key in settings} == {
+        *("env", "reward", "ppo", "network", "training", "simulation", "seed", "init_from", "evaluation", "search")
+    } - {"simulation"}  # whose only key is a number of threads
+    assert {key for key in settings if key.startswith("search")} == {"search.metric", "search.seeds_per_trial"}
+    assert settings["ppo.learning_rate"] == 3e-4
