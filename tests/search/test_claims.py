@@ -431,12 +431,21 @@ def test_without_a_budget_there_is_no_end_of_time(join):
     assert loop.claims.claim() is not None
 
 
-@pytest.mark.parametrize(("total", "workers", "fit"), [(4, 1, 4), (20, 1, 6), (20, 2, 10)])
-def test_the_first_trials_tell_how_many_will_fit(join, line, total, workers, fit):
+@pytest.mark.parametrize(
+    ("total", "workers", "others", "fit"),
+    [
+        (20, 1, 0, 6),  # 1 has ended, 1 runs; half done on average, it leaves 3000 - 300 s, enough for 4
+        (4, 1, 0, 4),
+        (20, 2, 0, 10),  # 4 for each worker
+        (20, 1, 1, 11),  # 1 has ended, 2 run, then 4 in this loop and 4 in the other
+    ],
+)
+def test_the_first_trials_tell_how_many_will_fit(join, line, total, workers, others, fit):
     loop = join(at_random(line), space=line, total=total, workers=workers, budget_hours=1)
     assert loop.claims.forecast() is None  # nothing is known yet
     loop.end(loop.claims.claim(), wall_time_s=600)
-    loop.claims.claim()  # half done on average: 3000 - 300 s are left then, for 4 trials of each worker
+    for _ in range(1 + others):
+        loop.claims.claim()
     assert loop.claims.forecast() == fit
 
 

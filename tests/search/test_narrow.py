@@ -66,6 +66,8 @@ def test_limits_are_rounded_outwards_to_three_digits():
         (FloatDistribution(0, 6), 0.5, (0, 1.5)),
         (FloatDistribution(-6, 0), -0.5, (-1.5, 0)),
         (FloatDistribution(-3, 3), 0.5, (-0.5, 1.5)),  # it had no sign
+        (FloatDistribution(2, 8), 2.0, (1, 3)),  # it may reach beyond, but not to the other sign
+        (FloatDistribution(-8, -2), -2.0, (-3, -1)),
     ],
 )
 def test_a_range_keeps_its_sign(old, best, expected):
@@ -76,6 +78,7 @@ def test_a_range_keeps_its_sign(old, best, expected):
     ("key", "old", "best", "expected"),
     [
         ("ppo.gae_lambda", FloatDistribution(0.25, 1), 1.0, (0.875, 1)),  # at most 1, and 1 is allowed
+        ("ppo.gae_lambda", FloatDistribution(0.25, 1), 0.25, (0.125, 0.375)),
         ("ppo.value_clip", FloatDistribution(0, 0.75), 0.0, (0, 0.125)),  # at least 0, and 0 is allowed
         ("ppo.ratio_clip", FloatDistribution(0.125, 0.875), 0.125, (0.125, 0.25)),  # more than 0: stays in its range
         ("ppo.ratio_clip", FloatDistribution(0.125, 0.875), 0.875, (0.75, 1)),  # at the other edge it need not

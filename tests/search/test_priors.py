@@ -69,6 +69,12 @@ def test_an_entry_changes_the_composed_configuration(space, entry):
     assert str(entry) in prior.name
 
 
+def test_an_entry_names_a_list_as_hydra_writes_it(make_space):
+    lists = make_space("network.hidden_layer_sizes=[64],[32,32]")
+    (prior,) = enqueued(lists, "network.hidden_layer_sizes=[32,32]")
+    assert prior.params == {"network.hidden_layer_sizes": "[32,32]"}
+
+
 def test_an_entry_leaves_the_composed_configuration_as_it_was_for_the_next(space):
     first, second = enqueued(space, "ppo.rollouts=16 network=small", "ppo.learning_rate=2e-4")
     assert (first.params, second.params) == (point(network="small", rollouts=16), point(2e-4))

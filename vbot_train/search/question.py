@@ -8,14 +8,14 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from optuna.study import StudyDirection
 
-from vbot_train.config import available_cores, check_values, choices_of
+from vbot_train.config import ConfigError, available_cores, check_values, choices_of
 from vbot_train.result import METRICS
 from vbot_train.search.callback import SearchCallback
 from vbot_train.search.narrow import Narrowing, narrow_space
 from vbot_train.search.priors import Prior, Priors, without_repeats
 from vbot_train.search.proposals import GridProposals, Proposals, SampledProposals, survey
 from vbot_train.search.resume import option_settings
-from vbot_train.search.samplers import build_sampler, check_sampler, is_grid
+from vbot_train.search.samplers import build_pruner, build_sampler, check_sampler, is_grid
 from vbot_train.search.space import Candidate, Space, split_overrides
 
 DEFAULT_TRIALS = 20
@@ -57,7 +57,10 @@ class Question:
         self.workers = worker_count(job["workers"])
         self.choices = choices_of(config)
         self.callback = next(c for c in context.callbacks.callbacks if isinstance(c, SearchCallback))
+        self.pruner = build_pruner(job["pruner"])
         distributions, fixed = split_overrides(params, arguments)
+        if not distributions and not params:
+            raise ConfigError("-m: nothing to search; add search=quick, or a sweep such as ppo.rollouts=24,48")
         narrowing = self._narrow(distributions, set(split_overrides({}, arguments)[0]), earlier)
         self.notes = narrowing.notes
         self.space = Space(narrowing.distributions, fixed, config, context.config_loader)

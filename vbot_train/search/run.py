@@ -20,7 +20,6 @@ from vbot_train.search.plan import announce, dry_run, show
 from vbot_train.search.presence import Presence
 from vbot_train.search.question import Question
 from vbot_train.search.resume import differences
-from vbot_train.search.samplers import build_pruner
 from vbot_train.search.signals import Stop
 from vbot_train.search.study import (
     STORAGE_ERRORS,
@@ -31,6 +30,7 @@ from vbot_train.search.study import (
     read_record,
     record_trial,
     revision,
+    shown_url,
 )
 
 
@@ -60,6 +60,7 @@ def run_search(
     stop = Stop() if launch is None else None  # loops elsewhere get their signals themselves
     job = plain(config)
     check_search(job)
+    shown_url(job["storage"])  # refuses what is no URL
     directory = Path(config.hydra.sweep.dir)
     forked = directory if job["resume"] == "fork" else None
     if forked is not None:
@@ -129,14 +130,13 @@ class Search:
     def open(self) -> optuna.Study:
         """Begin the study, or continue it, whichever of several loops comes first."""
         question, storage = self.question, self.question.job["storage"]
-        pruner = build_pruner(question.job["pruner"])
         with self.presence.lock():
             record = read_record(self.directory)
             if record is not None:
                 refuse_other(record, question.record())
-                study = continue_study(self.directory, storage, record, pruner)
+                study = continue_study(self.directory, storage, record, question.pruner)
             else:
-                study = begin_study(self.directory, storage, question.record(), pruner)
+                study = begin_study(self.directory, storage, question.record(), question.pruner)
                 study.set_user_attr("infeasible", question.survey.broken if question.grid else {})
         begun = "goes on" if record else "begins"
         if record and record["revision"] != revision():

@@ -23,12 +23,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from vbot_train.config import ROOT, ConfigError
 from vbot_train.result import METRICS, write_atomically
 from vbot_train.search.experiment import experiment_of
-from vbot_train.search.space import Candidate
+from vbot_train.search.space import SECRET_KEYS, Candidate
 
 STUDY_DB = "study.db"
 STUDY_YAML = "study.yaml"
 EXPERIMENT_YAML = "experiment.yaml"
 PACKAGES = ("hydra-core", "omegaconf", "hydra-optuna-sweeper", "optuna", "torch", "skrl", "mujoco", "numpy")
+HIDDEN = "***"  # stands for a password
+QUOTES = "'\""  # of Hydra's grammar
 LOCKED_S = 20  # patience with another process that writes to the database
 
 Direction = Literal["maximize", "minimize"]
@@ -63,7 +65,6 @@ def begin_study(directory: Path, storage: str | None, record: Mapping[str, Any],
     Raises:
         ConfigError: The database cannot be used, or holds a study of this name from elsewhere.
     """
-    (directory / "trials").mkdir(exist_ok=True)
     name, direction = record["study"], cast(Direction, METRICS[record["metric"]])
     with storage_errors(storage, directory):
         database = connect(storage, directory)
@@ -72,6 +73,7 @@ def begin_study(directory: Path, storage: str | None, record: Mapping[str, Any],
         )
         if study.get_trials(deepcopy=False):
             raise ConfigError(f"study={name}: the storage has its trials, but {directory} no {STUDY_YAML} of it")
+    (directory / "trials").mkdir(exist_ok=True)
     content = {**record, "storage": shown_url(storage), **surroundings()}
     write_atomically(directory / STUDY_YAML, yaml.safe_dump(content, sort_keys=False))
     return study
@@ -113,8 +115,14 @@ def _move(old: RDBStorage, new: RDBStorage, name: str) -> None:
 
 
 def connect(storage: str | None, directory: Path) -> RDBStorage:
-    """The database of a study."""
+    """The database of a study.
+
+    Raises:
+        ConfigError: The URL is one from a record, where its password is left out.
+    """
     url = storage or f"sqlite:///{directory / STUDY_DB}"
+    if HIDDEN in url:
+        raise ConfigError(f"storage: study={directory.name} lives in {url}; give storage= with the password")
     patience = {"connect_args": {"timeout": LOCKED_S}} if url.startswith("sqlite") else {}
     return RDBStorage(url, engine_kwargs=patience)
 
@@ -138,10 +146,14 @@ def shown_url(storage: str | None) -> str | None:
     Raises:
         ConfigError: It is not a URL.
     """
+    if storage is None:
+        return None
     try:
-        return None if storage is None else make_url(storage).render_as_string(hide_password=True)
-    except SQLAlchemyError as error:
-        raise ConfigError(f"storage={storage}: not a SQLAlchemy URL such as postgresql://HOST/DATABASE") from error
+        url = make_url(storage)
+    except SQLAlchemyError:
+        raise ConfigError("storage: not a SQLAlchemy URL such as postgresql://HOST/DATABASE") from None
+    secrets = {key: HIDDEN for key in url.query if "pass" in key.lower()}
+    return url.update_query_dict(secrets).render_as_string(hide_password=True).replace("%2A", "*")
 
 
 def record_trial(directory: Path, number: int, candidate: Candidate, hydra_node: DictConfig) -> None:
@@ -170,7 +182,14 @@ def surroundings() -> dict[str, Any]:
 
 def shown_command() -> list[str]:
     """The command line, no password in it."""
-    return [f"storage={shown_url(a.removeprefix('storage='))}" if a.startswith("storage=") else a for a in sys.argv]
+    return [_without_password(argument) for argument in sys.argv]
+
+
+def _without_password(argument: str) -> str:
+    key, _, value = argument.partition("=")
+    if key.lstrip("+") not in SECRET_KEYS or "${" in value:  # an interpolation, as of an environment variable
+        return argument
+    return f"{key}={shown_url(value.strip(QUOTES))}"
 
 
 def revision() -> str | None:
@@ -186,3 +205,5 @@ def quiet_optuna() -> None:
     """Optuna tells of every trial and of every experimental argument; our own display does the former."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    # conf/hydra/sweeper/sampler/tpe_noisy.yaml sets it; Optuna 6, which pyproject.toml excludes, will not have it.
+    warnings.filterwarnings("ignore", message="`gamma` has been deprecated", category=FutureWarning)
