@@ -81,3 +81,8 @@ def test_nothing_is_expected_before_a_trial_was_completed():
 )
 def test_so_many_trials_of_40_s_will_have_ended(done, running, left_s, workers, total):
     assert fitting(done=done, running=running, left_s=left_s, trial_s=40, workers=workers) == total
+
+
+def test_a_result_that_was_taken_over_does_not_say_how_long_a_trial_takes():
+    assert expected_s([lasted(0.0), lasted(0.0), lasted(30.0)]) == 30.0
+    assert expected_s([lasted(0.0)]) is None

@@ -16,6 +16,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from vbot_train.result import FILE_NAME, TrialResult
+from vbot_train.search import presence as presence_module
 from vbot_train.search.claims import Claims, settle
 from vbot_train.search.ledger import CAUSE, KILLED, LOOP, ORIGIN, RETRY_OF, SEED, STATUS, WALL_TIME_S
 from vbot_train.search.presence import Presence
@@ -178,6 +179,26 @@ def test_the_study_is_locked_while_a_trial_is_claimed(join, tmp_path):
     assert join(Trying(CELLS)).claims.claim() is not None
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda loop, claim: loop.claims.claim(),
+        lambda loop, claim: loop.claims.enqueue([Prior("mine", "enqueued", CELLS[3])]),
+        lambda loop, claim: loop.claims.report(claim, 1, 2.0),
+        lambda loop, claim: loop.end(claim),
+    ],
+    ids=["claim", "enqueue", "report", "tell"],
+)
+def test_every_step_waits_for_the_loop_that_has_the_lock(join, monkeypatch, step):
+    monkeypatch.setattr(presence_module, "PATIENCE_S", 0.05)
+    loop, other = join(), join()
+    claim = loop.claims.claim()
+    with other.presence.lock(), pytest.raises(Timeout):
+        step(loop, claim)
+    assert [trial.state for trial in loop.study.get_trials(deepcopy=False)] == [TrialState.RUNNING]
+    step(loop, claim)
+
+
 def test_a_random_search_tries_the_same_points_shared_interrupted_or_neither(join, line):
     expected = [at_random(line).draw([], {}, index) for index in range(4)]
     loop, gone = join(at_random(line), space=line), join(at_random(line), space=line)
@@ -245,6 +266,7 @@ def test_a_dead_loops_trial_lived_until_it_last_wrote_something(join):
     for name, age in [("progress.csv", 40), ("checkpoints/best.pt", 100), ("train.log", 5)]:
         (lost.directory / name).touch()
         os.utime(lost.directory / name, (start + age, start + age))
+    os.utime(lost.directory / "checkpoints", (start + 999, start + 999))  # no file
     gone.presence.leave()
     heir = join()
     heir.claims.claim()

@@ -1,10 +1,12 @@
 """Narrower ranges around the best, by hand."""
 
+import math
+
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from vbot_train.config import ConfigError
-from vbot_train.search.narrow import narrow_space, narrowed
+from vbot_train.search.narrow import as_choices, narrow_space, narrowed
 from vbot_train.search.space import split_overrides
 
 RATE = FloatDistribution(1e-5, 1e-2, log=True)  # a third of it is one decade: half a decade to each side
@@ -218,3 +220,34 @@ def test_there_is_nothing_to_narrow_around_without_a_completed_trial(earlier_stu
         narrow(directory, *SWEEPS)
     with pytest.raises(ConfigError, match=r"search\.around=.*nothing: not the directory of a study"):
         narrow(tmp_path / "nothing", *SWEEPS)
+
+
+@pytest.mark.parametrize(
+    ("key", "distribution", "best"),
+    [
+        ("ppo.ratio_clip", FloatDistribution(0.3, 0.6), 0.1),
+        ("ppo.learning_epochs", IntDistribution(2, 4), 10),
+        ("ppo.rollouts", IntDistribution(16, 64, step=16), 100),
+        ("ppo.learning_epochs", IntDistribution(20, 40, step=10), 5),
+    ],
+)
+def test_a_best_value_far_outside_leaves_a_range(key, distribution, best):
+    narrow = narrowed(key, distribution, best, [])
+    assert narrow.low <= narrow.high
+    if isinstance(narrow, FloatDistribution):
+        assert narrow.low <= best <= narrow.high  # a stepped range stays within its steps
+
+
+def test_rounding_does_not_leave_what_makes_sense():
+    assert narrowed("ppo.initial_std", FloatDistribution(0.5, 2, log=True), 2.5, []).high == math.e
+
+
+def test_limits_that_are_short_already_are_not_rounded_further():
+    narrow = narrowed("ppo.gae_lambda", FloatDistribution(0.0, 0.9), 0.5, [])  # 0.5 -+ 0.9 / 6
+    assert (narrow.low, narrow.high) == (0.35, 0.65)
+
+
+def test_a_list_that_was_no_choice_is_written_as_one():
+    lists = CategoricalDistribution(["[64]", "[32,32]"])
+    best, others = as_choices(lists, [[256, 128, 64], [64]])
+    assert narrowed("network.hidden_layer_sizes", lists, best, others).choices == ("[64]", "[256,128,64]")

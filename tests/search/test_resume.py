@@ -7,7 +7,8 @@ import yaml
 
 from vbot_train.search.resume import differences, option_settings, result_settings
 
-NETWORKS = {"network=small": {"network.hidden_layer_sizes": [128, 64]}, "network=large": {"ppo.rollouts": 48}}
+SIZES, ROLLOUTS = "network.hidden_layer_sizes", "ppo.rollouts"
+NETWORKS = {"network=small": {SIZES: [128, 64], ROLLOUTS: 24}, "network=large": {SIZES: [512], ROLLOUTS: 48}}
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def record(config):
                 node = node[part]
             node[last] = value
         space = {"ppo.learning_rate": "interval(0.0001, 0.001)"} if space is None else space
-        return {"space": space, "constraints": constraints or {}, "options": options or {}, "config": changed}
+        return {"space": space, "constraints": constraints or {}, "options": options or {"": {}}, "config": changed}
 
     return make
 
@@ -110,7 +111,7 @@ def test_the_default_of_what_searched_options_bring_may_change_but_not_the_optio
     then = record(space=space, options=NETWORKS)
     other_default = {"network.hidden_layer_sizes": [128, 64], "ppo.rollouts": 48}
     assert differences(then, record(space=space, options=NETWORKS, **other_default)) == []
-    edited = NETWORKS | {"network=small": {"network.hidden_layer_sizes": [32]}}
+    edited = NETWORKS | {"network=small": {SIZES: [32], ROLLOUTS: 24}}
     line = "  network=small: network.hidden_layer_sizes: [128, 64] -> [32]"
     assert differences(then, record(space=space, options=edited)) == [line]
 
@@ -124,19 +125,33 @@ def test_a_new_option_is_told_once_by_the_range(record):
     assert differences(then, now) == ["  network: choice(small, large) -> choice(small, large, deep)"]
 
 
-def test_options_are_described_by_what_they_do_not_have_in_common(make_space):
+def test_options_are_described_by_what_they_do_not_have_in_common_with_the_default(make_space, config):
     space = make_space("network=small,large", "ppo.rollouts=16,24")
-    assert option_settings(space.combinations()) == {
+    assert option_settings(space.combinations(), config) == {
         "network=small": {"network.hidden_layer_sizes": [128, 64]},
         "network=large": {"network.hidden_layer_sizes": [512, 256, 128]},
     }
 
 
+def test_an_edited_option_is_told_even_where_it_is_the_only_one_searched(make_space, record, config):
+    space = {"network": "choice(large)"}
+    (name, content), *_ = make_space("network=choice(large)").combinations()
+    then = record(space=space, options=option_settings([(name, content)], config))
+    edited = copy.deepcopy(content)
+    edited["network"]["hidden_layer_sizes"] = [9]
+    now = record(space=space, options=option_settings([(name, edited)], config))
+    assert differences(then, now) == ["  network=large: network.hidden_layer_sizes: [512, 256, 128] -> [9]"]
+    other_default = {"network.hidden_layer_sizes": [512, 256, 128]}
+    same = record(space=space, options=option_settings([(name, content)], content), **other_default)
+    assert differences(then, same) == []
+
+
 def test_a_key_that_only_some_options_have_sets_them_apart(config):
     with_more = copy.deepcopy(config)
-    with_more["ppo"]["more"] = {"deep": 1}
-    expected = {"a": {"ppo.more.deep": None}, "b": {"ppo.more.deep": 1}}
-    assert option_settings([("a", config), ("b", with_more)]) == expected
+    with_more["ppo"]["more"] = {"y": 2, "x": 1}
+    settings = option_settings([("a", config), ("b", with_more)], config)
+    assert settings == {"a": {"ppo.more.x": None, "ppo.more.y": None}, "b": {"ppo.more.x": 1, "ppo.more.y": 2}}
+    assert list(settings["b"]) == ["ppo.more.x", "ppo.more.y"]  # study.yaml reads the same each time
 
 
 def test_results_depend_on_the_task_the_training_and_the_seeds_alone(config):

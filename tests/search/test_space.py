@@ -5,7 +5,7 @@ from hydra.errors import HydraException
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from vbot_train.config import ConfigError, compose_config
-from vbot_train.search.space import split_overrides
+from vbot_train.search.space import OutsideError, split_overrides
 
 PRESET = {"ppo.learning_rate": "tag(log, interval(1e-5, 1e-2))", "ppo.rollouts": "choice(24, 48)"}
 
@@ -110,9 +110,35 @@ def test_the_default_configuration_is_a_point_where_the_space_contains_it(make_s
     config = compose_config()
     choices = {"network": "medium"}
     inside = make_space("ppo.learning_rate=interval(1e-4,1e-3)", "network=small,medium")
-    assert inside.default(config, choices) == {"ppo.learning_rate": 3e-4, "network": "medium"}
-    assert make_space("ppo.learning_rate=interval(1e-3,1e-2)").default(config, choices) is None
-    assert make_space("network=small,large").default(config, choices) is None
-    assert make_space("ppo.rollouts=range(16,65,16)").default(config, choices) is None  # 24 is none of 16, 32, 48, 64
+    assert inside.point(config, choices) == {"ppo.learning_rate": 3e-4, "network": "medium"}
     lists = make_space("network.hidden_layer_sizes=[64],[256,128,64]")
-    assert lists.default(config, choices) == {"network.hidden_layer_sizes": "[256,128,64]"}
+    assert lists.point(config, choices) == {"network.hidden_layer_sizes": "[256,128,64]"}
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ("ppo.learning_rate=interval(1e-3,1e-2)", "ppo.learning_rate=0.0003 lies outside interval(0.001, 0.01)"),
+        ("network=small,large", "network=medium lies outside choice(small, large)"),
+        ("ppo.rollouts=range(16,65,16)", "ppo.rollouts=24 lies outside range(16, 80, 16)"),  # 16, 32, 48, 64
+    ],
+)
+def test_a_configuration_outside_the_space_is_named(make_space, space, message):
+    with pytest.raises(OutsideError) as refused:
+        make_space(space).point(compose_config(), {"network": "medium"})
+    assert str(refused.value) == message
+
+
+def test_a_candidate_may_have_another_seed_and_runs_on_one_thread_where_it_shares_the_machine(make_space):
+    space = make_space("ppo.rollouts=16,24")
+    alone, shared = space.candidate({"ppo.rollouts": 16}), space.candidate({"ppo.rollouts": 16}, seed=43, shared=True)
+    assert (alone.config["seed"], alone.config["simulation"]["threads"]) == (42, None)
+    assert (shared.config["seed"], shared.config["simulation"]["threads"]) == (43, 1)
+    assert shared.config["training"]["torch_threads"] == 1
+    added = [line for line in shared.overrides if line not in alone.overrides]
+    assert added == ["seed=43", "simulation.threads=1", "training.torch_threads=1"]
+    assert space.candidate({"ppo.rollouts": 16}).config == alone.config  # nothing of it stays
+    assert (
+        make_space("ppo.rollouts=16,24", "training=smoke").candidate({"ppo.rollouts": 16}, shared=True).overrides[-1]
+        == "simulation.threads=1"
+    )  # smoke says itself how many threads torch has

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from vbot_train.result import TrialResult
-from vbot_train.search.display import last_row
+from vbot_train.search.process import whole_rows
 
 
 def start(cwd, *arguments):
@@ -55,7 +55,7 @@ def test_a_plain_sweep_is_a_grid_whose_exported_best_trains_to_the_same_metrics_
     subprocess.run([*command, "hydra.run.dir=again"], cwd=tmp_path, check=True, timeout=300)
     assert TrialResult.load(tmp_path / "again").metrics == best.metrics
     process = start(tmp_path, "network=small,large")
-    assert "already holds a study" in process.communicate(timeout=100)[0]
+    assert "was begun with other settings" in process.communicate(timeout=100)[0]
     assert process.returncode == 1
 
 
@@ -119,7 +119,7 @@ def test_no_infeasible_trial_is_launched_and_the_number_of_trials_is_reached(tmp
 def test_a_stopped_search_writes_its_analysis_and_leaves_no_trial_behind(tmp_path, sent, code):
     process = start(tmp_path, "ppo.rollouts=12,16,20,24", "workers=1", "training.env_steps=30000")
     trials = tmp_path / "multirun" / "s" / "trials"
-    wait_for(lambda: (trials / "000" / "result.yaml").exists() and last_row(trials / "001" / "progress.csv"))
+    wait_for(lambda: (trials / "000" / "result.yaml").exists() and is_training(trials / "001"))
     process.send_signal(sent)
     output = process.communicate(timeout=60)[0]
     assert process.returncode == code, output
@@ -149,6 +149,11 @@ def trial_processes(cwd):
         except OSError:  # it has just ended
             continue
     return found
+
+
+def is_training(trial):
+    path = trial / "progress.csv"
+    return path.exists() and bool(whole_rows(path))
 
 
 def wait_for(condition, seconds=90):

@@ -34,9 +34,13 @@ def _span(trial: FrozenTrial, now: datetime) -> tuple[datetime, datetime]:
 
 
 def expected_s(trials: Sequence[FrozenTrial]) -> float | None:
-    """How long a trial takes: the median of the completed ones [s], None before the first."""
+    """How long a trial takes: the median of the completed ones [s], None before the first.
+
+    A result that was taken over from a forked study took no time, and says nothing about the next one.
+    """
     times = [trial.user_attrs[WALL_TIME_S] for trial in trials if trial.user_attrs.get(STATUS) == "completed"]
-    return statistics.median(times) if times else None
+    trained = [time for time in times if time > 0]
+    return statistics.median(trained) if trained else None
 
 
 def fitting(*, done: int, running: int, left_s: float, trial_s: float, workers: int) -> int:

@@ -170,7 +170,7 @@ class Claims:
         return not self.out_of_time
 
     def _queue_again(self, trial: FrozenTrial) -> None:
-        kept = {key: trial.user_attrs[key] for key in (ORIGIN, SEED) if key in trial.user_attrs}
+        kept = {key: trial.user_attrs[key] for key in (ORIGIN, SEED, HISTORY) if key in trial.user_attrs}
         self._study.enqueue_trial(params_of(trial), user_attrs={**kept, RETRY_OF: trial.number})
 
     def _propose(self, ledger: Ledger) -> bool:
@@ -182,7 +182,7 @@ class Claims:
         if params is None:
             return False
         repeats = ledger.taken.get(identity(params), 0)
-        seed = self._space.seed + repeats * self._seeds_per_trial  # a replicate trains on the seeds that follow
+        seed = params.get("seed", self._space.seed) + repeats * self._seeds_per_trial  # a replicate's seeds follow
         self._study.enqueue_trial(params, user_attrs={ORIGIN: "proposed", SEED: seed})
         return True
 
@@ -215,7 +215,7 @@ class Claims:
             trial = optuna.Trial(self._study, frozen._trial_id)
             directory = self.trial_directory(frozen.number)
             wall_time_s = _lived_s(frozen, directory)
-            seed = frozen.user_attrs.get(SEED, self._space.seed)
+            seed = params_of(frozen).get("seed", frozen.user_attrs.get(SEED, self._space.seed))
             cause = "its search was killed"
             result = settle(directory, "interrupted", cause, trial=frozen.number, seed=seed, wall_time_s=wall_time_s)
             if result.status == "interrupted":
@@ -234,10 +234,11 @@ class Claims:
 def settle(directory: Path, status: str, cause: str, *, trial: int, seed: int, wall_time_s: float) -> TrialResult:
     """The result that a trial left; where it left none, one that says how it ended. What cannot be read is kept."""
     path = directory / FILE_NAME
+    has_written = path.exists()  # asked first: what appears meanwhile is whole
     try:
         return TrialResult.load(directory)
     except ResultError:
-        if path.exists():
+        if has_written:
             path.rename(path.with_suffix(".broken"))
     directory.mkdir(parents=True, exist_ok=True)
     result = TrialResult(

@@ -63,8 +63,12 @@ def narrow_space(
 
 def as_choices(distribution: BaseDistribution, values: Sequence[Any]) -> tuple[Any, list[Any]]:
     """The best value and the others, written as the distribution writes them (a list is a choice of text)."""
-    written = [(find(distribution, value) or [value])[0] for value in values]
+    written = [(find(distribution, value) or [_text_of(value)])[0] for value in values]
     return written[0], written[1:]
+
+
+def _text_of(value: Any) -> Any:
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else value
 
 
 def narrowed(key: str, distribution: BaseDistribution, best: Any, others: Sequence[Any]) -> BaseDistribution:
@@ -81,7 +85,10 @@ def narrowed(key: str, distribution: BaseDistribution, best: Any, others: Sequen
             return CategoricalDistribution(_near(choices, best, others))
         case FloatDistribution(step=None, log=log):
             low, high = _window(key, distribution, best, others)
-            return FloatDistribution(_rounded(low, ROUND_FLOOR), _rounded(high, ROUND_CEILING), log=log)
+            smallest, largest = _limits(key, distribution)
+            low = max(_rounded(low, ROUND_FLOOR), min(smallest, best))
+            high = min(_rounded(high, ROUND_CEILING), max(largest, best))
+            return FloatDistribution(low, high, log=log)
         case FloatDistribution(low=low, step=float(step)):
             start, stop = _steps(key, distribution, best, others, step)
             return FloatDistribution(low + step * start, low + step * stop, step=step)
@@ -108,7 +115,7 @@ def _steps(
     low, high = _window(key, distribution, best, others)
     steps = round((distribution.high - distribution.low) / step)
     start, stop = math.floor((low - distribution.low) / step), math.ceil((high - distribution.low) / step)
-    return max(start, 0), min(stop, steps)
+    return min(max(start, 0), steps), max(min(stop, steps), 0)
 
 
 def _window(
@@ -121,7 +128,8 @@ def _window(
         half = (distribution.high - distribution.low) * SHARE / 2
         around = (best - half, best + half)
     smallest, largest = _limits(key, distribution)
-    return max(min(*around, *others), smallest), min(max(*around, *others), largest)
+    low, high = max(min(*around, *others), smallest), min(max(*around, *others), largest)
+    return min(low, best), max(high, best)
 
 
 def _limits(key: str, distribution: IntDistribution | FloatDistribution) -> tuple[float, float]:
@@ -137,4 +145,4 @@ def _limits(key: str, distribution: IntDistribution | FloatDistribution) -> tupl
 
 
 def _rounded(value: float, rounding: str) -> float:
-    return float(Context(prec=DIGITS, rounding=rounding).create_decimal(Decimal(value)))
+    return float(Context(prec=DIGITS, rounding=rounding).create_decimal(Decimal(f"{value:.12g}")))

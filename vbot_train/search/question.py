@@ -103,7 +103,7 @@ class Question:
             "metric": self.metric,
             "space": self.space.describe(),
             "fixed": self.space.fixed,
-            "options": option_settings(self.space.combinations()),
+            "options": option_settings(self.space.combinations(), self.job),
             "constraints": self.callback.rules,
             "feasible_share": self.survey.share,
             "max_trials": self.total,

@@ -22,12 +22,20 @@ def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in THREAD_KEYS}  # they follow `workers`
 
 
-def option_settings(combinations: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """What the combinations of searched config groups do not have in common, by combination and dotted key."""
+def option_settings(
+    combinations: Iterable[tuple[str, Mapping[str, Any]]], config: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """What the combinations of searched config groups do not have in common with the composed config.
+
+    Args:
+        combinations: What each composes to, by name.
+        config: The composed config.
+    """
     settings = {name: result_settings(content) for name, content in combinations}
-    keys = {key for values in settings.values() for key in values}
-    varying = [key for key in keys if len({repr(values.get(key)) for values in settings.values()}) > 1]
-    return {name: {key: values.get(key) for key in sorted(varying)} for name, values in settings.items()}
+    keys = sorted({key for values in settings.values() for key in values})
+    own = result_settings(config)
+    varying = [key for key in keys if any(values.get(key) != own.get(key) for values in settings.values())]
+    return {name: {key: values.get(key) for key in varying} for name, values in settings.items()}
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -37,24 +45,26 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         then: The study's record.
         now: The record that this command line would write.
     """
-    lines = list(_changes(then["space"], now["space"]))
-    lines += _changes(then["constraints"], now["constraints"], "search.constraints.")
-    lines += _changes(_fixed_settings(then), _fixed_settings(now))
+    lines = [f"  {line}" for _, line in _changes(then["space"], now["space"])]
+    lines += [f"  search.constraints.{line}" for _, line in _changes(then["constraints"], now["constraints"])]
     for name in then["options"].keys() & now["options"].keys():
-        lines += _changes(then["options"][name], now["options"][name], f"{name}: ")
-    return lines
+        varying = {*then["options"][name], *now["options"][name]}
+        for key, line in _changes(_settings(then, name), _settings(now, name)):
+            lines.append(f"  {name}: {line}" if name and key in varying else f"  {line}")
+    return list(dict.fromkeys(lines))
 
 
-def _fixed_settings(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that all trials have in common: neither searched, nor brought by a searched option."""
-    varying = {*record["space"], *(key for values in record["options"].values() for key in values)}
-    return {key: value for key, value in result_settings(record["config"]).items() if key not in varying}
+def _settings(record: Mapping[str, Any], combination: str) -> dict[str, Any]:
+    """All that the trials of one combination of options have in common."""
+    settings = {**result_settings(record["config"]), **record["options"][combination]}
+    return {key: value for key, value in settings.items() if key not in record["space"]}
 
 
-def _changes(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each key whose value differs, and a line that tells it."""
     for key in dict.fromkeys([*then, *now]):
         if then.get(key) != now.get(key):
-            yield f"  {prefix}{key}: {then.get(key, 'absent')} -> {now.get(key, 'absent')}"
+            yield key, f"{key}: {then.get(key, 'absent')} -> {now.get(key, 'absent')}"
 
 
 def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
