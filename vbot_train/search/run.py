@@ -1,7 +1,6 @@
 """One search, from the composed config to the finished study."""
 
 import shlex
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +29,9 @@ from vbot_train.search.study import (
     read_record,
     record_trial,
     revision,
+    shown_command,
     shown_url,
+    what_a_database_says,
 )
 
 
@@ -220,7 +221,7 @@ def name_fork(directory: Path) -> tuple[Path, str]:
 
 def line_to_resume(study: str) -> str:
     """The command line that continues this search."""
-    arguments = [a for a in sys.argv[1:] if not a.startswith(("study=", "resume="))]
+    arguments = [a for a in shown_command()[1:] if not a.startswith(("study=", "resume="))]
     return shlex.join(["python", "-m", "vbot_train", *arguments, f"study={study}"])
 
 
@@ -232,9 +233,6 @@ def one_line_errors() -> Iterator[None]:
     except ConfigError:
         raise
     except STORAGE_ERRORS as error:
-        origin = getattr(error.__cause__ or error, "orig", None) or error
-        raise SystemExit(
-            f"storage: {str(origin).splitlines()[0]}; what was told to the study before is kept"
-        ) from error
+        raise SystemExit(f"storage: {what_a_database_says(error)}; what was written before is kept") from error
     except OSError as error:
         raise SystemExit(f"{error}; what was written before is kept") from error

@@ -135,9 +135,14 @@ def storage_errors(storage: str | None, directory: Path) -> Iterator[None]:
     except (*STORAGE_ERRORS, ImportError, RuntimeError, ValueError, KeyError) as error:
         if isinstance(error, ConfigError):
             raise
-        origin = getattr(error.__cause__ or error, "orig", None) or error.__cause__ or error
         where = f"storage={shown_url(storage)}" if storage else str(directory / STUDY_DB)
-        raise ConfigError(f"{where}: cannot be used ({str(origin).splitlines()[0]})") from error
+        raise ConfigError(f"{where}: cannot be used ({what_a_database_says(error)})") from error
+
+
+def what_a_database_says(error: Exception) -> str:
+    """The first line of what lies behind an error of the storage."""
+    origin = getattr(error.__cause__ or error, "orig", None) or error.__cause__ or error
+    return (str(origin).splitlines() or [type(error).__name__])[0]
 
 
 def shown_url(storage: str | None) -> str | None:
