@@ -3,8 +3,8 @@
 python benchmarks/kill.py --repeats 20
 
 Each time: 12 smoke trials with two workers, kill -9 of the whole process group, the same line again. Counted: trials
-completed, directories written to after the kill that were finished before it, trials lost, and whether the analysis
-agrees with the results.
+completed, files of trials that were changed after the kill, trials lost, and whether the analysis agrees with the
+results.
 """
 
 import argparse
@@ -78,14 +78,9 @@ def kill_and_resume(repeat: int, folder: Path, moment_s: float) -> bool:
 
 
 def contents(study: Path) -> dict[str, tuple[int, int]]:
-    """Time stamp and size of every file of the trials that have finished."""
-    finished = [path.parent for path in study.glob("trials/*/result.yaml")]
-    return {
-        str(path): (path.stat().st_mtime_ns, path.stat().st_size)
-        for directory in finished
-        for path in directory.rglob("*")
-        if path.is_file()
-    }
+    """Time stamp and size of every file of every trial, unfinished ones too."""
+    files = [path for path in study.glob("trials/*/**/*") if path.is_file()]
+    return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in files}
 
 
 if __name__ == "__main__":

@@ -23,8 +23,9 @@ def main(config: DictConfig) -> None:
     """
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         from vbot_train.search.launched import run_loop
+        from vbot_train.search.question import worker_count
 
-        run_loop()
+        run_loop(worker_count(config.workers))
     else:
         from vbot_train.single import run_single
 

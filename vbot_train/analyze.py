@@ -62,7 +62,7 @@ def ordered(ranked: Sequence[Trial], metric: str, sort: str | None) -> list[Tria
 def export(ranked: Sequence[Trial], directory: Path) -> None:
     """Write the best configurations as options of the config group ``experiment``, in place of earlier ones."""
     for old in directory.glob("*.yaml"):
-        old.unlink()
+        old.unlink(missing_ok=True)
     names = ["best", *(f"top_{rank}" for rank in range(1, TOP + 1))]
     for name, trial in zip(names, [*ranked[:1], *ranked[:TOP]], strict=False):
         body = (trial.directory / "experiment.yaml").read_text()

@@ -70,7 +70,7 @@ BOUNDS: dict[str, Bounds] = {
     "env.action.smoothing": SHARE,
 }
 
-# Of a search; null is allowed too.
+# Of a search. Those of NULLABLE may be null.
 SEARCH_BOUNDS: dict[str, Bounds] = {
     "workers": COUNT,
     "budget_hours": POSITIVE,
@@ -84,6 +84,7 @@ SEARCH_OPTIONS: dict[str, tuple[Any, ...]] = {
     "search.duplicates": ("replicate", "skip"),
     "search.dry_run": (True, False),
 }
+NULLABLE = ("workers", "search.max_trials", "search.trial_minutes", "budget_hours")
 NO_PRUNER = "optuna.pruners.NopPruner"
 
 
@@ -187,11 +188,12 @@ def check_values(config: Mapping[str, Any]) -> None:
 
 
 def check_search(config: Mapping[str, Any]) -> None:
-    """Refuse a search that cannot run; ``check_config`` has looked at the rest.
+    """Refuse a search that cannot run.
 
     Raises:
         ConfigError: With the first fault found.
     """
+    check_values(config)
     for fault in _search_faults(config):
         raise ConfigError(fault)
 
@@ -201,14 +203,21 @@ def _search_faults(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"study={config['study']}: letters, digits, '_', '.' and '-' make a study's name"
     for key, bounds in SEARCH_BOUNDS.items():
         value = look_up(config, key)
-        if value is not None and (key, value) != ("workers", "auto"):
+        if (value is not None or key not in NULLABLE) and (key, value) != ("workers", "auto"):
             yield from _number_faults(key, value, bounds)
     for key, options in SEARCH_OPTIONS.items():
         if (option := look_up(config, key)) not in options:
             yield f"{key}={option}: choose one of {', '.join(map(str, options))}"
-    evaluations = config["training"]["evaluations"]
-    if config["pruner"]["_target_"] != NO_PRUNER and evaluations < 2:
-        yield f"training.evaluations={evaluations}: a pruner needs evaluations before the last one"
+    settings, evaluations = config["search"], config["training"]["evaluations"]
+    if not isinstance(settings["enqueue"], list):
+        yield f"search.enqueue={settings['enqueue']}: must be a list, as in search.enqueue=[multirun/NAME:3]"
+    if not isinstance(settings["around"], str | None):
+        yield f"search.around={settings['around']}: must be the directory of a study"
+    if config["pruner"]["_target_"] != NO_PRUNER:
+        if evaluations < 2:
+            yield f"training.evaluations={evaluations}: a pruner needs evaluations before the last one"
+        if settings["metric"] == "env_steps_to_success":
+            yield "search.metric=env_steps_to_success: a pruner has nothing to go by, it is known at the end only"
 
 
 def _faults(config: Mapping[str, Any]) -> Iterator[str]:

@@ -18,13 +18,17 @@ def train_seeds(config: Mapping[str, Any], run_dir: Path, seeds: Sequence[int], 
         config: The composed config, in plain containers.
         run_dir: An existing directory.
         seeds: At least one.
-        train: Trains one config in one directory.
+        train: Trains one config in one directory; what it raises it has recorded there as ``failed``.
     """
     results: list[TrialResult] = []
     for seed in seeds:
         directory = run_dir / f"seed_{seed}"
         directory.mkdir()
-        results.append(train({**config, "seed": seed}, directory))
+        try:
+            results.append(train({**config, "seed": seed}, directory))
+        except Exception:
+            combine([*results, TrialResult.load(directory)]).save(run_dir)
+            raise
         if results[-1].status != "completed":
             break
     result = combine(results)

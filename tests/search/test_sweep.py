@@ -144,7 +144,7 @@ def trial_processes(cwd):
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if b"vbot_train.train" in (process / "cmdline").read_bytes() and (process / "cwd").readlink() == cwd:
+            if b"vbot_train.trial" in (process / "cmdline").read_bytes() and (process / "cwd").readlink() == cwd:
                 found.append(int(process.name))
         except OSError:  # it has just ended
             continue

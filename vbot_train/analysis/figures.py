@@ -23,7 +23,7 @@ def draw_figures(
 ) -> None:
     """Write ``learning_curves.png``, and ``importance.png`` where there is an importance to show."""
     for old in directory.glob("*.png"):
-        old.unlink()
+        old.unlink(missing_ok=True)
     if ranked:
         draw_learning_curves(ranked, pruned, directory / "learning_curves.png")
     if any(row.importance is not None for row in importance):

@@ -93,6 +93,8 @@ def load_study(directory: Path, storage: str | None = None) -> Study:
     try:
         content = yaml.safe_load(record.read_text())
         url = storage or content.get("storage") or _sqlite(directory)
+        if "***" in url:
+            raise StudyError(f"{directory}: lives in {url}; its storage must be given with the password")
         study = optuna.load_study(study_name=content["study"], storage=url)
     except (yaml.YAMLError, TypeError, KeyError, SQLAlchemyError, StorageInternalError) as error:
         raise StudyError(f"{directory}: its study cannot be read ({_first_line(error)})") from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.config import ConfigError, load_recorded_config
@@ -36,6 +37,8 @@ from vbot_train.search.priors import Prior
 from vbot_train.search.proposals import Proposals
 from vbot_train.search.resume import result_settings
 from vbot_train.search.space import Candidate, Space
+
+LOG = "train.log"  # what a trial's process prints; there from its start
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +93,14 @@ class Claims:
     def enqueue(self, priors: list[Prior]) -> None:
         """Put the priors into the queue that are not in the study yet."""
         with self._presence.lock():
-            taken = self._ledger().taken
+            taken = {(identity(params_of(trial)), trial.user_attrs.get(SEED)) for trial in self._ledger().counted}
             for prior in priors:
-                if prior.params is None or identity(prior.params) in taken:
+                if prior.params is None:
                     continue
-                attributes = {ORIGIN: prior.origin, SEED: self._space.seed}
+                seed = prior.params.get("seed", self._space.seed if prior.seed is None else prior.seed)
+                if (identity(prior.params), seed) in taken:
+                    continue
+                attributes = {ORIGIN: prior.origin, SEED: seed}
                 if prior.history is not None:
                     attributes[HISTORY] = str(prior.history)
                 self._study.enqueue_trial(prior.params, user_attrs=attributes)
@@ -153,8 +159,30 @@ class Claims:
 
     def left_s(self, ledger: Ledger | None = None) -> float | None:
         """What is left of the budget [s], None without one."""
-        trials = (ledger or self._ledger()).trials
-        return None if self._budget_s is None else self._budget_s - budget.spent_s(trials, datetime.now())
+        if self._budget_s is None:
+            return None
+        return self._budget_s - budget.spent_s((ledger or self._ledger()).trials, datetime.now())
+
+    def others_train(self) -> bool:
+        """Whether loops that live train something: if one of them dies, its trial is anybody's."""
+        with self._presence.lock():
+            running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            return any(self._presence.is_alive(trial.user_attrs.get(LOOP)) for trial in running)
+
+    def has_completed(self) -> bool:
+        """Whether any trial of the study was completed."""
+        return bool(self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+
+    def best(self) -> tuple[float, int] | None:
+        """Value and number of the best trial, None before the first."""
+        trials = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        values = [(trial.value, trial.number) for trial in trials if trial.value is not None]
+        better = max if self._study.direction == StudyDirection.MAXIMIZE else min
+        return better(values, key=lambda value: value[0]) if values else None
+
+    def given_up(self) -> list[int]:
+        """Numbers of the trials that are not trained again although they were interrupted."""
+        return [trial.number for trial in self._ledger().given_up]
 
     def done(self) -> int:
         """Trials that have ended for good."""
@@ -218,7 +246,7 @@ class Claims:
             seed = params_of(frozen).get("seed", frozen.user_attrs.get(SEED, self._space.seed))
             cause = "its search was killed"
             result = settle(directory, "interrupted", cause, trial=frozen.number, seed=seed, wall_time_s=wall_time_s)
-            if result.status == "interrupted":
+            if result.status == "interrupted" and (directory / LOG).exists():  # else it cannot have been the cause
                 trial.set_user_attr(KILLED, True)
             self._tell(trial, result, wall_time_s)
 

@@ -22,9 +22,10 @@ class Display:
         metric: What the search optimizes.
         total: Number of trials at which the search ends.
         done: Of them, how many have ended already.
+        best: Value and number of the best of these.
     """
 
-    def __init__(self, metric: str, total: int, done: int) -> None:
+    def __init__(self, metric: str, total: int, done: int, best: tuple[float, int] | None) -> None:
         self._metric = metric
         self._total = total
         self._console = Console()
@@ -38,7 +39,7 @@ class Display:
         )
         self._all = self._progress.add_task("trials", total=total, completed=done)
         self._tasks: dict[int, TaskID] = {}
-        self._best: tuple[float, int] | None = None
+        self._best = best
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -65,8 +66,8 @@ class Display:
         if fit is not None:
             self._console.print(f"{fit} of {self._total} trials will fit into the budget", highlight=False)
 
-    def finish(self, number: int, candidate: Candidate, result: TrialResult, value: float | None) -> None:
-        """A trial has ended, with a value if it can be ranked."""
+    def finish(self, number: int, candidate: Candidate, result: TrialResult, value: float | None, done: int) -> None:
+        """A trial has ended, with a value if it can be ranked; so many of the study's trials are done now."""
         self._progress.remove_task(self._tasks.pop(number))
         if value is not None and self._is_better(value):
             self._best = (value, number)
@@ -80,8 +81,7 @@ class Display:
             soft_wrap=True,
         )
         best = "" if self._best is None else f", best {self._best[0]:.4g} (trial {self._best[1]})"
-        counts = result.status not in ("interrupted", "failed")  # these are trained again, as a rule
-        self._progress.update(self._all, advance=int(counts), description=f"trials{best}")
+        self._progress.update(self._all, completed=done, description=f"trials{best}")
 
     def _is_better(self, value: float) -> bool:
         sign = 1 if METRICS[self._metric] == "maximize" else -1

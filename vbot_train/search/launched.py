@@ -1,29 +1,46 @@
 """A loop that a Hydra launcher started, as one job of several: the same command line again, with one worker."""
 
+import json
+import os
+import signal
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 
-from vbot_train.config import ConfigError
-from vbot_train.search.study import read_record
+from vbot_train.search.space import THREAD_KEYS
+
+COMMAND = "VBOT_TRAIN_COMMAND"  # environment variable: the arguments of the line that launches; no file holds them
 
 
-def run_loop() -> None:
+def hand_on_command() -> None:
+    """Let the jobs that are about to be launched know this command line."""
+    os.environ[COMMAND] = json.dumps(sys.argv[1:])
+
+
+def run_loop(loops: int) -> None:
     """Work on the study that this job's sweep directory holds.
+
+    Args:
+        loops: How many share it: several run on one thread each.
 
     Raises:
         SystemExit: With the exit code of the loop, unless that is 0.
     """
     node = HydraConfig.get()
     directory = Path(node.sweep.dir)
-    record = read_record(directory)
-    if record is None:
-        raise ConfigError(f"hydra.sweep.dir={directory}: holds no study")
-    last = record.get("resumed", [record])[-1]["command"]
+    given = json.loads(os.environ[COMMAND])
+    threads = [f"{key}=1" for key in THREAD_KEYS if loops > 1 and not any(a.startswith(f"{key}=") for a in given)]
     place = [f"hydra.sweep.dir={directory}", f"study={directory.name}", "resume=continue"]
-    arguments = [*last[1:], *place, "hydra/launcher=basic", "workers=1"]
-    done = subprocess.run([sys.executable, "-m", "vbot_train", *arguments], cwd=node.runtime.cwd, check=False)
-    if done.returncode:
-        raise SystemExit(done.returncode)
+    arguments = [*threads, *given, *place, "hydra/launcher=basic", "workers=1"]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the loop hears Ctrl-C itself, and needs time to put things in order
+    process = subprocess.Popen([sys.executable, "-m", "vbot_train", *arguments], cwd=node.runtime.cwd)
+
+    def hand_on(number: int, frame: types.FrameType | None) -> None:
+        process.send_signal(number)
+
+    signal.signal(signal.SIGTERM, hand_on)
+    if code := process.wait():
+        raise SystemExit(code)

@@ -50,6 +50,9 @@ class Ledger:
         self.waiting = [trial for trial in self.counted if trial.state == TrialState.WAITING]
         self.interrupted = [trial for trial in self.counted if self._is_owed(trial, "interrupted")]
         self.crashed = [trial for trial in self.counted if self._is_owed(trial, "failed")]
+        owed = {trial.number for trial in self.interrupted}
+        ended = [trial for trial in self.counted if trial.user_attrs.get(STATUS) == "interrupted"]
+        self.given_up = [trial for trial in ended if trial.state.is_finished() and trial.number not in owed]
 
     @property
     def promised(self) -> int:

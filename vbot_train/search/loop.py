@@ -1,16 +1,18 @@
 """The loop that keeps ``workers`` trial processes busy: claim, spawn, watch, tell."""
 
+import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from vbot_train.result import TrialResult
 from vbot_train.search.claims import Claim, Claims
 from vbot_train.search.display import Display
-from vbot_train.search.process import TrialProcess
+from vbot_train.search.process import TERMINATE_S, TrialProcess
 from vbot_train.search.signals import Stop
 
 POLL_S = 0.2
@@ -52,9 +54,10 @@ class Loop:
         self._display = display
         self._running: list[TrialProcess] = []
         self._causes: list[str | None] = []  # of the trials that have ended; None of a good end
-        self._look_again = 0.0
+        self._look_again = 0.0  # when to ask for work again
+        self._others_train = False  # whether other loops did when there was no work
         self._deadline: float | None = None
-        self.forecast: int | None = None  # trials that fit into the budget, by the first ones
+        self._has_forecast = False
 
     def run(self) -> None:
         """Run to the end. However it ends, no trial process is left behind, and every trial is accounted for.
@@ -66,26 +69,28 @@ class Loop:
         with self._no_trial_left_behind():
             while not self._must_stop():
                 self._start_trials()
-                if not self._running:
+                if not self._running and not self._others_train:
                     break
                 for running in list(self._running):
                     self._watch(running)
                 time.sleep(POLL_S)
 
     def _must_stop(self) -> bool:
-        return self._stop.number is not None or (self._deadline is not None and time.monotonic() > self._deadline)
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            self._claims.out_of_time = True
+            return True
+        return self._stop.number is not None
 
     def _start_trials(self) -> None:
-        """Fill the free workers; where nothing was to be had, do not ask again at once."""
-        while len(self._running) < self._workers and self._stop.number is None:
-            if self._running and time.monotonic() < self._look_again:
-                return
+        """Fill the free workers; where nothing was to be had, ask again in a while: another loop's trial may fail."""
+        while len(self._running) < self._workers and self._stop.number is None and time.monotonic() >= self._look_again:
             claim = self._claims.claim()
             self._note_deadline()
             if claim is None:
+                self._others_train = not self._claims.out_of_time and self._claims.others_train()
                 self._look_again = time.monotonic() + CLAIM_AGAIN_S
-                return
-            self._start(claim)
+            else:
+                self._start(claim)
 
     def _note_deadline(self) -> None:
         left_s = self._claims.left_s()
@@ -105,12 +110,9 @@ class Loop:
 
     def _take_over(self, claim: Claim, history: Path) -> None:
         """Copy a finished trial of just this configuration, instead of training it again."""
-        for name in ("progress.csv", "checkpoints"):
-            source = history / name
-            if source.is_dir():
-                shutil.copytree(source, claim.directory / name)
-            elif source.is_file():
-                shutil.copy2(source, claim.directory / name)
+        for source in [*history.glob("progress.csv"), *history.glob("checkpoints"), *history.glob("seed_*")]:
+            copy = shutil.copytree if source.is_dir() else shutil.copy2
+            copy(source, claim.directory / source.name)
         result = replace(TrialResult.load(history), trial=claim.trial.number)
         result.save(claim.directory)
         self._end(claim, result, 0.0)
@@ -120,19 +122,19 @@ class Loop:
         for row in running.new_rows():
             self._display.update(running.claim.trial.number, row)
             self._relay(running, row)
-        if has_ended:
+        if has_ended and self._stop.number is None:  # else Ctrl-C may have ended it before it could listen
             self._finish(running)
             self._stop_if_hopeless()
 
     def _relay(self, running: TrialProcess, row: dict[str, str]) -> None:
         """Hand a held-out value on to the study, and its pruner's verdict to the trial."""
-        if not (value := row.get(f"selection_{self._metric}")):
+        if not any(value for key, value in row.items() if key.startswith("selection_")):
             return
         running.evaluations += 1
-        prune = self._claims.report(running.claim, running.evaluations, float(value))
-        last = running.evaluations >= running.claim.candidate.config["training"]["evaluations"]
-        if prune and not last:
-            running.prune()
+        if value := row.get(f"selection_{self._metric}"):
+            prune = self._claims.report(running.claim, running.evaluations, float(value))
+            if prune and running.evaluations < evaluations_of(running.claim.candidate.config):
+                running.prune()
 
     def _finish(self, running: TrialProcess) -> None:
         self._running.remove(running)
@@ -142,16 +144,23 @@ class Loop:
     def _end(self, claim: Claim, result: TrialResult, wall_time_s: float) -> None:
         self._claims.tell(claim, result, wall_time_s)
         self._causes.append(None if result.status in ("completed", "pruned") else f"{result.status}: {result.cause}")
-        self._display.finish(claim.trial.number, claim.candidate, result, result.objective(self._metric))
+        done = self._claims.done()
+        self._display.finish(claim.trial.number, claim.candidate, result, result.objective(self._metric), done)
         self._look_again = 0.0
-        if self.forecast is None and self._causes.count(None) >= self._workers:
-            self.forecast = self._claims.forecast()
-            self._display.forecast(self.forecast)
+        if not self._has_forecast and self._causes.count(None) >= self._workers:
+            self._has_forecast = True
+            self._display.forecast(self._claims.forecast())
 
     def _stop_if_hopeless(self) -> None:
-        first = self._causes[0]
-        if len(self._causes) == HOPELESS and first is not None and set(self._causes) == {first}:
-            raise HopelessError(f"the first {HOPELESS} trials ended alike, so the search stops: {first}")
+        """Stop if the study's first trials all ended badly and alike; numbers in what they say may differ."""
+        causes = [None if cause is None else re.sub(r"[\d.e+-]+", "#", cause) for cause in self._causes]
+        if len(causes) != HOPELESS or causes[0] is None or len(set(causes)) > 1 or self._claims.has_completed():
+            return
+        where = self._claims.trial_directory(0).parent
+        raise HopelessError(
+            f"the first {HOPELESS} trials ended alike, so the search stops: {self._causes[-1]}"
+            f"; train.log and error.txt in {where} say more"
+        )
 
     @contextmanager
     def _no_trial_left_behind(self) -> Iterator[None]:
@@ -159,8 +168,22 @@ class Loop:
             yield
         finally:
             for running in self._running:
-                running.interrupt("the search was stopped" if self._stop.number else "the search ended before it")
+                running.interrupt(self._why())
+            patience = time.monotonic() + TERMINATE_S
             for running in self._running:
-                running.wait_or_kill()
+                running.wait_or_kill(patience)
             for running in list(self._running):
                 self._finish(running)
+
+    def _why(self) -> str:
+        """Why trials are interrupted."""
+        if self._stop.number is not None:
+            return "the search was stopped"
+        return "budget_hours is spent" if self._claims.out_of_time else "the search ended before it"
+
+
+def evaluations_of(config: Mapping[str, Any]) -> int:
+    """Held-out evaluations that a run makes: never more than it has updates."""
+    training = config["training"]
+    updates = training["env_steps"] // (training["num_envs"] * config["ppo"]["rollouts"])
+    return int(min(training["evaluations"], updates))

@@ -1,8 +1,8 @@
 """Narrower ranges around the best of an earlier study, for fine-tuning.
 
 A range keeps a third of its width around the best value, in its own scale, and what it takes to hold the next best
-trials: the box around the best (Perrone et al. 2019, https://arxiv.org/abs/1909.12552). At an edge it reaches beyond
-the old range, for the optimum may lie there.
+trials: the box around the best (Perrone et al. 2019, https://arxiv.org/abs/1909.12552). At an edge an interval reaches
+beyond the old one, for the optimum may lie there; a range of steps stays within its own.
 """
 
 import math
@@ -54,8 +54,11 @@ def narrow_space(
             narrow[key] = own
             continue
         before = searched.get(key, own)
-        values = [choices[key] if key in choices else look_up(config, key) for config, choices in best]
-        narrow[key] = narrowed(key, before, *as_choices(before, values))
+        try:
+            values = [choices[key] if key in choices else look_up(config, key) for config, choices in best]
+        except KeyError:  # the earlier study's version of the code did not know it
+            values = []
+        narrow[key] = narrowed(key, before, *as_choices(before, values)) if values else before
         changed = describe(narrow[key]) != describe(before)
         notes.append(f"{key}: {describe(before)} narrowed to {describe(narrow[key])}" if changed else f"{key}: kept")
     return Narrowing(narrow, notes)

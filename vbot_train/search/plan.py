@@ -12,7 +12,7 @@ from rich.console import Console
 from vbot_train.analysis.ranking import shown
 from vbot_train.result import FILE_NAME, ResultError, TrialResult
 from vbot_train.search.constraints import BUILT_IN
-from vbot_train.search.ledger import Ledger, identity
+from vbot_train.search.ledger import RETRY_OF, Ledger, identity, params_of
 from vbot_train.search.question import Question
 from vbot_train.search.space import Candidate
 
@@ -20,12 +20,12 @@ PROPOSALS = 10  # shown by a dry run
 LOOKED_AT = 50  # results, for the machine's speed
 
 
-def announce(question: Question, priors: int) -> Iterator[str]:
+def announce(question: Question, *, resumed: bool) -> Iterator[str]:
     """What is searched, line by line.
 
     Args:
         question: The search.
-        priors: How many of its priors to name: 0 where it is resumed.
+        resumed: Whether it was begun before: then of its priors only those that are left out are named.
     """
     yield from (f"  {key}: {text}" for key, text in question.space.describe().items())
     yield from (f"  search.around: {note}" for note in question.notes)
@@ -36,9 +36,11 @@ def announce(question: Question, priors: int) -> Iterator[str]:
     for rule in question.callback.rules:
         if rule not in found.holds and rule not in BUILT_IN:
             yield f"  warning: the rule {rule} holds for none of them"
-    for prior in question.priors[:priors]:
-        left_out = prior.params is None
-        yield f"  not tried first: {prior.name}: {prior.reason}" if left_out else f"  tried first: {prior.name}"
+    for prior in question.priors:
+        if prior.params is None:
+            yield f"  not tried first: {prior.name}: {prior.reason}"
+        elif not resumed:
+            yield f"  tried first: {prior.name}"
 
 
 def show(lines: Iterator[str] | Sequence[str]) -> None:
@@ -56,7 +58,7 @@ def dry_run(question: Question, trials: Sequence[FrozenTrial], studies: Path) ->
         trials: Of the study that it would continue.
         studies: Directory of other studies, whose trials tell how fast this machine is.
     """
-    yield from announce(question, len(question.priors))
+    yield from announce(question, resumed=bool(trials))
     ledger = Ledger(trials, question.job["search"]["retries"])
     ended = f", of which {ledger.started} are there" if trials else ""
     yield f"  {question.total} trials{ended}, {question.workers} at a time"
@@ -71,6 +73,8 @@ def first_proposals(question: Question, trials: Sequence[FrozenTrial]) -> Iterat
     study = optuna.create_study(direction=question.direction)
     study.add_trials(trials)
     proposals, retries = question.proposals(), question.job["search"]["retries"]
+    for trial in Ledger(trials, retries).interrupted:
+        study.enqueue_trial(params_of(trial), user_attrs={RETRY_OF: trial.number})
     for _ in range(PROPOSALS):
         ledger = Ledger(study.get_trials(deepcopy=False), retries)
         if ledger.promised >= question.total and not ledger.waiting:

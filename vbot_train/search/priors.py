@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class Prior:
     origin: str  # default, enqueued or history
     params: dict[str, Any] | None  # None: it is left out
     reason: str | None = None  # why it is left out
+    seed: int | None = None  # its training seed; None: the search's own
     history: Path | None = None  # the directory of the trial it comes from, where its result may be taken over
 
 
@@ -79,17 +80,26 @@ class Priors:
             else:
                 raise ConfigError(f"search.enqueue={entry}: give overrides such as 'ppo.rollouts=24', or a study")
 
-    def best_of(self, directory: Path, key: str, count: int | None, origin: str = "enqueued") -> Iterator[Prior]:
-        """The best completed trials of a study; all of them for a count of None.
+    def best_of(self, directory: Path, key: str, count: int) -> Iterator[Prior]:
+        """The best configurations of a study.
 
         Raises:
             ConfigError: There is no such study, or none of its trials was completed.
         """
         study = open_earlier(directory, key)
         for trial in best_trials(study, self._metric, key)[:count]:
-            config, choices = settings_of(study, trial)
-            prior = self._prior(f"trial {trial.number} of {directory}", origin, config, choices)
-            yield prior if origin == "enqueued" else _with_history(prior, trial.directory)
+            yield self._prior(f"trial {trial.number} of {directory}", "enqueued", *settings_of(study, trial))
+
+    def history(self, directory: Path, storage: str | None) -> Iterator[Prior]:
+        """The completed trials of a study that is forked, replicates too, best first.
+
+        Raises:
+            ConfigError: There is no such study.
+        """
+        study = open_earlier(directory, "resume=fork of study", storage)
+        for trial in study.ranked(self._metric):
+            prior = self._prior(f"trial {trial.number} of {directory}", "history", *settings_of(study, trial))
+            yield replace(prior, seed=trial.result.seed, history=trial.directory)
 
     def _overridden(self, name: str, values: Mapping[str, Any]) -> Prior:
         """The composed configuration with a few values changed."""
@@ -119,25 +129,27 @@ class Priors:
         return Prior(name, origin, params)
 
 
-def without_repeats(priors: Sequence[Prior]) -> list[Prior]:
-    """The priors, each point once."""
+def without_repeats(priors: Sequence[Prior], own_seed: int) -> list[Prior]:
+    """The priors, each point once on each seed."""
     seen, kept = set(), []
     for prior in priors:
-        key = None if prior.params is None else identity(prior.params)
-        if key is None or key not in seen:
-            kept.append(prior)
-        seen.add(key)
+        if prior.params is not None:
+            key = (identity(prior.params), own_seed if prior.seed is None else prior.seed)
+            if key in seen:
+                continue
+            seen.add(key)
+        kept.append(prior)
     return kept
 
 
-def open_earlier(directory: Path, key: str) -> Study:
+def open_earlier(directory: Path, key: str, storage: str | None = None) -> Study:
     """An earlier study that a key of the config names.
 
     Raises:
         ConfigError: There is none, or it cannot be read.
     """
     try:
-        return load_study(directory)
+        return load_study(directory, storage)
     except (StudyError, ResultError) as error:
         raise ConfigError(f"{key}={directory}: {error}") from error
 
@@ -159,10 +171,6 @@ def settings_of(study: Study, trial: Trial) -> tuple[dict[str, Any], dict[str, s
     groups = dict(study.record["groups"])
     choices = groups | {key: value for key, value in trial.params.items() if key in groups}
     return load_recorded_config(trial.directory), choices
-
-
-def _with_history(prior: Prior, directory: Path) -> Prior:
-    return Prior(prior.name, prior.origin, prior.params, prior.reason, directory)
 
 
 def _parse(entry: str) -> dict[str, Any]:

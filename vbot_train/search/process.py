@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from vbot_train.result import TrialResult
-from vbot_train.search.claims import Claim, settle
+from vbot_train.search.claims import LOG, Claim, settle
 
 MODULE = "vbot_train.trial"  # what a trial runs
 PROGRESS_CSV = "progress.csv"
@@ -36,7 +36,7 @@ class TrialProcess:
         self._overtime = None if minutes is None else self._started + 60 * minutes + OVERTIME_S
         command = [sys.executable, "-m", MODULE, str(claim.directory)]
         command += ["--trial", str(claim.trial.number), "--parent", str(os.getpid())]
-        with (claim.directory / "train.log").open("wb") as output:
+        with (claim.directory / LOG).open("wb") as output:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
 
     @property
@@ -63,10 +63,10 @@ class TrialProcess:
         self._asked = ("interrupted", cause)
         self.process.terminate()
 
-    def wait_or_kill(self) -> None:
-        """Wait for the end it was asked for, not for ever."""
+    def wait_or_kill(self, until: float) -> None:
+        """Wait for the end it was asked for, until that time of ``time.monotonic()``."""
         try:
-            self.process.wait(TERMINATE_S)
+            self.process.wait(max(until - time.monotonic(), 0.0))
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

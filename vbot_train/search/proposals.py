@@ -130,17 +130,17 @@ class SampledProposals:
         Raises:
             ConfigError: None was found among many.
         """
-        seed = int(np.random.SeedSequence([self._seed, index]).generate_state(1)[0])
+        seed, other_seed = np.random.SeedSequence([self._seed, index]).generate_state(2).tolist()
+        self._mirror.follow(trials)
         study = self._mirror.study
         study.sampler = self._build_sampler(seed)
-        self._mirror.follow(trials)
         for _ in range(MAX_TRIES):
             trial = study.ask(self._space.distributions)
             study.tell(trial, state=TrialState.FAIL)
             if self._accepts(trial.params, taken):
                 return trial.params
         log.warning("%d points from the sampler in a row were infeasible or taken; a random one follows", MAX_TRIES)
-        return self._draw_at_random(taken, seed)
+        return self._draw_at_random(taken, other_seed)
 
     def _draw_at_random(self, taken: Collection[Identity], seed: int) -> dict[str, Any] | None:
         for point in random_points(self._space, seed, MAX_RANDOM_TRIES):
@@ -162,18 +162,27 @@ class Mirror:
     """A copy of a study in memory, for a sampler to draw from.
 
     It holds what a sampler may learn from: completed and pruned trials, running ones, and diverged ones as the worst
-    value seen by then. In the study itself a diverged trial has no value, so that nothing ever ranks it.
+    value seen. In the study itself a diverged trial has no value, so that nothing ever ranks it.
     """
 
     def __init__(self, direction: StudyDirection) -> None:
-        self.study = optuna.create_study(direction=direction)
-        self._worst = min if direction == StudyDirection.MAXIMIZE else max
-        self._values: list[float] = []
+        self._direction = direction
+        self._worst: float | None = None  # value of the completed trials
+        self._empty()
+
+    def _empty(self) -> None:
+        self.study = optuna.create_study(direction=self._direction)
         self._known: dict[int, TrialState] = {}
         self._running: dict[int, int] = {}  # our number of each running trial
+        self._holds_diverged = False
 
     def follow(self, trials: Sequence[FrozenTrial]) -> None:
-        """Take over what is new."""
+        """Take over what is new; all of it again where diverged trials are to be told as something worse."""
+        values = [trial.value for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
+        worst = (min if self._direction == StudyDirection.MAXIMIZE else max)(values, default=None)
+        if self._holds_diverged and worst != self._worst:
+            self._empty()
+        self._worst = worst
         for trial in trials:
             if trial.state != TrialState.WAITING and self._known.get(trial.number) != trial.state and self._add(trial):
                 self._known[trial.number] = trial.state
@@ -186,14 +195,13 @@ class Mirror:
             return True
         if trial.number in self._running:
             self.study.tell(self._running.pop(trial.number), state=TrialState.FAIL)
-        if trial.state == TrialState.COMPLETE and trial.value is not None:
-            self._values.append(trial.value)
-        if trial.state.is_finished() and trial.state != TrialState.FAIL:
+        if trial.state != TrialState.FAIL:
             self.study.add_trial(trial)
         elif trial.user_attrs.get(STATUS) == "diverged":
-            if not self._values:
+            if self._worst is None:
                 return False
-            self.study.add_trial(_copy(trial, state=TrialState.COMPLETE, value=self._worst(self._values)))
+            self._holds_diverged = True
+            self.study.add_trial(_copy(trial, state=TrialState.COMPLETE, value=self._worst))
         return True
 
 

@@ -61,12 +61,14 @@ class Question:
         distributions, fixed = split_overrides(params, arguments)
         if not distributions and not params:
             raise ConfigError("-m: nothing to search; add search=quick, or a sweep such as ppo.rollouts=24,48")
+        if "seed" in distributions and job["search"]["seeds_per_trial"] > 1:
+            raise ConfigError("search.seeds_per_trial: must be 1 where seed is searched")
         narrowing = self._narrow(distributions, set(split_overrides({}, arguments)[0]), earlier)
         self.notes = narrowing.notes
         self.space = Space(narrowing.distributions, fixed, config, context.config_loader)
         self.survey = survey(self.space, self.broken_rules, grid=self.grid, seed=self.seed)
         self.total = self._total()
-        self.priors = without_repeats(list(self._priors()))
+        self.priors = without_repeats(list(self._priors()), self.seed)
 
     @property
     def direction(self) -> StudyDirection:
@@ -93,8 +95,8 @@ class Question:
 
     def take_over(self, directory: Path) -> None:
         """Try the completed trials of a study that is forked first, as far as they are points of this space."""
-        history = list(self._prior_source().best_of(directory, "resume=fork of study", None, "history"))
-        self.priors = without_repeats([*history, *self.priors])
+        history = self._prior_source().history(directory, self.job["storage"])
+        self.priors = without_repeats([*history, *self.priors], self.seed)
 
     def record(self) -> dict[str, Any]:
         """What ``study.yaml`` holds of it."""
@@ -117,7 +119,8 @@ class Question:
         if around is None:
             return Narrowing(distributions, [])
         if earlier is not None and earlier["config"]["search"].get("around") == around:
-            return Narrowing(split_overrides(earlier["space"], [])[0], [])
+            then = split_overrides(earlier["space"], [])[0]
+            return Narrowing({k: own if k in given else then.get(k, own) for k, own in distributions.items()}, [])
         return narrow_space(distributions, given, Path(around), self.metric, top=AROUND_TOP)
 
     def _total(self) -> int:
@@ -131,8 +134,7 @@ class Question:
 
     def _priors(self) -> Iterator[Prior]:
         source, settings = self._prior_source(), self.job["search"]
-        if not self.grid:
-            yield source.default()
+        yield source.default()
         yield from source.enqueued(settings["enqueue"])
         if settings["around"] is not None:
             yield from source.best_of(Path(settings["around"]), "search.around", AROUND_TOP)

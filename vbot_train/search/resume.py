@@ -1,6 +1,7 @@
 """Whether a command line continues a study: whether its trials would compare with those that are there."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from vbot_train.config import look_up
@@ -18,7 +19,8 @@ def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     for key in RESULT_KEYS:
-        values |= dict(_flat(key, look_up(config, key)))
+        with suppress(KeyError):  # another version of the code may not know it: then it is absent
+            values |= dict(_flat(key, look_up(config, key)))
     return {key: value for key, value in values.items() if key not in THREAD_KEYS}  # they follow `workers`
 
 

@@ -41,7 +41,7 @@ def run_search(
     arguments: list[str],
     config: DictConfig,
     context: HydraContext,
-    launch: Callable[[Path, int], None] | None,
+    launch: Callable[[Path, int], None] | None = None,
 ) -> None:
     """Run a search to its end.
 
@@ -59,7 +59,7 @@ def run_search(
     """
     quiet_optuna()
     stop = Stop() if launch is None else None  # loops elsewhere get their signals themselves
-    job = plain(config)
+    job = {**plain(config), "study": str(config.study)}  # the same time in it as in the directory's name
     check_search(job)
     shown_url(job["storage"])  # refuses what is no URL
     directory = Path(config.hydra.sweep.dir)
@@ -116,17 +116,18 @@ class Search:
             claims = self._claims(study)
             claims.enqueue(self.question.priors)
             try:
-                self._work(claims, stop)
+                with stop.gently():
+                    self._work(claims, stop)
             except HopelessError as error:
                 hopeless = error
-            stop.at_once_from_now()
             self._leave(claims, stop)
         if hopeless is not None:
             raise SystemExit(str(hopeless))
         if stop.number is not None:
             raise SystemExit(128 + stop.number)
         if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-            raise SystemExit(f"study={study.study_name}: no trial was completed; each trial's result.yaml says why")
+            metric = self.question.metric
+            raise SystemExit(f"study={study.study_name}: no trial has a {metric}; each trial's result.yaml says why")
 
     def open(self) -> optuna.Study:
         """Begin the study, or continue it, whichever of several loops comes first."""
@@ -135,16 +136,18 @@ class Search:
             record = read_record(self.directory)
             if record is not None:
                 refuse_other(record, question.record())
-                study = continue_study(self.directory, storage, record, question.pruner)
+                record["max_trials"] = question.total
+                alone = not self.presence.others()
+                study = continue_study(self.directory, storage, record, question.pruner, alone=alone)
             else:
-                study = begin_study(self.directory, storage, question.record(), question.pruner)
-                study.set_user_attr("infeasible", question.survey.broken if question.grid else {})
+                infeasible = question.survey.broken if question.grid else {}
+                study = begin_study(self.directory, storage, question.record(), question.pruner, infeasible)
         begun = "goes on" if record else "begins"
         if record and record["revision"] != revision():
             show([f"  warning: begun with other code ({record['revision']}, now {revision()}); trials may not compare"])
         workers = f"{question.workers} worker" + ("s" if question.workers > 1 else "")
         show([f"study {study.study_name} {begun} in {self.directory}: {question.total} trials, {workers}"])
-        show(announce(question, 0 if record else len(question.priors)))
+        show(announce(question, resumed=record is not None))
         return study
 
     def _claims(self, study: optuna.Study) -> Claims:
@@ -162,7 +165,7 @@ class Search:
 
     def _work(self, claims: Claims, stop: Stop) -> None:
         question = self.question
-        with Display(question.metric, question.total, claims.done()) as display:
+        with Display(question.metric, question.total, claims.done(), claims.best()) as display:
             loop = Loop(
                 claims,
                 metric=question.metric,
@@ -182,6 +185,8 @@ class Search:
         if others := self.presence.leave():
             callback.farewell = f"{len(others)} more at work on this study; the last to finish writes the analysis"
             return
+        for number in claims.given_up():
+            show([f"trial {number} was interrupted twice when its search was killed, and is not trained again"])
         callback.study_dir, callback.storage = self.directory, question.job["storage"]
         ended = f"{claims.done()} of {question.total} trials have ended"
         if stop.number is not None:

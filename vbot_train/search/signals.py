@@ -1,9 +1,11 @@
-"""Ctrl-C and SIGTERM: the first asks the search to stop, the second ends it at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first asks the search to stop, the second ends it at once."""
 
 import os
 import signal
 import subprocess
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class Stop:
@@ -12,16 +14,21 @@ class Stop:
     def __init__(self) -> None:
         self.number: int | None = None  # the signal that asked
         self.processes: list[subprocess.Popen[bytes]] = []  # of the trials in training
-        self._at_once = False
-        for number in (signal.SIGINT, signal.SIGTERM):
+        self._gently = False
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._receive)
 
-    def at_once_from_now(self) -> None:
-        """There is nothing left to stop gently: the next signal, even if it is the first, ends the process."""
-        self._at_once = True
+    @contextmanager
+    def gently(self) -> Iterator[None]:
+        """While trials may be in training. Before and after there is nothing to put in order: a signal ends it all."""
+        self._gently = True
+        try:
+            yield
+        finally:
+            self._gently = False
 
     def _receive(self, number: int, frame: types.FrameType | None) -> None:
-        if self.number is not None or self._at_once:
+        if self.number is not None or not self._gently:
             for process in self.processes:
                 process.kill()
             os._exit(128 + number)

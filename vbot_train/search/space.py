@@ -81,7 +81,7 @@ def split_overrides(
             distributions[key] = _distribution(override)
         else:
             distributions.pop(key.lstrip("+"), None)
-            if key not in SECRET_KEYS:
+            if key.lstrip("+") not in SECRET_KEYS:
                 fixed.append(line)
     return distributions, fixed
 
@@ -220,7 +220,10 @@ class Space:
         """
         params = {}
         for key, distribution in self.distributions.items():
-            value = choices[key] if key in self.groups else look_up(config, key)
+            try:
+                value = choices[key] if key in self.groups else look_up(config, key)
+            except KeyError:
+                raise OutsideError(f"it has no {key}") from None
             if not (found := find(distribution, value)):
                 raise OutsideError(f"{key}={value} lies outside {describe(distribution)}")
             params[key] = found[0]

@@ -31,7 +31,8 @@ EXPERIMENT_YAML = "experiment.yaml"
 PACKAGES = ("hydra-core", "omegaconf", "hydra-optuna-sweeper", "optuna", "torch", "skrl", "mujoco", "numpy")
 HIDDEN = "***"  # stands for a password
 QUOTES = "'\""  # of Hydra's grammar
-LOCKED_S = 20  # patience with another process that writes to the database
+RECORD_KEYS = {"study", "metric", "space", "options", "constraints", "config", "storage", "revision"}
+LOCKED_S = 10  # patience with another process that writes to the database
 
 Direction = Literal["maximize", "minimize"]
 STORAGE_ERRORS = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
@@ -48,12 +49,16 @@ def read_record(directory: Path) -> dict[str, Any] | None:
         return None
     try:
         content = yaml.safe_load(path.read_text())
-        return {**content, "config": dict(content["config"]), "space": dict(content["space"])}
-    except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
+    except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"study={directory.name}: {path} cannot be read ({str(error).splitlines()[0]})") from error
+    if not isinstance(content, dict) or not content.keys() >= RECORD_KEYS:
+        raise ConfigError(f"study={directory.name}: {path} is not the record of a study, or of another version")
+    return content
 
 
-def begin_study(directory: Path, storage: str | None, record: Mapping[str, Any], pruner: Any) -> optuna.Study:
+def begin_study(
+    directory: Path, storage: str | None, record: Mapping[str, Any], pruner: Any, infeasible: Mapping[str, int]
+) -> optuna.Study:
     """Create a study, and write down what it is. ``study.yaml`` comes last: a study that has one is whole.
 
     Args:
@@ -61,6 +66,7 @@ def begin_study(directory: Path, storage: str | None, record: Mapping[str, Any],
         storage: A SQLAlchemy URL; None is SQLite in the directory.
         record: What to write into ``study.yaml``, beside what the machine knows.
         pruner: The pruner; a study does not store it.
+        infeasible: Infeasible points by rule, to count on from.
 
     Raises:
         ConfigError: The database cannot be used, or holds a study of this name from elsewhere.
@@ -73,23 +79,34 @@ def begin_study(directory: Path, storage: str | None, record: Mapping[str, Any],
         )
         if study.get_trials(deepcopy=False):
             raise ConfigError(f"study={name}: the storage has its trials, but {directory} no {STUDY_YAML} of it")
+        study.set_user_attr("infeasible", dict(infeasible))
     (directory / "trials").mkdir(exist_ok=True)
     content = {**record, "storage": shown_url(storage), **surroundings()}
     write_atomically(directory / STUDY_YAML, yaml.safe_dump(content, sort_keys=False))
     return study
 
 
-def continue_study(directory: Path, storage: str | None, record: dict[str, Any], pruner: Any) -> optuna.Study:
+def continue_study(
+    directory: Path, storage: str | None, record: dict[str, Any], pruner: Any, *, alone: bool
+) -> optuna.Study:
     """Open a study that was begun before, and note that it was. A study that is given another storage moves there.
+
+    Args:
+        directory: The study's directory.
+        storage: A SQLAlchemy URL; None is where the study is.
+        record: Its record, which is written again.
+        pruner: The pruner.
+        alone: Whether no other loop is at work on it: else it cannot move.
 
     Raises:
         ConfigError: The database is missing, is not one, is locked, or does not hold the study.
     """
     name, home = record["study"], record["storage"]
     with storage_errors(storage or home, directory):
-        if home is None and not (directory / STUDY_DB).is_file():
-            raise ConfigError(f"study={name}: {directory / STUDY_DB} is missing")
+        _check_there(home, directory)
         if shown_url(storage) not in (None, home):
+            if not alone:
+                raise ConfigError(f"storage={shown_url(storage)}: others are at work on the study where it is now")
             _move(connect(home, directory), connect(storage, directory), name)
             record["storage"] = shown_url(storage)
         study = optuna.load_study(study_name=name, storage=connect(storage or home, directory), pruner=pruner)
@@ -105,13 +122,21 @@ def look_into(directory: Path, storage: str | None, record: Mapping[str, Any]) -
         ConfigError: It cannot be read.
     """
     with storage_errors(storage or record["storage"], directory):
+        _check_there(storage or record["storage"], directory)
         database = connect(storage or record["storage"], directory)
         return optuna.load_study(study_name=record["study"], storage=database).get_trials(deepcopy=False)
 
 
+def _check_there(storage: str | None, directory: Path) -> None:
+    if storage is None and not (directory / STUDY_DB).is_file():  # SQLite would create an empty one
+        raise ConfigError(f"study={directory.name}: {directory / STUDY_DB} is missing")
+
+
 def _move(old: RDBStorage, new: RDBStorage, name: str) -> None:
-    if name not in optuna.get_all_study_names(new):
-        optuna.copy_study(from_study_name=name, from_storage=old, to_storage=new)
+    """Copy a study. What the target has of this name may be foreign, stale or half: it is for people to judge."""
+    if name in optuna.get_all_study_names(new):
+        raise ConfigError(f"study={name}: the other storage holds a study of this name; delete it there first")
+    optuna.copy_study(from_study_name=name, from_storage=old, to_storage=new)
 
 
 def connect(storage: str | None, directory: Path) -> RDBStorage:
@@ -194,7 +219,8 @@ def _without_password(argument: str) -> str:
     key, _, value = argument.partition("=")
     if key.lstrip("+") not in SECRET_KEYS or "${" in value:  # an interpolation, as of an environment variable
         return argument
-    return f"{key}={shown_url(value.strip(QUOTES))}"
+    url = value.strip(QUOTES)
+    return argument.replace(url, str(shown_url(url)))
 
 
 def revision() -> str | None:

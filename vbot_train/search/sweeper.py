@@ -3,6 +3,7 @@
 The class that Hydra scans stands apart from the work, so that ``--help`` does not import Optuna.
 """
 
+import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,9 +65,17 @@ class VBotSweeper(Sweeper):
     def _launch(self, directory: Path, loops: int) -> None:
         """Have the launcher run loops on one study, a Hydra job each; ``launched.run_loop`` is what they do."""
         assert self.config is not None and self.hydra_context is not None and self.task_function is not None
+        from vbot_train.search.launched import hand_on_command
+
+        hand_on_command()
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self.hydra_context, task_function=self.task_function, config=self.config
         )
         place = [f"hydra.sweep.dir={directory.resolve()}", f"study={directory.name}"]
-        for job in launcher.launch([[*place, f"hydra.sweep.subdir={FOLDER}/{n}"] for n in range(loops)], 0):
+        jobs = [[*place, f"workers={loops}", f"hydra.sweep.subdir={FOLDER}/{n}"] for n in range(loops)]
+        try:
+            returns = launcher.launch(jobs, 0)
+        except KeyboardInterrupt:
+            raise SystemExit(128 + signal.SIGINT) from None  # the loops heard it too
+        for job in returns:
             _ = job.return_value  # raises what the job raised
