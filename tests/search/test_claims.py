@@ -83,6 +83,13 @@ def cell(rollouts, epochs):
     return {"ppo.rollouts": rollouts, "ppo.learning_epochs": epochs}
 
 
+def begin(claim):
+    """What a loop writes when it starts a trial."""
+    claim.directory.mkdir(parents=True)
+    (claim.directory / "train.log").touch()
+    (claim.directory / "progress.csv").write_text("env_steps\n")
+
+
 CELLS = [cell(16, 2), cell(16, 4), cell(24, 2), cell(24, 4)]
 
 
@@ -224,13 +231,13 @@ def test_what_was_stopped_comes_before_new_cells_and_what_crashed_after_them(joi
 def test_the_trial_of_a_loop_that_died_is_claimed_again_once_under_a_new_number(join, tmp_path):
     gone = join()
     lost = gone.claims.claim()
-    lost.directory.mkdir(parents=True)
-    (lost.directory / "progress.csv").write_text("env_steps\n")
+    begin(lost)
     gone.presence.leave()
     heir = join()
     again = heir.claims.claim()
+    begin(again)
     assert (again.trial.number, again.candidate.params) == (1, CELLS[0])
-    assert again.directory == tmp_path / "trials" / "001" and not again.directory.exists()
+    assert again.directory == tmp_path / "trials" / "001"
     assert heir.attributes(1) == {ORIGIN: "proposed", SEED: 42, RETRY_OF: 0, LOOP: heir.presence.name}
     assert heir.trial(0).state == TrialState.FAIL
     assert (heir.attributes(0)[STATUS], heir.attributes(0)[KILLED]) == ("interrupted", True)
@@ -242,6 +249,17 @@ def test_the_trial_of_a_loop_that_died_is_claimed_again_once_under_a_new_number(
     last = join()  # killed twice: the trial may be what kills its loops
     assert last.work() == CELLS[1:]
     assert (last.attributes(1)[STATUS], last.claims.done()) == ("interrupted", 4)
+    assert last.claims.given_up() == [1]
+
+
+def test_a_trial_whose_process_had_not_begun_when_its_loop_died_cannot_have_been_the_cause(join):
+    for _ in range(3):
+        gone = join(total=1)
+        assert gone.claims.claim() is not None
+        gone.presence.leave()
+    last = join(total=1)
+    assert last.work() == CELLS[:1]
+    assert last.claims.given_up() == []
 
 
 def test_a_trial_that_its_dead_loop_had_not_told_of_keeps_its_result(join):

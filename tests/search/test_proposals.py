@@ -250,15 +250,16 @@ def test_a_diverged_trial_is_told_as_the_worst_value_seen(direction, worst):
     assert learned(mirror)[3:] == [("COMPLETE", worst, 0.9)]
 
 
-def test_a_diverged_trial_waits_until_there_is_a_value_and_is_told_once():
+def test_a_diverged_trial_waits_until_there_is_a_value_and_is_told_once_as_the_worst_so_far():
     mirror = Mirror(StudyDirection.MAXIMIZE)
     trials = numbered(failed("diverged", 0.9), completed(2.0, 0.1), completed(1.0, 0.2))
     mirror.follow(trials[:1])
     assert learned(mirror) == []
     mirror.follow(trials[:2])
+    assert learned(mirror) == [("COMPLETE", 2.0, 0.9), ("COMPLETE", 2.0, 0.1)]
     mirror.follow(trials)
     mirror.follow(trials)
-    assert learned(mirror) == [("COMPLETE", 2.0, 0.1), ("COMPLETE", 2.0, 0.9), ("COMPLETE", 1.0, 0.2)]
+    assert learned(mirror) == [("COMPLETE", 1.0, 0.9), ("COMPLETE", 2.0, 0.1), ("COMPLETE", 1.0, 0.2)]
 
 
 def test_nothing_is_learned_from_what_failed_for_another_reason_or_waits():
@@ -287,7 +288,7 @@ def test_a_running_trial_that_diverges_first_of_all_leaves_no_trace_until_there_
     assert learned(mirror) == []
     mirror.follow(numbered(failed("diverged", 0.1), completed(4.0, 0.2)))
     mirror.follow(numbered(failed("diverged", 0.1), completed(4.0, 0.2)))
-    assert learned(mirror) == [("COMPLETE", 4.0, 0.2), ("COMPLETE", 4.0, 0.1)]
+    assert learned(mirror) == [("COMPLETE", 4.0, 0.1), ("COMPLETE", 4.0, 0.2)]
 
 
 def test_a_pruned_trial_keeps_its_curve_and_is_no_value_to_be_worse_than():
