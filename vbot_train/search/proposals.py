@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from vbot_train.config import ConfigError
 from vbot_train.search.ledger import STATUS, Identity, identity
+from vbot_train.search.samplers import KnownSpace, joint_space
 from vbot_train.search.space import Candidate, Space
 
 log = logging.getLogger(__name__)
@@ -120,6 +121,7 @@ class SampledProposals:
         self._broken_rules = broken_rules
         self._build_sampler = build_sampler
         self._seed = seed
+        self._joint = joint_space(build_sampler(seed), space.distributions)
         self._mirror = Mirror(direction)
         self._repeats = repeats
         self.rejected: Counter[str] = Counter()
@@ -133,7 +135,7 @@ class SampledProposals:
         seed, other_seed = np.random.SeedSequence([self._seed, index]).generate_state(2).tolist()
         self._mirror.follow(trials)
         study = self._mirror.study
-        study.sampler = self._build_sampler(seed)
+        study.sampler = KnownSpace(self._build_sampler(seed), self._joint)
         for _ in range(MAX_TRIES):
             trial = study.ask(self._space.distributions)
             study.tell(trial, state=TrialState.FAIL)

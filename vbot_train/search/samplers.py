@@ -8,8 +8,11 @@ from typing import Any
 from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import Study, create_study
+from optuna.trial import FrozenTrial
 
 from vbot_train.config import ConfigError
 
@@ -42,6 +45,42 @@ def build_sampler(config: DictConfig, seed: int) -> BaseSampler:
     sampler = instantiate(node, _execution_whitelist_=SAMPLERS)
     assert isinstance(sampler, BaseSampler)
     return sampler
+
+
+class KnownSpace(BaseSampler):
+    """A sampler that is told which parameters to draw jointly, instead of reading it off every trial of the study.
+
+    Args:
+        sampler: Does the drawing.
+        space: What ``joint_space`` found.
+    """
+
+    def __init__(self, sampler: BaseSampler, space: dict[str, BaseDistribution]) -> None:
+        self._sampler = sampler
+        self._space = space
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The parameters that are drawn jointly."""
+        return self._space
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Draw them."""
+        return self._sampler.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Draw one of the others."""
+        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+
+
+def joint_space(sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> dict[str, BaseDistribution]:
+    """Which parameters a sampler draws jointly once trials have been completed: it is asked about a study of one."""
+    study = create_study(sampler=RandomSampler(seed=0))
+    study.tell(study.ask(dict(space)), 0.0)
+    return sampler.infer_relative_search_space(study, study.get_trials(deepcopy=False)[0])
 
 
 def good_trials(trials: int, share: float) -> int:
