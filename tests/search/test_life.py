@@ -116,6 +116,7 @@ def test_a_larger_total_adds_trials_and_the_same_one_adds_none(searches):
     assert len(set(searches.rates())) == 3
 
 
+@pytest.mark.slow
 def test_interruptions_and_workers_do_not_change_which_points_a_random_search_tries(searches, tmp_path):
     process = searches.start(*RANDOM, "search.max_trials=6", "workers=1", IDLE_S="0.5")
     searches.wait_for_results(2)
@@ -152,6 +153,7 @@ def test_a_fork_takes_over_what_still_holds_and_trains_the_rest(searches):
     assert fork.rates() == [1e-5, 3e-4, 1e-3]
     logs = [path.parent.name for path in sorted(fork.study.glob("trials/*/train.log"))]
     assert logs == ["002"]  # the only one that was trained
+    assert [result.trial for result in fork.results()] == [0, 1, 2]
     searches.run(same_settings, "resume=fork", "ppo.gae_lambda=0.9")
     assert len(list((searches.cwd / "multirun" / "s-fork2").glob("trials/*/train.log"))) == 3
     assert "there is no study nothing" in searches.run(RATES, "study=nothing", "resume=fork", code=1)
@@ -227,6 +229,7 @@ def test_a_crash_is_trained_again_and_counts_once(searches):
     assert searches.rates() == [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3]
 
 
+@pytest.mark.slow
 def test_without_retries_a_crash_stays_one(searches):
     searches.run(RATES, "workers=1", "search.retries=0", IDLE_CRASH="1")
     assert searches.statuses() == ["completed", "failed", *["completed"] * 4]
@@ -261,7 +264,7 @@ def test_a_configuration_drawn_again_is_a_replicate_or_another_is_drawn(searches
     pairs = {(result.applied["learning_rate"], result.seed) for result in searches.results()}
     assert len(pairs) == 4 and {seed for _, seed in pairs} >= {42, 43}
     assert searches.analysis()["replicates"]
-    searches.run(*two, "search.duplicates=skip", "hydra.sweep.dir=multirun/skip", "study=skip")
+    searches.run(*two, "search.duplicates=skip", "study=skip")
     searches.study = searches.cwd / "multirun" / "skip"
     assert searches.rates() == [1e-4, 1e-3]  # no more of them exist
 
@@ -273,10 +276,13 @@ def test_a_dry_run_shows_ten_proposals_and_leaves_nothing(searches):
     assert not (searches.cwd / "multirun").exists()
 
 
-def test_a_study_moves_to_another_storage_and_goes_on(searches):
+@pytest.mark.slow
+def test_a_study_moves_to_another_storage_and_goes_on_there_alone(searches):
     searches.run(*RANDOM, "search.max_trials=2")
     searches.run(*RANDOM, "search.max_trials=3", "storage=sqlite:///elsewhere.db")
     searches.run(*RANDOM, "search.max_trials=4")  # where its record says
+    back = f"storage=sqlite:///{searches.study / 'study.db'}"
+    assert "holds a study of this name" in searches.run(*RANDOM, "search.max_trials=5", back, code=1)
     assert searches.statuses() == ["completed"] * 4
     assert searches.analysis()["trials"]["completed"] == 4
 
@@ -306,3 +312,37 @@ def test_a_database_that_is_none_is_missing_or_locked_is_refused_in_a_line(searc
     database.write_bytes(content)
     searches.run(RATES, "search.max_trials=2")
     assert searches.statuses() == ["completed"] * 2
+
+
+@pytest.mark.slow
+def test_a_fork_takes_over_trials_of_several_seeds_and_replicates(searches):
+    arguments = ["ppo.learning_rate=1e-4,1e-3", "training=smoke", "search.seeds_per_trial=2"]
+    line = [sys.executable, "-m", "vbot_train", "-m", "study=s", *arguments]  # these train: not idle.py
+    subprocess.run(line, cwd=searches.cwd, check=True, stdout=subprocess.DEVNULL, timeout=200)
+    fork = [*line, "resume=fork", "+search.constraints.mine='seed == 1'"]
+    subprocess.run(fork, cwd=searches.cwd, check=True, stdout=subprocess.DEVNULL, timeout=200)
+    before, searches.study = searches.results(), searches.cwd / "multirun" / "s-fork1"
+    assert sorted(r.metrics["episode_reward_mean"] for r in searches.results()) == sorted(
+        r.metrics["episode_reward_mean"] for r in before
+    )
+    assert not list(searches.study.glob("trials/*/train.log"))
+    assert [row["seeds"] for row in searches.analysis()["replicates"]] == [[42, 43], [42, 43]]
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_told_in_a_line_and_the_study_goes_on_when_there_is_room(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=420k", "tmpfs", str(disk)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("only root may mount a small disk")
+    try:
+        searches, line = Searches(disk), [RATES, "ppo.rollouts=16,24,48", "workers=2"]
+        output = searches.run(*line, code=1)
+        assert "disk is full" in output or "No space left on device" in output
+        assert 0 < len(study_of(searches).trials) <= 18
+        subprocess.run(["mount", "-o", "remount,size=9m", str(disk)], check=True)
+        searches.run(*line)
+        assert searches.statuses().count("completed") == 18
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)  # SQLite still holds a file

@@ -126,8 +126,8 @@ class Search:
         if stop.number is not None:
             raise SystemExit(128 + stop.number)
         if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-            metric = self.question.metric
-            raise SystemExit(f"study={study.study_name}: no trial has a {metric}; each trial's result.yaml says why")
+            what = f"no trial was completed with a value of {self.question.metric}"
+            raise SystemExit(f"study={study.study_name}: {what}; each trial's result.yaml says why")
 
     def open(self) -> optuna.Study:
         """Begin the study, or continue it, whichever of several loops comes first."""
