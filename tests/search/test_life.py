@@ -143,6 +143,7 @@ def test_a_changed_setting_is_refused_with_what_it_was_and_is(searches):
     assert searches.stamps() == before
 
 
+@pytest.mark.slow
 def test_a_fork_takes_over_what_still_holds_and_trains_the_rest(searches):
     searches.run("ppo.learning_rate=1e-5,3e-4,3e-3")
     same_settings = "ppo.learning_rate=1e-5,3e-4,1e-3"
@@ -235,6 +236,7 @@ def test_without_retries_a_crash_stays_one(searches):
     assert searches.statuses() == ["completed", "failed", *["completed"] * 4]
 
 
+@pytest.mark.slow
 def test_pruned_trials_are_pruned_in_the_study_and_apart_in_the_analysis(searches):
     arguments = ["training.evaluations=8", "pruner=halving", "workers=1", "method=random", "search.max_trials=10"]
     searches.run(*arguments, "ppo.learning_rate=tag(log,interval(1e-5,1e-2))", IDLE_S="1.2")
@@ -258,6 +260,7 @@ def test_the_budget_is_told_kept_and_may_be_raised(searches):
     assert searches.rates() == [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3]
 
 
+@pytest.mark.slow
 def test_a_configuration_drawn_again_is_a_replicate_or_another_is_drawn(searches):
     two = ["ppo.learning_rate=1e-4,1e-3", "method=random", "search.max_trials=4", "workers=1"]
     searches.run(*two)
@@ -298,6 +301,7 @@ def test_a_password_stands_in_no_file_and_no_message(searches):
     assert not [path for path in searches.study.rglob("*") if path.is_file() and b"secret" in path.read_bytes()]
 
 
+@pytest.mark.slow
 def test_a_database_that_is_none_is_missing_or_locked_is_refused_in_a_line(searches):
     searches.run(RATES, "search.max_trials=1")
     database = searches.study / "study.db"
