@@ -4,7 +4,6 @@ import ast
 import functools
 import math
 import os
-import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -69,23 +68,6 @@ BOUNDS: dict[str, Bounds] = {
     "env.action.scale_rad": POSITIVE,
     "env.action.smoothing": SHARE,
 }
-
-# Of a search. Those of NULLABLE may be null.
-SEARCH_BOUNDS: dict[str, Bounds] = {
-    "workers": COUNT,
-    "budget_hours": POSITIVE,
-    "search.max_trials": COUNT,
-    "search.seeds_per_trial": COUNT,
-    "search.retries": WHOLE,
-    "search.trial_minutes": POSITIVE,
-}
-SEARCH_OPTIONS: dict[str, tuple[Any, ...]] = {
-    "resume": ("continue", "fork"),
-    "search.duplicates": ("replicate", "skip"),
-    "search.dry_run": (True, False),
-}
-NULLABLE = ("workers", "search.max_trials", "search.trial_minutes", "budget_hours")
-NO_PRUNER = "optuna.pruners.NopPruner"
 
 
 class ConfigError(CompactHydraException):
@@ -187,48 +169,15 @@ def check_values(config: Mapping[str, Any]) -> None:
         raise ConfigError(fault)
 
 
-def check_search(config: Mapping[str, Any]) -> None:
-    """Refuse a search that cannot run.
-
-    Raises:
-        ConfigError: With the first fault found.
-    """
-    check_values(config)
-    for fault in _search_faults(config):
-        raise ConfigError(fault)
-
-
-def _search_faults(config: Mapping[str, Any]) -> Iterator[str]:
-    if not re.fullmatch(r"\w[\w.-]*", str(config["study"])):
-        yield f"study={config['study']}: letters, digits, '_', '.' and '-' make a study's name"
-    for key, bounds in SEARCH_BOUNDS.items():
-        value = look_up(config, key)
-        if (value is not None or key not in NULLABLE) and (key, value) != ("workers", "auto"):
-            yield from _number_faults(key, value, bounds)
-    for key, options in SEARCH_OPTIONS.items():
-        if (option := look_up(config, key)) not in options:
-            yield f"{key}={option}: choose one of {', '.join(map(str, options))}"
-    settings, evaluations = config["search"], config["training"]["evaluations"]
-    if not isinstance(settings["enqueue"], list):
-        yield f"search.enqueue={settings['enqueue']}: must be a list, as in search.enqueue=[multirun/NAME:3]"
-    if not isinstance(settings["around"], str | None):
-        yield f"search.around={settings['around']}: must be the directory of a study"
-    if config["pruner"]["_target_"] != NO_PRUNER:
-        if evaluations < 2:
-            yield f"training.evaluations={evaluations}: a pruner needs evaluations before the last one"
-        if settings["metric"] == "env_steps_to_success":
-            yield "search.metric=env_steps_to_success: a pruner has nothing to go by, it is known at the end only"
-
-
 def _faults(config: Mapping[str, Any]) -> Iterator[str]:
     for key, bounds in BOUNDS.items():
         try:
-            yield from _number_faults(key, look_up(config, key), bounds)
+            yield from number_faults(key, look_up(config, key), bounds)
         except KeyError:
             yield f"{key}: is missing"
     for key in ("simulation.threads", "training.torch_threads"):  # null: as many as there are cores
         if (threads := look_up(config, key)) is not None:
-            yield from _number_faults(key, threads, COUNT)
+            yield from number_faults(key, threads, COUNT)
     yield from _network_faults(config["network"])
     yield from _ppo_faults(config["ppo"])
     yield from _size_faults(config)
@@ -240,7 +189,8 @@ def _faults(config: Mapping[str, Any]) -> Iterator[str]:
     yield from _seed_faults(config["seed"], **config["evaluation"])
 
 
-def _number_faults(key: str, value: Any, bounds: Bounds) -> Iterator[str]:
+def number_faults(key: str, value: Any, bounds: Bounds) -> Iterator[str]:
+    """What is wrong with a number: nothing, or one line with its key."""
     low, high, closed, whole = bounds
     if isinstance(value, bool) or not isinstance(value, int | float):
         yield f"{key}={value}: must be a number"
@@ -312,7 +262,7 @@ def _reward_faults(reward: Mapping[str, Any]) -> Iterator[str]:
         else:
             bounds: Bounds = (-math.inf, math.inf, True, False)
             for key, value in params.items():
-                yield from _number_faults(f"reward.{name}.{key}", value, bounds)
+                yield from number_faults(f"reward.{name}.{key}", value, bounds)
 
 
 @functools.cache

@@ -251,7 +251,7 @@ def test_pruned_trials_are_pruned_in_the_study_and_apart_in_the_analysis(searche
 
 
 def test_the_budget_is_told_kept_and_may_be_raised(searches):
-    hours = 7 / 3600  # a trial takes some two seconds
+    hours = 10 / 3600  # a trial takes some two seconds
     output = searches.run(RATES, "workers=1", f"budget_hours={hours}", IDLE_S="1.5")
     done = searches.statuses().count("completed")
     assert 1 <= done < 6 and "of 6 trials will fit into the budget" in output

@@ -97,7 +97,7 @@ def load_study(directory: Path, storage: str | None = None) -> Study:
             raise StudyError(f"{directory}: lives in {url}; its storage must be given with the password")
         study = optuna.load_study(study_name=content["study"], storage=url)
     except (yaml.YAMLError, TypeError, KeyError, SQLAlchemyError, StorageInternalError) as error:
-        raise StudyError(f"{directory}: its study cannot be read ({_first_line(error)})") from error
+        raise StudyError(f"{directory}: its study cannot be read ({what_a_database_says(error)})") from error
     return Study(
         directory=directory,
         record=content,
@@ -114,8 +114,9 @@ def _sqlite(directory: Path) -> str:
     return f"sqlite:///{database}"
 
 
-def _first_line(error: Exception) -> str:
-    origin = getattr(error.__cause__ or error, "orig", None) or error
+def what_a_database_says(error: Exception) -> str:
+    """The first line of what lies behind an error of the storage."""
+    origin = getattr(error.__cause__ or error, "orig", None) or error.__cause__ or error
     return (str(origin).splitlines() or [type(error).__name__])[0]
 
 

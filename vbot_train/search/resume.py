@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from vbot_train.config import look_up
+from vbot_train.config import ConfigError, look_up
 from vbot_train.search.space import GROUPS, THREAD_KEYS
+from vbot_train.search.study import read_record
 
 # What a trial's result depends on.
 RESULT_KEYS = (*GROUPS, "seed", "init_from", "evaluation", "search.metric", "search.seeds_per_trial")
@@ -38,6 +40,33 @@ def option_settings(
     own = result_settings(config)
     varying = [key for key in keys if any(values.get(key) != own.get(key) for values in settings.values())]
     return {name: {key: values.get(key) for key in varying} for name, values in settings.items()}
+
+
+def refuse_other(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to continue a study whose trials would not compare with those of this command line.
+
+    Raises:
+        ConfigError: With what has changed, then and now.
+    """
+    if lines := differences(then, now):
+        name = then["study"]
+        head = f"study={name}: was begun with other settings, so its trials would not compare (then -> now)"
+        tail = f"give those again to continue it, choose another name, or add resume=fork to start from {name}'s trials"
+        raise ConfigError("\n".join([head, *lines, tail]))
+
+
+def name_fork(directory: Path) -> tuple[Path, str]:
+    """Directory and name of a new study beside the one that is forked.
+
+    Raises:
+        ConfigError: There is no study to fork.
+    """
+    if read_record(directory) is None:
+        raise ConfigError(f"resume=fork: there is no study {directory.name} in {directory.parent}")
+    number = 1
+    while (fork := directory.with_name(f"{directory.name}-fork{number}")).exists():
+        number += 1
+    return fork, fork.name
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -1,7 +1,7 @@
 """One search, from the composed config to the finished study."""
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,16 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 from optuna.trial import TrialState
 
-from vbot_train.config import ConfigError, check_search, plain
+from vbot_train.analysis.trials import what_a_database_says
+from vbot_train.config import ConfigError, plain
+from vbot_train.search.check import check_search
 from vbot_train.search.claims import Claim, Claims
 from vbot_train.search.display import Display
 from vbot_train.search.loop import HopelessError, Loop
 from vbot_train.search.plan import announce, dry_run, show
 from vbot_train.search.presence import Presence
 from vbot_train.search.question import Question
-from vbot_train.search.resume import differences
+from vbot_train.search.resume import name_fork, refuse_other
 from vbot_train.search.signals import Stop
 from vbot_train.search.study import (
     STORAGE_ERRORS,
@@ -31,7 +33,6 @@ from vbot_train.search.study import (
     revision,
     shown_command,
     shown_url,
-    what_a_database_says,
 )
 
 
@@ -62,18 +63,10 @@ def run_search(
     job = {**plain(config), "study": str(config.study)}  # the same time in it as in the directory's name
     check_search(job)
     shown_url(job["storage"])  # refuses what is no URL
-    directory = Path(config.hydra.sweep.dir)
-    forked = directory if job["resume"] == "fork" else None
-    if forked is not None:
-        directory, job["study"] = name_fork(forked)
-    earlier = read_record(directory)
-    question = Question(sampler, params, arguments, config, job, context, earlier)
-    if forked is not None:
-        question.take_over(forked)
-    if earlier is not None:
-        refuse_other(earlier, question.record())
+    directory, question = ask(Path(config.hydra.sweep.dir), sampler, params, arguments, config, job, context)
     if job["search"]["dry_run"]:
-        trials = look_into(directory, job["storage"], earlier) if earlier else []
+        record = read_record(directory)
+        trials = look_into(directory, job["storage"], record) if record else []
         show([f"study {job['study']}, a dry run", *dry_run(question, trials, directory.parent)])
         return
     with one_line_errors():
@@ -83,6 +76,32 @@ def run_search(
         elif launch is not None:
             search.open()
             launch(directory, question.workers)
+
+
+def ask(
+    directory: Path,
+    sampler: DictConfig,
+    params: dict[str, Any],
+    arguments: list[str],
+    config: DictConfig,
+    job: dict[str, Any],
+    context: HydraContext,
+) -> tuple[Path, Question]:
+    """Work out what is asked, and in which directory: a fork's is another. Touches nothing.
+
+    Raises:
+        ConfigError: It cannot be answered, or the study that is there answers another question.
+    """
+    forked = directory if job["resume"] == "fork" else None
+    if forked is not None:
+        directory, job["study"] = name_fork(forked)
+    earlier = read_record(directory)
+    question = Question(sampler, params, arguments, config, job, context, earlier)
+    if forked is not None:
+        question.take_over(forked)
+    if earlier is not None:
+        refuse_other(earlier, question.record())
+    return directory, question
 
 
 class Search:
@@ -195,33 +214,6 @@ class Search:
             hours = question.job["budget_hours"]
             line = line_to_resume(question.job["study"])
             callback.farewell = f"budget_hours={hours} is spent, {ended}; with a larger one this goes on: {line}"
-
-
-def refuse_other(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse to continue a study whose trials would not compare with those of this command line.
-
-    Raises:
-        ConfigError: With what has changed, then and now.
-    """
-    if lines := differences(then, now):
-        name = then["study"]
-        head = f"study={name}: was begun with other settings, so its trials would not compare (then -> now)"
-        tail = f"give those again to continue it, choose another name, or add resume=fork to start from {name}'s trials"
-        raise ConfigError("\n".join([head, *lines, tail]))
-
-
-def name_fork(directory: Path) -> tuple[Path, str]:
-    """Directory and name of a new study beside the one that is forked.
-
-    Raises:
-        ConfigError: There is no study to fork.
-    """
-    if read_record(directory) is None:
-        raise ConfigError(f"resume=fork: there is no study {directory.name} in {directory.parent}")
-    number = 1
-    while (fork := directory.with_name(f"{directory.name}-fork{number}")).exists():
-        number += 1
-    return fork, fork.name
 
 
 def line_to_resume(study: str) -> str:

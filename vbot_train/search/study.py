@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from vbot_train.analysis.trials import what_a_database_says
 from vbot_train.config import ROOT, ConfigError
 from vbot_train.result import METRICS, write_atomically
 from vbot_train.search.experiment import experiment_of
@@ -162,12 +163,6 @@ def storage_errors(storage: str | None, directory: Path) -> Iterator[None]:
             raise
         where = f"storage={shown_url(storage)}" if storage else str(directory / STUDY_DB)
         raise ConfigError(f"{where}: cannot be used ({what_a_database_says(error)})") from error
-
-
-def what_a_database_says(error: Exception) -> str:
-    """The first line of what lies behind an error of the storage."""
-    origin = getattr(error.__cause__ or error, "orig", None) or error.__cause__ or error
-    return (str(origin).splitlines() or [type(error).__name__])[0]
 
 
 def shown_url(storage: str | None) -> str | None:

@@ -1,0 +1,57 @@
+"""Refuse a search that cannot run, before anything is opened."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vbot_train.config import COUNT, POSITIVE, WHOLE, Bounds, ConfigError, check_values, look_up, number_faults
+
+# Of a search. Those of NULLABLE may be null.
+SEARCH_BOUNDS: dict[str, Bounds] = {
+    "workers": COUNT,
+    "budget_hours": POSITIVE,
+    "search.max_trials": COUNT,
+    "search.seeds_per_trial": COUNT,
+    "search.retries": WHOLE,
+    "search.trial_minutes": POSITIVE,
+}
+SEARCH_OPTIONS: dict[str, tuple[Any, ...]] = {
+    "resume": ("continue", "fork"),
+    "search.duplicates": ("replicate", "skip"),
+    "search.dry_run": (True, False),
+}
+NULLABLE = ("workers", "search.max_trials", "search.trial_minutes", "budget_hours")
+NO_PRUNER = "optuna.pruners.NopPruner"
+
+
+def check_search(config: Mapping[str, Any]) -> None:
+    """Refuse a search that cannot run.
+
+    Raises:
+        ConfigError: With the first fault found.
+    """
+    check_values(config)
+    for fault in _search_faults(config):
+        raise ConfigError(fault)
+
+
+def _search_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    if not re.fullmatch(r"\w[\w.-]*", str(config["study"])):
+        yield f"study={config['study']}: letters, digits, '_', '.' and '-' make a study's name"
+    for key, bounds in SEARCH_BOUNDS.items():
+        value = look_up(config, key)
+        if (value is not None or key not in NULLABLE) and (key, value) != ("workers", "auto"):
+            yield from number_faults(key, value, bounds)
+    for key, options in SEARCH_OPTIONS.items():
+        if (option := look_up(config, key)) not in options:
+            yield f"{key}={option}: choose one of {', '.join(map(str, options))}"
+    settings, evaluations = config["search"], config["training"]["evaluations"]
+    if not isinstance(settings["enqueue"], list):
+        yield f"search.enqueue={settings['enqueue']}: must be a list, as in search.enqueue=[multirun/NAME:3]"
+    if not isinstance(settings["around"], str | None):
+        yield f"search.around={settings['around']}: must be the directory of a study"
+    if config["pruner"]["_target_"] != NO_PRUNER:
+        if evaluations < 2:
+            yield f"training.evaluations={evaluations}: a pruner needs evaluations before the last one"
+        if settings["metric"] == "env_steps_to_success":
+            yield "search.metric=env_steps_to_success: a pruner has nothing to go by, it is known at the end only"
