@@ -2,18 +2,24 @@
 
 import shutil
 import sqlite3
+from contextlib import ExitStack
 
 import optuna
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from loops import CELLS, METRIC, Worker
 from omegaconf import OmegaConf
 from optuna.trial import TrialState, create_trial
+from searches import Searches, kill_group
 from sqlalchemy import Engine, event
 
 from vbot_train.config import CONF_DIR
 from vbot_train.result import METRICS, TrialResult
+from vbot_train.search.claims import Claims
+from vbot_train.search.presence import Presence
+from vbot_train.search.proposals import GridProposals
 from vbot_train.search.space import Space, split_overrides
 from vbot_train.search.study import STUDY_DB, STUDY_YAML, connect, quiet_optuna
 
@@ -73,3 +79,50 @@ def earlier_study(tmp_path_factory, make_space, empty_study):
         return directory
 
     return write
+
+
+@pytest.fixture(scope="session")
+def grid(make_space):
+    """Four cells, the epochs varying fastest."""
+    return make_space("ppo.rollouts=16,24", "ppo.learning_epochs=2,4")
+
+
+@pytest.fixture(scope="session")
+def line(make_space):
+    return make_space("ppo.learning_rate=interval(1e-4,1e-3)")
+
+
+@pytest.fixture
+def join(tmp_path, empty_study, grid):
+    """``join(total=2, ...)``: one more loop, with the keys of its job changed, joins the study in tmp_path."""
+    shutil.copy(empty_study, tmp_path)
+    with ExitStack() as loops:
+
+        def make(
+            proposals=None, *, space=grid, total=4, workers=1, pruner=None, budget_hours=None, directory=tmp_path, **job
+        ):
+            study = optuna.load_study(study_name="s", storage=connect(None, tmp_path), pruner=pruner)
+            presence = loops.enter_context(Presence(tmp_path))
+            search = {"metric": METRIC, "seeds_per_trial": 1, "retries": 1, **job}
+            claims = Claims(
+                study,
+                directory,
+                presence,
+                space,
+                proposals or GridProposals(CELLS),
+                job={"search": search, "budget_hours": budget_hours},
+                total=total,
+                workers=workers,
+            )
+            return Worker(claims, presence, study)
+
+        yield make
+
+
+@pytest.fixture
+def searches(tmp_path):
+    started = Searches(tmp_path)
+    yield started
+    for process in started.processes:
+        if process.poll() is None:
+            kill_group(process)

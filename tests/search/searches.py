@@ -1,0 +1,87 @@
+"""Whole searches whose trials train nothing, for tests of a study's life."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import yaml
+
+from vbot_train.result import TrialResult
+
+IDLE = Path(__file__).parents[2] / "benchmarks" / "idle.py"
+RATES = "ppo.learning_rate=1e-5,3e-5,1e-4,3e-4,1e-3,3e-3"
+RANDOM = ["search=full", "training=smoke"]
+
+
+class Searches:
+    """Searches of study ``s`` in one directory."""
+
+    def __init__(self, cwd):
+        self.cwd = cwd
+        self.processes = []
+        self.study = cwd / "multirun" / "s"
+
+    def start(self, *arguments, **environment):
+        """Start one; ``environment`` is what idle.py looks at."""
+        process = subprocess.Popen(
+            [sys.executable, str(IDLE), "-m", "study=s", *arguments],
+            cwd=self.cwd,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            process_group=0,
+            env={**os.environ, **environment},
+        )
+        self.processes.append(process)
+        return process
+
+    def run(self, *arguments, code=0, **environment):
+        """Run one to its end. Returns what it printed."""
+        process = self.start(*arguments, **environment)
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == code, output
+        assert "Traceback" not in output, output
+        return output
+
+    def results(self):
+        return [TrialResult.load(path) for path in sorted((self.study / "trials").iterdir())]
+
+    def statuses(self):
+        return [result.status for result in self.results()]
+
+    def analysis(self):
+        return yaml.safe_load((self.study / "analysis" / "hyperparameter_importance.yaml").read_text())
+
+    def rates(self, status="completed"):
+        return sorted(result.applied["learning_rate"] for result in self.results() if result.status == status)
+
+    def stamps(self):
+        """Time stamp of every file of the trials that have ended."""
+        ended = [path.parent for path in self.study.glob("trials/*/result.yaml")]
+        return {path: path.stat().st_mtime_ns for folder in ended for path in folder.rglob("*") if path.is_file()}
+
+    def wait_for_results(self, count):
+        deadline = time.monotonic() + 60
+        while len(list(self.study.glob("trials/*/result.yaml"))) < count:
+            assert time.monotonic() < deadline, "waited too long"
+            time.sleep(0.05)
+
+    def wait_for_training(self, number):
+        path = self.study / "trials" / f"{number:03d}" / "progress.csv"
+        deadline = time.monotonic() + 60
+        while not path.exists():
+            assert time.monotonic() < deadline, "waited too long"
+            time.sleep(0.05)
+
+
+def kill_group(process):
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def study_of(searches):
+    return optuna.load_study(study_name="s", storage=f"sqlite:///{searches.study}/study.db")

@@ -1,0 +1,98 @@
+"""Where a study lives: forks, other storages, broken databases, full disks."""
+
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+from searches import RANDOM, RATES, Searches, study_of
+
+
+@pytest.mark.slow
+def test_a_fork_takes_over_what_still_holds_and_trains_the_rest(searches):
+    searches.run("ppo.learning_rate=1e-5,3e-4,3e-3")
+    same_settings = "ppo.learning_rate=1e-5,3e-4,1e-3"
+    output = searches.run(same_settings, "resume=fork")
+    assert "not tried first: trial 2 of multirun/s: ppo.learning_rate=0.003 lies outside" in output
+    fork = Searches(searches.cwd)
+    fork.study = searches.cwd / "multirun" / "s-fork1"
+    assert fork.rates() == [1e-5, 3e-4, 1e-3]
+    logs = [path.parent.name for path in sorted(fork.study.glob("trials/*/train.log"))]
+    assert logs == ["002"]  # the only one that was trained
+    assert [result.trial for result in fork.results()] == [0, 1, 2]
+    searches.run(same_settings, "resume=fork", "ppo.gae_lambda=0.9")
+    assert len(list((searches.cwd / "multirun" / "s-fork2").glob("trials/*/train.log"))) == 3
+    assert "there is no study nothing" in searches.run(RATES, "study=nothing", "resume=fork", code=1)
+
+
+@pytest.mark.slow
+def test_a_study_moves_to_another_storage_and_goes_on_there_alone(searches):
+    searches.run(*RANDOM, "search.max_trials=2")
+    searches.run(*RANDOM, "search.max_trials=3", "storage=sqlite:///elsewhere.db")
+    searches.run(*RANDOM, "search.max_trials=4")  # where its record says
+    back = f"storage=sqlite:///{searches.study / 'study.db'}"
+    assert "holds a study of this name" in searches.run(*RANDOM, "search.max_trials=5", back, code=1)
+    assert searches.statuses() == ["completed"] * 4
+    assert searches.analysis()["trials"]["completed"] == 4
+
+
+def test_a_password_stands_in_no_file_and_no_message(searches):
+    output = searches.run(RATES, "storage=nodb://me:secret@host/base", code=1)
+    assert "storage=nodb://me:***@host/base" in output and "secret" not in output
+    storage = "storage='sqlite:///file:elsewhere.db?uri=true&password=secret'"
+    searches.run(RATES, storage, "search.max_trials=1")
+    assert "give storage= with the password" in searches.run(RATES, "search.max_trials=2", code=1)
+    searches.run(RATES, storage, "search.max_trials=2")
+    assert searches.statuses() == ["completed"] * 2
+    assert not [path for path in searches.study.rglob("*") if path.is_file() and b"secret" in path.read_bytes()]
+
+
+@pytest.mark.slow
+def test_a_database_that_is_none_is_missing_or_locked_is_refused_in_a_line(searches):
+    searches.run(RATES, "search.max_trials=1")
+    database = searches.study / "study.db"
+    with sqlite3.connect(database) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        assert "study.db: cannot be used (database is locked)" in searches.run(RATES, code=1).replace("\n", " ")
+    content = database.read_bytes()
+    database.write_text("nothing of the kind")
+    assert "file is not a database" in searches.run(RATES, code=1)
+    database.unlink()
+    assert "study.db is missing" in searches.run(RATES, code=1)
+    database.write_bytes(content)
+    searches.run(RATES, "search.max_trials=2")
+    assert searches.statuses() == ["completed"] * 2
+
+
+@pytest.mark.slow
+def test_a_fork_takes_over_trials_of_several_seeds_and_replicates(searches):
+    arguments = ["ppo.learning_rate=1e-4,1e-3", "training=smoke", "search.seeds_per_trial=2"]
+    line = [sys.executable, "-m", "vbot_train", "-m", "study=s", *arguments]  # these train: not idle.py
+    subprocess.run(line, cwd=searches.cwd, check=True, stdout=subprocess.DEVNULL, timeout=200)
+    fork = [*line, "resume=fork", "+search.constraints.mine='seed == 1'"]
+    subprocess.run(fork, cwd=searches.cwd, check=True, stdout=subprocess.DEVNULL, timeout=200)
+    before, searches.study = searches.results(), searches.cwd / "multirun" / "s-fork1"
+    assert sorted(r.metrics["episode_reward_mean"] for r in searches.results()) == sorted(
+        r.metrics["episode_reward_mean"] for r in before
+    )
+    assert not list(searches.study.glob("trials/*/train.log"))
+    assert [row["seeds"] for row in searches.analysis()["replicates"]] == [[42, 43], [42, 43]]
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_told_in_a_line_and_the_study_goes_on_when_there_is_room(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=420k", "tmpfs", str(disk)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("only root may mount a small disk")
+    try:
+        searches, line = Searches(disk), [RATES, "ppo.rollouts=16,24,48", "workers=2"]
+        output = searches.run(*line, code=1)
+        assert "disk is full" in output or "No space left on device" in output
+        assert 0 < len(study_of(searches).trials) <= 18
+        subprocess.run(["mount", "-o", "remount,size=9m", str(disk)], check=True)
+        searches.run(*line)
+        assert searches.statuses().count("completed") == 18
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)  # SQLite still holds a file
