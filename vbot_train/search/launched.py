@@ -20,6 +20,12 @@ def hand_on_command() -> None:
     os.environ[COMMAND] = json.dumps(sys.argv[1:])
 
 
+def typed_arguments() -> list[str]:
+    """The arguments that a person typed: those of the launching line in a loop that was launched."""
+    handed_on = os.environ.get(COMMAND)
+    return sys.argv[1:] if handed_on is None else list(json.loads(handed_on))
+
+
 def run_loop(loops: int) -> None:
     """Work on the study that this job's sweep directory holds.
 
@@ -31,7 +37,7 @@ def run_loop(loops: int) -> None:
     """
     node = HydraConfig.get()
     directory = Path(node.sweep.dir)
-    given = json.loads(os.environ[COMMAND])
+    given = typed_arguments()
     threads = [f"{key}=1" for key in THREAD_KEYS if loops > 1 and not any(a.startswith(f"{key}=") for a in given)]
     place = [f"hydra.sweep.dir={directory}", f"study={directory.name}", "resume=continue"]
     arguments = [*threads, *given, *place, "hydra/launcher=basic", "workers=1"]

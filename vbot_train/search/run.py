@@ -16,6 +16,7 @@ from vbot_train.config import ConfigError, plain
 from vbot_train.search.check import check_search
 from vbot_train.search.claims import Claim, Claims
 from vbot_train.search.display import Display
+from vbot_train.search.launched import typed_arguments
 from vbot_train.search.loop import HopelessError, Loop
 from vbot_train.search.plan import announce, dry_run, show
 from vbot_train.search.presence import Presence
@@ -31,8 +32,8 @@ from vbot_train.search.study import (
     read_record,
     record_trial,
     revision,
-    shown_command,
     shown_url,
+    without_password,
 )
 
 
@@ -218,7 +219,7 @@ class Search:
 
 def line_to_resume(study: str) -> str:
     """The command line that continues this search."""
-    arguments = [a for a in shown_command()[1:] if not a.startswith(("study=", "resume="))]
+    arguments = [without_password(a) for a in typed_arguments() if not a.startswith(("study=", "resume="))]
     return shlex.join(["python", "-m", "vbot_train", *arguments, f"study={study}"])
 
 

@@ -15,8 +15,10 @@ class Stop:
         self.number: int | None = None  # the signal that asked
         self.processes: list[subprocess.Popen[bytes]] = []  # of the trials in training
         self._gently = False
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._receive)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup has its way
+            signal.signal(signal.SIGHUP, self._receive)
 
     @contextmanager
     def gently(self) -> Iterator[None]:

@@ -197,7 +197,7 @@ def record_trial(directory: Path, number: int, candidate: Candidate, hydra_node:
 def surroundings() -> dict[str, Any]:
     """Code revision, versions and hardware."""
     return {
-        "command": shown_command(),
+        "command": [without_password(argument) for argument in sys.argv],
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "revision": revision(),
         "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in PACKAGES}},
@@ -205,12 +205,8 @@ def surroundings() -> dict[str, Any]:
     }
 
 
-def shown_command() -> list[str]:
-    """The command line, no password in it."""
-    return [_without_password(argument) for argument in sys.argv]
-
-
-def _without_password(argument: str) -> str:
+def without_password(argument: str) -> str:
+    """An argument of the command line as it may be written down."""
     key, _, value = argument.partition("=")
     if key.lstrip("+") not in SECRET_KEYS or "${" in value:  # an interpolation, as of an environment variable
         return argument

@@ -3,7 +3,6 @@
 The class that Hydra scans stands apart from the work, so that ``--help`` does not import Optuna.
 """
 
-import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,9 +72,5 @@ class VBotSweeper(Sweeper):
         )
         place = [f"hydra.sweep.dir={directory.resolve()}", f"study={directory.name}"]
         jobs = [[*place, f"workers={loops}", f"hydra.sweep.subdir={FOLDER}/{n}"] for n in range(loops)]
-        try:
-            returns = launcher.launch(jobs, 0)
-        except KeyboardInterrupt:
-            raise SystemExit(128 + signal.SIGINT) from None  # the loops heard it too
-        for job in returns:
+        for job in launcher.launch(jobs, 0):
             _ = job.return_value  # raises what the job raised
