@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 from hydra.types import HydraContext
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 
 from vbot_train.analysis.trials import what_a_database_says
@@ -117,7 +117,7 @@ class Search:
     def __init__(self, question: Question, directory: Path, hydra_node: DictConfig) -> None:
         self.question = question
         self.directory = directory
-        self.hydra_node = hydra_node
+        self.hydra_record = OmegaConf.create({"hydra": OmegaConf.to_container(hydra_node, resolve=False)})
         self.presence = Presence(directory)
 
     def run(self, stop: Stop) -> None:
@@ -197,7 +197,7 @@ class Search:
             loop.run()
 
     def _record_trial(self, claim: Claim) -> None:
-        record_trial(claim.directory, claim.trial.number, claim.candidate, self.hydra_node)
+        record_trial(claim.directory, claim.trial.number, claim.candidate, self.hydra_record)
 
     def _leave(self, claims: Claims, stop: Stop) -> None:
         """Have the callback write the analysis if this loop is the last, and say how to go on."""

@@ -181,15 +181,22 @@ def shown_url(storage: str | None) -> str | None:
     return url.update_query_dict(secrets).render_as_string(hide_password=True).replace("%2A", "*")
 
 
-def record_trial(directory: Path, number: int, candidate: Candidate, hydra_node: DictConfig) -> None:
-    """Write what a trial trains on: Hydra's record, the config resolved, and the trial as an experiment option."""
+def record_trial(directory: Path, number: int, candidate: Candidate, hydra_record: DictConfig) -> None:
+    """Write what a trial trains on: Hydra's record, the config resolved, and the trial as an experiment option.
+
+    Args:
+        directory: The trial's, empty.
+        number: Of the trial.
+        candidate: Its configuration.
+        hydra_record: A copy of Hydra's own config below the key ``hydra``; it is changed to be this trial's.
+    """
     record = directory / ".hydra"
     record.mkdir()
-    node = DictConfig(OmegaConf.to_container(hydra_node, resolve=False))
+    node = hydra_record.hydra
     node.job.id, node.job.num = str(number), number
     node.overrides.task = candidate.overrides
     OmegaConf.save(candidate.config, record / "config.yaml")
-    OmegaConf.save({"hydra": node}, record / "hydra.yaml")
+    OmegaConf.save(hydra_record, record / "hydra.yaml")
     OmegaConf.save(candidate.overrides, record / "overrides.yaml")
     (directory / EXPERIMENT_YAML).write_text(experiment_of(candidate))
 
