@@ -11,15 +11,15 @@ import argparse
 import statistics
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import yaml
 
 from vbot_train.result import TrialResult
 
 METRIC = "episode_reward_mean"
 SHORT = ["training=quick", "training.env_steps=300000", "training.evaluations=8", "training.evaluation_episodes=256"]
 FULL = ["training=quick", "training.env_steps=900000", "training.evaluations=5", "training.evaluation_episodes=512"]
+ONE_THREAD = ["training.torch_threads=1", "simulation.threads=1"]
 LINE = [sys.executable, "-m", "vbot_train"]
 
 
@@ -42,17 +42,18 @@ def main() -> None:
 
 def repetition(folder: Path, seed: int, pruner: str, spread: float) -> None:
     """Search both ways, train both winners, print."""
-    steps, winners = {}, {}
-    for way in ("none", pruner):
+    steps, ways = {}, ("none", pruner)
+    for way in ways:
         study = f"{way}{seed}"
         search(folder, study, "search=full", "search.max_trials=20", *SHORT, f"pruner={way}", f"seed={seed}")
         steps[way] = sum(result.env_steps for result in results(folder, study))
-        best = ["--config-dir", f"multirun/{study}/analysis", "experiment=best", *FULL, f"seed={100 + seed}"]
-        winners[way] = train(folder, f"{study}-winner", best)
-    counts = yaml.safe_load((folder / "multirun" / study / "analysis" / "hyperparameter_importance.yaml").read_text())
+    with ThreadPoolExecutor() as both:
+        rewards = both.map(lambda way: train_winner(folder, f"{way}{seed}", 100 + seed), ways)
+    winners = dict(zip(ways, rewards, strict=True))
+    pruned = sum(result.status == "pruned" for result in results(folder, f"{pruner}{seed}"))
     lacks = winners["none"] - winners[pruner]
     print(
-        f"seed {seed}: {steps[pruner] / steps['none']:.2f} of the env steps, {counts['trials']['pruned']} of 20 pruned;"
+        f"seed {seed}: {steps[pruner] / steps['none']:.2f} of the env steps, {pruned} of 20 pruned;"
         f" winners at full length {winners['none']:.2f} without, {winners[pruner]:.2f} with {pruner}:"
         f" {lacks / spread:+.2f} standard deviations lost",
         flush=True,
@@ -64,11 +65,12 @@ def search(folder: Path, study: str, *arguments: str) -> None:
     subprocess.run([*LINE, "-m", f"study={study}", *arguments], cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
-def train(folder: Path, name: str, arguments: list[str]) -> float:
-    """Train one configuration. Returns its held-out reward."""
-    directory = folder / "outputs" / name
+def train_winner(folder: Path, study: str, seed: int) -> float:
+    """Train the best configuration of a study at full length, on one thread. Returns its held-out reward."""
+    directory = folder / "outputs" / f"{study}-winner"
     if not (directory / "result.yaml").exists():
-        line = [*LINE, *arguments, f"hydra.run.dir={directory}"]
+        best = ["--config-dir", f"multirun/{study}/analysis", "experiment=best", *FULL, *ONE_THREAD, f"seed={seed}"]
+        line = [*LINE, *best, f"hydra.run.dir={directory}"]
         subprocess.run(line, cwd=folder, check=True, stdout=subprocess.DEVNULL)
     return TrialResult.load(directory).metrics[METRIC] or 0.0
 
