@@ -3,10 +3,12 @@
 python benchmarks/overhead.py
 
 Twenty trials that only import torch, skrl and mujoco, one at a time: wall clock of each. Then a thousand that do
-nothing, two at a time: CPU time of the search's own process for each, by hundreds.
+nothing, two at a time: CPU time of the search's own process for each, by hundreds. Beside it stands that of the trials'
+processes, which all do the same: where it grows, the machine has become slower.
 """
 
 import argparse
+import math
 import os
 import subprocess
 import sys
@@ -47,24 +49,26 @@ def own_share(trials: int, method: str) -> None:
     """Print the CPU time that the search's own process spends on each trial, by hundreds."""
     with tempfile.TemporaryDirectory() as folder:
         search = start(folder, f"search.max_trials={trials}", "workers=2", f"method={method}")
-        directory, spent_s = Path(folder) / "multirun" / "idle" / "trials", 0.0
+        directory, now_s = Path(folder) / "multirun" / "idle" / "trials", (0.0, 0.0)
         for mark in range(0, trials + 1, 100):
             while search.poll() is None and not (directory / f"{max(mark - 1, 0):03d}" / "result.yaml").exists():
                 time.sleep(0.05)
-            before, spent_s = spent_s, cpu_time_s(search.pid)
+            before_s, now_s = now_s, cpu_times_s(search.pid)
             if mark:
-                share = (spent_s - before) / 100
-                print(f"{method}: trials {mark - 100:>4} to {mark - 1:>4}: {share:.3f} s of CPU each", flush=True)
+                own, theirs = ((now - before) / 100 for now, before in zip(now_s, before_s, strict=True))
+                hundred = f"{method}: trials {mark - 100:>4} to {mark - 1:>4}"
+                print(f"{hundred}: {own:.3f} s of CPU each, theirs {theirs:.2f} s", flush=True)
         search.wait()
 
 
-def cpu_time_s(pid: int) -> float:
-    """CPU time of a process without its children [s]; of one that has ended, what was read last is lost: 0."""
+def cpu_times_s(pid: int) -> tuple[float, float]:
+    """CPU time of a process and of its children that have ended [s]; of one that has ended itself, nothing is known."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except FileNotFoundError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+        return math.nan, math.nan
+    user, system, childrens_user, childrens_system = (int(field) / TICKS_PER_S for field in fields[11:15])
+    return user + system, childrens_user + childrens_system
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What a study's trials amount to: which count, which are owed another attempt. Read from the study, never kept."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -44,15 +45,13 @@ class Ledger:
 
     def __init__(self, trials: Sequence[FrozenTrial], retries: int) -> None:
         self.trials = trials
-        self._retries = retries
         replaced = {trial.user_attrs.get(RETRY_OF) for trial in trials}
         self.counted = [trial for trial in trials if trial.number not in replaced]
         self.waiting = [trial for trial in self.counted if trial.state == TrialState.WAITING]
-        self.interrupted = [trial for trial in self.counted if self._is_owed(trial, "interrupted")]
-        self.crashed = [trial for trial in self.counted if self._is_owed(trial, "failed")]
-        owed = {trial.number for trial in self.interrupted}
-        ended = [trial for trial in self.counted if trial.user_attrs.get(STATUS) == "interrupted"]
-        self.given_up = [trial for trial in ended if trial.state.is_finished() and trial.number not in owed]
+        interrupted, failed = (self._ended_as(status) for status in ("interrupted", "failed"))
+        self.interrupted = [trial for trial in interrupted if self._times_killed(trial) <= KILLS]
+        self.given_up = [trial for trial in interrupted if self._times_killed(trial) > KILLS]
+        self.crashed = [trial for trial in failed if self._times_failed(trial) <= retries]
 
     @property
     def promised(self) -> int:
@@ -69,7 +68,7 @@ class Ledger:
         """Configurations put forward so far, retries aside: the same whether a search was interrupted or not."""
         return sum(RETRY_OF not in trial.user_attrs for trial in self.trials)
 
-    @property
+    @cached_property
     def taken(self) -> dict[Identity, int]:
         """How often each configuration counts."""
         found: dict[Identity, int] = {}
@@ -78,13 +77,14 @@ class Ledger:
             found[key] = found.get(key, 0) + 1
         return found
 
-    def _is_owed(self, trial: FrozenTrial, status: str) -> bool:
-        if not trial.state.is_finished() or trial.user_attrs.get(STATUS) != status:
-            return False
-        attempts = self._attempts(trial)
-        if status == "interrupted":
-            return sum(attempt.user_attrs.get(KILLED, False) for attempt in attempts) <= KILLS
-        return sum(attempt.user_attrs.get(STATUS) == "failed" for attempt in attempts) <= self._retries
+    def _ended_as(self, status: str) -> list[FrozenTrial]:
+        return [trial for trial in self.counted if trial.user_attrs.get(STATUS) == status and trial.state.is_finished()]
+
+    def _times_killed(self, trial: FrozenTrial) -> int:
+        return sum(attempt.user_attrs.get(KILLED, False) for attempt in self._attempts(trial))
+
+    def _times_failed(self, trial: FrozenTrial) -> int:
+        return sum(attempt.user_attrs.get(STATUS) == "failed" for attempt in self._attempts(trial))
 
     def _attempts(self, trial: FrozenTrial) -> list[FrozenTrial]:
         """The trial and those that it repeats."""
