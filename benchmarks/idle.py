@@ -4,8 +4,8 @@ python benchmarks/idle.py -m search=full search.max_trials=20
 
 Everything is as in ``python -m vbot_train``, but for what a trial does: its value is a smooth function of the learning
 rate, told as held-out values on the way. The environment says more: IDLE_S, seconds that it sleeps (0); IDLE_IMPORT, it
-imports torch, skrl and mujoco first; IDLE_CRASH, the number of the trial that exits with code 3; IDLE_STUBBORN, it does
-not listen when it is told to stop.
+imports torch, skrl and mujoco first; IDLE_CRASH, the number of the trial that exits with code 3, or all;
+IDLE_STUBBORN, it does not listen when it is told to stop.
 """
 
 import csv
@@ -30,7 +30,7 @@ def idle(config: Mapping[str, Any], run_dir: Path, number: int) -> None:
         import mujoco  # noqa: F401
         import skrl.agents.torch.ppo  # noqa: F401
         import torch  # noqa: F401
-    if os.environ.get("IDLE_CRASH") == str(number):
+    if os.environ.get("IDLE_CRASH") in ("all", str(number)):
         os._exit(3)
     if os.environ.get("IDLE_STUBBORN"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

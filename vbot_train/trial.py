@@ -38,6 +38,7 @@ def train_trial(run_dir: Path, number: int) -> None:
     from vbot_train.config import load_recorded_config
 
     config = load_recorded_config(run_dir)
+    _set_clock(config["search"]["trial_minutes"])
     try:
         train_config(config, run_dir, number)
     except TrialStopped as stop:  # before the training could record it
@@ -46,12 +47,7 @@ def train_trial(run_dir: Path, number: int) -> None:
 
 
 def train_config(config: Mapping[str, Any], run_dir: Path, number: int) -> None:
-    """Train one configuration, on each of its seeds, within its time limit."""
-    if (minutes := config["search"]["trial_minutes"]) is not None:
-        limit = _stopper("timeout", f"longer than search.trial_minutes={minutes}")
-        signal.signal(signal.SIGALRM, limit)
-        signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
-
+    """Train one configuration, on each of its seeds."""
     from vbot_train.config import training_seeds
     from vbot_train.seeds import train_seeds
     from vbot_train.train import train
@@ -61,6 +57,13 @@ def train_config(config: Mapping[str, Any], run_dir: Path, number: int) -> None:
         train(config, run_dir, trial=number)
     else:
         train_seeds(config, run_dir, seeds, partial(train, trial=number))
+
+
+def _set_clock(minutes: float | None) -> None:
+    """Let the trial end as ``timeout`` when its time is up."""
+    if minutes is not None:
+        signal.signal(signal.SIGALRM, _stopper("timeout", f"longer than search.trial_minutes={minutes}"))
+        signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
 
 
 def _stopper(status: str, cause: str) -> Callable[[int, types.FrameType | None], NoReturn]:

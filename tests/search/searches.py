@@ -85,3 +85,15 @@ def kill_group(process):
 
 def study_of(searches):
     return optuna.load_study(study_name="s", storage=f"sqlite:///{searches.study}/study.db")
+
+
+def trial_processes(cwd):
+    """Process numbers of the trials in training that were started in ``cwd``."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"--parent" in (process / "cmdline").read_bytes() and (process / "cwd").readlink() == cwd:
+                found.append(int(process.name))
+        except OSError:  # it has just ended
+            continue
+    return found

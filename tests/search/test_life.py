@@ -1,11 +1,15 @@
 """The life of a study: killed, stopped, resumed, shared. Its trials train nothing."""
 
+import json
 import shlex
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
-from searches import RANDOM, RATES, Searches, kill_group, study_of
+from searches import RANDOM, RATES, Searches, kill_group, study_of, trial_processes
 
 
 def test_a_killed_search_ends_at_its_total_and_rewrites_nothing(searches):
@@ -23,7 +27,8 @@ def test_a_killed_search_ends_at_its_total_and_rewrites_nothing(searches):
 
 def test_a_larger_total_adds_trials_and_the_same_one_adds_none(searches):
     searches.run(*RANDOM, "search.max_trials=2")
-    searches.run(*RANDOM, "search.max_trials=3", "workers=1", "budget_hours=9", "search.trial_minutes=5")
+    free = ["workers=1", "budget_hours=9", "search.trial_minutes=5", "method=bayesian"]
+    searches.run(*RANDOM, "search.max_trials=3", *free)
     before = searches.stamps()
     searches.run(*RANDOM, "search.max_trials=3")
     assert searches.statuses() == ["completed"] * 3 and searches.stamps() == before
@@ -44,7 +49,7 @@ def test_interruptions_and_workers_do_not_change_which_points_a_random_search_tr
 
 
 def test_a_changed_setting_is_refused_with_what_it_was_and_is(searches):
-    searches.run(RATES)
+    searches.run(RATES, "search.max_trials=1")
     before = searches.stamps()
     changed = ["seed=3", "ppo.gae_lambda=0.9", "+search.constraints.mine='ppo.rollouts > 99'"]
     output = searches.run(RATES, *changed, code=1)
@@ -58,27 +63,36 @@ def test_a_changed_setting_is_refused_with_what_it_was_and_is(searches):
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_search_prints_the_line_that_ends_it(searches, sent, code):
+def test_a_stopped_search_marks_its_trials_and_prints_the_line_that_goes_on(searches, sent, code):
     process = searches.start(RATES, "workers=2", IDLE_S="2")
-    searches.wait_for_training(2)
+    searches.wait_for_training(1)
     process.send_signal(sent)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == code and "Traceback" not in output, output
     assert searches.analysis()["trials"]["interrupted"] == searches.statuses().count("interrupted") > 0
     line = shlex.split(output.splitlines()[-1].partition("to go on: ")[2])
-    assert line[:3] == ["python", "-m", "vbot_train"]
-    searches.run(*line[4:])
+    assert line == ["python", "-m", "vbot_train", "-m", RATES, "workers=2", "study=s"]
+
+
+def test_a_stopped_search_goes_on_to_its_end(searches):
+    process = searches.start(RATES, "workers=2", IDLE_S="2")
+    searches.wait_for_training(2)
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=30)
+    searches.run(RATES, "workers=2")
     assert searches.rates() == [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3]
 
 
 def test_a_second_interrupt_ends_the_search_at_once(searches):
     process = searches.start(RATES, "workers=1", IDLE_S="100", IDLE_STUBBORN="1")
     searches.wait_for_training(0)
+    assert trial_processes(searches.cwd)
     process.send_signal(signal.SIGINT)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=3)  # well below the trial's grace of 5 s
     assert process.returncode == 130 and "Traceback" not in output
+    assert trial_processes(searches.cwd) == []
 
 
 @pytest.mark.distributed
@@ -115,10 +129,24 @@ def test_a_hydra_launcher_runs_the_loops(searches):
 
 
 def test_a_crash_is_trained_again_and_counts_once(searches):
-    searches.run(RATES, "workers=1", IDLE_CRASH="1")
-    assert searches.statuses() == ["completed", "failed", *["completed"] * 5]
+    searches.run("ppo.learning_rate=1e-4,3e-4,1e-3", "workers=1", IDLE_CRASH="1")
+    assert searches.statuses() == ["completed", "failed", "completed", "completed"]
     assert searches.results()[1].cause == "the trial's process ended with code 3, see train.log"
-    assert searches.rates() == [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3]
+    assert searches.rates() == [1e-4, 3e-4, 1e-3]
+
+
+def test_a_search_whose_first_trials_all_crash_stops_and_shows_the_cause(searches):
+    output = searches.run(RATES, "workers=1", code=1, IDLE_CRASH="all")
+    assert "the first 3 trials ended alike" in output and "ended with code 3, see train.log" in output
+    assert searches.statuses() == ["failed"] * 3
+    assert searches.analysis()["trials"]["failed"] == 3
+
+
+def test_a_trial_that_takes_too_long_ends_as_timeout_and_is_not_trained_again(searches):
+    searches.run(RATES, "search.max_trials=1", "search.trial_minutes=0.02", code=1, IDLE_S="60")
+    (result,) = searches.results()
+    assert (result.status, result.cause) == ("timeout", "longer than search.trial_minutes=0.02")
+    assert searches.analysis()["trials"]["timeout"] == 1
 
 
 @pytest.mark.slow
@@ -134,6 +162,7 @@ def test_pruned_trials_are_pruned_in_the_study_and_apart_in_the_analysis(searche
     study, analysis = study_of(searches), searches.analysis()
     pruned = [trial.number for trial in study.trials if trial.state.name == "PRUNED"]
     assert 3 <= len(pruned) < 10
+    assert sum(len(trial.intermediate_values) for trial in study.trials) < 0.75 * 10 * 8  # of the evaluations
     assert [result.trial for result in searches.results() if result.status == "pruned"] == pruned
     assert [row["config_id"] for row in analysis["pruned"]] == [f"config_{number:03d}" for number in pruned]
     assert analysis["trials"]["pruned"] == len(pruned) and analysis["trials"]["completed"] == 10 - len(pruned)
@@ -145,10 +174,18 @@ def test_the_budget_is_told_kept_and_may_be_raised(searches):
     hours = 10 / 3600  # a trial takes some two seconds
     output = searches.run(RATES, "workers=1", f"budget_hours={hours}", IDLE_S="1.5")
     done = searches.statuses().count("completed")
-    assert 1 <= done < 6 and "of 6 trials will fit into the budget" in output
+    assert 1 <= done < 6 and f"of 6 trials will fit into {hours:g} h" in output
     assert "is spent" in output and "with a larger one this goes on" in output
     searches.run(RATES, "workers=1", "budget_hours=1")
     assert searches.rates() == [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3]
+
+
+def test_what_runs_when_the_budget_is_spent_is_interrupted_and_trained_with_a_larger_one(searches):
+    searches.run(RATES, "search.max_trials=1", f"budget_hours={3 / 3600}", code=1, IDLE_S="60")
+    (result,) = searches.results()
+    assert (result.status, result.cause) == ("interrupted", "budget_hours is spent")
+    searches.run(RATES, "search.max_trials=1", "budget_hours=1")
+    assert searches.statuses() == ["interrupted", "completed"]
 
 
 @pytest.mark.slow
@@ -163,8 +200,42 @@ def test_a_configuration_drawn_again_is_a_replicate_or_another_is_drawn(searches
     assert searches.rates() == [1e-4, 1e-3]  # no more of them exist
 
 
-def test_a_dry_run_shows_ten_proposals_and_leaves_nothing(searches):
+def test_a_dry_run_shows_what_the_search_then_tries_and_leaves_nothing(searches):
     output = searches.run(*RANDOM, "search.dry_run=true")
-    assert "feasible" in output and "break unstable" in output and "env steps" in output
-    assert sum("learning_rate=" in line for line in output.splitlines()) == 10
+    assert "points are feasible" in output and "break unstable" in output and "env steps" in output
+    proposed = [line for line in output.splitlines() if "learning_rate=" in line]
+    assert len(proposed) == 10 and not (searches.cwd / "multirun").exists()
+    tried = searches.run(*RANDOM, "search.max_trials=3", "workers=1")
+    for line in proposed[:3]:
+        number, _, params = line.strip().partition("  ")
+        assert any(text.startswith(f"trial   {number}  completed") and params in text for text in tried.splitlines())
+
+
+def test_a_dry_run_of_a_grid_counts_its_cells_by_rule(searches):
+    rule = "+search.constraints.mine='ppo.rollouts == 24 and ppo.learning_epochs == 4'"
+    output = searches.run("ppo.rollouts=16,24,48", "ppo.learning_epochs=2,4", rule, "search.dry_run=true")
+    assert "5 of 6 cells are feasible, 1 break mine" in output and "5 trials, " in output
     assert not (searches.cwd / "multirun").exists()
+
+
+def test_priors_are_announced_tried_first_and_left_out_with_a_word(searches):
+    searches.run(*RANDOM, "study=old", "search.max_trials=2")
+    enqueue = "search.enqueue=['ppo.learning_rate=4e-4','ppo.learning_rate=1','ppo.learning_rate=6e-4']"
+    rule = "+search.constraints.mine='ppo.learning_rate > 5e-4'"
+    line = ["search=fine_tune", "training=smoke", "search.around=multirun/old", enqueue, rule, "workers=1"]
+    output = searches.run(*line, "search.max_trials=3")
+    assert "search.around: ppo.learning_rate: " in output and "tried first: the default" in output
+    assert "not tried first: ppo.learning_rate=1: ppo.learning_rate=1 lies outside" in output
+    assert "not tried first: ppo.learning_rate=6e-4: it breaks mine" in output
+    assert [result.applied["learning_rate"] for result in searches.results()][:2] == [3e-4, 4e-4]
+    searches.run(*RANDOM, "study=old", "search.max_trials=3")
+    searches.run(*line, "search.max_trials=4")  # what it was narrowed to holds, though the other study went on
+    assert searches.statuses() == ["completed"] * 4
+
+
+def test_optunas_own_tool_lists_the_trials(searches):
+    searches.run(RATES, "search.max_trials=2")
+    storage = f"sqlite:///{searches.study}/study.db"
+    line = [Path(sys.executable).with_name("optuna"), "trials", "--study-name", "s", "--storage", storage, "-f", "json"]
+    listed = json.loads(subprocess.check_output(line, text=True))
+    assert [(row["number"], row["state"]) for row in listed] == [(0, "COMPLETE"), (1, "COMPLETE")]

@@ -4,10 +4,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import yaml
+from searches import trial_processes
 
 from vbot_train.result import TrialResult
 from vbot_train.search.process import whole_rows
@@ -46,17 +46,13 @@ def test_quick_with_a_fixed_key_runs_the_remaining_cells_once_each(tmp_path):
     assert best.read_text().startswith("# @package _global_\n")
 
 
-def test_a_plain_sweep_is_a_grid_whose_exported_best_trains_to_the_same_metrics_and_is_never_overwritten(tmp_path):
-    _, results, analysis = search(tmp_path, "ppo.learning_rate=1e-4,3e-4", "network=small,large", "seed=3")
-    cells = settings(results, "learning_rate", "policy_hidden_layer_sizes")
-    assert cells == [(rate, sizes) for rate in (1e-4, 3e-4) for sizes in ([128, 64], [512, 256, 128])]
+def test_a_plain_sweep_is_a_grid_whose_exported_best_trains_to_the_same_metrics(tmp_path):
+    _, results, analysis = search(tmp_path, "network=small,large", "seed=3")
+    assert [result.applied["policy_hidden_layer_sizes"] for result in results] == [[128, 64], [512, 256, 128]]
     best = results[int(analysis["best"]["config_id"].removeprefix("config_"))]
     command = [sys.executable, "-m", "vbot_train", "--config-dir", "multirun/s/analysis", "experiment=best"]
     subprocess.run([*command, "hydra.run.dir=again"], cwd=tmp_path, check=True, timeout=300)
     assert TrialResult.load(tmp_path / "again").metrics == best.metrics
-    process = start(tmp_path, "network=small,large")
-    assert "was begun with other settings" in process.communicate(timeout=100)[0]
-    assert process.returncode == 1
 
 
 @pytest.mark.slow
@@ -123,6 +119,7 @@ def test_a_stopped_search_writes_its_analysis_and_leaves_no_trial_behind(tmp_pat
     process = start(tmp_path, "ppo.rollouts=12,16,20,24", "workers=1", "training.env_steps=30000")
     trials = tmp_path / "multirun" / "s" / "trials"
     wait_for(lambda: (trials / "000" / "result.yaml").exists() and is_training(trials / "001"))
+    assert trial_processes(tmp_path)
     process.send_signal(sent)
     output = process.communicate(timeout=60)[0]
     assert process.returncode == code, output
@@ -137,21 +134,10 @@ def test_a_stopped_search_writes_its_analysis_and_leaves_no_trial_behind(tmp_pat
 def test_trials_do_not_outlive_a_killed_search(tmp_path):
     process = start(tmp_path, "ppo.rollouts=24", "seed=1,2", "training.env_steps=3000000")
     wait_for(lambda: len(list(tmp_path.glob("multirun/s/trials/*/progress.csv"))) > 0)
+    assert trial_processes(tmp_path)
     process.kill()
     process.wait()
     wait_for(lambda: trial_processes(tmp_path) == [])
-
-
-def trial_processes(cwd):
-    """Process numbers of the trials in training that were started in ``cwd``."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if b"vbot_train.trial" in (process / "cmdline").read_bytes() and (process / "cwd").readlink() == cwd:
-                found.append(int(process.name))
-        except OSError:  # it has just ended
-            continue
-    return found
 
 
 def is_training(trial):

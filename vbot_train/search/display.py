@@ -23,10 +23,14 @@ class Display:
         total: Number of trials at which the search ends.
         done: Of them, how many have ended already.
         best: Value and number of the best of these.
+        budget_hours: Wall clock of the study [h], None without a limit.
     """
 
-    def __init__(self, metric: str, total: int, done: int, best: tuple[float, int] | None) -> None:
+    def __init__(
+        self, metric: str, total: int, done: int, best: tuple[float, int] | None, budget_hours: float | None
+    ) -> None:
         self._metric = metric
+        self._budget_hours = budget_hours
         self._total = total
         self._console = Console()
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
@@ -64,7 +68,8 @@ class Display:
     def forecast(self, fit: int | None) -> None:
         """Say how many trials will fit into the budget, None where there is none."""
         if fit is not None:
-            self._console.print(f"{fit} of {self._total} trials will fit into the budget", highlight=False)
+            fitting = f"{fit} of {self._total} trials will fit into {self._budget_hours:g} h"
+            self._console.print(fitting, highlight=False)
 
     def finish(self, number: int, candidate: Candidate, result: TrialResult, value: float | None, done: int) -> None:
         """A trial has ended, with a value if it can be ranked; so many of the study's trials are done now."""

@@ -3,7 +3,7 @@
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -152,9 +152,8 @@ class Loop:
             self._display.forecast(self._claims.forecast())
 
     def _stop_if_hopeless(self) -> None:
-        """Stop if the study's first trials all ended badly and alike; numbers in what they say may differ."""
-        causes = [None if cause is None else re.sub(r"[\d.e+-]+", "#", cause) for cause in self._causes]
-        if len(causes) != HOPELESS or causes[0] is None or len(set(causes)) > 1 or self._claims.has_completed():
+        """Stop if the study's first trials all ended badly and alike."""
+        if not is_hopeless(self._causes) or self._claims.has_completed():
             return
         where = self._claims.trial_directory(0).parent
         raise HopelessError(
@@ -180,6 +179,16 @@ class Loop:
         if self._stop.number is not None:
             return "the search was stopped"
         return "budget_hours is spent" if self._claims.out_of_time else "the search ended before it"
+
+
+def is_hopeless(causes: Sequence[str | None]) -> bool:
+    """Whether all trials so far ended badly and alike, and are just as many as it takes to say so.
+
+    Args:
+        causes: Why each trial that has ended did so, None for a good end. Numbers in them may differ.
+    """
+    alike = {None if cause is None else re.sub(r"[\d.e+-]+", "#", cause) for cause in causes}
+    return len(causes) == HOPELESS and len(alike) == 1 and None not in alike
 
 
 def evaluations_of(config: Mapping[str, Any]) -> int:

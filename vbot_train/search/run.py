@@ -185,7 +185,8 @@ class Search:
 
     def _work(self, claims: Claims, stop: Stop) -> None:
         question = self.question
-        with Display(question.metric, question.total, claims.done(), claims.best()) as display:
+        hours = question.job["budget_hours"]
+        with Display(question.metric, question.total, claims.done(), claims.best(), hours) as display:
             loop = Loop(
                 claims,
                 metric=question.metric,

@@ -1,0 +1,29 @@
+"""When a search gives up."""
+
+import pytest
+
+from vbot_train.search.loop import evaluations_of, is_hopeless
+
+CRASH = "failed: the trial's process ended with code 3, see train.log"
+
+
+@pytest.mark.parametrize(
+    ("causes", "hopeless"),
+    [
+        ([CRASH] * 3, True),
+        (["diverged: reward 1e9 at 10", "diverged: reward 2.5e9 at 20", "diverged: reward -3 at 5"], True),
+        ([CRASH] * 2, False),  # may be chance
+        ([CRASH] * 4, False),  # said before, or not at the start
+        ([CRASH, CRASH, "diverged: NaN"], False),
+        ([CRASH, None, CRASH], False),
+        ([None, None, None], False),
+    ],
+)
+def test_three_equal_failures_at_the_start_are_hopeless(causes, hopeless):
+    assert is_hopeless(causes) is hopeless
+
+
+@pytest.mark.parametrize(("env_steps", "expected"), [(100_000, 5), (1_000, 3)])  # the second: 3 updates of 16 x 20
+def test_a_run_evaluates_no_more_often_than_it_updates(env_steps, expected):
+    training = {"env_steps": env_steps, "num_envs": 16, "evaluations": 5}
+    assert evaluations_of({"training": training, "ppo": {"rollouts": 20}}) == expected

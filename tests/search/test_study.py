@@ -1,0 +1,60 @@
+"""A study's database that cannot be used."""
+
+import shutil
+import sqlite3
+
+import pytest
+
+from vbot_train.config import ConfigError
+from vbot_train.search import study as study_module
+from vbot_train.search.study import STUDY_DB, continue_study, look_into
+
+RECORD = {"study": "s", "storage": None}
+
+
+@pytest.fixture
+def database(tmp_path, empty_study):
+    shutil.copy(empty_study, tmp_path)
+    return tmp_path / STUDY_DB
+
+
+def open_it(database):
+    return continue_study(database.parent, None, dict(RECORD), None, alone=True)
+
+
+def test_a_study_that_is_whole_is_opened_and_noted_as_resumed(database):
+    assert open_it(database).study_name == "s"
+    assert "resumed:" in (database.parent / "study.yaml").read_text()
+
+
+def test_a_database_that_is_none_is_refused_and_left_alone(database):
+    database.write_text("nothing of the kind")
+    with pytest.raises(ConfigError, match="file is not a database"):
+        open_it(database)
+    assert database.read_text() == "nothing of the kind"
+
+
+def test_a_database_without_the_study_is_refused(database):
+    with pytest.raises(ConfigError, match="cannot be used"):
+        continue_study(database.parent, None, {**RECORD, "study": "other"}, None, alone=True)
+
+
+def test_a_missing_database_is_not_made_anew(database):
+    database.unlink()
+    with pytest.raises(ConfigError, match="is missing"):
+        open_it(database)
+    assert not database.exists()
+
+
+def test_a_locked_database_is_refused_when_patience_ends(database, monkeypatch):
+    monkeypatch.setattr(study_module, "LOCKED_S", 0.1)
+    with sqlite3.connect(database) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(ConfigError, match="database is locked"):
+            open_it(database)
+
+
+def test_looking_into_a_study_changes_nothing(database):
+    before = database.read_bytes()
+    assert look_into(database.parent, None, RECORD) == []
+    assert database.read_bytes() == before and [path.name for path in database.parent.iterdir()] == [STUDY_DB]
