@@ -4,7 +4,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from vbot_train.search.ledger import KILLED, RETRY_OF, STATUS, Ledger, identity, params_of
+from vbot_train.search.ledger import KILLED, RETRY_OF, STATUS, Ledger, identity, is_trained, params_of
 
 UNIT = FloatDistribution(0, 1)
 
@@ -130,7 +130,27 @@ def test_a_configuration_is_taken_as_often_as_it_counts():
         waiting(0.25, **retry(1)),
     )
     quarter, half, three_quarters = (identity({"x": x}) for x in (0.25, 0.5, 0.75))
-    assert books.taken == {quarter: 3, half: 1, three_quarters: 1}
+    assert {key: len(seeds) for key, seeds in books.taken.items()} == {quarter: 3, half: 1, three_quarters: 1}
+
+
+def test_a_configuration_is_taken_with_the_seeds_that_its_trials_begin_at():
+    books = ledger(ended("completed", 0.25, seed=42), ended("diverged", 0.25, seed=45))
+    assert books.taken == {identity({"x": 0.25}): [42, 45]}
+
+
+@pytest.mark.parametrize(
+    ("seed", "firsts", "seeds_per_trial", "expected"),
+    [
+        (42, [], 1, False),
+        (42, [42], 1, True),
+        (43, [42], 1, False),
+        (44, [42], 3, True),  # 42, 43, 44
+        (40, [42], 3, True),  # 40, 41, 42
+        (45, [42], 3, False),
+    ],
+)
+def test_trials_that_share_a_seed_train_the_same_thing_twice(seed, firsts, seeds_per_trial, expected):
+    assert is_trained(seed, firsts, seeds_per_trial) is expected
 
 
 def test_the_order_of_keys_does_not_make_another_point():

@@ -19,7 +19,11 @@ def database(tmp_path, empty_study):
 
 
 def open_it(database):
-    return continue_study(database.parent, None, dict(RECORD), None, alone=True)
+    return continue_study(database.parent, None, dict(RECORD), None, nothing, alone=True)
+
+
+def nothing(study):
+    """No priors."""
 
 
 def test_a_study_that_is_whole_is_opened_and_noted_as_resumed(database):
@@ -36,7 +40,7 @@ def test_a_database_that_is_none_is_refused_and_left_alone(database):
 
 def test_a_database_without_the_study_is_refused(database):
     with pytest.raises(ConfigError, match="cannot be used"):
-        continue_study(database.parent, None, {**RECORD, "study": "other"}, None, alone=True)
+        continue_study(database.parent, None, {**RECORD, "study": "other"}, None, nothing, alone=True)
 
 
 def test_a_missing_database_is_not_made_anew(database):

@@ -12,8 +12,15 @@ import yaml
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
+from yaml import YAMLError
 
 from vbot_train.result import METRICS, STATUSES, TrialResult
+
+HIDDEN = "***"  # stands for a password in a study's record
+STORAGE_ERRORS = (SQLAlchemyError, StorageInternalError)
+# What reading a study may raise: beside a database's errors, a driver that is missing, another version's tables, files
+# that hold something else.
+READ_ERRORS = (*STORAGE_ERRORS, YAMLError, ImportError, RuntimeError, OSError, TypeError, KeyError, AttributeError)
 
 
 class StudyError(ValueError):
@@ -80,7 +87,7 @@ def load_study(directory: Path, storage: str | None = None) -> Study:
 
     Args:
         directory: Its directory.
-        storage: Where it lives, with the password that its record leaves out; None is where the record says.
+        storage: Where it lives, with the password, if its record leaves one out; else it lives where the record says.
 
     Raises:
         StudyError: The directory is not that of a study.
@@ -92,19 +99,21 @@ def load_study(directory: Path, storage: str | None = None) -> Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         content = yaml.safe_load(record.read_text())
-        url = storage or content.get("storage") or _sqlite(directory)
-        if "***" in url:
+        url = content.get("storage") or _sqlite(directory)
+        if HIDDEN in url and storage is not None:
+            url = storage
+        if HIDDEN in url:
             raise StudyError(f"{directory}: lives in {url}; its storage must be given with the password")
         study = optuna.load_study(study_name=content["study"], storage=url)
-    except (yaml.YAMLError, TypeError, KeyError, SQLAlchemyError, StorageInternalError) as error:
+        ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
+        infeasible = study.user_attrs.get("infeasible", {})
+    except READ_ERRORS as error:
         raise StudyError(f"{directory}: its study cannot be read ({what_a_database_says(error)})") from error
     return Study(
         directory=directory,
         record=content,
-        trials=[
-            _load_trial(trial, directory) for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()
-        ],
-        infeasible=study.user_attrs.get("infeasible", {}),
+        trials=[_load_trial(trial, directory) for trial in ended],
+        infeasible=infeasible,
     )
 
 

@@ -24,7 +24,7 @@ def must_happen(method: Callable[P, T]) -> Callable[P, T]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return method(*args, **kwargs)
-        except (CompactHydraException, ValueError) as error:  # ours, ConfigError, StudyError and ResultError among them
+        except (CompactHydraException, ValueError, OSError) as error:  # ours, or a disk that is full
             raise SystemExit(str(error)) from error
         except Exception as error:
             traceback.print_exc()
@@ -64,12 +64,14 @@ class SearchCallback(Callback):
     @must_happen
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Write the analysis, also after Ctrl-C; nothing if the search was refused, or others go on."""
-        if self.study_dir is not None:
-            from vbot_train.analyze import analyze
+        try:
+            if self.study_dir is not None:
+                from vbot_train.analyze import analyze
 
-            analyze(self.study_dir, storage=self.storage)
-        if self.farewell is not None:
-            print(self.farewell)  # noqa: T201 - the command's output
+                analyze(self.study_dir, storage=self.storage)
+        finally:
+            if self.farewell is not None:
+                print(self.farewell)  # noqa: T201 - the command's output
 
     def broken_rule(self, config: Mapping[str, Any], choices: Mapping[str, str]) -> str | None:
         """Name of the first rule that forbids a configuration, None if it may be trained."""

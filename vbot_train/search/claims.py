@@ -30,14 +30,17 @@ from vbot_train.search.ledger import (
     WALL_TIME_S,
     Ledger,
     identity,
+    is_trained,
     params_of,
 )
+from vbot_train.search.patience import patient
 from vbot_train.search.presence import Presence
 from vbot_train.search.priors import Prior
 from vbot_train.search.proposals import Proposals
 from vbot_train.search.resume import result_settings
 from vbot_train.search.space import Candidate, Space
 
+KILLED_CAUSE = "its search was killed"
 LOG = "train.log"  # what a trial's process prints; there from its start
 
 
@@ -88,23 +91,25 @@ class Claims:
         self._seeds_per_trial = job["search"]["seeds_per_trial"]
         self._retries = job["search"]["retries"] or 0
         self._budget_s = None if job["budget_hours"] is None else job["budget_hours"] * budget.HOUR_S
+        self.others_train = False  # whether living loops did at the last claim: if one dies, its trial is anybody's
         self.out_of_time = False  # whether a trial was not started because it cannot finish within the budget
 
     def enqueue(self, priors: list[Prior]) -> None:
         """Put the priors into the queue that are not in the study yet."""
         with self._presence.lock():
-            taken = {(identity(params_of(trial)), trial.user_attrs.get(SEED)) for trial in self._ledger().counted}
+            taken = self._ledger().taken
             for prior in priors:
                 if prior.params is None:
                     continue
                 seed = prior.params.get("seed", self._space.seed if prior.seed is None else prior.seed)
-                if (identity(prior.params), seed) in taken:
+                if is_trained(seed, taken.get(identity(prior.params), []), self._seeds_per_trial):
                     continue
                 attributes = {ORIGIN: prior.origin, SEED: seed}
                 if prior.history is not None:
                     attributes[HISTORY] = str(prior.history)
                 self._study.enqueue_trial(prior.params, user_attrs=attributes)
 
+    @patient
     def claim(self) -> Claim | None:
         """The next trial to train, None if there is none now: another loop's may still have to be trained again.
 
@@ -114,7 +119,7 @@ class Claims:
             ConfigError: No feasible point was found.
         """
         with self._presence.lock():
-            self._recover()
+            self.others_train = self._recover()
             ledger = self._ledger()
             if ledger.started >= self._total or not self._has_time(ledger):
                 return None
@@ -127,6 +132,7 @@ class Claims:
                 return self._take()
             return None
 
+    @patient
     def report(self, claim: Claim, step: int, value: float) -> bool:
         """Tell the study of a held-out value on the way. Returns whether the pruner ends the trial.
 
@@ -139,11 +145,13 @@ class Claims:
             claim.trial.report(value, step)
             return claim.trial.should_prune()
 
+    @patient
     def tell(self, claim: Claim, result: TrialResult, wall_time_s: float) -> None:
         """Tell the study what came of a trial."""
         with self._presence.lock():
             self._tell(claim.trial, result, wall_time_s)
 
+    @patient
     def forecast(self) -> int | None:
         """How many of the study's trials will have ended when the budget is spent; None if that is open."""
         ledger = self._ledger()
@@ -157,18 +165,14 @@ class Claims:
         fit = budget.fitting(done=done, running=running, left_s=left_s, trial_s=trial_s, workers=workers)
         return min(fit, self._total)
 
+    @patient
     def left_s(self, ledger: Ledger | None = None) -> float | None:
         """What is left of the budget [s], None without one."""
         if self._budget_s is None:
             return None
         return self._budget_s - budget.spent_s((ledger or self._ledger()).trials, datetime.now())
 
-    def others_train(self) -> bool:
-        """Whether loops that live train something: if one of them dies, its trial is anybody's."""
-        with self._presence.lock():
-            running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            return any(self._presence.is_alive(trial.user_attrs.get(LOOP)) for trial in running)
-
+    @patient
     def has_completed(self) -> bool:
         """Whether any trial of the study was completed."""
         return bool(self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
@@ -184,6 +188,7 @@ class Claims:
         """Numbers of the trials that are not trained again although they were interrupted."""
         return [trial.number for trial in self._ledger().given_up]
 
+    @patient
     def done(self) -> int:
         """Trials that have ended for good."""
         ledger = self._ledger()
@@ -209,8 +214,9 @@ class Claims:
         self._count_rejected()
         if params is None:
             return False
-        repeats = ledger.taken.get(identity(params), 0)
-        seed = params.get("seed", self._space.seed) + repeats * self._seeds_per_trial  # a replicate's seeds follow
+        seed = params.get("seed", self._space.seed)
+        while "seed" not in params and is_trained(seed, ledger.taken.get(identity(params), []), self._seeds_per_trial):
+            seed += 1
         self._study.enqueue_trial(params, user_attrs={ORIGIN: "proposed", SEED: seed})
         return True
 
@@ -235,20 +241,26 @@ class Claims:
         """Where a trial writes."""
         return self._directory / "trials" / f"{number:03d}"
 
-    def _recover(self) -> None:
-        """Settle the trials of loops that died: what has a result keeps it, what has none was interrupted."""
-        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if self._presence.is_alive(frozen.user_attrs.get(LOOP)):
-                continue
-            trial = optuna.Trial(self._study, frozen._trial_id)
-            directory = self.trial_directory(frozen.number)
-            wall_time_s = _lived_s(frozen, directory)
-            seed = params_of(frozen).get("seed", frozen.user_attrs.get(SEED, self._space.seed))
-            cause = "its search was killed"
-            result = settle(directory, "interrupted", cause, trial=frozen.number, seed=seed, wall_time_s=wall_time_s)
-            if result.status == "interrupted" and (directory / LOG).exists():  # else it cannot have been the cause
-                trial.set_user_attr(KILLED, True)
-            self._tell(trial, result, wall_time_s)
+    def _recover(self) -> bool:
+        """Settle the trials of loops that died. Returns whether other loops, which live, train something."""
+        others_train = False
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if not self._presence.is_alive(trial.user_attrs.get(LOOP)):
+                self._recover_trial(trial)
+            elif trial.user_attrs[LOOP] != self._presence.name:
+                others_train = True
+        return others_train
+
+    def _recover_trial(self, frozen: FrozenTrial) -> None:
+        """Settle a trial whose loop died: if it has a result it keeps it, if it has none it was interrupted."""
+        trial = optuna.Trial(self._study, frozen._trial_id)
+        directory = self.trial_directory(frozen.number)
+        lived_s = _lived_s(frozen, directory)
+        seed = params_of(frozen).get("seed", frozen.user_attrs.get(SEED, self._space.seed))
+        result = settle(directory, "interrupted", KILLED_CAUSE, trial=frozen.number, seed=seed, wall_time_s=lived_s)
+        if result.cause == KILLED_CAUSE and (directory / LOG).exists():  # else it cannot have been the cause
+            trial.set_user_attr(KILLED, True)
+        self._tell(trial, result, max(lived_s, result.wall_time_s))
 
     def _tell(self, trial: optuna.Trial, result: TrialResult, wall_time_s: float) -> None:
         value = result.objective(self._metric)
@@ -291,5 +303,6 @@ def _is_trained_on(directory: Path, candidate: Candidate) -> bool:
 def _lived_s(trial: FrozenTrial, directory: Path) -> float:
     """How long a killed trial ran [s]: until it last wrote something."""
     assert trial.datetime_start is not None
-    written = [path.stat().st_mtime for path in directory.rglob("*") if path.is_file()]
+    files = [path for path in directory.rglob("*") if path.is_file() and path.name != FILE_NAME]  # may be written later
+    written = [path.stat().st_mtime for path in files]
     return max(max(written, default=0.0) - trial.datetime_start.timestamp(), 0.0)

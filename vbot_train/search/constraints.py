@@ -100,12 +100,14 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def compile_rules(constraints: Mapping[Any, Any]) -> list[Rule]:
+def compile_rules(constraints: Any) -> list[Rule]:
     """Compile the rules of ``search.constraints`` and the built-in one. A rule of None is switched off.
 
     Raises:
-        ConfigError: A name is not a string, or a rule is malformed.
+        ConfigError: It is no mapping of names to rules, a name is not a string, or a rule is malformed.
     """
+    if not isinstance(constraints, Mapping):
+        raise ConfigError(f"search.constraints={constraints}: must be names with rules; {{}} for none")
     for name in constraints:
         if not isinstance(name, str):
             raise ConfigError(f"search.constraints.{name}: the name of a rule must be a string")

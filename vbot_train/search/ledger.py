@@ -1,6 +1,6 @@
 """What a study's trials amount to: which count, which are owed another attempt. Read from the study, never kept."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -30,6 +30,11 @@ def params_of(trial: FrozenTrial) -> dict[str, Any]:
 def identity(params: dict[str, Any]) -> Identity:
     """What makes two points of a space the same."""
     return frozenset(params.items())
+
+
+def is_trained(seed: int, firsts: Iterable[int], seeds_per_trial: int) -> bool:
+    """Whether a trial that begins at a seed would train on one that others, which begin at ``firsts``, train on."""
+    return any(abs(seed - first) < seeds_per_trial for first in firsts)
 
 
 class Ledger:
@@ -69,12 +74,11 @@ class Ledger:
         return sum(RETRY_OF not in trial.user_attrs for trial in self.trials)
 
     @cached_property
-    def taken(self) -> dict[Identity, int]:
-        """How often each configuration counts."""
-        found: dict[Identity, int] = {}
+    def taken(self) -> dict[Identity, list[int]]:
+        """The configurations that count, each with the (first) seed of every trial of it."""
+        found: dict[Identity, list[int]] = {}
         for trial in self.counted:
-            key = identity(params_of(trial))
-            found[key] = found.get(key, 0) + 1
+            found.setdefault(identity(params_of(trial)), []).append(trial.user_attrs.get(SEED, 0))
         return found
 
     def _ended_as(self, status: str) -> list[FrozenTrial]:

@@ -87,7 +87,7 @@ class Loop:
             claim = self._claims.claim()
             self._note_deadline()
             if claim is None:
-                self._others_train = not self._claims.out_of_time and self._claims.others_train()
+                self._others_train = self._claims.others_train and not self._claims.out_of_time
                 self._look_again = time.monotonic() + CLAIM_AGAIN_S
             else:
                 self._start(claim)
@@ -106,7 +106,7 @@ class Loop:
             return
         running = TrialProcess(claim)
         self._running.append(running)
-        self._stop.processes.append(running.process)
+        self._stop.trials.append(running)
 
     def _take_over(self, claim: Claim, history: Path) -> None:
         """Copy a finished trial of just this configuration, instead of training it again."""
@@ -115,41 +115,47 @@ class Loop:
             copy(source, claim.directory / source.name)
         result = replace(TrialResult.load(history), trial=claim.trial.number)
         result.save(claim.directory)
-        self._end(claim, result, 0.0)
+        self._claims.tell(claim, result, 0.0)
+        self._show_end(claim, result)
 
     def _watch(self, running: TrialProcess) -> None:
         has_ended = running.has_ended()  # asked first: what it wrote before its end is read below
         for row in running.new_rows():
             self._display.update(running.claim.trial.number, row)
-            self._relay(running, row)
+            prune = self._relay(running, row)
+            if prune and not has_ended:
+                running.prune()
         if has_ended and self._stop.number is None:  # else Ctrl-C may have ended it before it could listen
             self._finish(running)
             self._stop_if_hopeless()
 
-    def _relay(self, running: TrialProcess, row: dict[str, str]) -> None:
-        """Hand a held-out value on to the study, and its pruner's verdict to the trial."""
+    def _relay(self, running: TrialProcess, row: dict[str, str]) -> bool:
+        """Hand a held-out value on to the study. Returns whether its pruner ends the trial; never at the last one."""
         if not any(value for key, value in row.items() if key.startswith("selection_")):
-            return
+            return False
         running.evaluations += 1
-        if value := row.get(f"selection_{self._metric}"):
-            prune = self._claims.report(running.claim, running.evaluations, float(value))
-            if prune and running.evaluations < evaluations_of(running.claim.candidate.config):
-                running.prune()
+        if not (value := row.get(f"selection_{self._metric}")):
+            return False
+        prune = self._claims.report(running.claim, running.evaluations, float(value))
+        return prune and running.evaluations < evaluations_of(running.claim.candidate.config)
 
     def _finish(self, running: TrialProcess) -> None:
+        """Tell the study of a trial that has ended, then the user."""
+        result = running.result()
+        self._claims.tell(running.claim, result, running.lived_s)
         self._running.remove(running)
-        self._stop.processes.remove(running.process)
-        self._end(running.claim, running.result(), running.lived_s)
-
-    def _end(self, claim: Claim, result: TrialResult, wall_time_s: float) -> None:
-        self._claims.tell(claim, result, wall_time_s)
+        self._stop.trials.remove(running)
         self._causes.append(None if result.status in ("completed", "pruned") else f"{result.status}: {result.cause}")
-        done = self._claims.done()
-        self._display.finish(claim.trial.number, claim.candidate, result, result.objective(self._metric), done)
-        self._look_again = 0.0
+        self._show_end(running.claim, result)
         if not self._has_forecast and self._causes.count(None) >= self._workers:
-            self._has_forecast = True
-            self._display.forecast(self._claims.forecast())
+            fit = self._claims.forecast()
+            self._has_forecast = fit is not None
+            self._display.forecast(fit)
+
+    def _show_end(self, claim: Claim, result: TrialResult) -> None:
+        value = result.objective(self._metric)
+        self._display.finish(claim.trial.number, claim.candidate, result, value, self._claims.done())
+        self._look_again = 0.0
 
     def _stop_if_hopeless(self) -> None:
         """Stop if the study's first trials all ended badly and alike."""

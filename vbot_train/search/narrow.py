@@ -31,7 +31,13 @@ class Narrowing:
 
 
 def narrow_space(
-    distributions: Mapping[str, BaseDistribution], given: Collection[str], directory: Path, metric: str, *, top: int
+    distributions: Mapping[str, BaseDistribution],
+    given: Collection[str],
+    directory: Path,
+    metric: str,
+    *,
+    top: int,
+    storage: str | None = None,
 ) -> Narrowing:
     """Narrow every range around the best configuration of an earlier study.
 
@@ -41,11 +47,12 @@ def narrow_space(
         directory: The earlier study.
         metric: What is best.
         top: So many of its best trials lie in the new ranges.
+        storage: That of the command line.
 
     Raises:
         ConfigError: There is no such study, or none of its trials was completed.
     """
-    study = open_earlier(directory, "search.around")
+    study = open_earlier(directory, "search.around", storage)
     best = [settings_of(study, trial) for trial in best_trials(study, metric, "search.around")[:top]]
     searched = split_overrides(study.record["space"], [])[0]
     narrow, notes = {}, []

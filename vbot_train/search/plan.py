@@ -20,13 +20,8 @@ PROPOSALS = 10  # shown by a dry run
 LOOKED_AT = 50  # results, for the machine's speed
 
 
-def announce(question: Question, *, resumed: bool) -> Iterator[str]:
-    """What is searched, line by line.
-
-    Args:
-        question: The search.
-        resumed: Whether it was begun before: then of its priors only those that are left out are named.
-    """
+def announce(question: Question) -> Iterator[str]:
+    """What is searched, line by line."""
     yield from (f"  {key}: {text}" for key, text in question.space.describe().items())
     yield from (f"  search.around: {note}" for note in question.notes)
     found = question.survey
@@ -39,7 +34,7 @@ def announce(question: Question, *, resumed: bool) -> Iterator[str]:
     for prior in question.priors:
         if prior.params is None:
             yield f"  not tried first: {prior.name}: {prior.reason}"
-        elif not resumed:
+        else:
             yield f"  tried first: {prior.name}"
 
 
@@ -58,7 +53,7 @@ def dry_run(question: Question, trials: Sequence[FrozenTrial], studies: Path) ->
         trials: Of the study that it would continue.
         studies: Directory of other studies, whose trials tell how fast this machine is.
     """
-    yield from announce(question, resumed=bool(trials))
+    yield from announce(question)
     ledger = Ledger(trials, question.job["search"]["retries"])
     ended = f", of which {ledger.started} are there" if trials else ""
     yield f"  {question.total} trials{ended}, {question.workers} at a time"

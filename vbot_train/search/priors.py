@@ -13,7 +13,7 @@ from vbot_train.analysis.ranking import configurations
 from vbot_train.analysis.trials import Study, StudyError, Trial, load_study
 from vbot_train.config import ConfigError, load_recorded_config, look_up
 from vbot_train.result import ResultError
-from vbot_train.search.ledger import identity
+from vbot_train.search.ledger import Identity, identity, is_trained
 from vbot_train.search.proposals import BrokenRules
 from vbot_train.search.space import OutsideError, Space
 
@@ -86,18 +86,19 @@ class Priors:
         Raises:
             ConfigError: There is no such study, or none of its trials was completed.
         """
-        study = open_earlier(directory, key)
+        study = open_earlier(directory, key, self._config["storage"])
         for trial in best_trials(study, self._metric, key)[:count]:
             yield self._prior(f"trial {trial.number} of {directory}", "enqueued", *settings_of(study, trial))
 
-    def history(self, directory: Path, storage: str | None) -> Iterator[Prior]:
-        """The completed trials of a study that is forked, replicates too, best first.
+    def history(self, directory: Path) -> Iterator[Prior]:
+        """The trials of a study that is forked, replicates too: completed ones, best first, then those that diverged.
 
         Raises:
             ConfigError: There is no such study.
         """
-        study = open_earlier(directory, "resume=fork of study", storage)
-        for trial in study.ranked(self._metric):
+        study = open_earlier(directory, "resume=fork of study", self._config["storage"])
+        diverged = [trial for trial in study.trials if trial.result.status == "diverged"]
+        for trial in [*study.ranked(self._metric), *diverged]:
             prior = self._prior(f"trial {trial.number} of {directory}", "history", *settings_of(study, trial))
             yield replace(prior, seed=trial.result.seed, history=trial.directory)
 
@@ -129,21 +130,28 @@ class Priors:
         return Prior(name, origin, params)
 
 
-def without_repeats(priors: Sequence[Prior], own_seed: int) -> list[Prior]:
+def without_repeats(priors: Sequence[Prior], own_seed: int, seeds_per_trial: int) -> list[Prior]:
     """The priors, each point once on each seed."""
-    seen, kept = set(), []
+    firsts: dict[Identity, list[int]] = {}
+    kept = []
     for prior in priors:
         if prior.params is not None:
-            key = (identity(prior.params), own_seed if prior.seed is None else prior.seed)
-            if key in seen:
+            seen = firsts.setdefault(identity(prior.params), [])
+            seed = own_seed if prior.seed is None else prior.seed
+            if is_trained(seed, seen, seeds_per_trial):
                 continue
-            seen.add(key)
+            seen.append(seed)
         kept.append(prior)
     return kept
 
 
-def open_earlier(directory: Path, key: str, storage: str | None = None) -> Study:
+def open_earlier(directory: Path, key: str, storage: str | None) -> Study:
     """An earlier study that a key of the config names.
+
+    Args:
+        directory: Its directory.
+        key: The key.
+        storage: That of the command line: it has the password, if the earlier study lives there too.
 
     Raises:
         ConfigError: There is none, or it cannot be read.

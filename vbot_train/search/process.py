@@ -63,6 +63,11 @@ class TrialProcess:
         self._asked = ("interrupted", cause)
         self.process.terminate()
 
+    def abandon(self) -> None:
+        """Write down that it was stopped, once it was killed by a search that ends: it did not bring that down."""
+        self._asked = ("interrupted", "the search was stopped")
+        self.result()
+
     def wait_or_kill(self, until: float) -> None:
         """Wait for the end it was asked for, until that time of ``time.monotonic()``."""
         try:
@@ -73,7 +78,7 @@ class TrialProcess:
 
     def new_rows(self) -> list[dict[str, str]]:
         """Whole rows of its progress that were not read before."""
-        path = progress_file(self.claim.directory)
+        path = progress_file(self.claim.directory, self.claim.candidate.config["seed"])
         try:
             size = path.stat().st_size
         except FileNotFoundError:
@@ -108,9 +113,10 @@ class TrialProcess:
         return f"the trial's process ended with code {code}, see train.log"
 
 
-def progress_file(directory: Path) -> Path:
+def progress_file(directory: Path, seed: int) -> Path:
     """The progress of a trial; of one on several seeds, that of the first."""
-    return next(iter(sorted(directory.glob(f"seed_*/{PROGRESS_CSV}"))), directory / PROGRESS_CSV)
+    path = directory / f"seed_{seed}" / PROGRESS_CSV
+    return path if path.exists() else directory / PROGRESS_CSV
 
 
 def whole_rows(path: Path) -> list[dict[str, str]]:

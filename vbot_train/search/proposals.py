@@ -105,6 +105,7 @@ class SampledProposals:
         seed: Of the search.
         direction: Of the study.
         repeats: Whether a configuration that is taken may be drawn again.
+        first: Index of the first draw: a fork goes on where the study that it came from stood.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class SampledProposals:
         seed: int,
         direction: StudyDirection,
         repeats: bool,
+        first: int = 0,
     ) -> None:
         self._space = space
         self._broken_rules = broken_rules
@@ -124,6 +126,7 @@ class SampledProposals:
         self._joint = joint_space(build_sampler(seed), space.distributions)
         self._mirror = Mirror(direction)
         self._repeats = repeats
+        self._first = first
         self.rejected: Counter[str] = Counter()
 
     def draw(self, trials: Sequence[FrozenTrial], taken: Collection[Identity], index: int) -> dict[str, Any] | None:
@@ -132,7 +135,7 @@ class SampledProposals:
         Raises:
             ConfigError: None was found among many.
         """
-        seed, other_seed = np.random.SeedSequence([self._seed, index]).generate_state(2).tolist()
+        seed, other_seed = np.random.SeedSequence([self._seed, self._first + index]).generate_state(2).tolist()
         self._mirror.follow(trials)
         study = self._mirror.study
         study.sampler = KnownSpace(self._build_sampler(seed), self._joint)

@@ -1,16 +1,18 @@
 """What a command line asks: where to look, how, what first, and for how long. Nothing here touches a study."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
 
 from vbot_train.config import ConfigError, available_cores, check_values, choices_of
 from vbot_train.result import METRICS
 from vbot_train.search.callback import SearchCallback
+from vbot_train.search.ledger import Ledger, identity
 from vbot_train.search.narrow import Narrowing, narrow_space
 from vbot_train.search.priors import Prior, Priors, without_repeats
 from vbot_train.search.proposals import GridProposals, Proposals, SampledProposals, survey
@@ -68,7 +70,8 @@ class Question:
         self.space = Space(narrowing.distributions, fixed, config, context.config_loader)
         self.survey = survey(self.space, self.broken_rules, grid=self.grid, seed=self.seed)
         self.total = self._total()
-        self.priors = without_repeats(list(self._priors()), self.seed)
+        self.first_draw: int = 0 if earlier is None else earlier.get("first_draw", 0)
+        self.priors = self._without_repeats(list(self._priors(None if earlier is None else earlier["config"])))
 
     @property
     def direction(self) -> StudyDirection:
@@ -91,12 +94,22 @@ class Question:
             seed=self.seed,
             direction=self.direction,
             repeats=self.job["search"]["duplicates"] == "replicate" and "seed" not in self.space.distributions,
+            first=self.first_draw,
         )
 
-    def take_over(self, directory: Path) -> None:
-        """Try the completed trials of a study that is forked first, as far as they are points of this space."""
-        history = self._prior_source().history(directory, self.job["storage"])
-        self.priors = without_repeats([*history, *self.priors], self.seed)
+    def take_over(self, directory: Path, record: Mapping[str, Any], trials: Sequence[FrozenTrial]) -> None:
+        """Try the trials of a study that is forked first, as far as they are points of this space, and draw other ones.
+
+        Args:
+            directory: The study's.
+            record: Its record.
+            trials: All its trials.
+        """
+        history = list(self._prior_source().history(directory))
+        known = {identity(prior.params) for prior in history if prior.params is not None}
+        others = [prior for prior in self.priors if prior.params is None or identity(prior.params) not in known]
+        self.priors = self._without_repeats([*history, *others])
+        self.first_draw = record.get("first_draw", 0) + Ledger(trials, 0).proposals
 
     def record(self) -> dict[str, Any]:
         """What ``study.yaml`` holds of it."""
@@ -109,6 +122,7 @@ class Question:
             "constraints": self.callback.rules,
             "feasible_share": self.survey.share,
             "max_trials": self.total,
+            "first_draw": self.first_draw,
             "sampler": OmegaConf.to_container(self.sampler, resolve=True),
             "groups": self.choices,
             "config": {**self.job, "storage": None},
@@ -121,7 +135,8 @@ class Question:
         if earlier is not None and earlier["config"]["search"].get("around") == around:
             then = split_overrides(earlier["space"], [])[0]
             return Narrowing({k: own if k in given else then.get(k, own) for k, own in distributions.items()}, [])
-        return narrow_space(distributions, given, Path(around), self.metric, top=AROUND_TOP)
+        storage = self.job["storage"]
+        return narrow_space(distributions, given, Path(around), self.metric, top=AROUND_TOP, storage=storage)
 
     def _total(self) -> int:
         wanted, cells = self.job["search"]["max_trials"], len(self.survey.feasible)
@@ -132,12 +147,18 @@ class Question:
     def _prior_source(self) -> Priors:
         return Priors(self.space, self.job, self.choices, self.broken_rules, self.metric)
 
-    def _priors(self) -> Iterator[Prior]:
+    def _priors(self, before: Mapping[str, Any] | None) -> Iterator[Prior]:
+        """What to try first; of a study that is continued, only what its config ``before`` did not say yet."""
         source, settings = self._prior_source(), self.job["search"]
-        yield source.default()
-        yield from source.enqueued(settings["enqueue"])
-        if settings["around"] is not None:
+        if before is None:
+            yield source.default()
+        then = {} if before is None else before["search"]
+        yield from source.enqueued([entry for entry in settings["enqueue"] if entry not in then.get("enqueue", [])])
+        if settings["around"] not in (None, then.get("around")):
             yield from source.best_of(Path(settings["around"]), "search.around", AROUND_TOP)
+
+    def _without_repeats(self, priors: Sequence[Prior]) -> list[Prior]:
+        return without_repeats(priors, self.seed, self.job["search"]["seeds_per_trial"])
 
 
 def worker_count(workers: Any) -> int:

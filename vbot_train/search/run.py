@@ -11,7 +11,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 
-from vbot_train.analysis.trials import what_a_database_says
+from vbot_train.analysis.trials import STORAGE_ERRORS, what_a_database_says
 from vbot_train.config import ConfigError, plain
 from vbot_train.search.check import check_search
 from vbot_train.search.claims import Claim, Claims
@@ -24,7 +24,6 @@ from vbot_train.search.question import Question
 from vbot_train.search.resume import name_fork, refuse_other
 from vbot_train.search.signals import Stop
 from vbot_train.search.study import (
-    STORAGE_ERRORS,
     begin_study,
     continue_study,
     look_into,
@@ -35,6 +34,7 @@ from vbot_train.search.study import (
     shown_url,
     without_password,
 )
+from vbot_train.search.terminal import outlive_the_terminal
 
 
 def run_search(
@@ -60,6 +60,7 @@ def run_search(
         SystemExit: The search was stopped: 130 by Ctrl-C, 143 by SIGTERM, 1 where no trial was completed.
     """
     quiet_optuna()
+    outlive_the_terminal()
     stop = Stop() if launch is None else None  # loops elsewhere get their signals themselves
     job = {**plain(config), "study": str(config.study)}  # the same time in it as in the directory's name
     check_search(job)
@@ -98,8 +99,8 @@ def ask(
         directory, job["study"] = name_fork(forked)
     earlier = read_record(directory)
     question = Question(sampler, params, arguments, config, job, context, earlier)
-    if forked is not None:
-        question.take_over(forked)
+    if forked is not None and (record := read_record(forked)) is not None:
+        question.take_over(forked, record, look_into(forked, job["storage"], record))
     if earlier is not None:
         refuse_other(earlier, question.record())
     return directory, question
@@ -134,7 +135,6 @@ class Search:
         with self.presence:
             study = self.open()
             claims = self._claims(study)
-            claims.enqueue(self.question.priors)
             try:
                 with stop.gently():
                     self._work(claims, stop)
@@ -157,18 +157,23 @@ class Search:
             if record is not None:
                 refuse_other(record, question.record())
                 record["max_trials"] = question.total
+                record["config"]["search"]["enqueue"] = question.job["search"]["enqueue"]
                 alone = not self.presence.others()
-                study = continue_study(self.directory, storage, record, question.pruner, alone=alone)
+                study = continue_study(self.directory, storage, record, question.pruner, self._enqueue, alone=alone)
             else:
                 infeasible = question.survey.broken if question.grid else {}
-                study = begin_study(self.directory, storage, question.record(), question.pruner, infeasible)
+                record_now = question.record()
+                study = begin_study(self.directory, storage, record_now, question.pruner, infeasible, self._enqueue)
         begun = "goes on" if record else "begins"
         if record and record["revision"] != revision():
             show([f"  warning: begun with other code ({record['revision']}, now {revision()}); trials may not compare"])
         workers = f"{question.workers} worker" + ("s" if question.workers > 1 else "")
         show([f"study {study.study_name} {begun} in {self.directory}: {question.total} trials, {workers}"])
-        show(announce(question, resumed=record is not None))
+        show(announce(question))
         return study
+
+    def _enqueue(self, study: optuna.Study) -> None:
+        self._claims(study).enqueue(self.question.priors)
 
     def _claims(self, study: optuna.Study) -> Claims:
         question = self.question
@@ -205,6 +210,8 @@ class Search:
         question, callback = self.question, self.question.callback
         if others := self.presence.leave():
             callback.farewell = f"{len(others)} more at work on this study; the last to finish writes the analysis"
+            if stop.number is not None:
+                callback.farewell += f"; to go on here: {line_to_resume(question.job['study'])}"
             return
         for number in claims.given_up():
             show([f"trial {number} was interrupted twice when its search was killed, and is not trained again"])

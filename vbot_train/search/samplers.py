@@ -17,7 +17,10 @@ from optuna.trial import FrozenTrial
 from vbot_train.config import ConfigError
 
 GRID = "optuna.samplers.GridSampler"
-SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*", "vbot_train.search.samplers.good_trials")
+# The others of Optuna keep their state in a study of one process (CMA-ES and NSGA in its trials, QMC in a counter):
+# loops that share a study, or go on with it, cannot.
+DRAWING = tuple(f"optuna.samplers.{name}" for name in ("RandomSampler", "TPESampler", "GPSampler"))
+WHITELIST = (*DRAWING, "vbot_train.search.samplers.good_trials")
 PRUNERS = ("optuna.pruners.*",)
 
 
@@ -27,11 +30,16 @@ def is_grid(config: Mapping[str, Any]) -> bool:
 
 
 def check_sampler(config: Mapping[str, Any]) -> None:
-    """Refuse a sampler whose extra is not installed.
+    """Refuse a sampler that cannot be shared, or whose extra is not installed.
 
     Raises:
         ConfigError: In a line.
     """
+    if config["_target_"] not in (GRID, *DRAWING):
+        name = config["_target_"].rpartition(".")[2]
+        raise ConfigError(f"hydra/sweeper/sampler: {name} cannot be resumed or shared; method=random, bayesian or gp")
+    if config.get("group"):
+        raise ConfigError("hydra.sweeper.sampler.group=True: keys are drawn jointly, in one group")
     if config["_target_"].endswith("GPSampler") and importlib.util.find_spec("scipy") is None:
         raise ConfigError("method=gp: needs scipy; pip install -e '.[gp]'")
 
@@ -42,7 +50,7 @@ def build_sampler(config: DictConfig, seed: int) -> BaseSampler:
     assert isinstance(node, dict)
     if node.get("seed") is not None:
         node["seed"] = seed
-    sampler = instantiate(node, _execution_whitelist_=SAMPLERS)
+    sampler = instantiate(node, _execution_whitelist_=WHITELIST)
     assert isinstance(sampler, BaseSampler)
     return sampler
 

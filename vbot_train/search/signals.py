@@ -2,10 +2,11 @@
 
 import os
 import signal
-import subprocess
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from vbot_train.search.process import TrialProcess
 
 
 class Stop:
@@ -13,7 +14,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.number: int | None = None  # the signal that asked
-        self.processes: list[subprocess.Popen[bytes]] = []  # of the trials in training
+        self.trials: list[TrialProcess] = []  # in training
         self._gently = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._receive)
@@ -31,7 +32,11 @@ class Stop:
 
     def _receive(self, number: int, frame: types.FrameType | None) -> None:
         if self.number is not None or not self._gently:
-            for process in self.processes:
-                process.kill()
-            os._exit(128 + number)
+            try:
+                for trial in self.trials:
+                    trial.process.kill()
+                for trial in self.trials:
+                    trial.abandon()
+            finally:  # also where a full disk keeps it from writing that down
+                os._exit(128 + number)
         self.number = number

@@ -277,6 +277,8 @@ def describe(distribution: BaseDistribution) -> str:
         case IntDistribution(step=1) | FloatDistribution(step=None):
             text = f"interval({distribution.low!r}, {distribution.high!r})"
             return f"tag(log, {text})" if distribution.log else text
-        case IntDistribution(low=low, high=high) | FloatDistribution(low=low, high=high):
-            return f"range({low!r}, {high + (distribution.step or 0)!r}, {distribution.step!r})"
+        case IntDistribution(low=low, high=high, step=step):
+            return f"range({low!r}, {high + step!r}, {step!r})"
+        case FloatDistribution(low=low, high=high, step=float(step)):
+            return f"range({low!r}, {float(f'{high + step / 2:.12g}')!r}, {step!r})"  # its stop is exclusive
     return str(distribution)

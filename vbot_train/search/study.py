@@ -6,7 +6,7 @@ import platform
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -16,11 +16,11 @@ import optuna
 import yaml
 from omegaconf import DictConfig, OmegaConf
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from vbot_train.analysis.trials import what_a_database_says
+from vbot_train.analysis.trials import HIDDEN, STORAGE_ERRORS, what_a_database_says
 from vbot_train.config import ROOT, ConfigError
 from vbot_train.result import METRICS, write_atomically
 from vbot_train.search.experiment import experiment_of
@@ -30,13 +30,12 @@ STUDY_DB = "study.db"
 STUDY_YAML = "study.yaml"
 EXPERIMENT_YAML = "experiment.yaml"
 PACKAGES = ("hydra-core", "omegaconf", "hydra-optuna-sweeper", "optuna", "torch", "skrl", "mujoco", "numpy")
-HIDDEN = "***"  # stands for a password
 QUOTES = "'\""  # of Hydra's grammar
 RECORD_KEYS = {"study", "metric", "space", "options", "constraints", "config", "storage", "revision"}
 LOCKED_S = 10  # patience with another process that writes to the database
 
+Prepare = Callable[[optuna.Study], None]
 Direction = Literal["maximize", "minimize"]
-STORAGE_ERRORS = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
 
 
 def read_record(directory: Path) -> dict[str, Any] | None:
@@ -58,7 +57,12 @@ def read_record(directory: Path) -> dict[str, Any] | None:
 
 
 def begin_study(
-    directory: Path, storage: str | None, record: Mapping[str, Any], pruner: Any, infeasible: Mapping[str, int]
+    directory: Path,
+    storage: str | None,
+    record: Mapping[str, Any],
+    pruner: Any,
+    infeasible: Mapping[str, int],
+    prepare: Prepare,
 ) -> optuna.Study:
     """Create a study, and write down what it is. ``study.yaml`` comes last: a study that has one is whole.
 
@@ -68,6 +72,7 @@ def begin_study(
         record: What to write into ``study.yaml``, beside what the machine knows.
         pruner: The pruner; a study does not store it.
         infeasible: Infeasible points by rule, to count on from.
+        prepare: Puts the priors into its queue.
 
     Raises:
         ConfigError: The database cannot be used, or holds a study of this name from elsewhere.
@@ -75,12 +80,15 @@ def begin_study(
     name, direction = record["study"], cast(Direction, METRICS[record["metric"]])
     with storage_errors(storage, directory):
         database = connect(storage, directory)
+        if storage is None:
+            _clear_half_begun(database, name)
         study = optuna.create_study(
             study_name=name, storage=database, direction=direction, pruner=pruner, load_if_exists=True
         )
         if study.get_trials(deepcopy=False):
             raise ConfigError(f"study={name}: the storage has its trials, but {directory} no {STUDY_YAML} of it")
         study.set_user_attr("infeasible", dict(infeasible))
+    prepare(study)
     (directory / "trials").mkdir(exist_ok=True)
     content = {**record, "storage": shown_url(storage), **surroundings()}
     write_atomically(directory / STUDY_YAML, yaml.safe_dump(content, sort_keys=False))
@@ -88,7 +96,7 @@ def begin_study(
 
 
 def continue_study(
-    directory: Path, storage: str | None, record: dict[str, Any], pruner: Any, *, alone: bool
+    directory: Path, storage: str | None, record: dict[str, Any], pruner: Any, prepare: Prepare, *, alone: bool
 ) -> optuna.Study:
     """Open a study that was begun before, and note that it was. A study that is given another storage moves there.
 
@@ -97,6 +105,7 @@ def continue_study(
         storage: A SQLAlchemy URL; None is where the study is.
         record: Its record, which is written again.
         pruner: The pruner.
+        prepare: Puts new priors into its queue.
         alone: Whether no other loop is at work on it: else it cannot move.
 
     Raises:
@@ -111,6 +120,7 @@ def continue_study(
             _move(connect(home, directory), connect(storage, directory), name)
             record["storage"] = shown_url(storage)
         study = optuna.load_study(study_name=name, storage=connect(storage or home, directory), pruner=pruner)
+    prepare(study)
     record.setdefault("resumed", []).append(surroundings())
     write_atomically(directory / STUDY_YAML, yaml.safe_dump(record, sort_keys=False))
     return study
@@ -119,13 +129,33 @@ def continue_study(
 def look_into(directory: Path, storage: str | None, record: Mapping[str, Any]) -> list[FrozenTrial]:
     """The trials of a study, which stays as it is.
 
+    Args:
+        directory: The study's directory.
+        storage: That of the command line.
+        record: The study's record.
+
     Raises:
         ConfigError: It cannot be read.
     """
-    with storage_errors(storage or record["storage"], directory):
-        _check_there(storage or record["storage"], directory)
-        database = connect(storage or record["storage"], directory)
+    home = home_of(record, storage)
+    with storage_errors(home, directory):
+        _check_there(home, directory)
+        database = connect(home, directory)
         return optuna.load_study(study_name=record["study"], storage=database).get_trials(deepcopy=False)
+
+
+def home_of(record: Mapping[str, Any], storage: str | None) -> str | None:
+    """Where a study lives: as its record says, with the password of the command line's storage if that is the same."""
+    home: str | None = record["storage"]
+    return storage if storage is not None and shown_url(storage) == home else home
+
+
+def _clear_half_begun(database: RDBStorage, name: str) -> None:
+    """Forget a study whose beginning was cut short: nothing but priors wait in it, for maybe another question."""
+    if name in optuna.get_all_study_names(database):
+        trials = optuna.load_study(study_name=name, storage=database).get_trials(deepcopy=False)
+        if all(trial.state == TrialState.WAITING for trial in trials):
+            optuna.delete_study(study_name=name, storage=database)
 
 
 def _check_there(storage: str | None, directory: Path) -> None:

@@ -1,0 +1,46 @@
+"""Where a search talks to, which may go away before it does: a terminal that closes, a pipe whose reader ends."""
+
+import os
+import sys
+from typing import Any, TextIO, cast
+
+
+class Listener:
+    """Standard output, as long as it listens.
+
+    What is lost was meant for somebody who has gone. The study, which holds all of it, must still be left in order.
+
+    Args:
+        stream: Standard output.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or fall silent for good."""
+        try:
+            return self._stream.write(text)
+        except OSError:
+            return self._fall_silent(text)
+
+    def flush(self) -> None:
+        """Flush, or fall silent for good."""
+        try:
+            self._stream.flush()
+        except OSError:
+            self._fall_silent("")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _fall_silent(self, text: str) -> int:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+        return len(text)
+
+
+def outlive_the_terminal() -> None:
+    """Let nothing that is printed from here on fail."""
+    sys.stdout = cast(TextIO, Listener(sys.stdout))
