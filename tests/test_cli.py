@@ -57,6 +57,8 @@ def test_the_analysis_imports_neither_hydra_nor_torch_nor_mujoco():
         (["-m", "search=quick", "+search.constraints.mine='9**9**9**9 > 1'"], "cannot be evaluated"),
         (["-m", "search=quick", "+search.constraints.mine='ppo.no_such_key > 1'"], "no such key ppo.no_such_key"),
         (["-m", "search=quick", "+search.constraints={1: 'seed == 1'}"], "must be a string"),
+        (["-m", "search=quick", "search.constraints=null"], "search.constraints=None: must be names with rules"),
+        (["-m", "search=full", "hydra/sweeper/sampler=qmc"], "QMCSampler cannot be resumed or shared"),
         (["-m", "search=quick", "training.num_envs=0"], "training.num_envs=0: must be at least 1"),
         (["-m", "search=quick", "+search.constraints.mine='seed > 0'"], "none of 6 points is feasible"),
         (["-m", "search=quick", "workers=0"], "workers=0: must be at least 1"),

@@ -8,6 +8,7 @@ from filelock import FileLock, Timeout
 from loops import CELLS, Same, at_random
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
+from sqlalchemy import event
 
 from vbot_train.search import presence as presence_module
 from vbot_train.search.ledger import CAUSE, KILLED, LOOP, ORIGIN, SEED, STATUS, WALL_TIME_S
@@ -138,6 +139,28 @@ def test_a_configuration_proposed_again_becomes_a_replicate_on_the_next_seed(joi
 def test_a_replicate_of_trials_on_several_seeds_takes_the_seeds_that_follow(join):
     loop = join(Same(CELLS[0]), total=3, seeds_per_trial=3)
     assert [loop.claims.claim().candidate.config["seed"] for _ in range(3)] == [42, 45, 48]
+
+
+def test_a_replicate_leaves_out_the_seeds_that_a_fork_brought_along(join, tmp_path):
+    loop = join(Same(CELLS[0]), total=4)
+    loop.claims.enqueue([Prior("old", "history", CELLS[0], seed=43), Prior("older", "history", CELLS[0], seed=44)])
+    assert [loop.claims.claim().candidate.config["seed"] for _ in range(4)] == [43, 44, 42, 45]
+
+
+def test_a_claim_asks_the_database_as_often_late_as_early(join, line):
+    loop, asked = join(at_random(line), space=line, total=100), []
+    engine = loop.study._storage._backend.engine
+
+    def note(connection, cursor, statement, *_):
+        asked.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    counts = []
+    for _ in range(60):
+        before = len(asked)
+        loop.end(loop.claims.claim())
+        counts.append(len(asked) - before)
+    assert max(counts[-20:]) == max(counts[10:30])
 
 
 def test_rejected_draws_are_counted_in_the_study_over_all_loops(join):

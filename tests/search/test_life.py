@@ -83,6 +83,16 @@ def test_a_stopped_search_goes_on_to_its_end(searches):
     assert searches.rates() == [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3]
 
 
+def test_a_search_whose_reader_has_gone_is_stopped_in_order(searches):
+    process = searches.start(RATES, "workers=2", IDLE_S="60")
+    searches.wait_for_training(1)
+    process.stdout.close()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 130
+    assert [result.cause for result in searches.results()] == ["the search was stopped"] * 2
+    assert searches.analysis()["trials"]["interrupted"] == 2
+
+
 def test_a_second_interrupt_ends_the_search_at_once(searches):
     process = searches.start(RATES, "workers=1", IDLE_S="100", IDLE_STUBBORN="1")
     searches.wait_for_training(0)
@@ -93,6 +103,7 @@ def test_a_second_interrupt_ends_the_search_at_once(searches):
     output, _ = process.communicate(timeout=3)  # well below the trial's grace of 5 s
     assert process.returncode == 130 and "Traceback" not in output
     assert trial_processes(searches.cwd) == []
+    assert searches.results()[0].cause == "the search was stopped"  # not killed: it is trained again, however often
 
 
 @pytest.mark.distributed
@@ -126,6 +137,15 @@ def test_a_hydra_launcher_runs_the_loops(searches):
     assert searches.rates() == [1e-5, 1e-4, 3e-4, 1e-3]
     loops = {trial.user_attrs["loop"] for trial in study_of(searches).trials}
     assert len(loops) == 2, output
+
+
+@pytest.mark.distributed
+def test_a_fork_by_a_launcher_takes_over_the_results(searches):
+    space = ["ppo.learning_rate=1e-4,1e-3", "training=smoke"]
+    searches.run(*space)
+    output = searches.run(*space, "resume=fork", "workers=2", "hydra/launcher=joblib")
+    searches.study = searches.cwd / "multirun" / "s-fork1"
+    assert searches.statuses() == ["completed"] * 2 and not list(searches.study.glob("trials/*/train.log")), output
 
 
 def test_a_crash_is_trained_again_and_counts_once(searches):

@@ -189,8 +189,8 @@ def test_a_configuration_that_was_trained_twice_comes_once_and_ranks_by_its_mean
 
 
 def test_the_history_of_a_study_knows_the_directories_whose_results_it_takes_over(space, seven):
-    found = list(priors_in(space).history(seven, None))
-    assert [prior.history.name for prior in found] == ["003", "006", "005", "004", "001"]
+    found = list(priors_in(space).history(seven))
+    assert [prior.history.name for prior in found] == ["003", "006", "005", "004", "001", "002"]  # 2 diverged
     assert {(prior.origin, prior.seed) for prior in found} == {("history", 42)}
 
 
@@ -204,8 +204,9 @@ def test_each_point_is_tried_once_and_every_reason_is_kept():
     first, second = Prior("a", "default", {"x": 1, "y": 2}), Prior("b", "enqueued", {"x": 2, "y": 2})
     same = Prior("c", "enqueued", {"y": 2, "x": 1})
     left_out = [Prior(name, "enqueued", None, "outside") for name in "de"]
-    kept = without_repeats([first, left_out[0], second, same, left_out[1]], 42)
+    kept = without_repeats([first, left_out[0], second, same, left_out[1]], 42, 1)
     assert kept == [first, left_out[0], second, left_out[1]]
     on_43 = Prior("f", "history", {"x": 1, "y": 2}, seed=43)
     on_42 = Prior("g", "history", {"x": 1, "y": 2}, seed=42)
-    assert without_repeats([first, on_43, on_42], 42) == [first, on_43]  # a replicate is another trial
+    assert without_repeats([first, on_43, on_42], 42, 1) == [first, on_43]  # a replicate is another trial
+    assert without_repeats([on_42, on_43], 42, 3) == [on_42]  # 43 is the second of its three seeds

@@ -7,7 +7,7 @@ import pytest
 
 from vbot_train.search import process
 from vbot_train.search.claims import Claim
-from vbot_train.search.process import TrialProcess
+from vbot_train.search.process import TrialProcess, progress_file
 
 
 @pytest.fixture
@@ -54,3 +54,19 @@ def test_a_trial_that_does_not_heed_its_own_clock_is_killed(start, monkeypatch):
     result = running.result()
     assert result.status == "timeout" and result.cause.startswith("longer than search.trial_minutes=")
     assert 0.3 < result.wall_time_s < 10
+
+
+def test_a_trial_that_is_abandoned_was_stopped(start):
+    running = start("import time; time.sleep(60)")
+    running.process.kill()
+    running.abandon()
+    result = running.result()
+    assert (result.status, result.cause) == ("interrupted", "the search was stopped")
+
+
+def test_of_several_seeds_the_first_ones_progress_is_read(tmp_path):
+    assert progress_file(tmp_path, 8) == tmp_path / "progress.csv"
+    for seed in (8, 9, 10):
+        (tmp_path / f"seed_{seed}").mkdir()
+        (tmp_path / f"seed_{seed}" / "progress.csv").touch()
+    assert progress_file(tmp_path, 8) == tmp_path / "seed_8" / "progress.csv"

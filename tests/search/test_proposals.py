@@ -175,6 +175,13 @@ def test_a_random_search_tries_the_same_points_whoever_draws_them_and_whenever(l
     assert sampled(line, too_fast, seed=1).draw([], {}, 0) not in points
 
 
+def test_a_fork_draws_on_where_the_study_it_came_from_stood(line):
+    third = sampled(line).draw([], {}, 3)
+    direction = StudyDirection.MAXIMIZE
+    fork = SampledProposals(line, anything, RandomSampler, seed=0, direction=direction, repeats=True, first=2)
+    assert fork.draw([], {}, 1) == third != fork.draw([], {}, 0)
+
+
 def test_a_resumed_sampler_repeats_nothing(line):
     study = optuna.create_study(direction="maximize")
     for _ in range(10):

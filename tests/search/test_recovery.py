@@ -1,13 +1,14 @@
 """What was interrupted, crashed or lost is trained again, and no result is ever overwritten."""
 
 import os
+import time
 
 import pytest
 from loops import CELLS, METRIC, Same, begin
 from optuna.trial import TrialState
 
 from vbot_train.result import FILE_NAME, TrialResult
-from vbot_train.search.claims import settle
+from vbot_train.search.claims import KILLED_CAUSE, settle
 from vbot_train.search.ledger import CAUSE, KILLED, LOOP, ORIGIN, RETRY_OF, SEED, STATUS, WALL_TIME_S
 
 
@@ -95,6 +96,27 @@ def test_a_dead_loops_trial_that_never_wrote_lived_no_time(join):
     assert heir.attributes(0)[WALL_TIME_S] == 0
 
 
+def test_a_dead_loops_trial_did_not_live_until_its_result_was_written_for_it(join):
+    """The loop that found it wrote a result and died in its turn; the next one comes a day later."""
+    lost = abandoned(join)
+    settle(lost.directory, "interrupted", KILLED_CAUSE, trial=0, seed=42, wall_time_s=100)
+    tomorrow = time.time() + 86_400
+    os.utime(lost.directory / FILE_NAME, (tomorrow, tomorrow))
+    heir = join()
+    heir.claims.claim()
+    assert heir.attributes(0)[WALL_TIME_S] == pytest.approx(100, abs=1)
+    assert heir.attributes(0)[KILLED]
+
+
+def test_a_trial_that_was_told_to_stop_is_trained_again_however_often_its_search_was_killed(join):
+    for number in range(3):
+        lost = abandoned(join, total=1)
+        assert lost.trial.number == number
+        cause = "the search was stopped"
+        TrialResult("interrupted", number, 42, [42], cause=cause).save(lost.directory)
+    assert join(total=1).claims.claim().trial.number == 3
+
+
 @pytest.mark.parametrize("set_so_far", [[], ["ppo.rollouts"], ["ppo.rollouts", "ppo.learning_epochs"]])
 def test_a_trial_whose_loop_died_before_it_signed_it_is_claimed_again_whole(join, grid, set_so_far):
     loop = join()
@@ -132,6 +154,15 @@ def test_a_trial_that_is_trained_again_keeps_its_seed_and_is_no_replicate(join):
         loop.end(claim, status)
         seeds.append(claim.candidate.config["seed"])
     assert seeds == [42, 43, 43, 44]
+
+
+def abandoned(join, **job):
+    """A trial that began, and whose loop is gone."""
+    gone = join(**job)
+    claim = gone.claims.claim()
+    begin(claim)
+    gone.presence.leave()
+    return claim
 
 
 def settled(directory, status="failed"):

@@ -96,7 +96,13 @@ def test_the_kl_schedule_is_refused_where_the_learning_rate_is_searched(make_spa
 
 @pytest.mark.parametrize(
     "sweep",
-    ["interval(1, 5)", "tag(log, interval(1.2345678e-04, 0.01))", "range(16, 65, 16)", "choice(a, b)"],
+    [
+        "interval(1, 5)",
+        "tag(log, interval(1.2345678e-04, 0.01))",
+        "range(16, 65, 16)",
+        "range(0.1, 0.3, 0.1)",
+        "choice(a, b)",
+    ],
 )
 def test_a_described_range_reads_as_itself(sweep):
     from vbot_train.search.space import describe

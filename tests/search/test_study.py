@@ -3,11 +3,12 @@
 import shutil
 import sqlite3
 
+import optuna
 import pytest
 
 from vbot_train.config import ConfigError
 from vbot_train.search import study as study_module
-from vbot_train.search.study import STUDY_DB, continue_study, look_into
+from vbot_train.search.study import STUDY_DB, begin_study, continue_study, home_of, look_into
 
 RECORD = {"study": "s", "storage": None}
 
@@ -62,3 +63,48 @@ def test_looking_into_a_study_changes_nothing(database):
     before = database.read_bytes()
     assert look_into(database.parent, None, RECORD) == []
     assert database.read_bytes() == before and [path.name for path in database.parent.iterdir()] == [STUDY_DB]
+
+
+def begin(database, prepare=nothing):
+    record = {"study": "s", "metric": "episode_reward_mean"}
+    return begin_study(database.parent, None, record, None, {}, prepare)
+
+
+def test_a_beginning_that_was_cut_short_is_begun_anew(database):
+    """Priors of maybe another question wait in the database, and there is no record yet."""
+    earlier = optuna.load_study(study_name="s", storage=f"sqlite:///{database}")
+    earlier.enqueue_trial({"x": 1})
+    study = begin(database, lambda study: study.enqueue_trial({"y": 2}))
+    (trial,) = study.get_trials(deepcopy=False)
+    assert trial.system_attrs["fixed_params"] == {"y": 2}
+
+
+def test_trials_without_a_record_are_never_begun_over(database):
+    earlier = optuna.load_study(study_name="s", storage=f"sqlite:///{database}")
+    earlier.tell(earlier.ask(), 1.0)
+    with pytest.raises(ConfigError, match=r"the storage has its trials, but .* no study.yaml of it"):
+        begin(database)
+    assert len(earlier.get_trials()) == 1
+
+
+def test_what_is_queued_first_is_queued_before_the_record_says_that_the_study_is_whole(database):
+    def fail(study):
+        raise RuntimeError("killed here")
+
+    with pytest.raises(RuntimeError):
+        begin(database, fail)
+    assert not (database.parent / "study.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("home", "given", "used"),
+    [
+        (None, None, None),
+        (None, "sqlite:///other.db", None),
+        ("sqlite:///its.db", "sqlite:///other.db", "sqlite:///its.db"),
+        ("postgresql://me:***@host/base", "postgresql://me:secret@host/base", "postgresql://me:secret@host/base"),
+        ("postgresql://me:***@host/base", "sqlite:///other.db", "postgresql://me:***@host/base"),
+    ],
+)
+def test_a_study_lives_where_its_record_says(home, given, used):
+    assert home_of({"storage": home}, given) == used

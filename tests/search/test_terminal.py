@@ -1,0 +1,39 @@
+"""A search outlives whatever it prints to."""
+
+import os
+import subprocess
+import sys
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from vbot_train.search.terminal import outlive_the_terminal
+outlive_the_terminal()
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(3):
+    print("does anybody listen?", flush=True)
+Path(sys.argv[1]).write_text("in order")
+"""
+
+
+def test_what_is_printed_to_a_reader_that_has_gone_does_no_harm(tmp_path):
+    done = tmp_path / "done"
+    command = [sys.executable, "-c", SCRIPT, str(done)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    process.stdout.close()
+    _, errors = process.communicate(b"go on\n", timeout=20)
+    assert (process.returncode, done.read_text(), errors) == (0, "in order", b"")
+
+
+def test_what_is_printed_to_a_terminal_that_closed_does_no_harm(tmp_path):
+    done = tmp_path / "done"
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-c", SCRIPT, str(done)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=theirs, stderr=subprocess.PIPE)
+    os.close(theirs)
+    assert os.read(ours, 100).strip() == b"ready"
+    os.close(ours)
+    _, errors = process.communicate(b"go on\n", timeout=20)
+    assert (process.returncode, done.read_text(), errors) == (0, "in order", b"")
