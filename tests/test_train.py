@@ -11,7 +11,7 @@ from vbot_train.agent.ppo import build_agent, load_checkpoint
 from vbot_train.config import ConfigError, compose_config
 from vbot_train.env.navigation import NavigationEnv
 from vbot_train.evaluate import evaluate_run
-from vbot_train.result import METRICS, TrialResult
+from vbot_train.result import METRICS, TrialResult, TrialStopped
 from vbot_train.train import train
 
 SMOKE = ["training=smoke", "simulation.threads=1"]
@@ -110,6 +110,18 @@ def test_a_nan_in_the_reward_ends_as_diverged(tmp_path, monkeypatch):
     monkeypatch.setattr("vbot_train.env.navigation.NavigationEnv.step", _with_nan_reward(NavigationEnv.step))
     result = train(compose_config(SMOKE), tmp_path)
     assert result.status == "diverged"
+    assert "DivergedError" in (tmp_path / "error.txt").read_text()
+
+
+@pytest.mark.parametrize(("status", "told"), [("timeout", True), ("interrupted", True), ("pruned", False)])
+def test_a_run_that_is_stopped_says_where_it_was_unless_it_was_pruned(tmp_path, monkeypatch, status, told):
+    def stopped(self, action):
+        raise TrialStopped(status, "so it was")
+
+    monkeypatch.setattr("vbot_train.env.navigation.NavigationEnv.step", stopped)
+    result = train(compose_config(SMOKE), tmp_path)
+    assert (result.status, result.cause) == (status, "so it was")
+    assert (tmp_path / "error.txt").exists() is told
 
 
 def _with_nan_reward(step):

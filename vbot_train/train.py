@@ -46,11 +46,14 @@ def train(config: Mapping[str, Any], run_dir: Path, *, trial: int | None = None,
         run.build()
         result = run.result("completed", **run.learn_and_evaluate(bar))
     except DivergedError as error:
+        run.save_traceback()
         result = run.result("diverged", cause=str(error))
     except TrialStopped as stop:
+        if stop.status != "pruned":
+            run.save_traceback()
         result = run.result(stop.status, cause=stop.cause)
     except (Exception, KeyboardInterrupt) as error:
-        (run_dir / "error.txt").write_text(traceback.format_exc())
+        run.save_traceback()
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         run.result(status, cause=f"{type(error).__name__}: {error}".splitlines()[0]).save(run_dir)
         raise
@@ -135,6 +138,10 @@ class Run:
         self.evaluation_env_steps += env.num_envs * env.max_steps
         self.unstable_robots += env.unstable_robots
         return episodes
+
+    def save_traceback(self) -> None:
+        """Write down where the run was when it ended early."""
+        (self.run_dir / "error.txt").write_text(traceback.format_exc())
 
     def result(self, status: str, **found: Any) -> TrialResult:
         """What is known now, as a result."""

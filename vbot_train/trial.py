@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from vbot_train.result import TrialResult, TrialStopped
 
-STOPS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGALRM)
+STOPS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 
 
 def main() -> None:
@@ -29,6 +29,7 @@ def main() -> None:
     threading.Thread(target=_exit_with_parent, args=(arguments.parent,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the search's to handle
     signal.signal(signal.SIGTERM, _stopper("interrupted", "the search was stopped"))
+    signal.signal(signal.SIGUSR2, _stopper("interrupted", "budget_hours is spent"))
     signal.signal(signal.SIGUSR1, _stopper("pruned", "the pruner stopped it"))
     train_trial(arguments.run_dir, arguments.trial)
 

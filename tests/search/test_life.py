@@ -245,8 +245,8 @@ def test_priors_are_announced_tried_first_and_left_out_with_a_word(searches):
     line = ["search=fine_tune", "training=smoke", "search.around=multirun/old", enqueue, rule, "workers=1"]
     output = searches.run(*line, "search.max_trials=3")
     assert "search.around: ppo.learning_rate: " in output and "tried first: the default" in output
-    assert "not tried first: ppo.learning_rate=1: ppo.learning_rate=1 lies outside" in output
-    assert "not tried first: ppo.learning_rate=6e-4: it breaks mine" in output
+    assert "not tried first: search.enqueue='ppo.learning_rate=1': ppo.learning_rate=1 lies outside" in output
+    assert "not tried first: search.enqueue='ppo.learning_rate=6e-4': it breaks the rule mine" in output
     assert [result.applied["learning_rate"] for result in searches.results()][:2] == [3e-4, 4e-4]
     searches.run(*RANDOM, "study=old", "search.max_trials=3")
     searches.run(*line, "search.max_trials=4")  # what it was narrowed to holds, though the other study went on

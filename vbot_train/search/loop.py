@@ -12,7 +12,7 @@ from typing import Any
 from vbot_train.result import TrialResult
 from vbot_train.search.claims import Claim, Claims
 from vbot_train.search.display import Display
-from vbot_train.search.process import TERMINATE_S, TrialProcess
+from vbot_train.search.process import OUT_OF_TIME, TERMINATE_S, TrialProcess
 from vbot_train.search.signals import Stop
 
 POLL_S = 0.2
@@ -184,7 +184,7 @@ class Loop:
         """Why trials are interrupted."""
         if self._stop.number is not None:
             return "the search was stopped"
-        return "budget_hours is spent" if self._claims.out_of_time else "the search ended before it"
+        return OUT_OF_TIME if self._claims.out_of_time else "the search ended before it"
 
 
 def is_hopeless(causes: Sequence[str | None]) -> bool:

@@ -14,6 +14,7 @@ from vbot_train.search.claims import LOG, Claim, settle
 
 MODULE = "vbot_train.trial"  # what a trial runs
 PROGRESS_CSV = "progress.csv"
+OUT_OF_TIME = "budget_hours is spent"
 TERMINATE_S = 5.0  # grace for a trial that is told to stop
 OVERTIME_S = 30.0  # grace for a trial whose own clock should have stopped it
 
@@ -59,9 +60,9 @@ class TrialProcess:
         self.process.send_signal(signal.SIGUSR1)
 
     def interrupt(self, cause: str) -> None:
-        """Ask it to end."""
+        """Ask it to end; of a spent budget it knows the signal, and writes that down."""
         self._asked = ("interrupted", cause)
-        self.process.terminate()
+        self.process.send_signal(signal.SIGUSR2 if cause == OUT_OF_TIME else signal.SIGTERM)
 
     def abandon(self) -> None:
         """Write down that it was stopped, once it was killed by a search that ends: it did not bring that down."""
