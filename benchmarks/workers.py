@@ -16,7 +16,7 @@ from pathlib import Path
 
 import optuna
 
-LINE = [sys.executable, "-m", "vbot_train", "-m", "training=quick", "seed=1,2,3,4", "study=speed"]
+LINE = [sys.executable, "-m", "vbot_train", "-m", "seed=1,2,3,4", "study=speed"]
 WAYS = {
     "workers=2": ["workers=2"],
     "workers=1, one thread": ["workers=1", "simulation.threads=1", "training.torch_threads=1"],
@@ -29,13 +29,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--env-steps", type=int, default=150_000)
+    parser.add_argument("--training", default="quick", help="option of the group training: how many robots")
     arguments = parser.parse_args()
+    length = [f"training={arguments.training}", f"training.env_steps={arguments.env_steps}"]
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     rounds = []
     for repeat in range(arguments.repeats):
-        speeds = {
-            way: trials_per_hour([*keys, f"training.env_steps={arguments.env_steps}"]) for way, keys in WAYS.items()
-        }
+        speeds = {way: trials_per_hour([*keys, *length]) for way, keys in WAYS.items()}
         rounds.append(speeds)
         print(f"round {repeat}: " + ", ".join(f"{way} {speed:.0f}/h" for way, speed in speeds.items()), flush=True)
     first, *others = WAYS
