@@ -39,8 +39,8 @@ def train_trial(run_dir: Path, number: int) -> None:
     from vbot_train.config import load_recorded_config
 
     config = load_recorded_config(run_dir)
-    _set_clock(config["search"]["trial_minutes"])
     try:
+        _set_clock(config["search"]["trial_minutes"])
         train_config(config, run_dir, number)
     except TrialStopped as stop:  # before the training could record it
         seed = config["seed"]
