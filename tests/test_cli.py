@@ -1,14 +1,37 @@
 """The command line: quick to answer, and short when it refuses."""
 
+import logging
 import subprocess
 import sys
 
 import pytest
 
+from vbot_train.__main__ import main
+
 
 def run(cwd, *arguments, module="vbot_train"):
     command = [sys.executable, "-m", module, *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=100)
+
+
+@pytest.fixture
+def refuse(tmp_path, monkeypatch, capsys):
+    """Run a command line that is to be refused, in this process. Returns what the user would read."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def run_here(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["vbot_train", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        code = end.value.code  # Python prints a message to stderr, and exits with 1
+        assert code == 1 or isinstance(code, str)
+        return "\n".join([*capsys.readouterr(), str(code)])
+
+    yield run_here
+    root.handlers[:] = handlers  # Hydra sets its own
+    root.setLevel(level)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["--cfg", "hydra", "search=full"]])
@@ -84,13 +107,19 @@ def test_the_analysis_imports_neither_hydra_nor_torch_nor_mujoco():
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_bad_input_is_refused_in_a_line_before_anything_trains(tmp_path, arguments, message):
-    done = run(tmp_path, *arguments)
-    assert done.returncode == 1
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr + done.stdout
+def test_bad_input_is_refused_in_a_line_before_anything_trains(tmp_path, refuse, arguments, message):
+    output = refuse(*arguments)
+    assert message in output
+    assert "Traceback" not in output
     assert not list(tmp_path.glob("multirun/*/trials")), "a study was opened"
     assert not list(tmp_path.glob("outputs/*/checkpoints")), "a run was begun"
+
+
+@pytest.mark.parametrize("arguments", [["ppo.learning_rate=-1"], ["-m", "search=quick", "ppo.learning_rate=-1"]])
+def test_a_refusal_ends_the_process_with_exit_code_1(tmp_path, arguments):
+    done = run(tmp_path, *arguments)
+    assert done.returncode == 1
+    assert "ppo.learning_rate=-1: must be more than 0" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("module", ["vbot_train.analyze", "vbot_train.evaluate"])

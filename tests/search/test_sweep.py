@@ -82,6 +82,7 @@ def test_a_search_in_which_nothing_completes_says_so_and_fails(tmp_path):
     assert (tmp_path / "multirun" / "s" / "analysis" / "hyperparameter_importance.yaml").exists()
 
 
+@pytest.mark.slow
 def test_a_diverged_trial_is_not_ranked_and_the_others_go_on(tmp_path):
     output, results, analysis = search(tmp_path, "ppo.learning_rate=1e3,1e-4,3e-4")
     assert [result.status for result in results] == ["completed", "diverged", "completed"]  # the default is trial 0
