@@ -5,7 +5,7 @@ python benchmarks/idle.py -m search=full search.max_trials=20
 Everything is as in ``python -m vbot_train``, but for what a trial does: its value is a smooth function of the learning
 rate, told as held-out values on the way. The environment says more: IDLE_S, seconds that it sleeps (0); IDLE_IMPORT, it
 imports torch, skrl and mujoco first; IDLE_CRASH, the number of the trial that exits with code 3, or all;
-IDLE_STUBBORN, it does not listen when it is told to stop.
+IDLE_STUBBORN, it does not listen when its search tells it to stop.
 """
 
 import csv
@@ -21,7 +21,7 @@ from typing import Any
 import vbot_train.search.process as process
 import vbot_train.trial as trial
 from vbot_train.__main__ import main
-from vbot_train.result import METRICS, TrialResult
+from vbot_train.result import METRICS, SEARCH_STOPPED, TrialResult
 
 
 def idle(config: Mapping[str, Any], run_dir: Path, number: int) -> None:
@@ -33,7 +33,7 @@ def idle(config: Mapping[str, Any], run_dir: Path, number: int) -> None:
     if os.environ.get("IDLE_CRASH") in ("all", str(number)):
         os._exit(3)
     if os.environ.get("IDLE_STUBBORN"):
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(SEARCH_STOPPED, signal.SIG_IGN)
     value = -((math.log10(config["ppo"]["learning_rate"]) + 3.5) ** 2)
     evaluations, metric = config["training"]["evaluations"], config["search"]["metric"]
     env_steps = config["training"]["env_steps"]

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from vbot_train.analysis.figures import draw_figures
 from vbot_train.analysis.importance import Importance, rank_importance
-from vbot_train.analysis.ranking import TOP, cell, configurations, reliability, shown, summarize
+from vbot_train.analysis.ranking import TOP, Configuration, cell, configurations, reliability, shown, summarize
 from vbot_train.analysis.trials import Study, StudyError, Trial, load_study
 from vbot_train.result import METRICS, ResultError, write_atomically
 
@@ -49,12 +49,12 @@ def analyze(study_dir: Path, metric: str | None = None, sort: str | None = None,
     write_atomically(out / FILE_NAME, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     export([found.trials[0] for found in configurations(ranked, metric)], out / "experiment")
     draw_figures(ranked, study.pruned, metric, importance, out)
-    show(study, metric, ordered(ranked, metric, sort), importance)
+    show(study, metric, ordered(configurations(ranked, metric), metric, sort), importance)
     return out / FILE_NAME
 
 
-def ordered(ranked: Sequence[Trial], metric: str, sort: str | None) -> list[Trial]:
-    """Trials that stand best first, in the order asked for."""
+def ordered(ranked: Sequence[Configuration], metric: str, sort: str | None) -> list[Configuration]:
+    """Configurations that stand best first, in the order asked for."""
     best_first = "descending" if METRICS[metric] == "maximize" else "ascending"
     return list(ranked) if sort in (None, best_first) else list(reversed(ranked))
 
@@ -71,7 +71,7 @@ def export(ranked: Sequence[Trial], directory: Path) -> None:
         write_atomically(directory / f"{name}.yaml", header + body)
 
 
-def show(study: Study, metric: str, ranked: Sequence[Trial], importance: Sequence[Importance]) -> None:
+def show(study: Study, metric: str, ranked: Sequence[Configuration], importance: Sequence[Importance]) -> None:
     """Print the leaderboard."""
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
@@ -79,7 +79,7 @@ def show(study: Study, metric: str, ranked: Sequence[Trial], importance: Sequenc
     console.print(leaderboard(metric, ranked))
     counts = ", ".join(f"{count} {status}" for status, count in study.counts.items() if count)
     console.print(f"trials: {counts or 'none'}")
-    console.print(f"importance: {reliability(len(ranked))}")
+    console.print(f"importance: {reliability(sum(len(found.trials) for found in ranked))}")
     for row in importance:
         if row.importance is not None and row.interval_90 is not None:
             low, high = row.interval_90
@@ -90,14 +90,14 @@ def show(study: Study, metric: str, ranked: Sequence[Trial], importance: Sequenc
         console.print(f"train the best again: {line}", markup=False)
 
 
-def leaderboard(metric: str, ranked: Sequence[Trial]) -> Table:
-    """The ten best trials."""
+def leaderboard(metric: str, ranked: Sequence[Configuration]) -> Table:
+    """The ten best configurations: the first trial of each, and the interquartile means over its seeds."""
     columns = list(dict.fromkeys([metric, "success_rate", "fall_rate", "time_to_goal_s"]))
-    table = Table("trial", *columns, box=SIMPLE_HEAD, pad_edge=False)
+    table = Table("trial", "seeds", *columns, box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("configuration", overflow="fold")
-    for trial in ranked[:10]:
-        metrics = [trial.result.metrics[name] for name in columns]
-        table.add_row(str(trial.number), *map(cell, metrics), shown(trial.params))
+    for found in ranked[:10]:
+        first, means = found.trials[0], [found.mean(name) for name in columns]
+        table.add_row(str(first.number), str(len(found.seeds)), *map(cell, means), shown(first.params))
     return table
 
 

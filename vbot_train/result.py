@@ -2,6 +2,7 @@
 
 import math
 import os
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -85,6 +86,9 @@ class TrialResult:
         return cls(**content)
 
 
+SEARCH_STOPPED = signal.SIGRTMIN  # by it a search ends its trials; SIGTERM comes from outside, as when memory runs out
+
+
 class TrialStopped(BaseException):
     """A running trial was told to end: by its search, its pruner or its time limit."""
 
@@ -109,7 +113,10 @@ def write_atomically(path: Path, text: str, *, once: bool = False) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text)
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut could leave the name without the content
         if once:
             path.hardlink_to(temporary)
         else:

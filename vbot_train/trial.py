@@ -4,19 +4,21 @@ It trains on the config recorded in DIR. Signals are set before torch is importe
 """
 
 import argparse
+import faulthandler
 import os
 import signal
 import threading
 import time
+import traceback
 import types
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from vbot_train.result import TrialResult, TrialStopped
+from vbot_train.result import FILE_NAME, SEARCH_STOPPED, TrialResult, TrialStopped
 
-STOPS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
+STOPS = (signal.SIGTERM, SEARCH_STOPPED, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 
 
 def main() -> None:
@@ -26,9 +28,11 @@ def main() -> None:
     parser.add_argument("--trial", type=int, required=True, help="its number")
     parser.add_argument("--parent", type=int, required=True, help="process number of the search")
     arguments = parser.parse_args()
+    faulthandler.enable()  # a crash below Python leaves its traceback in train.log
     threading.Thread(target=_exit_with_parent, args=(arguments.parent,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the search's to handle
-    signal.signal(signal.SIGTERM, _stopper("interrupted", "the search was stopped"))
+    signal.signal(SEARCH_STOPPED, _stopper("interrupted", "the search was stopped"))
+    signal.signal(signal.SIGTERM, _stopper("interrupted", "it was told to stop (SIGTERM), and not by its search"))
     signal.signal(signal.SIGUSR2, _stopper("interrupted", "budget_hours is spent"))
     signal.signal(signal.SIGUSR1, _stopper("pruned", "the pruner stopped it"))
     train_trial(arguments.run_dir, arguments.trial)
@@ -43,8 +47,18 @@ def train_trial(run_dir: Path, number: int) -> None:
         _set_clock(config["search"]["trial_minutes"])
         train_config(config, run_dir, number)
     except TrialStopped as stop:  # before the training could record it
-        seed = config["seed"]
-        TrialResult(status=stop.status, trial=number, seed=seed, seeds=[seed], cause=stop.cause).save(run_dir)
+        _record_early_end(run_dir, number, config["seed"], stop.status, stop.cause)
+    except Exception as error:
+        if not (run_dir / FILE_NAME).exists():
+            cause = f"{type(error).__name__}: {error}".splitlines()[0]
+            _record_early_end(run_dir, number, config["seed"], "failed", cause)
+        raise
+
+
+def _record_early_end(run_dir: Path, number: int, seed: int, status: str, cause: str) -> None:
+    """Write down how and where a trial ended that had not begun to train."""
+    (run_dir / "error.txt").write_text(traceback.format_exc())
+    TrialResult(status=status, trial=number, seed=seed, seeds=[seed], cause=cause).save(run_dir)
 
 
 def train_config(config: Mapping[str, Any], run_dir: Path, number: int) -> None:

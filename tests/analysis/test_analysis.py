@@ -103,6 +103,14 @@ def test_the_order_asked_for_is_that_of_the_printed_leaderboard_alone(write_stud
     assert rows == ["0", "3", "1"]
 
 
+def test_the_printed_leaderboard_ranks_configurations_by_the_mean_of_their_seeds(write_study, capsys):
+    twice = [(params(1e-4), "completed", 6.0), (params(1e-4), "completed", 2.0)]  # 4.0 on average
+    content = analysis_of(write_study([*twice, (params(2e-4), "completed", 5.0)]))
+    assert content["best"]["config_id"] == "config_002"
+    rows = [line.split()[:3] for line in capsys.readouterr().out.splitlines() if "learning_rate=" in line]
+    assert rows == [["2", "1", "5"], ["0", "2", "4"]]  # first trial, seeds, reward
+
+
 def test_of_equal_trials_the_faster_to_the_goal_comes_first(write_study):
     directory = write_study([(params(1e-4), "completed", 1.0), (params(2e-4), "completed", 1.0)])
     for number, time_s in enumerate([3.0, 2.0]):

@@ -1,6 +1,7 @@
 """The life of a study: killed, stopped, resumed, shared. Its trials train nothing."""
 
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -69,6 +70,7 @@ def test_a_stopped_search_marks_its_trials_and_prints_the_line_that_goes_on(sear
     process.send_signal(sent)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == code and "Traceback" not in output, output
+    assert "; Ctrl-C again ends at once" in output
     assert searches.analysis()["trials"]["interrupted"] == searches.statuses().count("interrupted") > 0
     line = shlex.split(output.splitlines()[-1].partition("to go on: ")[2])
     assert line == ["python", "-m", "vbot_train", "-m", RATES, "workers=2", "study=s"]
@@ -170,6 +172,32 @@ def test_a_trial_that_takes_too_long_ends_as_timeout_and_is_not_trained_again(se
 
 
 @pytest.mark.slow
+def test_a_trial_that_is_stopped_from_outside_is_trained_again_once(searches):
+    process = searches.start(RATES, "search.max_trials=1", IDLE_S="60")
+    for number in (0, 1):  # as an out-of-memory daemon does
+        searches.wait_for_training(number)
+        (trial,) = trial_processes(searches.cwd)
+        os.kill(trial, signal.SIGTERM)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 1 and "trial 1 was killed twice" in output, output
+    assert searches.statuses() == ["interrupted"] * 2
+    assert {result.cause for result in searches.results()} == {"it was told to stop (SIGTERM), and not by its search"}
+
+
+@pytest.mark.slow
+def test_a_fork_goes_on_in_its_own_directory(searches):
+    elsewhere = f"hydra.sweep.dir={searches.cwd}/elsewhere"
+    searches.run(RATES, elsewhere, "search.max_trials=1")
+    process = searches.start(RATES, elsewhere, "seed=3", "resume=fork", "workers=1", IDLE_S="60")
+    searches.study = searches.cwd / "elsewhere-fork1"
+    searches.wait_for_training(0)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    line = shlex.split(output.splitlines()[-1].partition("to go on: ")[2])
+    assert line[4:] == [RATES, f"{elsewhere}-fork1", "seed=3", "workers=1", f"study={searches.study.name}"]
+
+
+@pytest.mark.slow
 def test_without_retries_a_crash_stays_one(searches):
     searches.run(RATES, "workers=1", "search.retries=0", IDLE_CRASH="1")
     assert searches.statuses() == ["completed", "failed", *["completed"] * 4]
@@ -215,7 +243,8 @@ def test_a_configuration_drawn_again_is_a_replicate_or_another_is_drawn(searches
     pairs = {(result.applied["learning_rate"], result.seed) for result in searches.results()}
     assert len(pairs) == 4 and {seed for _, seed in pairs} >= {42, 43}
     assert searches.analysis()["replicates"]
-    searches.run(*two, "search.duplicates=skip", "study=skip")
+    output = searches.run(*two, "search.duplicates=skip", "study=skip")
+    assert "2 of 4 trials have ended: nothing else is left to try in this space" in output
     searches.study = searches.cwd / "multirun" / "skip"
     assert searches.rates() == [1e-4, 1e-3]  # no more of them exist
 

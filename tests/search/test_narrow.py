@@ -147,12 +147,11 @@ def test_of_choices_the_best_the_others_and_a_numbers_neighbours_stay(choices, b
     assert narrowed(KEY, CategoricalDistribution(choices), best, others) == CategoricalDistribution(expected)
 
 
-SWEEPS = ("network=small,medium,large,deep", "reward.approach.weight=interval(0,6)", "ppo.rollouts=16,24,32,48")
-METRIC = "search.metric=success_rate"  # so that rewards may vary
+SWEEPS = ("network=small,medium,large,deep", "ppo.value_loss_scale=interval(0,6)", "ppo.rollouts=16,24,32,48")
 
 
 def a_trial(network, weight, rollouts, reward, status="completed"):
-    return {"network": network, "reward.approach.weight": weight, "ppo.rollouts": rollouts}, status, reward
+    return {"network": network, "ppo.value_loss_scale": weight, "ppo.rollouts": rollouts}, status, reward
 
 
 TRIALS = [
@@ -165,7 +164,7 @@ TRIALS = [
 
 @pytest.fixture(scope="module")
 def study(earlier_study):
-    return earlier_study(*SWEEPS, METRIC, trials=TRIALS)
+    return earlier_study(*SWEEPS, trials=TRIALS)
 
 
 def narrow(directory, *sweeps, given=(), top=5):
@@ -176,12 +175,12 @@ def test_a_space_is_narrowed_around_the_best_completed_trials(study):
     found = narrow(study, *SWEEPS, top=2)
     assert found.distributions == {
         "network": CategoricalDistribution(["medium", "large"]),
-        "reward.approach.weight": FloatDistribution(2, 4),
+        "ppo.value_loss_scale": FloatDistribution(2, 4),
         "ppo.rollouts": CategoricalDistribution([16, 24, 32]),
     }
     assert found.notes == [
         "network: choice(small, medium, large, deep) narrowed to choice(medium, large)",
-        "reward.approach.weight: interval(0.0, 6.0) narrowed to interval(2.0, 4.0)",
+        "ppo.value_loss_scale: interval(0.0, 6.0) narrowed to interval(2.0, 4.0)",
         "ppo.rollouts: choice(16, 24, 32, 48) narrowed to choice(16, 24, 32)",
     ]
 
@@ -189,24 +188,24 @@ def test_a_space_is_narrowed_around_the_best_completed_trials(study):
 def test_the_narrowed_space_holds_as_many_of_the_best_as_asked_for(study):
     found = narrow(study, *SWEEPS, top=3)
     assert found.distributions["network"] == CategoricalDistribution(["small", "medium", "large"])
-    assert limits(found.distributions["reward.approach.weight"]) == (2, 6)
+    assert limits(found.distributions["ppo.value_loss_scale"]) == (2, 6)
     assert found.notes[2] == "ppo.rollouts: kept"
 
 
 def test_a_range_of_the_command_line_is_kept_without_a_word(study):
     found = narrow(study, "network=small,deep", SWEEPS[1], given={"network"}, top=1)
     assert found.distributions["network"] == CategoricalDistribution(["small", "deep"])
-    assert [note.split(":")[0] for note in found.notes] == ["reward.approach.weight"]
+    assert [note.split(":")[0] for note in found.notes] == ["ppo.value_loss_scale"]
 
 
 def test_the_earlier_studys_own_range_is_narrowed_where_it_had_one(study):
-    found = narrow(study, "reward.approach.weight=interval(0,600)", top=1)
-    assert found.distributions["reward.approach.weight"] == FloatDistribution(2, 4)
+    found = narrow(study, "ppo.value_loss_scale=interval(0,600)", top=1)
+    assert found.distributions["ppo.value_loss_scale"] == FloatDistribution(2, 4)
 
 
 def test_a_key_that_the_earlier_study_fixed_is_narrowed_around_its_value(earlier_study):
-    trial = ({"reward.approach.weight": 3.0}, "completed", 1.0)
-    directory = earlier_study(SWEEPS[1], METRIC, "network=large", "ppo.rollouts=40", trials=[trial])
+    trial = ({"ppo.value_loss_scale": 3.0}, "completed", 1.0)
+    directory = earlier_study(SWEEPS[1], "network=large", "ppo.rollouts=40", trials=[trial])
     found = narrow(directory, SWEEPS[0], SWEEPS[2])
     assert found.distributions == {
         "network": CategoricalDistribution(["large"]),

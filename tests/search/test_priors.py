@@ -181,6 +181,21 @@ def test_a_key_that_the_earlier_study_did_not_vary_comes_from_its_config(space, 
     assert prior.params == point(2e-4, "small", 16)
 
 
+def test_what_a_trial_of_an_earlier_study_does_not_keep_is_told(space, earlier_study):
+    trial = ({"ppo.learning_rate": 2e-4}, "completed", 1.0)
+    directory = earlier_study(SWEEPS[0], "ppo.gae_lambda=0.9", "ppo.learning_epochs=4", trials=[trial])
+    (prior,) = enqueued(space, str(directory))
+    assert prior.params == point(2e-4)
+    assert prior.name == f"trial 0 of {directory}, but with ppo.gae_lambda=0.95, ppo.learning_epochs=5"
+
+
+def test_trials_that_differ_in_their_rewards_are_not_ranked_by_them(space, earlier_study):
+    weights = ["reward.approach.weight=interval(1,3)", "search.metric=success_rate"]
+    directory = earlier_study(*weights, trials=[({"reward.approach.weight": 2.0}, "completed", 1.0)])
+    with pytest.raises(ConfigError, match=r"differ in the rewards that search\.metric=episode_reward_mean sums up"):
+        enqueued(space, str(directory))
+
+
 def test_a_configuration_that_was_trained_twice_comes_once_and_ranks_by_its_mean(space, earlier_study):
     twice, once = {"ppo.learning_rate": 4e-4}, {"ppo.learning_rate": 2e-4}
     trials = [(twice, "completed", 6.0), (once, "completed", 5.0), (twice, "completed", 3.0)]

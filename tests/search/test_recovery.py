@@ -8,8 +8,8 @@ from loops import CELLS, METRIC, Same, begin
 from optuna.trial import TrialState
 
 from vbot_train.result import FILE_NAME, TrialResult
-from vbot_train.search.claims import KILLED_CAUSE, settle
 from vbot_train.search.ledger import CAUSE, KILLED, LOOP, ORIGIN, RETRY_OF, SEED, STATUS, WALL_TIME_S
+from vbot_train.search.settle import KILLED_CAUSE, settle
 
 
 def test_what_was_stopped_comes_before_new_cells_and_what_crashed_after_them(join):

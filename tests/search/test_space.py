@@ -63,6 +63,14 @@ def test_lists_can_be_chosen(make_space):
         (["evaluation.seed=1,2"], "cannot be searched"),
         (["reward.approach.weight=1,2"], "rewards cannot be searched with search.metric=episode_reward_mean"),
         (["network=interval(1,2)"], "network: a config group takes choice(OPTION, ...)"),
+        (
+            ["network=small,large", "network.hidden_layer_sizes=[64]"],
+            "network=small and network=large: are the same configuration",
+        ),
+        (
+            ["network=small,large", "network.hidden_layer_sizes=[64],[32]"],
+            "network=small and network=large: are the same configuration",
+        ),
     ],
 )
 def test_what_must_not_vary_is_refused(make_space, arguments, message):
@@ -119,6 +127,12 @@ def test_the_default_configuration_is_a_point_where_the_space_contains_it(make_s
     assert inside.point(config, choices) == {"ppo.learning_rate": 3e-4, "network": "medium"}
     lists = make_space("network.hidden_layer_sizes=[64],[256,128,64]")
     assert lists.point(config, choices) == {"network.hidden_layer_sizes": "[256,128,64]"}
+
+
+def test_a_step_of_a_range_is_found_although_it_is_rounded(make_space):
+    space = make_space("ppo.ratio_clip=range(0.1,0.5,0.1)")  # 0.1 + 0.1 * 2 is 0.30000000000000004
+    config = compose_config(["ppo.ratio_clip=0.3"])
+    assert space.point(config, {}) == {"ppo.ratio_clip": pytest.approx(0.3)}
 
 
 @pytest.mark.parametrize(

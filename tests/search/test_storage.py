@@ -22,6 +22,8 @@ def test_a_fork_takes_over_what_still_holds_and_trains_the_rest(searches):
     assert [result.trial for result in fork.results()] == [0, 1, 2]
     searches.run(same_settings, "resume=fork", "ppo.gae_lambda=0.9")
     assert len(list((searches.cwd / "multirun" / "s-fork2").glob("trials/*/train.log"))) == 3
+    searches.run(same_settings, "resume=fork", "seed=43")
+    assert len(list((searches.cwd / "multirun" / "s-fork3").glob("trials/*/train.log"))) == 3
     assert "there is no study nothing" in searches.run(RATES, "study=nothing", "resume=fork", code=1)
 
 

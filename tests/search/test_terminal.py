@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+from vbot_train.search.terminal import show_cursor
+
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -37,3 +39,19 @@ def test_what_is_printed_to_a_terminal_that_closed_does_no_harm(tmp_path):
     os.close(ours)
     _, errors = process.communicate(b"go on\n", timeout=20)
     assert (process.returncode, done.read_text(), errors) == (0, "in order", b"")
+
+
+def test_a_terminal_gets_its_cursor_back(monkeypatch):
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        show_cursor()
+        assert os.read(ours, 100).startswith(b"\x1b[?25h")
+    os.close(ours)
+
+
+def test_what_is_no_terminal_has_no_cursor(monkeypatch, tmp_path):
+    with (tmp_path / "log").open("w") as log:
+        monkeypatch.setattr(sys, "stdout", log)
+        show_cursor()
+    assert (tmp_path / "log").read_text() == ""

@@ -16,7 +16,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.config import ConfigError, load_recorded_config
-from vbot_train.result import FILE_NAME, ResultError, TrialResult
+from vbot_train.result import TrialResult
 from vbot_train.search import budget
 from vbot_train.search.ledger import (
     CAUSE,
@@ -38,10 +38,8 @@ from vbot_train.search.presence import Presence
 from vbot_train.search.priors import Prior
 from vbot_train.search.proposals import Proposals
 from vbot_train.search.resume import result_settings
+from vbot_train.search.settle import KILLED_CAUSE, LOG, lived_s, settle
 from vbot_train.search.space import Candidate, Space
-
-KILLED_CAUSE = "its search was killed"
-LOG = "train.log"  # what a trial's process prints; there from its start
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +87,7 @@ class Claims:
         self._workers = workers
         self._metric = job["search"]["metric"]
         self._seeds_per_trial = job["search"]["seeds_per_trial"]
-        self._retries = job["search"]["retries"] or 0
+        self._retries = job["search"]["retries"]
         self._budget_s = None if job["budget_hours"] is None else job["budget_hours"] * budget.HOUR_S
         self.others_train = False  # whether living loops did at the last claim: if one dies, its trial is anybody's
         self.out_of_time = False  # whether a trial was not started because it cannot finish within the budget
@@ -146,9 +144,11 @@ class Claims:
             return claim.trial.should_prune()
 
     @patient
-    def tell(self, claim: Claim, result: TrialResult, wall_time_s: float) -> None:
-        """Tell the study what came of a trial."""
+    def tell(self, claim: Claim, result: TrialResult, wall_time_s: float, *, killed: bool = False) -> None:
+        """Tell the study what came of a trial; ``killed`` if it was interrupted, but not by its search."""
         with self._presence.lock():
+            if killed:
+                claim.trial.set_user_attr(KILLED, True)
             self._tell(claim.trial, result, wall_time_s)
 
     @patient
@@ -255,12 +255,12 @@ class Claims:
         """Settle a trial whose loop died: if it has a result it keeps it, if it has none it was interrupted."""
         trial = optuna.Trial(self._study, frozen._trial_id)
         directory = self.trial_directory(frozen.number)
-        lived_s = _lived_s(frozen, directory)
+        seconds = lived_s(frozen, directory)
         seed = params_of(frozen).get("seed", frozen.user_attrs.get(SEED, self._space.seed))
-        result = settle(directory, "interrupted", KILLED_CAUSE, trial=frozen.number, seed=seed, wall_time_s=lived_s)
+        result = settle(directory, "interrupted", KILLED_CAUSE, trial=frozen.number, seed=seed, wall_time_s=seconds)
         if result.cause == KILLED_CAUSE and (directory / LOG).exists():  # else it cannot have been the cause
             trial.set_user_attr(KILLED, True)
-        self._tell(trial, result, max(lived_s, result.wall_time_s))
+        self._tell(trial, result, max(seconds, result.wall_time_s))
 
     def _tell(self, trial: optuna.Trial, result: TrialResult, wall_time_s: float) -> None:
         value = result.objective(self._metric)
@@ -271,26 +271,6 @@ class Claims:
         self._study.tell(trial, value, state=TrialState.PRUNED if result.status == "pruned" else state)
 
 
-def settle(directory: Path, status: str, cause: str, *, trial: int, seed: int, wall_time_s: float) -> TrialResult:
-    """The result that a trial left; where it left none, one that says how it ended. What cannot be read is kept."""
-    path = directory / FILE_NAME
-    has_written = path.exists()  # asked first: what appears meanwhile is whole
-    try:
-        return TrialResult.load(directory)
-    except ResultError:
-        if has_written:
-            path.rename(path.with_suffix(".broken"))
-    directory.mkdir(parents=True, exist_ok=True)
-    result = TrialResult(
-        status=status, trial=trial, seed=seed, seeds=[seed], wall_time_s=round(wall_time_s, 3), cause=cause
-    )
-    try:
-        result.save(directory)
-    except FileExistsError:  # its process, the last to notice, has just finished after all
-        return TrialResult.load(directory)
-    return result
-
-
 def _is_trained_on(directory: Path, candidate: Candidate) -> bool:
     """Whether an earlier trial is just what this candidate would become."""
     try:
@@ -298,11 +278,3 @@ def _is_trained_on(directory: Path, candidate: Candidate) -> bool:
         return result_settings(recorded) == result_settings(candidate.config)
     except (ConfigError, KeyError):
         return False
-
-
-def _lived_s(trial: FrozenTrial, directory: Path) -> float:
-    """How long a killed trial ran [s]: until it last wrote something."""
-    assert trial.datetime_start is not None
-    files = [path for path in directory.rglob("*") if path.is_file() and path.name != FILE_NAME]  # may be written later
-    written = [path.stat().st_mtime for path in files]
-    return max(max(written, default=0.0) - trial.datetime_start.timestamp(), 0.0)

@@ -71,6 +71,11 @@ class Display:
             fitting = f"{fit} of {self._total} trials will fit into {self._budget_hours:g} h"
             self._console.print(fitting, highlight=False)
 
+    def stopping(self, running: int) -> None:
+        """The search was asked to stop while so many trials run."""
+        trials = f"{running} running trial" + ("s" if running > 1 else "")
+        self._console.print(f"stopping {trials}; Ctrl-C again ends at once", highlight=False)
+
     def finish(self, number: int, candidate: Candidate, result: TrialResult, value: float | None, done: int) -> None:
         """A trial has ended, with a value if it can be ranked; so many of the study's trials are done now."""
         self._progress.remove_task(self._tasks.pop(number))

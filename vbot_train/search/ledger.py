@@ -12,12 +12,12 @@ CAUSE = "cause"
 SEED = "seed"  # its (first) training seed
 WALL_TIME_S = "wall_time_s"  # from the start of its process to the end
 LOOP = "loop"  # the loop that runs it
-KILLED = "killed"  # True: interrupted because its loop died, not because someone stopped it
+KILLED = "killed"  # True: interrupted because its loop died or it was stopped from outside, not by its search
 ORIGIN = "origin"  # default, enqueued, history, proposed
 HISTORY = "history"  # directory of the forked study's trial that it takes over
 RETRY_OF = "retry_of"  # number of the trial that it repeats
 
-KILLS = 1  # a trial whose loop died is trained again so often: it may have been the cause
+KILLS = 1  # a trial that was killed is trained again so often: it may be what fills the memory
 
 Identity = frozenset[tuple[str, Any]]
 

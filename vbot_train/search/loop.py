@@ -142,7 +142,8 @@ class Loop:
     def _finish(self, running: TrialProcess) -> None:
         """Tell the study of a trial that has ended, then the user."""
         result = running.result()
-        self._claims.tell(running.claim, result, running.lived_s)
+        killed = result.status == "interrupted" and not running.was_asked
+        self._claims.tell(running.claim, result, running.lived_s, killed=killed)
         self._running.remove(running)
         self._stop.trials.remove(running)
         self._causes.append(None if result.status in ("completed", "pruned") else f"{result.status}: {result.cause}")
@@ -172,6 +173,8 @@ class Loop:
         try:
             yield
         finally:
+            if self._running and self._stop.number is not None:
+                self._display.stopping(len(self._running))
             for running in self._running:
                 running.interrupt(self._why())
             patience = time.monotonic() + TERMINATE_S

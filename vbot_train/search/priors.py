@@ -15,9 +15,11 @@ from vbot_train.config import ConfigError, load_recorded_config, look_up
 from vbot_train.result import ResultError
 from vbot_train.search.ledger import Identity, identity, is_trained
 from vbot_train.search.proposals import BrokenRules
+from vbot_train.search.resume import result_settings
 from vbot_train.search.space import OutsideError, Space
 
 TOP = 5  # trials of a study that are taken over where no number is given
+SHOWN = 4  # of the settings that are other than in the study a trial comes from
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,9 @@ class Priors:
         """
         study = open_earlier(directory, key, self._config["storage"])
         for trial in best_trials(study, self._metric, key)[:count]:
-            yield self._prior(f"trial {trial.number} of {directory}", "enqueued", *settings_of(study, trial))
+            config, choices = settings_of(study, trial)
+            prior = self._prior(f"trial {trial.number} of {directory}", "enqueued", config, choices)
+            yield replace(prior, name=prior.name + self._what_is_other(prior, config))
 
     def history(self, directory: Path) -> Iterator[Prior]:
         """The trials of a study that is forked, replicates too: completed ones, best first, then those that diverged.
@@ -101,6 +105,15 @@ class Priors:
         for trial in [*study.ranked(self._metric), *diverged]:
             prior = self._prior(f"trial {trial.number} of {directory}", "history", *settings_of(study, trial))
             yield replace(prior, seed=trial.result.seed, history=trial.directory)
+
+    def _what_is_other(self, prior: Prior, then: Mapping[str, Any]) -> str:
+        """The settings, for people, that a trial of an earlier study does not keep: what this search does not vary."""
+        if prior.params is None:
+            return ""
+        before, now = result_settings(then), result_settings(self._space.candidate(prior.params).config)
+        other = [f"{key}={value}" for key, value in now.items() if key != "seed" and before.get(key) != value]
+        more = f" and {len(other) - SHOWN} more" if len(other) > SHOWN else ""
+        return f", but with {', '.join(other[:SHOWN])}{more}" if other else ""
 
     def _overridden(self, name: str, values: Mapping[str, Any]) -> Prior:
         """The composed configuration with a few values changed."""
@@ -168,6 +181,10 @@ def best_trials(study: Study, metric: str, key: str) -> list[Trial]:
     Raises:
         ConfigError: There is none.
     """
+    if metric == "episode_reward_mean" and any(name.split(".")[0] == "reward" for name in study.record["space"]):
+        raise ConfigError(
+            f"{key}={study.directory}: its trials differ in the rewards that search.metric={metric} sums up"
+        )
     ranked = study.ranked(metric)
     if not ranked:
         raise ConfigError(f"{key}={study.directory}: this study has no completed trial")

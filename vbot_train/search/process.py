@@ -9,8 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from vbot_train.result import TrialResult
-from vbot_train.search.claims import LOG, Claim, settle
+from vbot_train.result import SEARCH_STOPPED, TrialResult
+from vbot_train.search.claims import Claim
+from vbot_train.search.settle import LOG, settle
 
 MODULE = "vbot_train.trial"  # what a trial runs
 PROGRESS_CSV = "progress.csv"
@@ -45,6 +46,11 @@ class TrialProcess:
         """Time since its start [s]."""
         return time.monotonic() - self._started
 
+    @property
+    def was_asked(self) -> bool:
+        """Whether the search told it to end."""
+        return self._asked is not None
+
     def has_ended(self) -> bool:
         """Whether it has ended; one that overruns its limit by far is made to."""
         if self._overtime is not None and time.monotonic() > self._overtime:
@@ -62,7 +68,7 @@ class TrialProcess:
     def interrupt(self, cause: str) -> None:
         """Ask it to end; of a spent budget it knows the signal, and writes that down."""
         self._asked = ("interrupted", cause)
-        self.process.send_signal(signal.SIGUSR2 if cause == OUT_OF_TIME else signal.SIGTERM)
+        self.process.send_signal(signal.SIGUSR2 if cause == OUT_OF_TIME else SEARCH_STOPPED)
 
     def abandon(self) -> None:
         """Write down that it was stopped, once it was killed by a search that ends: it did not bring that down."""

@@ -1,6 +1,7 @@
 """What a command line asks: where to look, how, what first, and for how long. Nothing here touches a study."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,8 @@ class Question:
             record: Its record.
             trials: All its trials.
         """
-        history = list(self._prior_source().history(directory))
+        shift = self.seed - record["config"]["seed"]  # under another seed, every replicate is on another too
+        history = [replace(prior, seed=(prior.seed or 0) + shift) for prior in self._prior_source().history(directory)]
         known = {identity(prior.params) for prior in history if prior.params is not None}
         others = [prior for prior in self.priors if prior.params is None or identity(prior.params) not in known]
         self.priors = self._without_repeats([*history, *others])

@@ -22,6 +22,7 @@ from vbot_train.search.plan import announce, dry_run, show
 from vbot_train.search.presence import Presence
 from vbot_train.search.question import Question
 from vbot_train.search.resume import name_fork, refuse_other
+from vbot_train.search.secrets import shown_url, without_password
 from vbot_train.search.signals import Stop
 from vbot_train.search.study import (
     begin_study,
@@ -30,10 +31,8 @@ from vbot_train.search.study import (
     quiet_optuna,
     read_record,
     record_trial,
-    revision,
-    shown_url,
-    without_password,
 )
+from vbot_train.search.surroundings import revision
 from vbot_train.search.terminal import outlive_the_terminal
 
 
@@ -211,24 +210,29 @@ class Search:
         if others := self.presence.leave():
             callback.farewell = f"{len(others)} more at work on this study; the last to finish writes the analysis"
             if stop.number is not None:
-                callback.farewell += f"; to go on here: {line_to_resume(question.job['study'])}"
+                callback.farewell += f"; to go on here: {self._line_to_resume()}"
             return
         for number in claims.given_up():
-            show([f"trial {number} was interrupted twice when its search was killed, and is not trained again"])
+            show([f"trial {number} was killed twice, alone or with its search, and is not trained again"])
         callback.study_dir, callback.storage = self.directory, question.job["storage"]
         ended = f"{claims.done()} of {question.total} trials have ended"
         if stop.number is not None:
-            callback.farewell = f"stopped, {ended}; to go on: {line_to_resume(question.job['study'])}"
+            callback.farewell = f"stopped, {ended}; to go on: {self._line_to_resume()}"
         elif claims.out_of_time:
-            hours = question.job["budget_hours"]
-            line = line_to_resume(question.job["study"])
+            hours, line = question.job["budget_hours"], self._line_to_resume()
             callback.farewell = f"budget_hours={hours} is spent, {ended}; with a larger one this goes on: {line}"
+        elif claims.done() < question.total:
+            callback.farewell = f"{ended}: nothing else is left to try in this space"
 
-
-def line_to_resume(study: str) -> str:
-    """The command line that continues this search."""
-    arguments = [without_password(a) for a in typed_arguments() if not a.startswith(("study=", "resume="))]
-    return shlex.join(["python", "-m", "vbot_train", *arguments, f"study={study}"])
+    def _line_to_resume(self) -> str:
+        """The command line that continues this search."""
+        study, kept = self.question.job["study"], []
+        for argument in map(without_password, typed_arguments()):
+            if argument.startswith("hydra.sweep.dir=") and self.question.job["resume"] == "fork":
+                kept.append(f"hydra.sweep.dir={self.directory}")
+            elif not argument.startswith(("study=", "resume=")):
+                kept.append(argument)
+        return shlex.join(["python", "-m", "vbot_train", *kept, f"study={study}"])
 
 
 @contextmanager

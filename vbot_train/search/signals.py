@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from vbot_train.search.process import TrialProcess
+from vbot_train.search.terminal import show_cursor
 
 
 class Stop:
@@ -38,5 +39,6 @@ class Stop:
                 for trial in self.trials:
                     trial.abandon()
             finally:  # also where a full disk keeps it from writing that down
+                show_cursor()
                 os._exit(128 + number)
         self.number = number

@@ -141,6 +141,7 @@ class Space:
                 composed.storage = None
             self._composed[options] = Composed(composed, plain(composed), chosen, plain(base))
         self._check_keys()
+        self._check_options_differ()
         self._check_schedule()
 
     def _check_searchable(self, key: str, config: DictConfig) -> None:
@@ -164,6 +165,17 @@ class Space:
                     look_up(composed.content, key)
                 except KeyError:
                     raise ConfigError(f"{key}: no such key to search") from None
+
+    def _check_options_differ(self) -> None:
+        """A key that is set below a group can leave nothing of the group's choice: that would be searched in vain."""
+        seen: dict[str, str] = {}
+        for name, content in self.combinations():
+            rest = OmegaConf.create({group: content[group] for group in GROUPS})
+            for key in self.distributions.keys() - set(self.groups):
+                if key.split(".")[0] in GROUPS:
+                    OmegaConf.update(rest, key, None)
+            if (other := seen.setdefault(OmegaConf.to_yaml(rest), name)) != name:
+                raise ConfigError(f"{other} and {name}: are the same configuration, with what else is set or searched")
 
     def _check_schedule(self) -> None:
         """Under the kl schedule a learning rate is a start value only: searching it would say nothing."""
@@ -252,10 +264,17 @@ def find(distribution: BaseDistribution, value: Any) -> list[Any]:
     """The value as the distribution holds it; nothing if it does not."""
     values = _values(distribution)
     if values is not None:
-        return [choice for choice in values if _parse(choice) == value]
+        return [choice for choice in values if _is_same(_parse(choice), value)]
     assert isinstance(distribution, IntDistribution | FloatDistribution)
     inside = isinstance(value, int | float) and distribution.low <= value <= distribution.high
     return [value] if inside else []
+
+
+def _is_same(choice: Any, value: Any) -> bool:
+    """Whether they are equal; the steps of a range of floats are so but for rounding."""
+    if isinstance(choice, float) and isinstance(value, float):
+        return math.isclose(choice, value, rel_tol=1e-9, abs_tol=1e-12)
+    return bool(choice == value)
 
 
 def _values(distribution: BaseDistribution | None) -> list[Any] | None:

@@ -1,14 +1,8 @@
 """The study: its database, and one record of what was asked, in the study's directory."""
 
-import importlib.metadata
-import os
-import platform
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -17,20 +11,18 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import make_url
-from sqlalchemy.exc import SQLAlchemyError
 
 from vbot_train.analysis.trials import HIDDEN, STORAGE_ERRORS, what_a_database_says
-from vbot_train.config import ROOT, ConfigError
+from vbot_train.config import ConfigError
 from vbot_train.result import METRICS, write_atomically
 from vbot_train.search.experiment import experiment_of
-from vbot_train.search.space import SECRET_KEYS, Candidate
+from vbot_train.search.secrets import shown_url
+from vbot_train.search.space import Candidate
+from vbot_train.search.surroundings import surroundings
 
 STUDY_DB = "study.db"
 STUDY_YAML = "study.yaml"
 EXPERIMENT_YAML = "experiment.yaml"
-PACKAGES = ("hydra-core", "omegaconf", "hydra-optuna-sweeper", "optuna", "torch", "skrl", "mujoco", "numpy")
-QUOTES = "'\""  # of Hydra's grammar
 RECORD_KEYS = {"study", "metric", "space", "options", "constraints", "config", "storage", "revision"}
 LOCKED_S = 10  # patience with another process that writes to the database
 
@@ -195,22 +187,6 @@ def storage_errors(storage: str | None, directory: Path) -> Iterator[None]:
         raise ConfigError(f"{where}: cannot be used ({what_a_database_says(error)})") from error
 
 
-def shown_url(storage: str | None) -> str | None:
-    """A storage's URL without its password.
-
-    Raises:
-        ConfigError: It is not a URL.
-    """
-    if storage is None:
-        return None
-    try:
-        url = make_url(storage)
-    except SQLAlchemyError:
-        raise ConfigError("storage: not a SQLAlchemy URL such as postgresql://HOST/DATABASE") from None
-    secrets = {key: HIDDEN for key in url.query if "pass" in key.lower()}
-    return url.update_query_dict(secrets).render_as_string(hide_password=True).replace("%2A", "*")
-
-
 def record_trial(directory: Path, number: int, candidate: Candidate, hydra_record: DictConfig) -> None:
     """Write what a trial trains on: Hydra's record, the config resolved, and the trial as an experiment option.
 
@@ -229,35 +205,6 @@ def record_trial(directory: Path, number: int, candidate: Candidate, hydra_recor
     OmegaConf.save(hydra_record, record / "hydra.yaml")
     OmegaConf.save(candidate.overrides, record / "overrides.yaml")
     (directory / EXPERIMENT_YAML).write_text(experiment_of(candidate))
-
-
-def surroundings() -> dict[str, Any]:
-    """Code revision, versions and hardware."""
-    return {
-        "command": [without_password(argument) for argument in sys.argv],
-        "time": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "revision": revision(),
-        "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in PACKAGES}},
-        "hardware": {"machine": platform.machine(), "system": platform.platform(), "cores": os.cpu_count()},
-    }
-
-
-def without_password(argument: str) -> str:
-    """An argument of the command line as it may be written down."""
-    key, _, value = argument.partition("=")
-    if key.lstrip("+") not in SECRET_KEYS or "${" in value:  # an interpolation, as of an environment variable
-        return argument
-    url = value.strip(QUOTES)
-    return argument.replace(url, str(shown_url(url)))
-
-
-def revision() -> str | None:
-    """The commit of the code, marked if it was edited since; None outside a git checkout."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def quiet_optuna() -> None:

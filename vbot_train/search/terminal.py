@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from typing import Any, TextIO, cast
 
 
@@ -39,6 +40,13 @@ class Listener:
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
         return len(text)
+
+
+def show_cursor() -> None:
+    """A live display that is not left in order keeps it hidden."""
+    with suppress(OSError, ValueError):  # whoever closed the terminal needs no cursor
+        if sys.stdout.isatty():
+            os.write(sys.stdout.fileno(), b"\x1b[?25h\n")
 
 
 def outlive_the_terminal() -> None:

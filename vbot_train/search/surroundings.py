@@ -1,0 +1,34 @@
+"""On what code, with what and where a study was begun."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from datetime import datetime
+from typing import Any
+
+from vbot_train.config import ROOT
+from vbot_train.search.secrets import without_password
+
+PACKAGES = ("hydra-core", "omegaconf", "hydra-optuna-sweeper", "optuna", "torch", "skrl", "mujoco", "numpy")
+
+
+def surroundings() -> dict[str, Any]:
+    """Code revision, versions and hardware."""
+    return {
+        "command": [without_password(argument) for argument in sys.argv],
+        "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "revision": revision(),
+        "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in PACKAGES}},
+        "hardware": {"machine": platform.machine(), "system": platform.platform(), "cores": os.cpu_count()},
+    }
+
+
+def revision() -> str | None:
+    """The commit of the code, marked if it was edited since; None outside a git checkout."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
