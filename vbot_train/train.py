@@ -19,7 +19,7 @@ from vbot_train.record import Recorder
 from vbot_train.result import FILE_NAME, TrialResult, TrialStopped
 from vbot_train.selection import Selection
 
-MAX_TORCH_THREADS = 4  # a cautious bound for networks this small; two were measured to beat one on two quiet cores
+MAX_TORCH_THREADS = 4  # a bound for networks this small; on two quiet cores two beat one (LOG.md, 2026-11-24)
 
 
 def train(config: Mapping[str, Any], run_dir: Path, *, trial: int | None = None, bar: bool = False) -> TrialResult:
