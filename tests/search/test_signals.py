@@ -45,7 +45,7 @@ def start():
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_asks(start, number):
-    process = start()
+    process = start(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))  # the tests may run under nohup
     process.send_signal(number)
     assert process.communicate(timeout=10)[0] == f"asked {int(number)}\n"
     assert process.returncode == 0

@@ -38,6 +38,7 @@ def test_a_study_moves_to_another_storage_and_goes_on_there_alone(searches):
     assert searches.analysis()["trials"]["completed"] == 4
 
 
+@pytest.mark.slow
 def test_a_password_stands_in_no_file_and_no_message(searches):
     output = searches.run(RATES, "storage=nodb://me:secret@host/base", code=1)
     assert "storage=nodb://me:***@host/base" in output and "secret" not in output
