@@ -47,9 +47,10 @@ def analyze(study_dir: Path, metric: str | None = None, sort: str | None = None,
     (out / "experiment").mkdir(parents=True, exist_ok=True)
     content = summarize(study, metric, ranked, importance)
     write_atomically(out / FILE_NAME, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-    export([found.trials[0] for found in configurations(ranked, metric)], out / "experiment")
+    found = configurations(ranked, metric)
+    export([configuration.trials[0] for configuration in found], out / "experiment")
     draw_figures(ranked, study.pruned, metric, importance, out)
-    show(study, metric, ordered(configurations(ranked, metric), metric, sort), importance)
+    show(study, metric, ordered(found, metric, sort), importance)
     return out / FILE_NAME
 
 

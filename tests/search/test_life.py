@@ -160,6 +160,7 @@ def test_a_crash_is_trained_again_and_counts_once(searches):
 def test_a_search_whose_first_trials_all_crash_stops_and_shows_the_cause(searches):
     output = searches.run(RATES, "workers=1", code=1, IDLE_CRASH="all")
     assert "the first 3 trials ended alike" in output and "ended with code 3, see train.log" in output
+    assert "nothing else is left" not in output
     assert searches.statuses() == ["failed"] * 3
     assert searches.analysis()["trials"]["failed"] == 3
 

@@ -113,7 +113,7 @@ def test_the_kl_schedule_is_refused_where_the_learning_rate_is_searched(make_spa
     ],
 )
 def test_a_described_range_reads_as_itself(sweep):
-    from vbot_train.search.space import describe
+    from vbot_train.search.ranges import describe
 
     (distribution,) = split_overrides({"x": sweep}, [])[0].values()
     (again,) = split_overrides({"x": describe(distribution)}, [])[0].values()

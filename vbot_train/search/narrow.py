@@ -16,7 +16,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from vbot_train.config import BOUNDS, look_up
 from vbot_train.search.priors import best_trials, open_earlier, settings_of
-from vbot_train.search.space import describe, find, split_overrides
+from vbot_train.search.ranges import describe, find
+from vbot_train.search.space import split_overrides
 
 SHARE = 1 / 3  # of a range's width
 DIGITS = 3  # of a new limit, rounded outwards

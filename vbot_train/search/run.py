@@ -139,7 +139,7 @@ class Search:
                     self._work(claims, stop)
             except HopelessError as error:
                 hopeless = error
-            self._leave(claims, stop)
+            self._leave(claims, stop, hopeless=hopeless is not None)
         if hopeless is not None:
             raise SystemExit(str(hopeless))
         if stop.number is not None:
@@ -204,7 +204,7 @@ class Search:
     def _record_trial(self, claim: Claim) -> None:
         record_trial(claim.directory, claim.trial.number, claim.candidate, self.hydra_record)
 
-    def _leave(self, claims: Claims, stop: Stop) -> None:
+    def _leave(self, claims: Claims, stop: Stop, *, hopeless: bool) -> None:
         """Have the callback write the analysis if this loop is the last, and say how to go on."""
         question, callback = self.question, self.question.callback
         if others := self.presence.leave():
@@ -221,7 +221,7 @@ class Search:
         elif claims.out_of_time:
             hours, line = question.job["budget_hours"], self._line_to_resume()
             callback.farewell = f"budget_hours={hours} is spent, {ended}; with a larger one this goes on: {line}"
-        elif claims.done() < question.total:
+        elif claims.done() < question.total and not hopeless:
             callback.farewell = f"{ended}: nothing else is left to try in this space"
 
     def _line_to_resume(self) -> str:

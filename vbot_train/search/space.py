@@ -1,6 +1,5 @@
 """What varies: the search space, in Hydra's own sweep grammar, and the configuration of each of its points."""
 
-import functools
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,9 +12,10 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
 from omegaconf import DictConfig, OmegaConf, open_dict
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from vbot_train.config import ConfigError, choices_of, look_up, plain
+from vbot_train.search.ranges import describe, find, parse, to_text, values_of
 
 Params = Mapping[str, Any]
 
@@ -179,7 +179,7 @@ class Space:
 
     def _check_schedule(self) -> None:
         """Under the kl schedule a learning rate is a start value only: searching it would say nothing."""
-        schedules = [str(value) for value in _values(self.distributions.get(SCHEDULE_KEY)) or []]
+        schedules = [str(value) for value in values_of(self.distributions.get(SCHEDULE_KEY)) or []]
         schedules += [look_up(composed.content, SCHEDULE_KEY) for composed in self._composed.values()]
         if "kl" in schedules and "ppo.learning_rate" in self.distributions:
             raise ConfigError(f"{SCHEDULE_KEY}=kl: cannot be used where ppo.learning_rate is searched")
@@ -197,9 +197,9 @@ class Space:
         threads = dict.fromkeys(open_keys, 1 if shared else None)
         values = {"seed": self.seed if seed is None else seed, **threads, **params}
         for key in values.keys() - set(self.groups):
-            OmegaConf.update(composed.config, key, _parse(values[key]))
+            OmegaConf.update(composed.config, key, parse(values[key]))
         given = {key: value for key, value in values.items() if look_up(composed.content, key) != value}
-        overrides = [f"{key}={_to_text(value)}" for key, value in {**params, **given}.items()]
+        overrides = [f"{key}={to_text(value)}" for key, value in {**params, **given}.items()]
         config = plain(composed.config)
         return Candidate(dict(params), config, composed.choices, composed.base, [*self.fixed, *overrides])
 
@@ -217,7 +217,7 @@ class Space:
         """
         columns = []
         for key, distribution in self.distributions.items():
-            values = _values(distribution)
+            values = values_of(distribution)
             if values is None:
                 raise ConfigError(f"{key}: a grid needs choice(...) or range(...), not an interval; or method=random")
             columns.append(values)
@@ -244,60 +244,3 @@ class Space:
     def describe(self) -> dict[str, str]:
         """Each key's range, for people."""
         return {key: describe(distribution) for key, distribution in self.distributions.items()}
-
-
-def _parse(value: Any) -> Any:
-    """Choices of strings and lists arrive as Hydra's text."""
-    return _parse_text(value) if isinstance(value, str) else value
-
-
-@functools.cache
-def _parse_text(text: str) -> Any:
-    return OverridesParser.create().parse_override(f"value={text}").value()
-
-
-def _to_text(value: Any) -> str:
-    return "null" if value is None else str(value)
-
-
-def find(distribution: BaseDistribution, value: Any) -> list[Any]:
-    """The value as the distribution holds it; nothing if it does not."""
-    values = _values(distribution)
-    if values is not None:
-        return [choice for choice in values if _is_same(_parse(choice), value)]
-    assert isinstance(distribution, IntDistribution | FloatDistribution)
-    inside = isinstance(value, int | float) and distribution.low <= value <= distribution.high
-    return [value] if inside else []
-
-
-def _is_same(choice: Any, value: Any) -> bool:
-    """Whether they are equal; the steps of a range of floats are so but for rounding."""
-    if isinstance(choice, float) and isinstance(value, float):
-        return math.isclose(choice, value, rel_tol=1e-9, abs_tol=1e-12)
-    return bool(choice == value)
-
-
-def _values(distribution: BaseDistribution | None) -> list[Any] | None:
-    match distribution:
-        case CategoricalDistribution(choices=choices):
-            return list(choices)
-        case IntDistribution(low=low, high=high, step=step, log=False):
-            return list(range(low, high + 1, step))
-        case FloatDistribution(low=low, high=high, step=float(step)):
-            return [low + step * k for k in range(round((high - low) / step) + 1)]
-    return None
-
-
-def describe(distribution: BaseDistribution) -> str:
-    """A distribution in Hydra's grammar."""
-    match distribution:
-        case CategoricalDistribution(choices=choices):
-            return f"choice({', '.join(map(_to_text, choices))})"
-        case IntDistribution(step=1) | FloatDistribution(step=None):
-            text = f"interval({distribution.low!r}, {distribution.high!r})"
-            return f"tag(log, {text})" if distribution.log else text
-        case IntDistribution(low=low, high=high, step=step):
-            return f"range({low!r}, {high + step!r}, {step!r})"
-        case FloatDistribution(low=low, high=high, step=float(step)):
-            return f"range({low!r}, {float(f'{high + step / 2:.12g}')!r}, {step!r})"  # its stop is exclusive
-    return str(distribution)
