@@ -62,7 +62,8 @@ def repetition(folder: Path, seed: int, pruner: str, spread: float) -> None:
 
 def search(folder: Path, study: str, *arguments: str) -> None:
     """Run or continue a search."""
-    subprocess.run([*LINE, "-m", f"study={study}", *arguments], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    line = [*LINE, "-m", f"study={study}", "search.confirm.top_k=0", *arguments]
+    subprocess.run(line, cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
 
 def train_winner(folder: Path, study: str, seed: int) -> float:

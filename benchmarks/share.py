@@ -21,7 +21,7 @@ GRID = ["ppo.learning_rate=1e-4,2e-4,4e-4,8e-4", "ppo.learning_epochs=1,2", "ppo
 RULE = "+search.constraints.mine='ppo.learning_rate > 5e-4 and ppo.ratio_clip > 0.18'"  # 1 x 2 x 3 of the 40 cells
 CHEAP = ["training=smoke", "training.env_steps=768", "training.evaluation_episodes=4", "training.selection_episodes=2"]
 FEASIBLE = 34
-LINE = [sys.executable, "-m", "vbot_train", "-m", "study=shared", *CHEAP, *GRID, RULE]
+LINE = [sys.executable, "-m", "vbot_train", "-m", "study=shared", "search.confirm.top_k=0", *CHEAP, *GRID, RULE]
 
 
 def main() -> None:

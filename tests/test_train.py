@@ -10,7 +10,6 @@ import yaml
 from vbot_train.agent.ppo import build_agent, load_checkpoint
 from vbot_train.config import ConfigError, compose_config
 from vbot_train.env.navigation import NavigationEnv
-from vbot_train.evaluate import evaluate_run
 from vbot_train.result import METRICS, TrialResult, TrialStopped
 from vbot_train.train import train
 
@@ -91,12 +90,6 @@ def test_the_same_seed_gives_identical_metrics_and_another_seed_others(smoke_run
     other = train(config | {"seed": 6}, tmp_path / "other")
     assert replace(same, wall_time_s=0) == replace(smoke_run[1], wall_time_s=0)
     assert other.metrics != same.metrics
-
-
-def test_evaluating_the_best_checkpoint_again_gives_the_reported_metrics(smoke_run):
-    directory, result = smoke_run
-    again = evaluate_run(directory, 16, None, None)
-    assert again == {name: result.metrics[name] for name in again}
 
 
 def test_an_absurd_learning_rate_ends_as_diverged(tmp_path):

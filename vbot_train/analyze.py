@@ -12,17 +12,29 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from vbot_train.analysis.advice import Advice, advise
 from vbot_train.analysis.figures import draw_figures
-from vbot_train.analysis.importance import Importance, rank_importance
-from vbot_train.analysis.ranking import TOP, Configuration, cell, configurations, reliability, shown, summarize
-from vbot_train.analysis.trials import Study, StudyError, Trial, load_study
+from vbot_train.analysis.headline import headline, spread
+from vbot_train.analysis.importance import EstimatorName, ImportanceReport, measure_importance
+from vbot_train.analysis.ranking import TOP, Configuration, cell, shown
+from vbot_train.analysis.report import write_report
+from vbot_train.analysis.stages import Verdict
+from vbot_train.analysis.summary import summarize
+from vbot_train.analysis.trials import StudyError, Trial, load_study
 from vbot_train.result import METRICS, ResultError, write_atomically
 
 LOG_WIDTH = 140  # columns, where the output goes to a file
 FILE_NAME = "hyperparameter_importance.yaml"
+REPORT_NAME = "report.html"
 
 
-def analyze(study_dir: Path, metric: str | None = None, sort: str | None = None, storage: str | None = None) -> Path:
+def analyze(
+    study_dir: Path,
+    metric: str | None = None,
+    sort: str | None = None,
+    storage: str | None = None,
+    estimator: EstimatorName = "ped_anova",
+) -> Path:
     """Write a study's analysis and print its leaderboard.
 
     Args:
@@ -31,33 +43,36 @@ def analyze(study_dir: Path, metric: str | None = None, sort: str | None = None,
         sort: Order of the printed leaderboard, ``ascending`` or ``descending``; None is best first. What is written
             is always best first.
         storage: Where the study lives; None is where its record says.
+        estimator: Of the importance.
 
     Returns:
         The analysis file.
 
     Raises:
-        StudyError: The directory is not that of a study.
+        StudyError: The directory is not that of a study, or an extra is missing.
         ResultError: A trial's result cannot be read.
+        OSError: The analysis cannot be written.
     """
     study = load_study(study_dir, storage)
     metric = metric or str(study.record["metric"])
-    ranked = study.ranked(metric)
-    importance = rank_importance(ranked, metric)
+    verdict = Verdict(study, metric)
+    importance = measure_importance(study.ranked(metric), metric, estimator=estimator)
+    advice = advise(verdict)
     out = study_dir / "analysis"
     (out / "experiment").mkdir(parents=True, exist_ok=True)
-    content = summarize(study, metric, ranked, importance)
+    content = summarize(verdict, importance, advice)
     write_atomically(out / FILE_NAME, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
-    found = configurations(ranked, metric)
-    export([configuration.trials[0] for configuration in found], out / "experiment")
-    draw_figures(ranked, study.pruned, metric, importance, out)
-    show(study, metric, ordered(found, metric, sort), importance)
+    export([found.trials[0] for found in verdict.best_first], out / "experiment")
+    draw_figures(verdict, importance, out)
+    write_report(verdict, importance, advice, out / REPORT_NAME)
+    show(verdict, importance, advice, sort)
     return out / FILE_NAME
 
 
-def ordered(ranked: Sequence[Configuration], metric: str, sort: str | None) -> list[Configuration]:
+def ordered(found: Sequence[Configuration], metric: str, sort: str | None) -> list[Configuration]:
     """Configurations that stand best first, in the order asked for."""
     best_first = "descending" if METRICS[metric] == "maximize" else "ascending"
-    return list(ranked) if sort in (None, best_first) else list(reversed(ranked))
+    return list(found) if sort in (None, best_first) else list(reversed(found))
 
 
 def export(ranked: Sequence[Trial], directory: Path) -> None:
@@ -72,33 +87,40 @@ def export(ranked: Sequence[Trial], directory: Path) -> None:
         write_atomically(directory / f"{name}.yaml", header + body)
 
 
-def show(study: Study, metric: str, ranked: Sequence[Configuration], importance: Sequence[Importance]) -> None:
-    """Print the leaderboard."""
-    console = Console(highlight=False, soft_wrap=True)
+def show(verdict: Verdict, importance: ImportanceReport, advice: Sequence[Advice], sort: str | None) -> None:
+    """Print the leaderboard, what matters, what to do next."""
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     if not console.is_terminal:
         console.width = LOG_WIDTH
-    console.print(leaderboard(metric, ranked))
-    counts = ", ".join(f"{count} {status}" for status, count in study.counts.items() if count)
+    out = verdict.study.directory / "analysis"
+    console.print(leaderboard(verdict, ordered(verdict.best_first, verdict.metric, sort)))
+    counts = ", ".join(f"{count} {status}" for status, count in verdict.study.counts.items() if count)
     console.print(f"trials: {counts or 'none'}")
-    console.print(f"importance: {reliability(sum(len(found.trials) for found in ranked))}")
-    for row in importance:
+    console.print(f"importance ({importance.estimator}): {importance.reliability}")
+    for row in importance.rows:
         if row.importance is not None and row.interval_90 is not None:
             low, high = row.interval_90
-            console.print(f"  {row.parameter:<24} {row.importance:.2f}  [{low:.2f}, {high:.2f}]", markup=False)
-    console.print(f"analysis: {study.directory / 'analysis' / FILE_NAME}", markup=False)
-    if ranked:
-        line = f"python -m vbot_train --config-dir {study.directory / 'analysis'} experiment=best"
-        console.print(f"train the best again: {line}", markup=False)
+            console.print(f"  {row.parameter:<24} {row.importance:.2f}  [{low:.2f}, {high:.2f}]")
+    for item in advice:
+        console.print(f"advice: {item.text} ({item.evidence})")
+    for line in headline(verdict):
+        console.print(line)
+    console.print(f"analysis: {out / FILE_NAME}, {REPORT_NAME}")
+    if verdict.winner is not None:
+        console.print(f"train the best again: python -m vbot_train --config-dir {out} experiment=best")
 
 
-def leaderboard(metric: str, ranked: Sequence[Configuration]) -> Table:
-    """The ten best configurations: the first trial of each, and the interquartile means over its seeds."""
-    columns = list(dict.fromkeys([metric, "success_rate", "fall_rate", "time_to_goal_s"]))
-    table = Table("trial", "seeds", *columns, box=SIMPLE_HEAD, pad_edge=False)
+def leaderboard(verdict: Verdict, found: Sequence[Configuration]) -> Table:
+    """Ten configurations: what the search saw, the interquartile mean over its seeds, and what was confirmed."""
+    columns = list(dict.fromkeys([verdict.metric, "success_rate", "fall_rate", "time_to_goal_s"]))
+    confirmed = ["confirmed"] if verdict.confirmed else []
+    table = Table("trial", "seeds", *columns, *confirmed, box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("configuration", overflow="fold")
-    for found in ranked[:10]:
-        first, means = found.trials[0], [found.mean(name) for name in columns]
-        table.add_row(str(first.number), str(len(found.seeds)), *map(cell, means), shown(first.params))
+    for row in found[:10]:
+        again = verdict.confirmed.get(row.number)
+        value = ["-" if again is None else spread(again.describe(verdict.metric).get(verdict.metric))]
+        means = [cell(row.mean(name)) for name in columns]
+        table.add_row(str(row.number), str(len(row.seeds)), *means, *value[: len(confirmed)], shown(row.params))
     return table
 
 
@@ -108,11 +130,12 @@ def main() -> None:
     parser.add_argument("study", type=Path, help="directory of a study, such as multirun/NAME")
     parser.add_argument("--metric", choices=METRICS, help="rank by this; default: what the study optimized")
     parser.add_argument("--sort", choices=("ascending", "descending"), help="default: the metric's best first")
+    parser.add_argument("--importance", choices=("ped_anova", "fanova"), default="ped_anova", help="estimator")
     parser.add_argument("--storage", help="where the study lives, if that takes a password")
     arguments = parser.parse_args()
     try:
-        analyze(arguments.study, arguments.metric, arguments.sort, arguments.storage)
-    except (StudyError, ResultError) as error:
+        analyze(arguments.study, arguments.metric, arguments.sort, arguments.storage, arguments.importance)
+    except (StudyError, ResultError, OSError) as error:
         raise SystemExit(str(error)) from None
 
 

@@ -10,7 +10,7 @@ from skrl.agents.torch.ppo import PPO
 
 from vbot_train.agent.ppo import mean_action, save_checkpoint
 from vbot_train.agent.trainer import Update
-from vbot_train.evaluate import build_env, evaluate, summarize
+from vbot_train.evaluation.held_out import build_env, evaluate, summarize
 from vbot_train.result import METRICS
 
 SUCCESS = 0.9  # the success rate that env_steps_to_success waits for

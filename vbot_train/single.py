@@ -23,7 +23,7 @@ def run_single(config: DictConfig) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         check_config(job)
-        from vbot_train.evaluate import metrics_table
+        from vbot_train.evaluation.held_out import metrics_table
         from vbot_train.train import train
 
         result = train(job, run_dir, trial=trial, bar=True)

@@ -14,7 +14,7 @@ from vbot_train.agent.trainer import DivergedError, Update, learn
 from vbot_train.config import ConfigError, available_cores, check_config, checkpoint_of
 from vbot_train.env.episodes import Episodes
 from vbot_train.env.navigation import NavigationEnv
-from vbot_train.evaluate import build_env, evaluate, mean_reward_terms, summarize
+from vbot_train.evaluation.held_out import build_env, evaluate, mean_reward_terms, summarize
 from vbot_train.record import Recorder
 from vbot_train.result import FILE_NAME, TrialResult, TrialStopped
 from vbot_train.selection import Selection

@@ -10,10 +10,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
 from vbot_train.analysis.importance import rank_importance
-from vbot_train.analysis.ranking import iqm
 from vbot_train.analysis.trials import StudyError, load_study
 from vbot_train.analyze import analyze
-from vbot_train.result import METRICS, ResultError, TrialResult
+from vbot_train.result import METRICS, ResultError, TrialResult, iqm
 
 SPACE = {
     "ppo.learning_rate": FloatDistribution(1e-5, 1e-2, log=True),

@@ -106,7 +106,7 @@ def join(tmp_path, empty_study, grid):
             search = {"metric": METRIC, "seeds_per_trial": 1, "retries": 1, **job}
             claims = Claims(
                 study,
-                directory,
+                directory / "trials",
                 presence,
                 space,
                 proposals or GridProposals(CELLS),

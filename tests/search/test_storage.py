@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from searches import RANDOM, RATES, Searches, study_of
+from searches import RANDOM, RATES, UNCONFIRMED, Searches, study_of
 
 
 @pytest.mark.slow
@@ -70,7 +70,7 @@ def test_a_database_that_is_none_is_missing_or_locked_is_refused_in_a_line(searc
 @pytest.mark.slow
 def test_a_fork_takes_over_trials_of_several_seeds_and_replicates(searches):
     arguments = ["ppo.learning_rate=1e-4,1e-3", "training=smoke", "search.seeds_per_trial=2"]
-    line = [sys.executable, "-m", "vbot_train", "-m", "study=s", *arguments]  # these train: not idle.py
+    line = [sys.executable, "-m", "vbot_train", "-m", "study=s", UNCONFIRMED, *arguments]  # these train: not idle.py
     subprocess.run(line, cwd=searches.cwd, check=True, stdout=subprocess.DEVNULL, timeout=200)
     fork = [*line, "resume=fork", "+search.constraints.mine='seed == 1'"]
     subprocess.run(fork, cwd=searches.cwd, check=True, stdout=subprocess.DEVNULL, timeout=200)

@@ -7,14 +7,14 @@ import time
 
 import pytest
 import yaml
-from searches import trial_processes
+from searches import UNCONFIRMED, trial_processes
 
 from vbot_train.result import TrialResult
 from vbot_train.search.process import whole_rows
 
 
 def start(cwd, *arguments):
-    command = [sys.executable, "-m", "vbot_train", "-m", "training=smoke", "study=s", *arguments]
+    command = [sys.executable, "-m", "vbot_train", "-m", "training=smoke", "study=s", UNCONFIRMED, *arguments]
     return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

@@ -1,59 +1,141 @@
 """Figures of a study, as PNG."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from vbot_train.analysis.importance import Importance
-from vbot_train.analysis.ranking import shown
+from vbot_train.analysis.importance import ImportanceReport
+from vbot_train.analysis.ranking import config_id, shown
+from vbot_train.analysis.stages import DEFAULT, Verdict
 from vbot_train.analysis.trials import Trial
+from vbot_train.result import METRICS
+from vbot_train.statistics import interval
 
 LONGEST_LABEL = 60  # characters; beyond it the number of the trial must do
 CURVES = 10  # trials drawn in colour, best first
+MOST_CURVES = 100  # drawn at all, of each kind
+PANELS = 3  # of the slices, side by side
 
 
-def draw_figures(
-    ranked: Sequence[Trial], pruned: Sequence[Trial], metric: str, importance: Sequence[Importance], directory: Path
-) -> None:
-    """Write ``learning_curves.png``, and ``importance.png`` where there is an importance to show."""
+def draw_figures(verdict: Verdict, importance: ImportanceReport, directory: Path) -> None:
+    """Write ``learning_curves.png``, ``history.png`` and, where there is something to show, ``slices.png``,
+    ``importance.png`` and ``stages.png``, in place of earlier ones.
+    """
     for old in directory.glob("*.png"):
         old.unlink(missing_ok=True)
-    if ranked:
-        draw_learning_curves(ranked, pruned, directory / "learning_curves.png")
-    if any(row.importance is not None for row in importance):
-        draw_importance(metric, importance, directory / "importance.png")
+    if verdict.screened:
+        draw_learning_curves(verdict, directory / "learning_curves.png")
+        draw_history(verdict, directory / "history.png")
+    if any(found.params for found in verdict.screened):
+        draw_slices(verdict, directory / "slices.png")
+    if importance.is_sufficient:
+        draw_importance(verdict.metric, importance, directory / "importance.png")
+    if verdict.confirmed:
+        draw_stages(verdict, directory / "stages.png")
 
 
-def draw_learning_curves(ranked: Sequence[Trial], pruned: Sequence[Trial], path: Path) -> None:
+def draw_learning_curves(verdict: Verdict, path: Path) -> None:
     """Success rate of the training episodes against env steps, the best trials in colour, pruned ones dotted."""
+    ranked = [trial for found in verdict.best_first for trial in found.trials]
+    pruned = verdict.study.pruned
     figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
-    for rank, trial in enumerate(ranked):
+    for rank, trial in enumerate(ranked[:MOST_CURVES]):
         color, label = (f"C{rank}", _label(trial)) if rank < CURVES else ("0.85", None)
         for steps, success in training_success(trial):
             axes.plot(steps, success, zorder=-rank, color=color, label=label)
             label = None  # further seeds of the same trial
-    for steps, success in (curve for trial in pruned for curve in training_success(trial)):
+    for steps, success in (curve for trial in pruned[:MOST_CURVES] for curve in training_success(trial)):
         axes.plot(steps, success, zorder=-len(ranked), color="0.6", linestyle=":")
     axes.set(xlabel="training env steps [million]", ylabel="success rate of training episodes", ylim=(-0.02, 1.02))
     axes.legend(title="best first" + (", pruned dotted" if pruned else ""), fontsize="small", loc="upper left")
     _save(figure, path)
 
 
-def draw_importance(metric: str, importance: Sequence[Importance], path: Path) -> None:
+def draw_history(verdict: Verdict, path: Path) -> None:
+    """Every completed trial by its number, and the best so far."""
+    trials = sorted(verdict.study.ranked(verdict.metric), key=lambda trial: trial.number)
+    numbers, values = [t.number for t in trials], [t.result.objective(verdict.metric) or 0.0 for t in trials]
+    better = np.maximum if METRICS[verdict.metric] == "maximize" else np.minimum
+    figure, axes = plt.subplots(figsize=(8, 3.5), layout="constrained")
+    axes.plot(numbers, values, ".", color="0.6", label="trial")
+    axes.step(numbers, better.accumulate(values), where="post", color="C0", label="best so far")
+    axes.set(xlabel="trial", ylabel=verdict.metric)
+    axes.legend(fontsize="small")
+    _save(figure, path)
+
+
+def draw_slices(verdict: Verdict, path: Path) -> None:
+    """The value against each parameter; the default configuration starred, the winner ringed."""
+    ranked = verdict.study.ranked(verdict.metric)
+    spaces = {name: space for trial in ranked for name, space in trial.distributions.items() if name != "seed"}
+    rows = -(-len(spaces) // PANELS)
+    size = (9, 2.4 * rows)
+    figure, grid = plt.subplots(rows, PANELS, figsize=size, sharey=True, squeeze=False, layout="constrained")
+    chosen = {verdict.best_first[0].number: ("o", 10, "C3", "none"), verdict.default: ("*", 11, "C1", "C1")}
+    for axes, (name, space) in zip(grid.flat, spaces.items(), strict=False):
+        for trial in (trial for trial in ranked if name in trial.params):
+            x = _place(space, trial.params[name])
+            y = trial.result.objective(verdict.metric)
+            axes.plot(x, y, ".", color="C0", alpha=0.6)
+            if mark := chosen.get(trial.number):
+                axes.plot(x, y, mark[0], markersize=mark[1], color=mark[2], markerfacecolor=mark[3])
+        axes.set_title(name, fontsize="small")
+        if isinstance(space, CategoricalDistribution):
+            axes.set_xticks(range(len(space.choices)), [str(choice) for choice in space.choices], fontsize="small")
+        elif getattr(space, "log", False):
+            axes.set_xscale("log")
+    for axes in grid.flat[len(spaces) :]:
+        axes.set_visible(False)
+    figure.supylabel(verdict.metric, fontsize="small")
+    _save(figure, path)
+
+
+def _place(space: BaseDistribution, value: Any) -> Any:
+    """Where a value lies along its axis: of a choice, its index."""
+    return space.choices.index(value) if isinstance(space, CategoricalDistribution) else value
+
+
+def draw_importance(metric: str, importance: ImportanceReport, path: Path) -> None:
     """Importance of each parameter with its 90 % interval."""
-    rows = [row for row in importance if row.importance is not None and row.interval_90 is not None][::-1]
+    rows = [row for row in importance.rows if row.importance is not None and row.interval_90 is not None][::-1]
     figure, axes = plt.subplots(figsize=(8, 0.4 * len(rows) + 1), layout="constrained")
     names = [row.parameter for row in rows]
     axes.barh(names, [row.importance or 0.0 for row in rows], color="C0", alpha=0.6)
     for y, row in enumerate(rows):
         axes.plot(row.interval_90 or (), (y, y), color="0.2")
     axes.set(xlabel=f"importance for {metric}, with 90 % bootstrap interval", xlim=(0, 1))
+    _save(figure, path)
+
+
+def draw_stages(verdict: Verdict, path: Path) -> None:
+    """What the search saw of the finalists, what confirming said, and the test of winner and default."""
+    shown = [found.number for found in verdict.best_first if found.number in verdict.confirmed]
+    shown += [number for number in verdict.tested if number not in shown]
+    figure, axes = plt.subplots(figsize=(8, 3.5), layout="constrained")
+    seen = {found.number: found.mean(verdict.metric) for found in verdict.screened}
+    axes.plot(
+        [n for n, k in enumerate(shown) if k in seen], [seen[k] or np.nan for k in shown if k in seen], "D", color="0.6"
+    )
+    for color, shift, samples in (("C0", 0.12, verdict.confirmed), ("C2", 0.24, verdict.tested)):
+        for number in (number for number in shown if number in samples):
+            values, x = samples[number].values(verdict.metric), shown.index(number) + shift
+            axes.plot([x] * len(values), values, ".", color=color, alpha=0.5)
+            axes.plot([x, x], interval(values) or (np.nan, np.nan), color=color)
+            axes.plot(x, samples[number].mean(verdict.metric) or np.nan, "s", color=color)
+    marks = (("D", "0.6", "search"), ("s", "C0", "confirmed"), ("s", "C2", "tested"))
+    axes.legend([Line2D([], [], marker=m, color=c, linestyle="") for m, c, _ in marks], [name for *_, name in marks])
+    axes.set_xticks(range(len(shown)), ["default" if k == DEFAULT else config_id(k) for k in shown], fontsize="small")
+    axes.set(ylabel=verdict.metric)
     _save(figure, path)
 
 

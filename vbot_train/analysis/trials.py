@@ -3,19 +3,20 @@
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import optuna
-import yaml
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 from yaml import YAMLError
 
-from vbot_train.result import METRICS, STATUSES, TrialResult
+from vbot_train.result import METRICS, STATUSES, TrialResult, read_yaml
 
+TRIALS, STAGES = "trials", ("confirm", "test")  # folders of a study's trials, and of what is trained after them
 HIDDEN = "***"  # stands for a password in a study's record
 STORAGE_ERRORS = (SQLAlchemyError, StorageInternalError)
 # What reading a study may raise: beside a database's errors, a driver that is missing, another version's tables, files
@@ -37,6 +38,8 @@ class Trial:
     result: TrialResult
     directory: Path
     intermediate: dict[int, float]  # held-out value of what the study optimizes, by number of the evaluation
+    origin: str | None = None  # why it was tried: default, enqueued, history, proposed
+    ended: datetime | None = None  # local time
 
     @property
     def runs(self) -> list[TrialResult]:
@@ -59,6 +62,8 @@ class Study:
     record: Mapping[str, Any]  # study.yaml
     trials: list[Trial]  # that have ended, by number
     infeasible: dict[str, int]  # rejected proposals (of a grid: cells) by rule
+    confirm: list[Trial] = field(default_factory=list)  # the finalists again, on fresh seeds; see analysis.stages
+    test: list[Trial] = field(default_factory=list)  # the winner and the default, on seeds and starts of their own
 
     @property
     def counts(self) -> dict[str, int]:
@@ -98,23 +103,33 @@ def load_study(directory: Path, storage: str | None = None) -> Study:
         raise StudyError(f"{directory}: not the directory of a study (there is no study.yaml)")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        content = yaml.safe_load(record.read_text())
+        content = read_yaml(record)
         url = content.get("storage") or _sqlite(directory)
         if HIDDEN in url and storage is not None:
             url = storage
         if HIDDEN in url:
             raise StudyError(f"{directory}: lives in {url}; its storage must be given with the password")
-        study = optuna.load_study(study_name=content["study"], storage=url)
-        ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
+        storage_there = optuna.storages.get_storage(url)
+        study = optuna.load_study(study_name=content["study"], storage=storage_there)
+        ended = {TRIALS: _ended(study)} | {
+            stage: _ended(optuna.load_study(study_name=name, storage=storage_there))
+            for stage in STAGES
+            if (name := stage_name(content["study"], stage)) in optuna.get_all_study_names(storage_there)
+        }
         infeasible = study.user_attrs.get("infeasible", {})
     except READ_ERRORS as error:
         raise StudyError(f"{directory}: its study cannot be read ({what_a_database_says(error)})") from error
-    return Study(
-        directory=directory,
-        record=content,
-        trials=[_load_trial(trial, directory) for trial in ended],
-        infeasible=infeasible,
-    )
+    loaded = {stage: [_load_trial(trial, directory / stage) for trial in trials] for stage, trials in ended.items()}
+    return Study(directory, content, loaded.pop(TRIALS), infeasible, **loaded)
+
+
+def stage_name(study: str, stage: str) -> str:
+    """Name, in the storage, of the study that holds a later stage's trainings; no user's study can have it."""
+    return f"{study}/{stage}"
+
+
+def _ended(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    return [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
 
 
 def _sqlite(directory: Path) -> str:
@@ -129,8 +144,8 @@ def what_a_database_says(error: Exception) -> str:
     return (str(origin).splitlines() or [type(error).__name__])[0]
 
 
-def _load_trial(trial: optuna.trial.FrozenTrial, directory: Path) -> Trial:
-    path = directory / "trials" / f"{trial.number:03d}"
+def _load_trial(trial: optuna.trial.FrozenTrial, folder: Path) -> Trial:
+    path = folder / f"{trial.number:03d}"
     return Trial(
         number=trial.number,
         params=trial.params,
@@ -138,4 +153,6 @@ def _load_trial(trial: optuna.trial.FrozenTrial, directory: Path) -> Trial:
         result=TrialResult.load(path),
         directory=path,
         intermediate=trial.intermediate_values,
+        origin=trial.user_attrs.get("origin"),
+        ended=trial.datetime_complete,
     )

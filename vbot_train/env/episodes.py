@@ -20,6 +20,7 @@ class Episodes:
     time_to_goal_s: Tensor  # (K,) [s], NaN where the goal was not reached
     final_distance_m: Tensor  # (K,) [m]
     start_distance_m: Tensor  # (K,) [m]
+    start_bearing_rad: Tensor  # (K,) [rad], 0 where the robot faced the goal, in [-pi, pi]
 
 
 @dataclass(frozen=True, slots=True)

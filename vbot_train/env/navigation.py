@@ -105,6 +105,7 @@ class NavigationEnv:
         self._fenced = torch.zeros(robots, dtype=torch.bool)
         self._distance = torch.zeros(robots)
         self._start_distance = torch.zeros(robots)
+        self._start_bearing = torch.zeros(robots)
         self._action = torch.zeros(self.num_envs, JOINTS)
         self._prev_action = torch.zeros(self.num_envs, JOINTS)
         self._prev_joint_vel = torch.zeros(self.num_envs, JOINTS)
@@ -188,11 +189,8 @@ class NavigationEnv:
         """The robots now, before the outcome of the control step is judged."""
         qpos, qvel = self.simulation.qpos, self.simulation.qvel
         quat = qpos[:, 3:7]
-        yaw = yaw_of(quat)
-        error = -qpos[:, :2]  # the goal is the origin
-        distance = error.norm(dim=1)
-        cos, sin = torch.cos(yaw), torch.sin(yaw)
-        error_b = torch.stack([cos * error[:, 0] + sin * error[:, 1], cos * error[:, 1] - sin * error[:, 0]], dim=1)
+        error_b = goal_error(qpos)
+        distance = qpos[:, :2].norm(dim=1)
         reached = distance < self.config["goal_radius_m"]
         arrived = self._arrival_step >= 0
         since = (self._steps - self._arrival_step) * self.control_dt_s
@@ -213,7 +211,7 @@ class NavigationEnv:
             goal_distance=distance,
             goal_speed=(self._distance - distance) / self.control_dt_s,
             start_distance=self._start_distance,
-            goal_bearing=torch.atan2(error_b[:, 1], error_b[:, 0]),
+            goal_bearing=bearing_of(error_b),
             goal_reached=reached,
             goal_reached_before=arrived | reached,
             goal_reached_for_s=since * arrived,
@@ -241,6 +239,7 @@ class NavigationEnv:
             time_to_goal_s=torch.where(arrival >= 0, (arrival - first) * self.control_dt_s, torch.nan),
             final_distance_m=self._distance[index],
             start_distance_m=self._start_distance[index],
+            start_bearing_rad=self._start_bearing[index],
         )
 
     def _restart(self, index: Tensor, final: Tensor) -> Tensor:
@@ -259,6 +258,7 @@ class NavigationEnv:
         self._arrival_step[index] = -1
         self._fenced[index] = False
         self._distance[index] = self._start_distance[index] = poses[:, :2].norm(dim=1)
+        self._start_bearing[index] = bearing_of(goal_error(poses))
         for rows in (self._action, self._prev_action, self._prev_joint_vel):
             rows[index] = 0.0
         self._returns[:, index] = 0.0
@@ -272,6 +272,19 @@ class NavigationEnv:
         pose[:, 3], pose[:, 6] = torch.cos(yaw / 2), torch.sin(yaw / 2)
         pose[:, 7:] = self.simulation.standing_joint_pos + joints
         return pose
+
+
+def goal_error(pose: Tensor) -> Tensor:
+    """Goal minus base in the heading frames of poses (E, 7 + J), as in ``Simulation.qpos``. Returns (E, 2) [m]."""
+    yaw = yaw_of(pose[:, 3:7])
+    error = -pose[:, :2]  # the goal is the origin
+    cos, sin = torch.cos(yaw), torch.sin(yaw)
+    return torch.stack([cos * error[:, 0] + sin * error[:, 1], cos * error[:, 1] - sin * error[:, 0]], dim=1)
+
+
+def bearing_of(error: Tensor) -> Tensor:
+    """Bearing of an error (E, 2) in the heading frame. Returns (E,) [rad], 0 is ahead, in [-pi, pi]."""
+    return torch.atan2(error[:, 1], error[:, 0])
 
 
 def to_body_frame(quat: Tensor, vector: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The wall clock of a study, over all resumes and loops: what is spent, and what will fit."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -9,6 +10,7 @@ from optuna.trial import FrozenTrial
 from vbot_train.search.ledger import STATUS, WALL_TIME_S
 
 HOUR_S = 3600.0
+MOST_KEPT = 0.5  # share of a budget that is kept for what comes after the search
 
 
 def spent_s(trials: Sequence[FrozenTrial], now: datetime) -> float:
@@ -55,3 +57,8 @@ def fitting(*, done: int, running: int, left_s: float, trial_s: float, workers: 
     """
     later = max(left_s - trial_s / 2 if running else left_s, 0.0)
     return done + (running if left_s >= trial_s / 2 else 0) + workers * int(later / trial_s)
+
+
+def rounds(trainings: int, workers: int) -> int:
+    """How often all workers must train once for so many trainings."""
+    return math.ceil(trainings / workers)

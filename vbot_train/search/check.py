@@ -46,6 +46,7 @@ def _search_faults(config: Mapping[str, Any]) -> Iterator[str]:
         if (option := look_up(config, key)) not in options:
             yield f"{key}={option}: choose one of {', '.join(map(str, options))}"
     settings, evaluations = config["search"], config["training"]["evaluations"]
+    yield from _stage_faults(settings)
     if not isinstance(settings["enqueue"], list):
         yield f"search.enqueue={settings['enqueue']}: must be a list, as in search.enqueue=[multirun/NAME:3]"
     if not isinstance(settings["around"], str | None):
@@ -55,3 +56,21 @@ def _search_faults(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"training.evaluations={evaluations}: a pruner needs evaluations before the last one"
         if settings["metric"] == "env_steps_to_success":
             yield "search.metric=env_steps_to_success: a pruner has nothing to go by, it is known at the end only"
+
+
+def _stage_faults(settings: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with ``search.confirm`` and ``search.test``: each is off, or knows its own keys."""
+    for stage, number in (("confirm", "top_k"), ("test", "evaluation_seed")):
+        given = settings[stage]
+        if given in (None, "none"):
+            continue
+        if not isinstance(given, Mapping) or given.keys() != {number, "seeds"}:
+            yield f"search.{stage}={given}: must be none, or have the keys {number} and seeds"
+            continue
+        yield from number_faults(f"search.{stage}.{number}", given[number], WHOLE)
+        if not isinstance(given["seeds"], list):
+            yield from number_faults(f"search.{stage}.seeds", given["seeds"], COUNT)
+        elif not given["seeds"] or len(set(given["seeds"])) < len(given["seeds"]):
+            yield f"search.{stage}.seeds={given['seeds']}: must be a number, or seeds that differ"
+        for seed in given["seeds"] if isinstance(given["seeds"], list) else []:
+            yield from number_faults(f"search.{stage}.seeds", seed, WHOLE)

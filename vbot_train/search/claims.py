@@ -5,13 +5,14 @@ at any time, share it without a trial lost or taken twice.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -39,7 +40,8 @@ from vbot_train.search.priors import Prior
 from vbot_train.search.proposals import Proposals
 from vbot_train.search.resume import result_settings
 from vbot_train.search.settle import KILLED_CAUSE, LOG, lived_s, settle
-from vbot_train.search.space import Candidate, Space
+from vbot_train.search.space import Candidate
+from vbot_train.search.stages import NO_STAGES, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,34 +54,50 @@ class Claim:
     history: Path | None  # a finished trial of just this configuration: its result is taken over
 
 
+class Points(Protocol):
+    """What the trials of a study are points of: a ``Space``, or the configurations that it has led to."""
+
+    distributions: dict[str, BaseDistribution]
+    seed: int
+
+    def candidate(self, params: Mapping[str, Any], seed: int | None = None, *, shared: bool = False) -> Candidate:
+        """The configuration of a point."""
+
+
 class Claims:
     """One loop's dealings with the study.
 
     Args:
         study: The study.
-        directory: Its directory.
+        trials_dir: Where its trials write, each into a folder by its number.
         presence: This loop's presence at it.
         space: What varies.
         proposals: What to try next.
         job: The composed config.
         total: Number of trials at which the search ends.
         workers: Trials that this loop trains at a time.
+        stages: What is trained after it; of the budget, time is kept for that.
+        elsewhere: Trials of the other stages, which spent of the same budget.
+        training_s: How long one training takes [s], if the other stages know.
     """
 
     def __init__(
         self,
         study: optuna.Study,
-        directory: Path,
+        trials_dir: Path,
         presence: Presence,
-        space: Space,
+        space: Points,
         proposals: Proposals,
         *,
         job: Mapping[str, Any],
         total: int,
         workers: int = 1,
+        stages: Plan = NO_STAGES,
+        elsewhere: Sequence[FrozenTrial] = (),
+        training_s: float | None = None,
     ) -> None:
         self._study = study
-        self._directory = directory
+        self._trials_dir = trials_dir
         self._presence = presence
         self._space = space
         self._proposals = proposals
@@ -89,6 +107,9 @@ class Claims:
         self._seeds_per_trial = job["search"]["seeds_per_trial"]
         self._retries = job["search"]["retries"]
         self._budget_s = None if job["budget_hours"] is None else job["budget_hours"] * budget.HOUR_S
+        self._stages = stages
+        self._elsewhere = elsewhere
+        self._training_s = training_s
         self.others_train = False  # whether living loops did at the last claim: if one dies, its trial is anybody's
         self.out_of_time = False  # whether a trial was not started because it cannot finish within the budget
 
@@ -155,10 +176,11 @@ class Claims:
     def forecast(self) -> int | None:
         """How many of the study's trials will have ended when the budget is spent; None if that is open."""
         ledger = self._ledger()
-        trial_s = budget.expected_s(ledger.trials)
+        trial_s = self._trial_s(ledger)
         left_s = self.left_s(ledger)
         if left_s is None or trial_s is None:
             return None
+        left_s -= self._kept_s(ledger)
         running = sum(trial.state == TrialState.RUNNING for trial in ledger.counted)
         done = ledger.started - running
         workers = max(self._workers, running)
@@ -170,12 +192,14 @@ class Claims:
         """What is left of the budget [s], None without one."""
         if self._budget_s is None:
             return None
-        return self._budget_s - budget.spent_s((ledger or self._ledger()).trials, datetime.now())
+        trials = [*self._elsewhere, *(ledger or self._ledger()).trials]
+        return self._budget_s - budget.spent_s(trials, datetime.now())
 
     @patient
     def has_completed(self) -> bool:
-        """Whether any trial of the study was completed."""
-        return bool(self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+        """Whether any trial of the study was completed, in whatever stage."""
+        trials = [*self._elsewhere, *self._study.get_trials(deepcopy=False)]
+        return any(trial.state == TrialState.COMPLETE for trial in trials)
 
     def best(self) -> tuple[float, int] | None:
         """Value and number of the best trial, None before the first."""
@@ -199,8 +223,19 @@ class Claims:
 
     def _has_time(self, ledger: Ledger) -> bool:
         left_s = self.left_s(ledger)
-        self.out_of_time = left_s is not None and left_s <= (budget.expected_s(ledger.trials) or 0.0)
+        needed_s = (self._trial_s(ledger) or 0.0) + self._kept_s(ledger)
+        self.out_of_time = left_s is not None and left_s <= needed_s
         return not self.out_of_time
+
+    def _trial_s(self, ledger: Ledger) -> float | None:
+        """How long a trial takes [s], None before that is known."""
+        return budget.expected_s(ledger.trials) or self._training_s
+
+    def _kept_s(self, ledger: Ledger) -> float:
+        """Time kept for the later stages [s]."""
+        training_s = (self._trial_s(ledger) or 0.0) / self._seeds_per_trial
+        kept_s = budget.rounds(self._stages.trainings, self._workers) * training_s
+        return min(kept_s, (self._budget_s or 0.0) * budget.MOST_KEPT)
 
     def _queue_again(self, trial: FrozenTrial) -> None:
         kept = {key: trial.user_attrs[key] for key in (ORIGIN, SEED, HISTORY) if key in trial.user_attrs}
@@ -215,10 +250,15 @@ class Claims:
         if params is None:
             return False
         seed = params.get("seed", self._space.seed)
-        while "seed" not in params and is_trained(seed, ledger.taken.get(identity(params), []), self._seeds_per_trial):
+        taken = ledger.taken.get(identity(params), [])
+        while "seed" not in params and (self._is_reserved(seed) or is_trained(seed, taken, self._seeds_per_trial)):
             seed += 1
         self._study.enqueue_trial(params, user_attrs={ORIGIN: "proposed", SEED: seed})
         return True
+
+    def _is_reserved(self, seed: int) -> bool:
+        """Whether a trial that begins at a seed would use one that belongs to a later stage."""
+        return any(seed <= later < seed + self._seeds_per_trial for later in self._stages.seeds)
 
     def _count_rejected(self) -> None:
         if self._proposals.rejected:
@@ -239,7 +279,7 @@ class Claims:
 
     def trial_directory(self, number: int) -> Path:
         """Where a trial writes."""
-        return self._directory / "trials" / f"{number:03d}"
+        return self._trials_dir / f"{number:03d}"
 
     def _recover(self) -> bool:
         """Settle the trials of loops that died. Returns whether other loops, which live, train something."""

@@ -13,6 +13,7 @@ from vbot_train.result import METRICS, TrialResult
 from vbot_train.search.space import Candidate
 
 DAY_S = 86_400.0
+TRIAL = "trial"
 
 
 class Display:
@@ -24,11 +25,19 @@ class Display:
         done: Of them, how many have ended already.
         best: Value and number of the best of these.
         budget_hours: Wall clock of the study [h], None without a limit.
+        stage: What is trained, for people: ``trial`` while the search looks, later ``confirm`` or ``test``.
     """
 
     def __init__(
-        self, metric: str, total: int, done: int, best: tuple[float, int] | None, budget_hours: float | None
+        self,
+        metric: str,
+        total: int,
+        done: int,
+        best: tuple[float, int] | None,
+        budget_hours: float | None,
+        stage: str = TRIAL,
     ) -> None:
+        self._stage = stage
         self._metric = metric
         self._budget_hours = budget_hours
         self._total = total
@@ -41,7 +50,7 @@ class Display:
             speed_estimate_period=DAY_S,  # trials end minutes apart: the mean so far is the best forecast
             disable=not self._console.is_terminal,
         )
-        self._all = self._progress.add_task("trials", total=total, completed=done)
+        self._all = self._progress.add_task(stage, total=total, completed=done)
         self._tasks: dict[int, TaskID] = {}
         self._best = best
 
@@ -58,7 +67,7 @@ class Display:
         """A trial has begun."""
         training = candidate.config["training"]
         self._tasks[number] = self._progress.add_task(
-            f"trial {number}  {shown(candidate.params)}", total=training["env_steps"], start=True
+            f"{self._stage} {number}  {shown(candidate.params)}", total=training["env_steps"], start=True
         )
 
     def update(self, number: int, row: Mapping[str, str]) -> None:
@@ -85,13 +94,13 @@ class Display:
         success = result.metrics.get("success_rate")
         outcome = f"{result.status}  {score}" + ("" if success is None else f", success {success:.1%}")
         self._console.print(
-            f"trial {number:>3}  {outcome}  {result.wall_time_s:.0f} s  {shown(candidate.params)}",
+            f"{self._stage} {number:>3}  {outcome}  {result.wall_time_s:.0f} s  {shown(candidate.params)}",
             highlight=False,
             markup=False,
             soft_wrap=True,
         )
-        best = "" if self._best is None else f", best {self._best[0]:.4g} (trial {self._best[1]})"
-        self._progress.update(self._all, completed=done, description=f"trials{best}")
+        best = f", best {self._best[0]:.4g} (trial {self._best[1]})" if self._best and self._stage == TRIAL else ""
+        self._progress.update(self._all, completed=done, description=f"{self._stage}{best}")
 
     def _is_better(self, value: float) -> bool:
         sign = 1 if METRICS[self._metric] == "maximize" else -1

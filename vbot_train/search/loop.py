@@ -87,7 +87,7 @@ class Loop:
             claim = self._claims.claim()
             self._note_deadline()
             if claim is None:
-                self._others_train = self._claims.others_train and not self._claims.out_of_time
+                self._others_train = self._claims.others_train
                 self._look_again = time.monotonic() + CLAIM_AGAIN_S
             else:
                 self._start(claim)

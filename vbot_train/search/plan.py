@@ -31,6 +31,8 @@ def announce(question: Question) -> Iterator[str]:
     for rule in question.callback.rules:
         if rule not in found.holds and rule not in BUILT_IN:
             yield f"  warning: the rule {rule} holds for none of them"
+    if len(found.feasible) > 1:
+        yield f"  {question.plan}"
     for prior in question.priors:
         if prior.params is None:
             yield f"  not tried first: {prior.name}: {prior.reason}"
@@ -60,7 +62,8 @@ def dry_run(question: Question, trials: Sequence[FrozenTrial], studies: Path) ->
     candidates = list(first_proposals(question, trials))
     for place, candidate in enumerate(candidates):
         yield f"  {ledger.started + place:>3}  {shown(candidate.params)}"
-    yield f"  {cost(question, question.total - ledger.started, candidates, studies)}"
+    later = question.plan.trainings / question.job["search"]["seeds_per_trial"]
+    yield f"  {cost(question, question.total - ledger.started + later, candidates, studies)}"
 
 
 def first_proposals(question: Question, trials: Sequence[FrozenTrial]) -> Iterator[Candidate]:
@@ -83,7 +86,7 @@ def first_proposals(question: Question, trials: Sequence[FrozenTrial]) -> Iterat
         yield question.space.candidate(study.ask(question.space.distributions).params)
 
 
-def cost(question: Question, trials: int, candidates: Sequence[Candidate], studies: Path) -> str:
+def cost(question: Question, trials: float, candidates: Sequence[Candidate], studies: Path) -> str:
     """What that many trials like the candidates cost: env steps, and hours where the machine's speed is known."""
     if not candidates:
         return "nothing is left to train"

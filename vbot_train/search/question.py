@@ -10,16 +10,18 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from vbot_train.config import ConfigError, available_cores, check_values, choices_of
+from vbot_train.config import ConfigError, available_cores, check_values, choices_of, training_seeds
 from vbot_train.result import METRICS
 from vbot_train.search.callback import SearchCallback
 from vbot_train.search.ledger import Ledger, identity
 from vbot_train.search.narrow import Narrowing, narrow_space
 from vbot_train.search.priors import Prior, Priors, without_repeats
 from vbot_train.search.proposals import GridProposals, Proposals, SampledProposals, survey
+from vbot_train.search.ranges import values_of
 from vbot_train.search.resume import option_settings
 from vbot_train.search.samplers import build_pruner, build_sampler, check_sampler, is_grid
 from vbot_train.search.space import Candidate, Space, split_overrides
+from vbot_train.search.stages import check_disjoint, plan_stages
 
 DEFAULT_TRIALS = 20
 AROUND_TOP = 5  # trials of search.around that the ranges must hold, and that are tried first
@@ -69,6 +71,8 @@ class Question:
         narrowing = self._narrow(distributions, set(split_overrides({}, arguments)[0]), earlier)
         self.notes = narrowing.notes
         self.space = Space(narrowing.distributions, fixed, config, context.config_loader)
+        self.plan = plan_stages(job["search"])
+        check_disjoint(self.plan, self._training_seeds(), job["evaluation"])
         self.survey = survey(self.space, self.broken_rules, grid=self.grid, seed=self.seed)
         self.total = self._total()
         self.first_draw: int = 0 if earlier is None else earlier.get("first_draw", 0)
@@ -124,6 +128,8 @@ class Question:
             "constraints": self.callback.rules,
             "feasible_share": self.survey.share,
             "max_trials": self.total,
+            "confirm": self.plan.confirm,
+            "test": self.plan.test,
             "first_draw": self.first_draw,
             "sampler": OmegaConf.to_container(self.sampler, resolve=True),
             "groups": self.choices,
@@ -139,6 +145,11 @@ class Question:
             return Narrowing({k: own if k in given else then.get(k, own) for k, own in distributions.items()}, [])
         storage = self.job["storage"]
         return narrow_space(distributions, given, Path(around), self.metric, top=AROUND_TOP, storage=storage)
+
+    def _training_seeds(self) -> list[int]:
+        """Seeds that trials begin with; where a configuration is drawn again, ``Claims`` leaves out the stages'."""
+        searched = values_of(self.space.distributions.get("seed"))
+        return training_seeds(self.job) if searched is None else [int(seed) for seed in searched]
 
     def _total(self) -> int:
         wanted, cells = self.job["search"]["max_trials"], len(self.survey.feasible)

@@ -1,7 +1,7 @@
 """One search, from the composed config to the finished study."""
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,9 @@ from typing import Any
 import optuna
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from vbot_train.analysis.trials import STORAGE_ERRORS, what_a_database_says
+from vbot_train.analysis.trials import STAGES, STORAGE_ERRORS, TRIALS, what_a_database_says
 from vbot_train.config import ConfigError, plain
 from vbot_train.search.check import check_search
 from vbot_train.search.claims import Claim, Claims
@@ -22,6 +22,7 @@ from vbot_train.search.plan import announce, dry_run, show
 from vbot_train.search.presence import Presence
 from vbot_train.search.question import Question
 from vbot_train.search.resume import name_fork, refuse_other
+from vbot_train.search.retrain import begin_stage, elsewhere
 from vbot_train.search.secrets import shown_url, without_password
 from vbot_train.search.signals import Stop
 from vbot_train.search.study import (
@@ -34,6 +35,8 @@ from vbot_train.search.study import (
 )
 from vbot_train.search.surroundings import revision
 from vbot_train.search.terminal import outlive_the_terminal
+
+FREE_KEYS = ("max_trials", "confirm", "test")  # of a study's record, which a later command line may change
 
 
 def run_search(
@@ -133,10 +136,12 @@ class Search:
         hopeless = None
         with self.presence:
             study = self.open()
-            claims = self._claims(study)
+            claims = self._claims(study, elsewhere(self.question, self.directory))
             try:
                 with stop.gently():
-                    self._work(claims, stop)
+                    self._work(claims, stop, self.question.total)
+                    for stage in STAGES:
+                        self._retrain(stage, stop)
             except HopelessError as error:
                 hopeless = error
             self._leave(claims, stop, hopeless=hopeless is not None)
@@ -155,7 +160,7 @@ class Search:
             record = read_record(self.directory)
             if record is not None:
                 refuse_other(record, question.record())
-                record["max_trials"] = question.total
+                record |= {key: value for key, value in question.record().items() if key in FREE_KEYS}
                 record["config"]["search"]["enqueue"] = question.job["search"]["enqueue"]
                 alone = not self.presence.others()
                 study = continue_study(self.directory, storage, record, question.pruner, self._enqueue, alone=alone)
@@ -174,23 +179,35 @@ class Search:
     def _enqueue(self, study: optuna.Study) -> None:
         self._claims(study).enqueue(self.question.priors)
 
-    def _claims(self, study: optuna.Study) -> Claims:
+    def _claims(self, study: optuna.Study, elsewhere: Sequence[FrozenTrial] = ()) -> Claims:
         question = self.question
         return Claims(
             study,
-            self.directory,
+            self.directory / TRIALS,
             self.presence,
             question.space,
             question.proposals(),
             job=question.job,
             total=question.total,
             workers=question.workers,
+            stages=question.plan,
+            elsewhere=elsewhere,
         )
 
-    def _work(self, claims: Claims, stop: Stop) -> None:
+    def _retrain(self, stage: str, stop: Stop) -> None:
+        """Work on a later stage, unless the search was asked to stop."""
+        if stop.number is not None:
+            return
+        begun = begin_stage(stage, self.question, self.directory, self.presence)
+        if begun is not None:
+            claims, trainings = begun
+            show([f"{stage}: {trainings} trainings"])
+            self._work(claims, stop, trainings, stage)
+
+    def _work(self, claims: Claims, stop: Stop, total: int, stage: str = "trial") -> None:
         question = self.question
         hours = question.job["budget_hours"]
-        with Display(question.metric, question.total, claims.done(), claims.best(), hours) as display:
+        with Display(question.metric, total, claims.done(), claims.best(), hours, stage) as display:
             loop = Loop(
                 claims,
                 metric=question.metric,

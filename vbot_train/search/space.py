@@ -132,17 +132,21 @@ class Space:
         self._composed: dict[tuple[Any, ...], Composed] = {}
         for options in itertools.product(*(self._options(group) for group in self.groups)):
             overrides = [f"{group}={option}" for group, option in zip(self.groups, options, strict=True)]
-            composed = loader.load_sweep_config(config, [*fixed, *overrides])
-            chosen = choices_of(composed)
-            groups = [f"{group}={chosen[group]}" for group in GROUPS]
-            base = loader.load_configuration(config.hydra.job.config_name, groups, run_mode=RunMode.RUN)
-            with open_dict(composed):
-                composed.pop("hydra")
-                composed.storage = None
-            self._composed[options] = Composed(composed, plain(composed), chosen, plain(base))
+            self._composed[options] = self._compose(overrides, config, loader)
+        self._default = self._compose([], config, loader)
         self._check_keys()
         self._check_options_differ()
         self._check_schedule()
+
+    def _compose(self, options: list[str], config: DictConfig, loader: ConfigLoader) -> Composed:
+        composed = loader.load_sweep_config(config, [*self.fixed, *options])
+        chosen = choices_of(composed)
+        groups = [f"{group}={chosen[group]}" for group in GROUPS]
+        base = loader.load_configuration(config.hydra.job.config_name, groups, run_mode=RunMode.RUN)
+        with open_dict(composed):
+            composed.pop("hydra")
+            composed.storage = None
+        return Composed(composed, plain(composed), chosen, plain(base))
 
     def _check_searchable(self, key: str, config: DictConfig) -> None:
         top, metric = key.split(".")[0], config.search.metric
@@ -193,6 +197,13 @@ class Space:
             shared: Whether it will share the machine: then it runs on one thread, where the config leaves that open.
         """
         composed = self._composed[tuple(params[group] for group in self.groups)]
+        return self._candidate(composed, params, seed, shared=shared)
+
+    def default(self, seed: int | None = None, *, shared: bool = False) -> Candidate:
+        """The composed configuration itself, which need not be a point of the space; as ``candidate``."""
+        return self._candidate(self._default, {}, seed, shared=shared)
+
+    def _candidate(self, composed: Composed, params: Params, seed: int | None, *, shared: bool) -> Candidate:
         open_keys = [key for key in THREAD_KEYS if look_up(composed.content, key) is None]
         threads = dict.fromkeys(open_keys, 1 if shared else None)
         values = {"seed": self.seed if seed is None else seed, **threads, **params}

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from vbot_train.analysis.trials import HIDDEN, STORAGE_ERRORS, what_a_database_says
+from vbot_train.analysis.trials import HIDDEN, STAGES, STORAGE_ERRORS, TRIALS, stage_name, what_a_database_says
 from vbot_train.config import ConfigError
 from vbot_train.result import METRICS, write_atomically
 from vbot_train.search.experiment import experiment_of
@@ -79,9 +79,11 @@ def begin_study(
         )
         if study.get_trials(deepcopy=False):
             raise ConfigError(f"study={name}: the storage has its trials, but {directory} no {STUDY_YAML} of it")
+        for stale in _stages_in(database, name).values():
+            optuna.delete_study(study_name=stale, storage=database)
         study.set_user_attr("infeasible", dict(infeasible))
     prepare(study)
-    (directory / "trials").mkdir(exist_ok=True)
+    (directory / TRIALS).mkdir(exist_ok=True)
     content = {**record, "storage": shown_url(storage), **surroundings()}
     write_atomically(directory / STUDY_YAML, yaml.safe_dump(content, sort_keys=False))
     return study
@@ -136,10 +138,53 @@ def look_into(directory: Path, storage: str | None, record: Mapping[str, Any]) -
         return optuna.load_study(study_name=record["study"], storage=database).get_trials(deepcopy=False)
 
 
+def open_stage(directory: Path, storage: str | None, stage: str) -> optuna.Study:
+    """The study of a later stage, begun if it is not there yet. Nothing in it is pruned.
+
+    Args:
+        directory: The study's directory.
+        storage: That of the command line.
+        stage: ``confirm`` or ``test``.
+
+    Raises:
+        ConfigError: The database cannot be used.
+    """
+    record = read_record(directory)
+    assert record is not None
+    home = home_of(record, storage)
+    (directory / stage).mkdir(exist_ok=True)
+    with storage_errors(home, directory):
+        return optuna.create_study(
+            study_name=stage_name(record["study"], stage),
+            storage=connect(home, directory),
+            direction=cast(Direction, METRICS[record["metric"]]),
+            pruner=optuna.pruners.NopPruner(),
+            load_if_exists=True,
+        )
+
+
+def look_into_stages(directory: Path, storage: str | None) -> dict[str, list[FrozenTrial]]:
+    """The trainings of each later stage; none of one that has not begun."""
+    record = read_record(directory)
+    assert record is not None
+    home = home_of(record, storage)
+    with storage_errors(home, directory):
+        database = connect(home, directory)
+        there = _stages_in(database, record["study"])
+        studies = {stage: optuna.load_study(study_name=name, storage=database) for stage, name in there.items()}
+        return {stage: studies[stage].get_trials(deepcopy=False) if stage in studies else [] for stage in STAGES}
+
+
 def home_of(record: Mapping[str, Any], storage: str | None) -> str | None:
     """Where a study lives: as its record says, with the password of the command line's storage if that is the same."""
     home: str | None = record["storage"]
     return storage if storage is not None and shown_url(storage) == home else home
+
+
+def _stages_in(database: RDBStorage, study: str) -> dict[str, str]:
+    """Names of the later stages of a study that the storage holds, by stage."""
+    known = optuna.get_all_study_names(database)
+    return {stage: name for stage in STAGES if (name := stage_name(study, stage)) in known}
 
 
 def _clear_half_begun(database: RDBStorage, name: str) -> None:
@@ -159,7 +204,8 @@ def _move(old: RDBStorage, new: RDBStorage, name: str) -> None:
     """Copy a study. What the target has of this name may be foreign, stale or half: it is for people to judge."""
     if name in optuna.get_all_study_names(new):
         raise ConfigError(f"study={name}: the other storage holds a study of this name; delete it there first")
-    optuna.copy_study(from_study_name=name, from_storage=old, to_storage=new)
+    for part in (name, *_stages_in(old, name).values()):
+        optuna.copy_study(from_study_name=part, from_storage=old, to_storage=new)
 
 
 def connect(storage: str | None, directory: Path) -> RDBStorage:

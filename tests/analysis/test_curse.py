@@ -1,0 +1,60 @@
+"""The winner's curse, simulated: 200 studies of 50 configurations, training noise as large as their spread."""
+
+import numpy as np
+import pytest
+from studies import METRIC, retrained, screened, study
+
+from vbot_train.analysis.stages import Verdict
+from vbot_train.statistics import interval
+
+STUDIES, CONFIGURATIONS = 200, 50
+PLAN = {"confirm": {"top_k": 5, "seeds": [1001, 1002, 1003]}, "test": {"seeds": [2001, 2002, 2003]}}
+
+
+@pytest.fixture(scope="module")
+def overstated():
+    """By how much each stage over-states the winner, in standard deviations: (studies, search / confirm / test)."""
+    return np.array([one_study(np.random.default_rng(seed)) for seed in range(STUDIES)])
+
+
+def one_study(generator):
+    truth = generator.normal(size=CONFIGURATIONS)
+
+    def train(numbers, seeds):
+        return [retrained(int(n), seed, truth[n] + generator.normal()) for seed in seeds for n in numbers]
+
+    trials = [screened(n, value + generator.normal()) for n, value in enumerate(truth)]
+    finalists = [found.number for found in Verdict(study(trials, **PLAN), METRIC).finalists]
+    confirm = train(finalists, PLAN["confirm"]["seeds"])
+    winner = Verdict(study(trials, confirm, **PLAN), METRIC).winner.number
+    test = train([winner], PLAN["test"]["seeds"])
+    verdict = Verdict(study(trials, confirm, test, **PLAN), METRIC)
+    by_search = verdict.screened[0]
+    return (
+        by_search.mean(METRIC) - truth[by_search.number],
+        verdict.confirmed[winner].mean(METRIC) - truth[winner],
+        verdict.tested[winner].mean(METRIC) - truth[winner],
+    )
+
+
+def test_the_search_overstates_its_winner_confirming_a_third_of_that_at_most_testing_nothing(overstated, capsys):
+    search, confirm, test = overstated.mean(axis=0)
+    error = overstated[:, 2].std(ddof=1) / np.sqrt(STUDIES)
+    with capsys.disabled():
+        print(
+            f"\nover-stated by the search {search:.3f}, confirming {confirm:.3f}, the test {test:.3f} (+- {error:.3f})"
+        )
+    assert search > 1.0
+    assert 0.0 < confirm <= search / 3
+    assert abs(test) <= 2 * error
+
+
+def test_of_three_seeds_a_95_percent_bootstrap_interval_holds_the_truth_less_often(capsys):
+    generator = np.random.default_rng(0)
+    held = []
+    for _ in range(STUDIES):
+        low, high = interval(generator.normal(size=3))
+        held.append(low <= 0.0 <= high)
+    with capsys.disabled():
+        print(f"\na 95 % interval of three seeds holds the truth in {np.mean(held):.0%}")
+    assert 0.6 < np.mean(held) < 0.9

@@ -1,0 +1,107 @@
+"""Finalists, the winner among them, and what is known of it."""
+
+import pytest
+from studies import METRIC, retrained, screened, study
+
+from vbot_train.analysis.stages import DEFAULT, Verdict
+from vbot_train.analysis.summary import describe, describe_best
+
+THREE = [screened(0, 10.0, origin="default"), screened(1, 30.0), screened(2, 20.0)]  # finalists: 1, then 2
+CONFIRMED = [retrained(1, 1001, 5.0), retrained(2, 1001, 18.0), retrained(1, 1002, 15.0), retrained(2, 1002, 16.0)]
+TESTED = [retrained(2, 2001, 12.0), retrained(0, 2001, 11.0), retrained(2, 2002, 14.0), retrained(0, 2002, 9.0)]
+
+
+def verdict(*arguments, metric=METRIC, **record):
+    return Verdict(study(*arguments, **record), metric)
+
+
+def numbers(found):
+    return [configuration.number for configuration in found]
+
+
+def test_the_finalists_are_the_best_by_what_the_search_saw():
+    assert numbers(verdict(THREE).finalists) == [1, 2]
+
+
+def test_the_winner_is_chosen_by_the_confirmed_mean_and_not_by_what_the_search_saw():
+    assert numbers(verdict(THREE, CONFIRMED).best_first) == [2, 1, 0]  # (18 + 16) / 2 beats (5 + 15) / 2
+
+
+def test_a_tested_value_changes_no_choice():
+    bad = [retrained(2, 2001, -99.0), retrained(2, 2002, -99.0)]
+    assert verdict(THREE, CONFIRMED, bad).winner.number == 2
+
+
+def test_until_every_finalist_is_confirmed_the_order_is_that_of_the_search():
+    early = verdict(THREE, CONFIRMED[:3])
+    assert early.doubt == "3 of 4 confirming trainings have ended"
+    assert numbers(early.best_first) == [1, 2, 0]
+
+
+@pytest.mark.parametrize("status", ["diverged", "failed", "timeout"])
+def test_a_finalist_that_breaks_on_a_seed_loses_to_one_that_does_not(status):
+    broken = [retrained(1, 1001, 99.0), retrained(1, 1002, 99.0, status=status), CONFIRMED[1], CONFIRMED[3]]
+    found = verdict(THREE, broken)
+    assert numbers(found.best_first) == [2, 1, 0]
+    assert describe(found.best_first[1], found)["confirmed"]["without_value"] == {1002: status}
+
+
+def test_an_interrupted_training_has_not_ended_and_its_second_attempt_counts():
+    interrupted = [*CONFIRMED[:3], retrained(2, 1002, 0.0, status="interrupted")]
+    assert verdict(THREE, interrupted).doubt == "3 of 4 confirming trainings have ended"
+    assert verdict(THREE, [*interrupted, CONFIRMED[3]]).doubt is None
+
+
+def test_a_training_that_crashed_and_then_did_not_counts_as_completed():
+    crashed = [retrained(2, 1002, 0.0, status="failed"), *CONFIRMED]
+    assert verdict(THREE, crashed).confirmed[2].values(METRIC) == [18.0, 16.0]
+
+
+def test_of_a_metric_to_minimize_the_smaller_confirmed_mean_wins():
+    trials = [screened(0, 0.0, fall_rate=0.1), screened(1, 0.0, fall_rate=0.2)]
+    again = [retrained(number, seed, 0.0, fall_rate=0.3 - 0.1 * number) for number in (0, 1) for seed in (1001, 1002)]
+    found = verdict(trials, again, metric="fall_rate")
+    assert found.doubt == "the search confirmed what was best by episode_reward_mean"
+    found = Verdict(study(trials, again, metric="fall_rate"), "fall_rate")
+    assert numbers(found.best_first) == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("trials", "record", "doubt"),
+    [
+        ([], {}, "no trial was completed"),
+        ([screened(0, 1.0, status="failed")], {}, "no trial was completed"),
+        ([screened(0, 1.0)], {}, "one configuration: there was nothing to choose"),
+        (THREE, {"confirm": None}, "search.confirm=none"),
+        (THREE, {}, "0 of 4 confirming trainings have ended"),
+    ],
+)
+def test_an_unconfirmed_winner_says_why(trials, record, doubt):
+    assert verdict(trials, **record).doubt == doubt
+
+
+def test_trials_on_several_seeds_are_one_configuration_named_by_its_first_trial():
+    twice = [screened(3, 1.0, rate=1e-3), screened(5, 3.0, rate=1e-3, seed=43), screened(4, 1.5)]
+    (first, second) = verdict(twice).screened
+    assert (first.number, first.seeds, first.mean(METRIC)) == (3, [42, 43], 2.0)
+    assert second.number == 4
+
+
+def test_the_default_is_the_trial_that_tried_it_or_none_of_them():
+    assert verdict(THREE).default == 0
+    assert verdict(THREE[1:]).default == DEFAULT
+
+
+def test_the_answer_holds_what_was_tested_of_winner_and_default():
+    best = describe_best(verdict(THREE, CONFIRMED, TESTED))
+    assert (best["config_id"], best["status"], best["default"]) == ("config_002", "tested", "config_000")
+    assert best["tested"]["seeds"] == [2001, 2002]
+    assert best["tested"][METRIC] == {"iqm": 13.0, "ci_95": [12.0, 14.0]}  # two seeds: all resamples lie between them
+    assert best["default_tested"][METRIC]["iqm"] == 10.0
+    assert best["tested"]["success_rate"]["iqm"] == 0.5
+
+
+def test_without_confirmation_the_answer_says_unconfirmed():
+    best = describe_best(verdict(THREE, confirm=None))
+    assert (best["config_id"], best["status"]) == ("config_001", "unconfirmed: search.confirm=none")
+    assert best["tested"] is None and best["default_tested"] is None

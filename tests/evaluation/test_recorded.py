@@ -1,0 +1,91 @@
+"""Which checkpoint and which config an evaluation is about."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vbot_train.config import ConfigError, compose_config
+from vbot_train.evaluation.recorded import find_subject
+
+
+def record(directory, *checkpoints, **changes):
+    """Lay out a run's record and its checkpoints, which stay empty."""
+    (directory / ".hydra").mkdir(parents=True)
+    (directory / ".hydra" / "config.yaml").write_text(yaml.safe_dump(compose_config() | changes))
+    for checkpoint in checkpoints:
+        (directory / checkpoint).parent.mkdir(parents=True, exist_ok=True)
+        (directory / checkpoint).touch()
+    return directory
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    return record(tmp_path / "run", "checkpoints/best.pt", "checkpoints/last.pt", init_from="no/longer/there")
+
+
+def test_a_run_stands_for_its_best_checkpoint_and_a_file_for_itself(run_dir):
+    assert find_subject(run_dir, None, []).checkpoint == run_dir / "checkpoints" / "best.pt"
+    last = run_dir / "checkpoints" / "last.pt"
+    subject = find_subject(last, None, [])
+    assert subject.checkpoint == last
+    assert subject.config["env"] == compose_config()["env"]
+
+
+def test_a_checkpoint_is_found_from_its_own_folder(run_dir, monkeypatch):
+    monkeypatch.chdir(run_dir)
+    assert find_subject(Path("checkpoints/last.pt"), None, []).config["init_from"] == "no/longer/there"
+
+
+def test_of_a_trial_on_several_seeds_the_first_is_taken_and_named(tmp_path):
+    trial = record(tmp_path, *(f"seed_{seed}/checkpoints/best.pt" for seed in (9, 10, 11)))
+    subject = find_subject(trial, None, [])
+    assert subject.checkpoint == trial / "seed_9" / "checkpoints" / "best.pt"
+    assert subject.note == "trained on several seeds (seed_9, seed_10, seed_11): this is seed_9"
+    chosen = find_subject(trial / "seed_10", None, [])
+    assert chosen.checkpoint == trial / "seed_10" / "checkpoints" / "best.pt"
+    assert (chosen.note, chosen.config) == (None, subject.config)
+
+
+def test_the_environment_and_single_keys_of_it_can_be_others(run_dir):
+    overrides = ["env.spawn.max_radius_m=10", "env.goal_radius_m=2.5e-1", "evaluation.seed=7"]
+    config = find_subject(run_dir, "section001_far", overrides).config
+    assert config["env"]["spawn"] == {"min_radius_m": 8.0, "max_radius_m": 10, "joint_noise_rad": 0.05}
+    assert (config["env"]["goal_radius_m"], config["evaluation"]["seed"]) == (0.25, 7)
+    assert config["reward"] == compose_config()["reward"]
+
+
+@pytest.mark.parametrize(
+    ("env_option", "overrides", "message"),
+    [
+        ("moon", [], "--env=moon: no such option, choose one of section001, section001_far"),
+        (None, ["ppo.learning_rate=1"], "ppo.learning_rate=1: an evaluation changes env.KEY=VALUE and"),
+        (None, ["env=section001"], "env=section001: an evaluation changes"),
+        (None, ["env.goal_radius_m"], "env.goal_radius_m: an evaluation changes"),
+        (None, ["env.wind=3"], "env.wind=3: no such key"),
+        (None, ["env.spawn={}"], "env.spawn={}: change one value at a time"),
+        (None, ["env.spawn.max_radius_m=[1"], r"env.spawn.max_radius_m=\[1: not a value"),
+        (None, ["env.spawn.max_radius_m=${wind}"], "not a value"),
+        (None, ["env.spawn.max_radius_m=far"], "env.spawn.max_radius_m=far: must be a number"),
+        (None, ["env.spawn.max_radius_m=13"], "env.spawn.max_radius_m=13: must lie on the platform"),
+        (None, ["evaluation.seed=42"], "seed=42: is one of the evaluation's seeds"),
+    ],
+)
+def test_an_environment_that_cannot_be_is_refused(run_dir, env_option, overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        find_subject(run_dir, env_option, overrides)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "not the directory of a run"),
+        ("nowhere", "not the directory of a run"),
+        ("bare", "has no checkpoint"),
+        ("bare/.hydra/config.yaml", "lies not in the checkpoints/ of a run"),
+    ],
+)
+def test_what_is_no_run_is_refused(tmp_path, name, message):
+    record(tmp_path / "bare")
+    with pytest.raises(ConfigError, match=message):
+        find_subject(tmp_path / name, None, [])

@@ -1,0 +1,105 @@
+"""What is planned after a search: settings, seeds, trainings."""
+
+import pytest
+from studies import retrained, screened, study
+
+from vbot_train.analysis.stages import DEFAULT, TRIAL, Verdict
+from vbot_train.config import ConfigError
+from vbot_train.search.finals import Finals, trainings_of
+from vbot_train.search.stages import NO_STAGES, Plan, check_disjoint, plan_stages
+
+SETTINGS = {"confirm": {"top_k": 5, "seeds": 3}, "test": {"seeds": 3, "evaluation_seed": 7}}
+PLAN = Plan({"top_k": 2, "seeds": [1001, 1002]}, {"seeds": [2001], "evaluation_seed": 7})
+EVALUATION = {"selection_seed": 11, "seed": 12}
+TRIALS = [screened(0, 10.0), screened(1, 30.0), screened(2, 20.0)]
+
+
+def pairs(priors):
+    return [(prior.params[TRIAL], prior.seed) for prior in priors]
+
+
+def test_a_number_of_seeds_stands_for_the_stages_own_first_seeds():
+    plan = plan_stages(SETTINGS)
+    assert plan.confirm == {"top_k": 5, "seeds": [1001, 1002, 1003]}
+    assert plan.test == {"seeds": [2001, 2002, 2003], "evaluation_seed": 7}
+    assert plan.trainings == 5 * 3 + 2 * 3
+
+
+@pytest.mark.parametrize("confirm", [None, "none", {"top_k": 0, "seeds": 3}])
+def test_without_confirming_nothing_is_tested_either(confirm):
+    assert plan_stages(SETTINGS | {"confirm": confirm}) == NO_STAGES
+
+
+@pytest.mark.parametrize("test", [None, "none"])
+def test_a_test_can_be_left_out_alone(test):
+    plan = plan_stages(SETTINGS | {"test": test})
+    assert plan.test is None and plan.trainings == 15
+
+
+def test_seeds_of_ones_own_are_taken_as_they_are():
+    assert plan_stages(SETTINGS | {"confirm": {"top_k": 1, "seeds": [5, 3]}}).seeds == [5, 3, 2001, 2002, 2003]
+
+
+@pytest.mark.parametrize(
+    ("plan", "screened", "message"),
+    [
+        (PLAN, [42, 1002], "search.confirm.seeds: 1002 is a seed of the search too"),
+        (PLAN, [2001], "search.test.seeds: 2001 is a seed of the search too"),
+        (Plan(PLAN.confirm, {"seeds": [1001], "evaluation_seed": 7}), [], "1001 is a seed of search.confirm.seeds too"),
+        (Plan({"top_k": 1, "seeds": [11]}, None), [], "11 is a seed of evaluation.selection_seed too"),
+        (Plan(PLAN.confirm, {"seeds": [2001], "evaluation_seed": 12}), [], "12 is a seed of evaluation.seed too"),
+        (Plan(PLAN.confirm, {"seeds": [2001], "evaluation_seed": 42}), [42], "evaluation_seed: 42 is a seed of the se"),
+    ],
+)
+def test_seeds_that_are_used_twice_are_refused(plan, screened, message):
+    with pytest.raises(ConfigError, match=message):
+        check_disjoint(plan, screened, EVALUATION)
+
+
+def test_disjoint_seeds_are_accepted():
+    check_disjoint(PLAN, range(42, 142), EVALUATION)
+
+
+def test_the_finalists_are_confirmed_seed_by_seed():
+    confirm = trainings_of("confirm", Verdict(study(TRIALS), "episode_reward_mean"), PLAN)
+    assert pairs(confirm) == [(1, 1001), (2, 1001), (1, 1002), (2, 1002)]
+
+
+def test_nothing_is_tested_before_all_finalists_are_confirmed():
+    verdict = Verdict(study(TRIALS, [retrained(1, 1001, 5.0)]), "episode_reward_mean")
+    assert trainings_of("test", verdict, PLAN) == []
+
+
+def test_the_confirmed_winner_is_tested_beside_the_default():
+    confirm = [retrained(n, seed, 10.0 * n) for n in (1, 2) for seed in (1001, 1002)]
+    verdict = Verdict(study(TRIALS, confirm), "episode_reward_mean")
+    assert pairs(trainings_of("test", verdict, PLAN)) == [(2, 2001), (DEFAULT, 2001)]
+
+
+def test_a_default_that_wins_is_tested_once():
+    trials = [screened(0, 10.0), screened(1, 30.0), screened(2, 20.0, origin="default")]
+    confirm = [retrained(n, seed, 10.0 * n) for n in (1, 2) for seed in (1001, 1002)]
+    verdict = Verdict(study(trials, confirm), "episode_reward_mean")
+    assert pairs(trainings_of("test", verdict, PLAN)) == [(2, 2001)]
+
+
+def test_one_configuration_leaves_nothing_to_confirm():
+    assert trainings_of("confirm", Verdict(study(TRIALS[:1]), "episode_reward_mean"), PLAN) == []
+
+
+def test_a_finalist_is_trained_on_one_seed_of_the_stage_and_its_starts(line):
+    finals = Finals(line, Verdict(study(TRIALS), "episode_reward_mean"), evaluation_seed=7)
+    candidate = finals.candidate({TRIAL: 1}, seed=1001)
+    assert candidate.config["ppo"]["learning_rate"] == 2e-4
+    assert (candidate.config["seed"], candidate.config["evaluation"]["seed"]) == (1001, 7)
+    assert candidate.config["search"]["seeds_per_trial"] == 1
+    assert {"evaluation.seed=7", "seed=1001"} <= set(candidate.overrides)
+
+
+def test_the_default_is_trained_although_the_space_does_not_hold_it(make_space):
+    space = make_space("network=small,large")
+    finals = Finals(space, Verdict(study([]), "episode_reward_mean"), evaluation_seed=7)
+    candidate = finals.candidate({TRIAL: DEFAULT}, seed=2001)
+    assert candidate.choices["network"] == "medium"
+    assert candidate.config["network"]["hidden_layer_sizes"] == [256, 128, 64]
+    assert candidate.config["seed"] == 2001

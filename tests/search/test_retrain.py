@@ -1,0 +1,122 @@
+"""Whole searches with the stages after them; their trials train nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from searches import RANDOM, RATES, kill_group
+
+from vbot_train.result import TrialResult
+
+STAGES = ["search.confirm.top_k=2", "search.confirm.seeds=2", "search.test.seeds=[7,8]"]
+GRID = [RATES, "training=smoke", "workers=2", *STAGES]
+
+
+def stage(searches, name):
+    """Learning rate and seed of each training that a stage completed."""
+    results = [TrialResult.load(path.parent) for path in sorted(searches.study.glob(f"{name}/*/result.yaml"))]
+    return sorted((r.applied["learning_rate"], r.seed) for r in results if r.status == "completed")
+
+
+CONFIRMED = [(1e-4, 1001), (1e-4, 1002), (3e-4, 1001), (3e-4, 1002)]  # the value falls with the distance from 3.2e-4
+TESTED = [(3e-4, 7), (3e-4, 8)]  # the winner is the default
+
+
+@pytest.mark.slow
+def test_the_best_are_confirmed_on_fresh_seeds_then_the_winner_and_the_default_tested(searches):
+    output = searches.run(*GRID, "+search.constraints.mine='ppo.learning_rate in (3e-4, 1e-3)'")
+    assert len(searches.results()) == 4  # trials of the search are as many as without
+    assert stage(searches, "confirm") == [(3e-5, 1001), (3e-5, 1002), (1e-4, 1001), (1e-4, 1002)]
+    assert stage(searches, "test") == [(1e-4, 7), (1e-4, 8), (3e-4, 7), (3e-4, 8)]  # the default, which a rule forbids
+    best = searches.analysis()["best"]
+    assert best["status"] == "tested" and best["default"] == "default"
+    assert best["tested"]["seeds"] == best["default_tested"]["seeds"] == [7, 8]
+    recorded = yaml.safe_load((searches.study / "test" / "000" / ".hydra" / "config.yaml").read_text())
+    assert recorded["evaluation"]["seed"] == 3_000_003
+    assert "winner: config_002, tested" in output
+
+
+@pytest.mark.slow
+def test_a_search_that_is_killed_while_it_confirms_goes_on_there(searches):
+    process = searches.start(*GRID, IDLE_S="0.5")
+    while not list(searches.study.glob("confirm/*/result.yaml")):
+        time.sleep(0.02)
+    kill_group(process)
+    searches.run(*GRID)
+    assert stage(searches, "confirm") == CONFIRMED and stage(searches, "test") == TESTED
+    assert len(searches.results()) == 6
+    assert searches.analysis()["best"]["tested"]["seeds"] == [7, 8]
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_it_confirms_says_unconfirmed_and_how_to_go_on(searches):
+    process = searches.start(*GRID, IDLE_S="2")
+    while not list(searches.study.glob("confirm/*/progress.csv")):
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, output
+    assert "unconfirmed (0 of 4 confirming trainings have ended)" in output and "study=s" in output
+    assert searches.analysis()["best"]["status"].startswith("unconfirmed: 0 of 4")
+
+
+@pytest.mark.slow
+def test_a_search_without_confirmation_can_be_confirmed_later(searches):
+    searches.run(RATES, "training=smoke")
+    assert searches.analysis()["best"]["status"] == "unconfirmed: search.confirm=none"
+    assert not (searches.study / "confirm").exists()
+    before = searches.stamps()
+    searches.run(*GRID)
+    assert stage(searches, "confirm") == CONFIRMED
+    assert searches.analysis()["best"]["status"] == "tested"
+    assert before.items() <= searches.stamps().items()  # no trial was touched
+
+
+@pytest.mark.slow
+def test_more_seeds_and_finalists_are_added_to_those_that_are_there(searches):
+    searches.run(*GRID)
+    searches.run(*GRID, "search.confirm.top_k=3", "search.confirm.seeds=3")
+    more = [(1e-3, 1001), (1e-3, 1002), (1e-3, 1003), (1e-4, 1003), (3e-4, 1003)]
+    assert stage(searches, "confirm") == sorted([*CONFIRMED, *more])
+    assert stage(searches, "test") == TESTED
+
+
+@pytest.mark.slow
+@pytest.mark.distributed
+def test_two_searches_that_share_a_study_share_its_stages(searches):
+    first, second = searches.start(*GRID, IDLE_S="0.3"), searches.start(*GRID, IDLE_S="0.3")
+    outputs = [process.communicate(timeout=120)[0] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), outputs
+    assert stage(searches, "confirm") == CONFIRMED and stage(searches, "test") == TESTED
+    assert sum("analysis: " in output for output in outputs) == 1
+
+
+@pytest.mark.slow
+def test_a_budget_keeps_time_for_confirming(searches):
+    budget = f"budget_hours={20 / 3600}"  # 20 s; half of it at most is kept: 8 trainings of a second and more
+    output = searches.run(*RANDOM, "search.max_trials=50", "workers=1", *STAGES, budget, IDLE_S="1")
+    trials = len(searches.results())
+    assert 1 < trials < 16
+    assert "budget_hours" in output
+    assert len(stage(searches, "confirm")) == 4
+
+
+@pytest.mark.slow
+def test_the_stages_move_with_the_study_to_another_storage(searches, tmp_path):
+    searches.run(*GRID)
+    searches.run(*GRID, f"storage=sqlite:///{tmp_path}/other.db", "search.confirm.seeds=3")
+    assert [pair for pair in stage(searches, "confirm") if pair[1] < 1003] == CONFIRMED
+    assert searches.analysis()["best"]["status"] == "tested"
+
+
+@pytest.mark.slow
+def test_optuna_shows_the_stages_as_studies_beside_the_search(searches):
+    searches.run(*GRID)
+    line = [Path(sys.executable).with_name("optuna"), "studies", "--storage", f"sqlite:///{searches.study}/study.db"]
+    output = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+    assert "s/confirm" in output and "s/test" in output

@@ -1,0 +1,35 @@
+"""Studies in memory, for tests of what is made of them."""
+
+from pathlib import Path
+
+from optuna.distributions import FloatDistribution, IntDistribution
+
+from vbot_train.analysis.stages import TRIAL
+from vbot_train.analysis.trials import Study, Trial
+from vbot_train.result import METRICS, TrialResult
+
+METRIC = "episode_reward_mean"
+RATE = FloatDistribution(1e-5, 1e-2, log=True)
+PLAN = {"confirm": {"top_k": 2, "seeds": [1001, 1002]}, "test": {"seeds": [2001, 2002]}}
+
+
+def screened(number, reward, *, rate=None, status="completed", seed=42, origin="proposed", **metrics):
+    """A trial of the search."""
+    params = {"ppo.learning_rate": rate or 1e-4 * (number + 1)}
+    return _trial(number, params, {"ppo.learning_rate": RATE}, status, reward, seed, origin, metrics)
+
+
+def retrained(number, seed, reward, *, status="completed", **metrics):
+    """A training of a later stage: of the configuration of trial ``number``."""
+    return _trial(number, {TRIAL: number}, {TRIAL: IntDistribution(-1, 99)}, status, reward, seed, "confirm", metrics)
+
+
+def _trial(number, params, distributions, status, reward, seed, origin, metrics):
+    values = dict.fromkeys(METRICS, 0.5) | {METRIC: reward} | metrics
+    result = TrialResult(status=status, trial=number, seed=seed, seeds=[seed], metrics=values)
+    return Trial(number, params, distributions, result, Path("nowhere"), {}, origin)
+
+
+def study(trials, confirming=(), testing=(), metric=METRIC, **record):
+    content = {"study": "s", "metric": metric, **PLAN, **record}
+    return Study(Path("s"), content, list(trials), {}, list(confirming), list(testing))

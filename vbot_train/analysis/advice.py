@@ -1,0 +1,256 @@
+"""What to do next, computed from the study, each with its evidence.
+
+Every advice is a test with thresholds of its own, set on made-up studies (tests/analysis/deserving.py): it is given in
+at least 90 % of those that deserve it and in at most 5 % of ordinary ones.
+"""
+
+import itertools
+import json
+import math
+import shlex
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vbot_train.analysis.corners import corner
+from vbot_train.analysis.noise import Contrast, Unstable, contrast, learns, unstable
+from vbot_train.analysis.ranges import Range, ranges_of
+from vbot_train.analysis.ranking import config_id
+from vbot_train.analysis.regions import Region, find_region
+from vbot_train.analysis.stages import Verdict
+from vbot_train.analysis.trends import Trend, distance, rank_correlation, trend
+from vbot_train.analysis.trials import Trial
+from vbot_train.result import METRICS
+
+ENOUGH = 10  # trials, or nothing is said of trends
+WIDEN = 2  # ranges, the narrowest
+FORETOLD = 0.7  # rank correlation from which half a training says what the whole one does
+EDGE = 0.25  # outer part of a range, in its own scale
+ALPHA_EDGE, ALPHA_OUTER = 0.05, 0.1  # of the trend over a range, all ranges together; and over its outer half
+ALPHA_REGION = 0.01
+SHARE, PRECISION = 0.5, 0.75  # of the diverged trials, that a rule holds for; of those it holds for, that diverged
+FEWEST = 4  # trials, or nothing is said of how far they lie apart
+START_UP = 10  # trials, if the record does not say
+CROWDED = 0.4  # distance between proposals, in that between start-up trials
+GAIN, GAIN_LATE = 1.2, 0.7  # of the best over the best start-up trial and over that of the first half, in deviations
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """One thing to do next, and why."""
+
+    name: str  # alike, too_short, edge, unstable, diverging, stuck
+    text: str  # what to do
+    evidence: str  # the numbers it rests on
+    line: str | None  # what to add to the command line, quoted for the shell
+
+
+def advise(verdict: Verdict) -> list[Advice]:
+    """Everything that the study gives reason to advise."""
+    shaky = unstable(verdict)
+    seen = contrast(verdict, without=[one.found.number for one in shaky])
+    stuck = _stuck(verdict)
+    found = [_alike(verdict, seen), _too_short(verdict, seen), stuck]
+    found += [] if stuck else _edges(verdict)  # where a search is stuck, it has not seen what lies between
+    found += [_diverging(verdict), *(_unstable(verdict, one) for one in shaky)]
+    return [advice for advice in found if advice is not None]
+
+
+def _alike(verdict: Verdict, seen: Contrast | None) -> Advice | None:
+    """Configurations differ by no more than seeds do."""
+    if seen is None or not seen.alike:
+        return None
+    ordered = sorted((r for r in ranges_of(verdict.study.trials) if r.ordered), key=lambda there: there.decades)
+    wider = {there.key: text for there in ordered if (text := there.wider(low=True, high=True)) is not None}
+    keys = list(wider)[:WIDEN]
+    what = f"widen the narrowest ranges ({', '.join(keys)})" if keys else "search other parameters"
+    return Advice(
+        name="alike",
+        text=f"All configurations perform alike, as far as seeds let one see: {what}.",
+        evidence=f"{len(verdict.screened)} configurations scatter by {seen.between:.3g}, the seeds of one by "
+        f"{seen.noise:.3g} (F = {seen.ratio:.2f}, p = {seen.p:.2g}, {seen.freedom} degrees of freedom of the noise)"
+        + (f"; the best, trained again, exceed the average by {seen.lead:.3g}." if seen.lead is not None else "."),
+        line=shlex.join(wider[key] for key in keys) or None,
+    )
+
+
+def _too_short(verdict: Verdict, seen: Contrast | None) -> Advice | None:
+    """Half a training does not tell which configuration is good, though whole ones differ by more than seeds.
+
+    A pruner keeps what was good at half length, which by itself lowers the correlation: then nothing is said.
+    """
+    training = (verdict.study.record.get("config") or {}).get("training") or {}
+    evaluations, env_steps = training.get("evaluations"), training.get("env_steps")
+    optimized = verdict.metric == verdict.study.record["metric"]  # of another metric, trials report nothing on the way
+    if evaluations is None or env_steps is None or not optimized:
+        return None
+    if seen is None or not seen.differ or verdict.study.pruned:
+        return None
+    half = (evaluations + 1) // 2
+    trials = [trial for trial in verdict.study.ranked(verdict.metric) if half in trial.intermediate]
+    if evaluations < 2 or len(trials) < ENOUGH:
+        return None
+    pairs = [(trial.intermediate[half], trial.result.metrics[verdict.metric]) for trial in trials]
+    correlation, low, high = rank_correlation(np.array(pairs, dtype=float))
+    if high >= FORETOLD:
+        return None
+    return Advice(
+        name="too_short",
+        text="The trials are too short, their order still changes in the second half: train for twice as long.",
+        evidence=f"The rank correlation of the values at evaluation {half} of {evaluations} with the final ones is "
+        f"{correlation:.2f} (90 % interval {low:.2f} to {high:.2f}; {len(trials)} trials of {env_steps:_} env steps).",
+        line=f"training.env_steps={2 * env_steps:_}",
+    )
+
+
+def _edges(verdict: Verdict) -> list[Advice]:
+    """The best lies near the end of a range, and trials become better up to the end."""
+    values = _in_time(verdict)
+    ordered = [there for there in ranges_of(verdict.study.trials) if there.ordered]
+    if np.isfinite(values).sum() < ENOUGH:
+        return []
+    tests = 2 * len(ordered)
+    found = [_edge(verdict, there, values, tests, up=up) for there in ordered for up in (False, True)]
+    return [advice for advice in found if advice is not None]
+
+
+def _edge(verdict: Verdict, there: Range, values: NDArray[np.float64], tests: int, *, up: bool) -> Advice | None:
+    assert verdict.winner is not None
+    best = verdict.winner.params[there.key]
+    wider = there.wider(low=not up, high=up)
+    at_end = there.place(best) >= 1 - EDGE if up else there.place(best) <= EDGE
+    seen = _towards(verdict, there, values, up=up) if at_end and wider is not None else None
+    if wider is None or seen is None or seen.p * tests > ALPHA_EDGE or seen.p_outer > ALPHA_OUTER:
+        return None
+    return Advice(
+        name="edge",
+        text=f"The best lies at the {'upper' if up else 'lower'} end of {there.key} ({best:.3g}): extend the range.",
+        evidence=f"Towards {there.ends[up]:.3g} trials become better: rank correlation {seen.correlation:.2f} "
+        f"(p = {seen.p * tests:.2g}, corrected for {tests} ends), still so in the outer half of the range "
+        f"(p = {seen.p_outer:.2g}).",
+        line=shlex.quote(wider),
+    )
+
+
+def _towards(verdict: Verdict, there: Range, values: NDArray[np.float64], *, up: bool) -> Trend | None:
+    """The trend of the completed trials, or, if weaker, with diverged ones as the worst.
+
+    So no range is extended to where trials diverge, nor away from it alone.
+    """
+    trials = sorted(verdict.study.trials, key=lambda trial: trial.number)
+    places = np.array([there.place(trial.params[there.key]) for trial in trials])
+    towards = places if up else 1 - places
+    completed = np.isfinite(values)
+    ended = completed | [trial.result.status == "diverged" for trial in trials]
+    worst = np.maximum(values, values[completed].min() - 1)
+    seen = [trend(towards[which], worst[which]) for which in (completed, ended)]
+    return None if seen[0] is None or seen[1] is None else max(seen[0], seen[1], key=lambda found: found.weakness)
+
+
+def _diverged(verdict: Verdict) -> list[Trial]:
+    return [trial for trial in verdict.study.trials if trial.result.status == "diverged"]
+
+
+def _unstable(verdict: Verdict, one: Unstable) -> Advice:
+    """A finalist cannot be relied on: leave out the region that it shares with diverged trials, or else its corner."""
+    own, diverged = one.found.trials, _diverged(verdict)
+    others = [trial for trial in verdict.study.ranked(verdict.metric) if trial not in own]
+    region = find_region([own[0], *diverged], others)
+    if region is not None and _clear(region) and region.holds[0]:
+        rule: str | None = region.rule
+        why = f"It shares a region with diverged trials. {_evidence(region)}"
+    else:
+        stable = [found.params for found in verdict.finalists if found.number != one.found.number]
+        rule = corner(one.found.params, stable, ranges_of(own))
+        why = "Nothing tells it from the other trials, so the rule is for its corner of the space alone."
+    return Advice(
+        name="unstable",
+        text=f"{config_id(one.found.number)} looked best in the search, but is unstable across seeds: "
+        + (f"leave out {rule}." if rule else "leave it out (no rule spares the other finalists)."),
+        evidence=f"{_seeds(one)} {why}",
+        line=None if rule is None else _constraint(verdict, "unstable", rule),
+    )
+
+
+def _seeds(one: Unstable) -> str:
+    reached = ", ".join(f"{value:.3g}" for value in one.values) or "no value"
+    lost = "".join(f"; seed {seed} {'diverged' if end == 'diverged' else 'has none'}" for seed, end in one.lost.items())
+    others = "" if one.others is None else f", that of the other finalists' seeds {one.others:.3g}"
+    return f"Its fresh seeds reached {reached}{lost} (standard deviation {one.deviation:.3g}{others})."
+
+
+def _diverging(verdict: Verdict) -> Advice | None:
+    """Trials diverge in one region."""
+    completed = [trial for trial in verdict.study.trials if trial.result.status == "completed"]
+    region = find_region(_diverged(verdict), completed)
+    if region is None or not _clear(region):
+        return None
+    return Advice(
+        name="diverging",
+        text=f"Trials diverge where {region.rule}: leave that region out.",
+        evidence=_evidence(region),
+        line=_constraint(verdict, "diverges", region.rule),
+    )
+
+
+def _clear(region: Region) -> bool:
+    """Whether a rule is better than chance would find, and good enough to be used."""
+    precise = region.inside >= PRECISION * (region.inside + region.outside)
+    return region.p <= ALPHA_REGION and precise and region.inside >= SHARE * len(region.holds)
+
+
+def _evidence(region: Region) -> str:
+    return (
+        f"The rule holds for {region.inside} of {len(region.holds)} diverged (or unstable) and {region.outside} of "
+        f"{region.others} completed trials (Fisher's exact p = {region.fisher:.2g}); the best of {region.rules} rules "
+        f"is as clear in {region.p:.1%} of shuffled studies."
+    )
+
+
+def _constraint(verdict: Verdict, name: str, rule: str) -> str:
+    """The override that adds a rule, under a name that is free."""
+    taken = verdict.study.record.get("constraints") or {}
+    free = next(k for k in itertools.chain([name], (f"{name}_{n}" for n in itertools.count(2))) if k not in taken)
+    return shlex.quote(f"+search.constraints.{free}={json.dumps(rule)}")
+
+
+def _stuck(verdict: Verdict) -> Advice | None:
+    """Proposals crowd, and the best is hardly better than what the start-up trials had found."""
+    sampler = verdict.study.record.get("sampler") or {}
+    start_up = sampler.get("n_startup_trials", START_UP)
+    trials = sorted(verdict.study.trials, key=lambda trial: trial.number)
+    late = [trial for trial in trials[len(trials) // 2 :] if trial.origin in (None, "proposed")]
+    ranges = ranges_of(trials)
+    if not learns(verdict.study) or not ranges or len(trials) < 2 * start_up or min(start_up, len(late)) < FEWEST:
+        return None
+    apart, apart_early = distance(late, ranges), distance(trials[:start_up], ranges)
+    over_start_up, over_first_half = _gain(verdict, start_up), _gain(verdict, len(trials) // 2)
+    if apart > CROWDED * apart_early or over_start_up > GAIN or over_first_half > GAIN_LATE:
+        return None
+    more = max(math.ceil(len(trials) / 3), 2 * start_up)
+    return Advice(
+        name="stuck",
+        text=f"The search is stuck near what its first trials had found: begin with {more} random ones.",
+        evidence=f"Two of the last {len(late)} proposals lie {apart:.2f} of a range apart, two of the {start_up} "
+        f"start-up trials {apart_early:.2f}; the best exceeds the best of these by {over_start_up:.2f} of their "
+        f"standard deviations, and the best of the first half of the study by {over_first_half:.2f}.",
+        line=f"hydra.sweeper.sampler.n_startup_trials={more}",
+    )
+
+
+def _gain(verdict: Verdict, first: int) -> float:
+    """How far the best trial exceeds the best of the first ones, in standard deviations of those."""
+    values = _in_time(verdict)
+    early = values[:first][np.isfinite(values[:first])]
+    if len(early) < FEWEST or early.std() == 0:
+        return math.inf
+    return float((values.max() - early.max()) / early.std(ddof=1))
+
+
+def _in_time(verdict: Verdict) -> NDArray[np.float64]:
+    """A value of each trial by number, higher is better; of those that have none, minus infinity."""
+    sign = 1 if METRICS[verdict.metric] == "maximize" else -1
+    trials = sorted(verdict.study.trials, key=lambda trial: trial.number)
+    found = [trial.result.objective(verdict.metric) for trial in trials]
+    return np.array([-math.inf if value is None else sign * value for value in found])

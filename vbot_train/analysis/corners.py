@@ -1,0 +1,54 @@
+"""A rule for one configuration alone, where nothing tells it from others: the corner of the space that it lies in."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vbot_train.analysis.ranges import Range
+from vbot_train.analysis.regions import literal, nameable, number, rounded_out
+
+Params = Mapping[str, Any]
+
+
+def corner(params: Params, spared: Sequence[Params], ranges: Sequence[Range]) -> str | None:
+    """The smallest corner, by two parameters, with a configuration in it.
+
+    Args:
+        params: The configuration.
+        spared: Configurations that must not lie in it.
+        ranges: The space.
+
+    Returns:
+        A rule; None where every corner has one of them in it.
+    """
+    sides = [_Side(there, params[there.key]) for there in ranges if there.ordered or nameable(params[there.key])]
+    pairs = sorted(itertools.combinations(sides, 2), key=lambda pair: pair[0].share * pair[1].share)
+    for first, second in pairs:
+        if not any(first.holds(other) and second.holds(other) for other in spared):
+            return f"{first.rule} and {second.rule}"
+    return None
+
+
+class _Side:
+    """The part of a range from a value outwards; of options, the one."""
+
+    def __init__(self, there: Range, value: Any) -> None:
+        self.key, self.value = there.key, value
+        if not there.ordered:
+            self.sign, self.share = "==", 1 / len(there.choices or [value])
+            return
+        place, cells = there.place(value), 0 if there.choices is None else 1 / len(there.choices)
+        self.sign = ">=" if place >= 0.5 else "<="
+        self.share = min(place, 1 - place) * (1 - cells) + cells
+        if there.choices is None and not isinstance(value, int):
+            self.value = rounded_out(value, up=self.sign == "<=")
+
+    def holds(self, params: Params) -> bool:
+        found = params[self.key]
+        if self.sign == "==":
+            return bool(found == self.value)
+        return bool(found >= self.value if self.sign == ">=" else found <= self.value)
+
+    @property
+    def rule(self) -> str:
+        return f"{self.key} {self.sign} {literal(self.value) if self.sign == '==' else number(self.value)}"

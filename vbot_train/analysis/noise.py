@@ -1,0 +1,181 @@
+"""How far one configuration's values scatter over training seeds, and whether configurations differ by more."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from vbot_train.analysis.ranking import Configuration
+from vbot_train.analysis.stages import Verdict
+from vbot_train.analysis.trends import improves
+from vbot_train.analysis.trials import Study
+from vbot_train.result import METRICS
+
+READ = 50  # trials of several seeds whose files are read: more would not be known better
+ALPHA = 0.02  # by chance, as often configurations that are alike seem to differ
+NOTABLE = 2.0  # a spread between configurations, in standard deviations of the noise, that must not go unseen
+POWER = 0.9
+BAYESIAN = ("TPESampler", "GPSampler")
+ALPHA_UNSTABLE = 0.005
+MATTERS = 0.5  # a scatter over seeds, in standard deviations between configurations
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """A variance within groups, and the degrees of freedom it rests on."""
+
+    variance: float
+    freedom: int
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation."""
+        return float(np.sqrt(self.variance))
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """The spread between configurations against the noise of one."""
+
+    between: float  # standard deviation of the configurations' values
+    noise: float  # standard deviation over the seeds of one configuration
+    freedom: int  # degrees of freedom of the noise
+    ratio: float  # F: of the variances; 1 where configurations do not differ
+    p: float  # of that
+    lead: float | None  # of the finalists, on fresh seeds, over the average configuration; None if not confirmed
+    p_lead: float  # of that; 1 if not confirmed
+    p_time: float  # that the search became better with time by chance; 1 of a search that does not learn
+    power: float  # probability that F shows a spread of NOTABLE
+
+    @property
+    def differ(self) -> bool:
+        """Whether the configurations certainly differ."""
+        return min(self.p, self.p_lead, self.p_time) <= ALPHA
+
+    @property
+    def alike(self) -> bool:
+        """Whether a difference that mattered would have been seen, and none was."""
+        return not self.differ and self.power >= POWER
+
+
+def learns(study: Study) -> bool:
+    """Whether the search proposed by what it had seen."""
+    return str((study.record.get("sampler") or {}).get("_target_")).endswith(BAYESIAN)
+
+
+def pooled(groups: Sequence[Sequence[float]]) -> Scatter | None:
+    """The scatter within groups of values of one configuration each; None where no group has two."""
+    several = [np.asarray(group, dtype=float) for group in groups if len(group) > 1]
+    freedom = sum(len(group) - 1 for group in several)
+    if freedom == 0:
+        return None
+    return Scatter(float(sum(((group - group.mean()) ** 2).sum() for group in several)) / freedom, freedom)
+
+
+def contrast(verdict: Verdict, without: Collection[int] = ()) -> Contrast | None:
+    """Compare configurations with seeds, by an F test; None where the noise is not known.
+
+    The values of few configurations may scatter by chance as little as seeds do. Two more signs tell: those that
+    looked best are better than the average again, on fresh seeds; and a search that learns became better.
+
+    Args:
+        verdict: On the study.
+        without: Numbers of configurations whose scatter is not that of the others.
+    """
+    noise = pooled(_replicates(verdict, without))
+    found = verdict.screened
+    if noise is None or noise.variance == 0 or len(found) < 3:
+        return None
+    values = np.array([configuration.mean(verdict.metric) for configuration in found], dtype=float)
+    seeds = np.array([max(len(configuration.seeds), 1) for configuration in found])
+    squares = seeds * (values - np.average(values, weights=seeds)) ** 2
+    freedom = len(found) - 1
+    ratio = float(squares.sum()) / freedom / noise.variance
+    critical = stats.f.isf(ALPHA, freedom, noise.freedom)
+    lead, p_lead = _lead(verdict, values, noise, without)
+    return Contrast(
+        between=float(values.std(ddof=1)),
+        noise=noise.deviation,
+        freedom=noise.freedom,
+        ratio=ratio,
+        p=float(stats.f.sf(ratio, freedom, noise.freedom)),
+        lead=lead,
+        p_lead=p_lead,
+        p_time=improves(_by_number(verdict)) if learns(verdict.study) else 1.0,
+        power=float(stats.f.sf(critical / (1 + NOTABLE**2 * seeds.mean()), freedom, noise.freedom)),
+    )
+
+
+def _lead(
+    verdict: Verdict, screened: NDArray[np.float64], noise: Scatter, without: Collection[int]
+) -> tuple[float | None, float]:
+    """By how much the finalists, on fresh seeds, exceed the average configuration, and one-sided p of a t test."""
+    sign = 1 if METRICS[verdict.metric] == "maximize" else -1
+    found = [again.values(verdict.metric) for number, again in verdict.confirmed.items() if number not in without]
+    fresh = [value for values in found for value in values]
+    if not fresh:
+        return None, 1.0
+    lead = sign * (np.mean(fresh) - screened.mean())
+    error = np.sqrt(noise.variance / len(fresh) + screened.var(ddof=1) / len(screened))
+    return float(lead), float(stats.t.sf(lead / error, noise.freedom))
+
+
+def _by_number(verdict: Verdict) -> NDArray[np.float64]:
+    """Values of the configurations as they came, higher is better."""
+    sign = 1 if METRICS[verdict.metric] == "maximize" else -1
+    found = sorted(verdict.screened, key=lambda configuration: configuration.number)
+    return np.array([sign * (configuration.mean(verdict.metric) or 0.0) for configuration in found])
+
+
+def _replicates(verdict: Verdict, without: Collection[int]) -> list[list[float]]:
+    """Values of single trainings that differ by nothing but their seed, group by group."""
+    later = (verdict.confirmed, verdict.tested)
+    groups = [again.values(verdict.metric) for stage in later for n, again in stage.items() if n not in without]
+    trials = [trial for trial in verdict.study.ranked(verdict.metric) if len(trial.result.seeds) > 1][:READ]
+    several = [[run.objective(verdict.metric) for run in trial.runs] for trial in trials]
+    groups += [[value for value in values if value is not None] for values in several]
+    for found in verdict.screened:
+        single = [trial.result.objective(verdict.metric) for trial in found.trials if len(trial.result.seeds) < 2]
+        groups.append([value for value in single if value is not None])
+    return groups
+
+
+@dataclass(frozen=True, slots=True)
+class Unstable:
+    """A finalist whose confirmed values say that it cannot be relied on."""
+
+    found: Configuration
+    values: list[float]  # by seed, of the seeds that have one
+    lost: dict[int, str]  # seeds that diverged or have no value, and how they ended
+    deviation: float  # standard deviation over its seeds
+    others: float | None  # the same of the other finalists, pooled; None where they have none
+
+
+def unstable(verdict: Verdict) -> list[Unstable]:
+    """The winner, and what looked best before it was confirmed: those of the two that scatter far more than others."""
+    numbers = {found.number for found in verdict.finalists}
+    best = {found.number: found for found in (*verdict.screened[:1], *verdict.best_first[:1])}
+    looked_at = [found for number, found in best.items() if number in numbers & verdict.confirmed.keys()]
+    return [judged for found in looked_at if (judged := _judge(verdict, found)) is not None]
+
+
+def _judge(verdict: Verdict, found: Configuration) -> Unstable | None:
+    again = verdict.confirmed[found.number]
+    values = again.values(verdict.metric)
+    own = pooled([values])
+    others = pooled([one.values(verdict.metric) for number, one in verdict.confirmed.items() if number != found.number])
+    ended = {seed: run.status for seed, run in sorted(again.runs.items()) if run.objective(verdict.metric) is None}
+    lost = {seed: status for seed, status in ended.items() if status in ("diverged", "completed")}
+    if not lost and (own is None or others is None or not _scatters(verdict, own, others)):
+        return None
+    return Unstable(found, values, lost, own.deviation if own else 0.0, others.deviation if others else None)
+
+
+def _scatters(verdict: Verdict, own: Scatter, others: Scatter) -> bool:
+    """Whether a scatter is larger than others by more than chance, and large enough to matter."""
+    between = np.std([found.mean(verdict.metric) or 0.0 for found in verdict.screened])
+    if own.deviation <= MATTERS * between:
+        return False
+    return bool(stats.f.sf(own.variance / max(others.variance, 1e-12), own.freedom, others.freedom) < ALPHA_UNSTABLE)

@@ -1,0 +1,162 @@
+"""PED-ANOVA of many resamples of the same trials at once.
+
+PED-ANOVA (Watanabe et al. 2023, https://arxiv.org/abs/2304.10255) asks of each parameter how far its distribution
+among the best trials is from its distribution among all trials. Both enter only as counts on a grid, so a resample
+is a row of weights and all resamples are one matrix product, where ``optuna.importance.PedAnovaImportanceEvaluator``
+copies all trials for each. The numbers are the same, conditional parameters included
+(https://arxiv.org/abs/2601.20800), but for a factor that all parameters share.
+
+B resamples, N trials, P parameters, G cells of a grid.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from scipy.special import ndtr
+
+from vbot_train.analysis.trials import Trial
+
+Array = NDArray[np.float64]
+
+GRID = 50  # cells of a continuous range, as in Optuna
+NARROWEST = 0.5 / 1.64  # [cells] bandwidth: 90 % of a kernel within its own cell
+FEWEST = 2  # trials that a regime needs
+
+
+@dataclass(frozen=True, slots=True)
+class PedAnova:
+    """Importance for being among the best trials.
+
+    Args:
+        trials: N trials.
+        names: P parameters.
+        quantile: Share of the trials that are the best.
+    """
+
+    trials: Sequence[Trial]
+    names: Sequence[str]
+    quantile: float
+
+    @property
+    def is_additive(self) -> bool:
+        """The noise of counting adds to a divergence."""
+        return True
+
+    def __call__(self, losses: Array, weights: Array) -> Array:
+        """Evaluate resamples.
+
+        Args:
+            losses: (B, N) of each trial, less is better.
+            weights: (B, N) how often each trial is in a resample.
+
+        Returns:
+            (B, P) Pearson divergences, not negative, zero where the best trials are distributed as all are.
+        """
+        best = best_of(losses, weights, self.quantile)
+        columns = [_divergence(regimes(self.trials, name), best, weights) for name in self.names]
+        return np.stack(columns, axis=1)
+
+
+def best_of(losses: Array, weights: Array, quantile: float) -> Array:
+    """The best trials of each resample: (B, N) weights, zero for the others. Ties with the last of them are in too."""
+    order = np.argsort(losses, axis=1, kind="stable")
+    counted = np.cumsum(np.take_along_axis(weights, order, axis=1), axis=1)
+    place = np.argmax(counted >= np.ceil(quantile * counted[:, -1:]), axis=1, keepdims=True)
+    last = np.take_along_axis(losses, np.take_along_axis(order, place, axis=1), axis=1)
+    return weights * (losses <= last)
+
+
+@dataclass(frozen=True, slots=True)
+class Regime:
+    """A parameter where it has one distribution; a conditional parameter may have several, or none in some trials."""
+
+    one_hot: Array  # (N, G), a row of zeros where the trial is of another regime
+    categorical: bool
+
+
+def regimes(trials: Sequence[Trial], name: str) -> list[Regime]:
+    """Place the trials on the grids of a parameter, one grid for each distribution that it has."""
+    members: dict[BaseDistribution, list[int]] = defaultdict(list)
+    for index, trial in enumerate(trials):
+        if name in trial.distributions:
+            members[trial.distributions[name]].append(index)
+    found = []
+    for distribution, rows in members.items():
+        if not distribution.single():
+            cells, size = _cells(distribution, [trials[row].params[name] for row in rows])
+            one_hot = np.zeros((len(trials), size))
+            one_hot[rows, cells] = 1.0
+            found.append(Regime(one_hot, isinstance(distribution, CategoricalDistribution)))
+    return found
+
+
+def _divergence(parameter: Sequence[Regime], best: Array, weights: Array) -> Array:
+    """Pearson divergence of a parameter's distribution among the best from that among all: (B,)."""
+    total = np.zeros(len(best))
+    for regime in parameter:
+        near, everywhere = best @ regime.one_hot, weights @ regime.one_hot  # (B, G) counts
+        n_near, n_everywhere = near.sum(axis=1), everywhere.sum(axis=1)
+        on = (n_near > 0) & (n_everywhere >= FEWEST)
+        p = _density(near[on], regime.categorical) + 1e-12
+        q = _density(everywhere[on], regime.categorical) + 1e-12
+        share_near = n_near[on] / best[on].sum(axis=1)
+        share_everywhere = n_everywhere[on] / weights[on].sum(axis=1)
+        total[on] += share_near**2 / share_everywhere * (q * (p / q - 1) ** 2).sum(axis=1)
+    return total
+
+
+def _cells(distribution: BaseDistribution, values: Sequence[Any]) -> tuple[NDArray[np.int64], int]:
+    """Cell of each value and number of cells."""
+    if isinstance(distribution, CategoricalDistribution):
+        return np.array([int(distribution.to_internal_repr(v)) for v in values]), len(distribution.choices)
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high, size = float(distribution.low), float(distribution.high), GRID
+    if isinstance(distribution, IntDistribution) and distribution.log:
+        size = min(math.ceil(math.log2(high - low + 1)) + 1, GRID)
+    elif distribution.step is not None:
+        size = min(round((high - low) / distribution.step) + 1, GRID)
+    at = np.asarray(values, dtype=np.float64)
+    if distribution.log:
+        low, high, at = math.log(low), math.log(high), np.log(at)
+    cells = np.ceil((at - low) / ((high - low) / (size - 1)) - 0.5).astype(np.int64)  # ties go to the lower cell
+    return np.clip(cells, 0, size - 1), size
+
+
+def _density(counts: Array, categorical: bool) -> Array:
+    """Kernel density on the grid, a uniform (broad) prior kernel counting as one more trial: (B, G) to (B, G)."""
+    size, n = counts.shape[1], counts.sum(axis=1, keepdims=True)
+    if categorical:
+        smoothing = 1 / (np.count_nonzero(counts, axis=1, keepdims=True) + 1)
+        kernels = (counts + n * smoothing) / (1 + size * smoothing)
+        return (kernels + 1 / size) / (n + 1)
+    kernels = np.einsum("bm,bmx->bx", counts, _kernels(_bandwidth(counts), np.arange(float(size)), size))
+    prior = _kernels(np.array([float(size)]), np.array([(size - 1) / 2]), size)[0]
+    return (kernels + prior) / (n + 1)
+
+
+def _bandwidth(counts: Array) -> Array:
+    """Scott's rule on counts, as Optuna rounds it: (B, G) to (B,) [cells]."""
+    at = np.arange(counts.shape[1])
+    n = counts.sum(axis=1)
+    mean = counts @ at / n
+    deviation = np.sqrt((counts * (at - mean[:, None]) ** 2).sum(axis=1) / np.maximum(1, n - 1))
+    cumulated = np.cumsum(counts, axis=1)
+    lower = np.argmax(cumulated >= np.maximum(1, n // 4)[:, None], axis=1)
+    upper = np.argmax(cumulated > (n * 3 // 4)[:, None], axis=1)
+    scott = 1.059 * np.minimum((upper - lower) / 1.34, deviation) * n**-0.2
+    return np.maximum(scott, NARROWEST)
+
+
+def _kernels(bandwidth: Array, centers: Array, size: int) -> Array:
+    """Normal kernels on the cells 0 .. size - 1, cut off at the ends: (B, M, G) for B bandwidths and M centers."""
+    edges = np.arange(size + 1) - 0.5
+    distances, where = np.unique(edges - centers[:, None], return_inverse=True)  # 100 of them, not 50 times 51
+    below = ndtr(distances / bandwidth[:, None])[:, where]
+    mass = np.diff(below, axis=2)
+    return np.asarray(mass / mass.sum(axis=2, keepdims=True))

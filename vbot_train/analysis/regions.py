@@ -1,0 +1,168 @@
+"""A rule that tells two groups of trials apart, in the grammar of ``search.constraints``.
+
+Some threshold always separates few trials, so every rule that is looked at is looked at again with the groups
+shuffled: what is found must be better than nearly all that is found by chance.
+"""
+
+import itertools
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from vbot_train.analysis.ranges import Range, ranges_of
+from vbot_train.analysis.trials import Trial
+
+CUTS = 32  # thresholds tried in a range, at most
+SHUFFLES = 199
+FEWEST = 3  # trials of a group
+MARGIN = 1.15  # two conditions are this much clearer than one, or one it is
+WORD = re.compile(r"[A-Za-z_][\w-]*")
+NO_WORDS = ("null", "true", "false")  # in Hydra's grammar
+
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Where one group of trials lies."""
+
+    rule: str
+    inside: int  # trials of the group that the rule holds for
+    outside: int  # other trials that it holds for
+    others: int  # of so many
+    fisher: float  # p of Fisher's exact test, of this rule alone
+    p: float  # share of shuffles in which the best rule is as clear
+    rules: int  # looked at
+    holds: list[bool]  # for each trial of the group
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Condition:
+    """One comparison of a rule and the trials it holds for."""
+
+    key: str
+    text: str
+    holds: Bools  # (N,)
+
+
+def find_region(group: Sequence[Trial], others: Sequence[Trial], *, seed: int = 0) -> Region | None:
+    """The condition, or the two joined by ``and``, that best tell a group of trials from others.
+
+    Args:
+        group: The trials that the rule is to hold for.
+        others: The trials that it is not to hold for.
+        seed: Of the shuffling.
+
+    Returns:
+        None where a group has too few trials, or they have no ranges in common.
+    """
+    trials = [*group, *others]
+    if min(len(group), len(others)) < FEWEST:
+        return None
+    conditions = [found for there in ranges_of(trials) for found in _conditions(there, trials)]
+    if not conditions:
+        return None
+    search = _Search(conditions)
+    first, second, clarity = search.best(np.arange(len(group)))
+    generator = np.random.default_rng(seed)
+    shuffled = [search.best(generator.permutation(len(trials))[: len(group)])[2] for _ in range(SHUFFLES)]
+    holds = conditions[first].holds & conditions[second].holds
+    inside, outside = int(holds[: len(group)].sum()), int(holds[len(group) :].sum())
+    table = [[inside, len(group) - inside], [outside, len(others) - outside]]
+    return Region(
+        rule=" and ".join(dict.fromkeys(conditions[k].text for k in sorted((first, second)))),
+        inside=inside,
+        outside=outside,
+        others=len(others),
+        fisher=float(stats.fisher_exact(table, alternative="greater").pvalue),
+        p=(1 + sum(chance >= clarity - 1e-4 for chance in shuffled)) / (1 + SHUFFLES),
+        rules=search.rules,
+        holds=holds[: len(group)].tolist(),
+    )
+
+
+class _Search:
+    """All conditions (R) and pairs of them (R x R, the single ones on the diagonal) over N trials."""
+
+    def __init__(self, conditions: Sequence[Condition]) -> None:
+        self.masks: Floats = np.array([found.holds for found in conditions], dtype=np.float32)  # (R, N)
+        keys = np.array([found.key for found in conditions])
+        single = np.eye(len(keys), dtype=bool)
+        self.weight: Floats = np.where(single, 1.0, (keys[:, None] != keys) / MARGIN).astype(np.float32)
+        self.rules = int((np.triu(self.weight) > 0).sum())
+        self.held: Floats = self.masks @ self.masks.T  # (R, R) trials
+
+    def best(self, group: NDArray[np.int64]) -> tuple[int, int, float]:
+        """Two conditions, the same one twice where one will do, and how clearly they tell: standard deviations."""
+        total, size = self.masks.shape[1], len(group)
+        part = self.masks[:, group]
+        excess = part @ part.T - self.held * (size / total)
+        variance = self.held * (total - self.held) * (size * (total - size) / (total**2 * (total - 1)))
+        clarity = self.weight * excess / np.sqrt(np.maximum(variance, 1e-9))
+        at = int(clarity.argmax())
+        return at // len(clarity), at % len(clarity), float(clarity.flat[at])
+
+
+def _conditions(there: Range, trials: Sequence[Trial]) -> Iterator[Condition]:
+    values = [trial.params[there.key] for trial in trials]
+    if not there.ordered:
+        yield from _memberships(there.key, values)
+        return
+    column, known = np.array(values), sorted(set(values))
+    for k in np.unique(np.linspace(0, len(known) - 2, min(len(known) - 1, CUTS)).round().astype(int)):
+        cut = known[k] if there.choices is not None else threshold(known[k], known[k + 1])
+        yield Condition(there.key, f"{there.key} > {number(cut)}", column > cut)
+        yield Condition(there.key, f"{there.key} <= {number(cut)}", column <= cut)
+
+
+def _memberships(key: str, values: Sequence[Any]) -> Iterator[Condition]:
+    """That an option is one of one or two. Options that a rule cannot name, such as lists, are left out."""
+    column = np.array([str(value) for value in values])
+    known = sorted({value for value in values if nameable(value)}, key=str)
+    for value in known:
+        yield Condition(key, f"{key} == {literal(value)}", column == str(value))
+    for pair in itertools.combinations(known, 2) if len(known) > 3 else ():
+        names = ", ".join(map(literal, pair))
+        yield Condition(key, f"{key} in ({names})", np.isin(column, [str(value) for value in pair]))
+
+
+def nameable(value: Any) -> bool:
+    """Whether a rule can name an option."""
+    return isinstance(value, bool) or (
+        isinstance(value, str) and WORD.fullmatch(value) is not None and value not in NO_WORDS
+    )
+
+
+def literal(value: Any) -> str:
+    """An option as a rule names it."""
+    return json.dumps(value) if isinstance(value, str) else repr(value)
+
+
+def threshold(below: float, above: float) -> float:
+    """A number of few digits, not less than one value and less than the next."""
+    if isinstance(below, int) and isinstance(above, int):
+        return below
+    middle = (below * above) ** 0.5 if below > 0 else (below + above) / 2
+    for digits in (2, 3, 4, 6):
+        if below <= (rounded := float(f"{middle:.{digits}g}")) < above:
+            return rounded
+    return below
+
+
+def rounded_out(value: float, *, up: bool) -> float:
+    """A number of three digits that is not below (not above) a value."""
+    rounding = ROUND_CEILING if up else ROUND_FLOOR
+    return float(Context(prec=3, rounding=rounding).create_decimal(Decimal(repr(value))))
+
+
+def number(value: float) -> str:
+    """A number as a rule has it."""
+    return repr(value).replace("e-0", "e-")

@@ -1,0 +1,223 @@
+"""The interactive figures of the report; Optuna's own where they fit."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import optuna
+import plotly.graph_objects as go
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.trial import TrialState, create_trial
+from optuna.visualization import plot_optimization_history, plot_parallel_coordinate
+from plotly.subplots import make_subplots
+
+from vbot_train.analysis.figures import training_success
+from vbot_train.analysis.importance import ImportanceReport
+from vbot_train.analysis.ranking import TOP, Configuration, config_id
+from vbot_train.analysis.stages import DEFAULT, Retrained, Verdict
+from vbot_train.analysis.trials import Trial
+from vbot_train.result import METRICS
+from vbot_train.statistics import interval
+
+BLUE, ORANGE, GREEN, GREY, RED = "#3366aa", "#dd7722", "#228855", "#999999", "#bb3333"
+CURVES = (BLUE, ORANGE, GREEN, "#aa4499", "#44aaaa")
+COLUMNS = 3  # of the slices
+ROW_PX, HEIGHT_PX = 260, 420
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure of the report."""
+
+    title: str
+    caption: str
+    figure: go.Figure
+
+
+def figures(verdict: Verdict, importance: ImportanceReport) -> Iterator[Figure]:
+    """Every figure that the study has something to show for, the answer first."""
+    metric = verdict.metric
+    if verdict.confirmed:
+        caption = (
+            "What the search saw, each confirming and testing run, and their interquartile means with 95 % intervals."
+        )
+        yield Figure("From search to test", caption, stages(verdict))
+    if importance.is_sufficient:
+        yield Figure("What mattered", f"Importance for {metric}, with 90 % intervals.", importances(importance))
+    if verdict.screened:
+        study = as_optuna(verdict)
+        caption = "Every completed trial in the order of the search, and the best so far."
+        yield Figure("Optimization history", caption, plot_optimization_history(study, target_name=metric))
+        caption = (
+            "Every completed trial, by each parameter; the star is the default configuration, the ring the winner."
+        )
+        yield Figure("Slices", caption, slices(verdict))
+        if any(len(found.params) > 1 for found in verdict.screened):
+            caption = "One line per completed trial; drag along an axis to select."
+            yield Figure("Parallel coordinates", caption, plot_parallel_coordinate(study, target_name=metric))
+        caption = "Training episodes that reach the goal without falling, of the five best and of the default."
+        yield Figure("Learning curves", caption, learning_curves(verdict))
+        yield Figure("Score against wall clock", "Hours since the first trial ended.", wall_clock(verdict))
+    yield Figure("How trials ended", "And how many proposals each constraint kept from being trained.", counts(verdict))
+
+
+def as_optuna(verdict: Verdict) -> optuna.Study:
+    """The completed trials as a study in memory, under their own numbers."""
+    study = optuna.create_study(direction=METRICS[verdict.metric])  # type: ignore[arg-type]
+    ranked = {trial.number: trial for trial in verdict.study.ranked(verdict.metric)}
+    for number in range(max(ranked) + 1):
+        trial = ranked.get(number)
+        if trial is None:  # keeps the number
+            study.add_trial(create_trial(state=TrialState.FAIL))
+            continue
+        value = trial.result.objective(verdict.metric)
+        study.add_trial(create_trial(params=trial.params, distributions=trial.distributions, value=value))
+    return study
+
+
+def stages(verdict: Verdict) -> go.Figure:
+    """Each retrained configuration: the search's value, its runs, their mean and interval."""
+    shown = {found.number: config_id(found.number) for found in verdict.best_first if found.number in verdict.confirmed}
+    shown |= {number: "default" if number == DEFAULT else config_id(number) for number in verdict.tested}
+    figure = go.Figure()
+    seen = [found for found in verdict.screened if found.number in shown]
+    xs, ys = [shown[found.number] for found in seen], [found.mean(verdict.metric) for found in seen]
+    marker = {"symbol": "diamond", "size": 11, "color": GREY}
+    figure.add_scatter(x=xs, y=ys, mode="markers", name="search", marker=marker)
+    for name, found, color in (("confirmed", verdict.confirmed, BLUE), ("tested", verdict.tested, GREEN)):
+        known = {shown[number]: sample for number, sample in found.items() if number in shown}
+        _add_stage(figure, name, known, verdict.metric, color)
+    figure.update_layout(
+        yaxis_title=verdict.metric, xaxis={"categoryorder": "array", "categoryarray": [*shown.values()]}
+    )
+    return _finish(figure)
+
+
+def _add_stage(figure: go.Figure, name: str, found: dict[str, Retrained], metric: str, color: str) -> None:
+    values = {label: retrained.values(metric) for label, retrained in found.items()}
+    xs = [label for label, row in values.items() for _ in row]
+    ys = [value for row in values.values() for value in row]
+    marker = {"color": color, "size": 6, "opacity": 0.5}
+    figure.add_scatter(x=xs, y=ys, mode="markers", name=f"{name}, single runs", marker=marker)
+    means = {label: mean for label, sample in found.items() if (mean := sample.mean(metric)) is not None}
+    ends = [interval(values[label]) or (mean, mean) for label, mean in means.items()]
+    errors = {
+        "type": "data",
+        "symmetric": False,
+        "array": [high - mean for (_, high), mean in zip(ends, means.values(), strict=True)],
+        "arrayminus": [mean - low for (low, _), mean in zip(ends, means.values(), strict=True)],
+    }
+    marker = {"color": color, "size": 11, "symbol": "square"}
+    figure.add_scatter(
+        x=[*means], y=[*means.values()], mode="markers", name=f"{name}, mean", marker=marker, error_y=errors
+    )
+
+
+def importances(importance: ImportanceReport) -> go.Figure:
+    """Importance of each parameter with its interval, the most important on top."""
+    rows = [row for row in importance.rows if row.importance is not None and row.interval_90 is not None][::-1]
+    shares = [row.importance or 0.0 for row in rows]
+    ends = [row.interval_90 or (0.0, 0.0) for row in rows]
+    errors = {
+        "type": "data",
+        "symmetric": False,
+        "array": [high - share for (_, high), share in zip(ends, shares, strict=True)],
+        "arrayminus": [share - low for (low, _), share in zip(ends, shares, strict=True)],
+    }
+    names = [row.parameter for row in rows]
+    figure = go.Figure(go.Bar(x=shares, y=names, orientation="h", error_x=errors, marker_color=BLUE, opacity=0.8))
+    figure.update_layout(xaxis={"title": f"importance ({importance.estimator})", "range": [0, 1]})
+    return _finish(figure)
+
+
+def slices(verdict: Verdict) -> go.Figure:
+    """The value against each parameter, a panel each."""
+    ranked = verdict.study.ranked(verdict.metric)
+    spaces = {name: space for trial in ranked for name, space in trial.distributions.items() if name != "seed"}
+    rows = -(-len(spaces) // COLUMNS)
+    figure = make_subplots(rows=rows, cols=COLUMNS, shared_yaxes=True, subplot_titles=[*spaces])
+    for place, (name, space) in enumerate(spaces.items()):
+        at = {"row": place // COLUMNS + 1, "col": place % COLUMNS + 1}
+        trials = [trial for trial in ranked if name in trial.params]
+        figure.add_trace(_points(trials, name, verdict.metric, {"color": BLUE, "size": 6, "opacity": 0.6}), **at)
+        for number, marker in (
+            (verdict.winner.number if verdict.winner else None, {"color": RED, "size": 13, "symbol": "circle-open"}),
+            (verdict.default, {"color": ORANGE, "size": 13, "symbol": "star"}),
+        ):
+            chosen = [trial for trial in trials if trial.number == number]
+            figure.add_trace(_points(chosen, name, verdict.metric, marker), **at)
+        figure.update_xaxes(**_axis(space), **at)
+    figure.update_layout(showlegend=False, height=ROW_PX * rows)
+    return _finish(figure)
+
+
+def _points(trials: Sequence[Trial], name: str, metric: str, marker: dict[str, object]) -> go.Scatter:
+    xs = [trial.params[name] for trial in trials]
+    text = [f"trial {trial.number}" for trial in trials]
+    ys = [trial.result.objective(metric) for trial in trials]
+    return go.Scatter(x=xs, y=ys, mode="markers", text=text, marker=marker)
+
+
+def _axis(space: BaseDistribution) -> dict[str, object]:
+    if isinstance(space, CategoricalDistribution):
+        return {"type": "category", "categoryorder": "array", "categoryarray": [*space.choices]}
+    return {"type": "log" if getattr(space, "log", False) else "linear"}
+
+
+def learning_curves(verdict: Verdict) -> go.Figure:
+    """Success while training, of the five best configurations and the default."""
+    default = [found for found in verdict.screened if found.number == verdict.default]
+    best = verdict.best_first[:TOP]
+    figure = go.Figure()
+    for rank, found in enumerate(best):
+        _add_curves(figure, found, f"{rank + 1}: {config_id(found.number)}", CURVES[rank], "solid")
+    for found in default:
+        _add_curves(figure, found, "default", "black", "dot")
+    figure.update_layout(
+        xaxis_title="training env steps [million]", yaxis={"title": "success rate", "range": [-0.02, 1.02]}
+    )
+    return _finish(figure)
+
+
+def _add_curves(figure: go.Figure, found: Configuration, name: str, color: str, dash: str) -> None:
+    curves = [curve for trial in found.trials for curve in training_success(trial)]
+    for place, (steps, success) in enumerate(curves):
+        line = {"color": color, "dash": dash}
+        figure.add_scatter(
+            x=steps, y=success, mode="lines", name=name, line=line, legendgroup=name, showlegend=place == 0
+        )
+
+
+def wall_clock(verdict: Verdict) -> go.Figure:
+    """Values against the time at which their trials ended."""
+    ended = [trial for trial in verdict.study.ranked(verdict.metric) if trial.ended is not None]
+    ended.sort(key=lambda trial: trial.ended)  # type: ignore[arg-type, return-value]
+    hours = [(trial.ended - ended[0].ended).total_seconds() / 3600 for trial in ended]  # type: ignore[operator]
+    values = [trial.result.objective(verdict.metric) or 0.0 for trial in ended]
+    better = max if METRICS[verdict.metric] == "maximize" else min
+    best = [better(values[: place + 1]) for place in range(len(values))]
+    text = [f"trial {trial.number}" for trial in ended]
+    figure = go.Figure()
+    marker = {"color": GREY, "size": 6}
+    figure.add_scatter(x=hours, y=values, mode="markers", name="trial", text=text, marker=marker)
+    figure.add_scatter(x=hours, y=best, mode="lines", name="best so far", line={"color": BLUE, "shape": "hv"})
+    figure.update_layout(xaxis_title="wall clock [h]", yaxis_title=verdict.metric)
+    return _finish(figure)
+
+
+def counts(verdict: Verdict) -> go.Figure:
+    """Trials by status, and infeasible proposals by constraint."""
+    study = verdict.study
+    figure = make_subplots(rows=1, cols=2, subplot_titles=["trials by status", "infeasible proposals by constraint"])
+    statuses = {status: count for status, count in study.counts.items() if count}
+    figure.add_trace(go.Bar(x=[*statuses], y=[*statuses.values()], marker_color=BLUE), row=1, col=1)
+    rules = study.infeasible
+    figure.add_trace(go.Bar(x=[*rules], y=[*rules.values()], marker_color=ORANGE), row=1, col=2)
+    figure.update_layout(showlegend=False)
+    return _finish(figure)
+
+
+def _finish(figure: go.Figure) -> go.Figure:
+    figure.update_layout(template="plotly_white", margin={"l": 60, "r": 20, "t": 40, "b": 50})
+    if figure.layout.height is None:
+        figure.update_layout(height=HEIGHT_PX)
+    return figure

@@ -1,0 +1,134 @@
+"""How far an importance is from chance and how far it can be trusted: shuffled and resampled trials.
+
+A divergence is biased: from few trials even a parameter without any effect gets some, and resamples (which repeat
+trials) get still more. So what chance gives, the mean over shuffled losses, is taken off the estimate and off every
+resample, and the resamples are centred on the estimate. That is done on the scale of the root, where the spread
+depends least on the size. In simulated studies of 64 trials the plain percentile bootstrap never held the truth of
+a parameter without effect; these intervals hold it in 19 of 20 (tests/analysis/test_importance.py).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vbot_train.analysis.trials import Trial
+
+Array = NDArray[np.float64]
+
+LEVEL = 0.05  # of the test against chance
+QUANTILES = (0.05, 0.95)  # of a 90 % interval
+
+
+class Estimator(Protocol):
+    """Importance of P parameters in resamples of N trials."""
+
+    @property
+    def is_additive(self) -> bool:
+        """Whether chance adds to an importance, whatever the other parameters do."""
+
+    def __call__(self, losses: Array, weights: Array) -> Array:
+        """Losses and weights of each trial, both (B, N), to importances (B, P), none of them negative."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resampled:
+    """Importances of P parameters, before they are made to sum to 1."""
+
+    estimate: Array  # (P,)
+    by_chance: Array  # (S, P) with losses shuffled over the trials
+    resampled: Array  # (B, P) trials drawn with replacement
+    bias: Array  # (P,) what chance adds to each
+
+    @property
+    def stands_out(self) -> bool:
+        """Whether any parameter is more important than shuffled losses make the luckiest one, at 5 %."""
+        pool = np.vstack([self.estimate, self.by_chance])  # under pure chance, any row is as good as the first
+        spread = pool.std(axis=0)
+        luckiest = ((pool - pool.mean(axis=0)) / np.where(spread > 0, spread, np.inf)).max(axis=1)
+        return bool(np.mean(luckiest >= luckiest[0]) <= LEVEL)
+
+    @property
+    def shares(self) -> Array:
+        """(P,) the importances, without their bias, as shares of their sum."""
+        return _shares(self.estimate - self.bias)
+
+    @property
+    def interval_90(self) -> Array:
+        """(2, P) bounds of the shares."""
+        bounds = np.quantile(_parts(self._centred()), QUANTILES, axis=0)
+        return np.array([np.minimum(bounds[0], self.shares), np.maximum(bounds[1], self.shares)])
+
+    @property
+    def rank_90(self) -> NDArray[np.int64]:
+        """(2, P) bounds of the ranks; 1 is the most important."""
+        places = np.argsort(np.argsort(-self._centred(), axis=1), axis=1) + 1
+        return np.quantile(places, QUANTILES, axis=0, method="inverted_cdf").astype(np.int64)
+
+    def _centred(self) -> Array:
+        root = np.sqrt(self.resampled)
+        shifted = np.maximum(np.sqrt(self.estimate) + root - root.mean(axis=0), 0.0)
+        return np.asarray(shifted**2 - self.bias)
+
+
+def resample(
+    estimator: Estimator, losses: Array, units: NDArray[np.int64], counts: tuple[int, int], seed: int
+) -> Resampled:
+    """Evaluate an estimator on the trials, on shuffled losses and on resamples.
+
+    Args:
+        estimator: PED-ANOVA or fANOVA.
+        losses: (N,) of each trial, less is better.
+        units: (N,) number, from 0, of the unit that each trial belongs to; a unit is shuffled and drawn as a whole.
+        counts: How many times to shuffle, and to draw.
+        seed: Of both.
+    """
+    generator = np.random.default_rng(seed)
+    shuffles, draws = counts
+    total = int(units.max()) + 1
+    order = np.argsort(generator.random((shuffles, total))[:, units], axis=1, kind="stable")
+    shuffled = np.empty(order.shape)
+    np.put_along_axis(shuffled, order, losses[np.argsort(units, kind="stable")][None], axis=1)
+    drawn = generator.multinomial(total, np.full(total, 1 / total), size=draws)[:, units].astype(np.float64)
+    by_chance = estimator(shuffled, np.ones(shuffled.shape))
+    return Resampled(
+        estimate=estimator(losses[None], np.ones((1, len(losses))))[0],
+        by_chance=by_chance,
+        resampled=estimator(np.repeat(losses[None], draws, axis=0), drawn),
+        bias=by_chance.mean(axis=0) if estimator.is_additive else np.zeros(by_chance.shape[1]),
+    )
+
+
+def units(trials: Sequence[Trial], names: Sequence[str]) -> NDArray[np.int64]:
+    """What may be drawn independently: configurations, with all their replicates.
+
+    Where every combination of the values was tried, as in a whole grid, there is no other configuration that might
+    have been drawn, only other seeds: then it is the single trials.
+    """
+    configurations = [tuple(trial.params.get(name) for name in names) for trial in trials]
+    numbers = {configuration: number for number, configuration in enumerate(dict.fromkeys(configurations))}
+    combinations = math.prod(len(set(values)) for values in zip(*configurations, strict=True))
+    if combinations == len(numbers):
+        return np.arange(len(trials))
+    return np.array([numbers[configuration] for configuration in configurations])
+
+
+def _parts(importances: Array) -> Array:
+    """Parts of the sum over the last axis, cut to 0 and 1.
+
+    What lies below zero stays in the sum: without it the parameters without effect would take from the others, and
+    the intervals of a dominant one would hold the truth in 7 of 10 studies.
+    """
+    total = importances.sum(axis=-1, keepdims=True)
+    parts = np.clip(importances / np.where(total > 0, total, 1.0), 0.0, 1.0)
+    return np.where(total > 0, parts, _shares(importances))
+
+
+def _shares(importances: Array) -> Array:
+    """Shares of the sum over the last axis, nothing below zero; equal ones where nothing is above it."""
+    positive = np.maximum(importances, 0.0)
+    total = positive.sum(axis=-1, keepdims=True)
+    return np.where(total > 0, positive / np.where(total > 0, total, 1.0), 1 / importances.shape[-1])

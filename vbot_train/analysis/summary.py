@@ -1,0 +1,116 @@
+"""The analysis file: what a study found, in one YAML."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from vbot_train.analysis.advice import Advice
+from vbot_train.analysis.importance import ImportanceReport
+from vbot_train.analysis.ranking import TOP, Configuration, config_id
+from vbot_train.analysis.stages import ALSO, DEFAULT, Verdict
+from vbot_train.analysis.trials import Trial
+from vbot_train.result import METRICS, iqm
+
+SEARCH_SPACE_ID = "ppo_navigation_v1"
+
+
+def summarize(verdict: Verdict, importance: ImportanceReport, advice: Sequence[Advice]) -> dict[str, Any]:
+    """The content of ``hyperparameter_importance.yaml``.
+
+    Args:
+        verdict: On the study.
+        importance: What its trials say about the parameters.
+        advice: What to do next.
+    """
+    study, metric = verdict.study, verdict.metric
+    content: dict[str, Any] = {
+        "search_space_id": SEARCH_SPACE_ID,
+        "study": study.record["study"],
+        "metric": metric,
+        "trials": study.counts,
+        "infeasible": study.infeasible,
+        "importance": {
+            "estimator": importance.estimator,
+            "reliability": importance.reliability,
+            "trials": importance.trials,
+            "left_out": importance.left_out,
+        },
+        "importance_ranking": rank(importance, verdict.winner),
+        "top_5_configs": [describe(found, verdict) for found in verdict.best_first[:TOP]],
+        "best": describe_best(verdict),
+        "advice": [
+            {"name": item.name, "text": item.text, "evidence": item.evidence, "line": item.line} for item in advice
+        ],
+    }
+    if replicated := replicates(study.ranked(metric), metric):
+        content["replicates"] = replicated
+    if study.pruned:
+        content["pruned"] = [describe_pruned(trial) for trial in study.pruned]
+    return content
+
+
+def rank(importance: ImportanceReport, winner: Configuration | None) -> list[dict[str, Any]]:
+    """The parameters, most important first; without numbers where there is too little to go by."""
+    return [
+        {
+            "parameter": row.parameter,
+            "importance": row.importance,
+            "interval_90": None if row.interval_90 is None else list(row.interval_90),
+            "rank_90": None if row.rank_90 is None else list(row.rank_90),
+            "best_value": None if winner is None else winner.params.get(row.parameter),
+        }
+        for row in importance.rows
+    ]
+
+
+def describe(found: Configuration, verdict: Verdict) -> dict[str, Any]:
+    """One configuration: what the search saw of it, and what confirming said."""
+    metrics = {name: found.mean(name) for name in dict.fromkeys((verdict.metric, *ALSO))}
+    seeds = {"seeds": found.seeds} if len(found.seeds) > 1 else {}
+    confirmed = verdict.confirmed.get(found.number)
+    again = None if confirmed is None else confirmed.describe(verdict.metric)
+    return {"config_id": config_id(found.number), **found.params, **metrics, **seeds, "confirmed": again}
+
+
+def describe_best(verdict: Verdict) -> dict[str, Any] | None:
+    """The winner and how far it can be believed: the tested values are those to quote."""
+    if (winner := verdict.winner) is None:
+        return None
+    tested, default = verdict.tested.get(winner.number), verdict.tested.get(verdict.default)
+    return {
+        "config_id": config_id(winner.number),
+        "status": f"unconfirmed: {verdict.doubt}" if verdict.doubt else "tested" if tested else "confirmed",
+        "tested": None if tested is None else tested.describe(verdict.metric),
+        "default": "default" if verdict.default == DEFAULT else config_id(verdict.default),
+        "default_tested": None if default is None else default.describe(verdict.metric),
+    }
+
+
+def describe_pruned(trial: Trial) -> dict[str, Any]:
+    """A trial that the pruner ended: how far it came. Its last value is of fewer episodes, and is not ranked."""
+    last = trial.intermediate[max(trial.intermediate)] if trial.intermediate else None
+    return {
+        "config_id": config_id(trial.number),
+        **trial.params,
+        "env_steps": trial.result.env_steps,
+        "last_value": last,
+    }
+
+
+def replicates(ranked: Sequence[Trial], metric: str) -> list[dict[str, Any]]:
+    """Configurations that the search trained on several seeds: interquartile mean and range, best first."""
+    groups: dict[frozenset[tuple[str, Any]], list[Trial]] = {}
+    for trial in sorted(ranked, key=lambda trial: trial.number):
+        groups.setdefault(frozenset((k, v) for k, v in trial.params.items() if k != "seed"), []).append(trial)
+    rows = [row for trials in groups.values() if (row := _replicates(trials, metric))]
+    sign = -1 if METRICS[metric] == "maximize" else 1
+    return sorted(rows, key=lambda row: sign * row[metric]["iqm"])
+
+
+def _replicates(trials: Sequence[Trial], metric: str) -> dict[str, Any]:
+    """One of them; nothing of a configuration that was trained once."""
+    found = {run.seed: value for trial in trials for run in trial.runs if (value := run.objective(metric)) is not None}
+    if len(found) < 2:
+        return {}
+    others = {key: value for key, value in trials[0].params.items() if key != "seed"}
+    values = [found[seed] for seed in sorted(found)]
+    return {**others, "seeds": sorted(found), metric: {"iqm": iqm(values), "range": [min(values), max(values)]}}

@@ -1,0 +1,95 @@
+"""Trends over a range, order over time, and how far trials lie apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from vbot_train.analysis.ranges import Range
+from vbot_train.analysis.trials import Trial
+
+RESAMPLES = 1000
+FEWEST = 6  # trials in the outer half of a range
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """Whether trials become better towards one end of a range."""
+
+    correlation: float  # Spearman's, of place and value, at the same time
+    p: float  # one-sided
+    p_outer: float  # the same of the half next to the end
+
+    @property
+    def weakness(self) -> float:
+        """Of the two that must hold, the less certain."""
+        return max(self.p, self.p_outer)
+
+
+def trend(places: Array, values: Array) -> Trend | None:
+    """The trend of values, higher is better, with places from 0 to 1; None where too few places are in a half of them.
+
+    A search that learns moves to where it is good, so places and values change together with time. So what time
+    explains is taken out of both.
+
+    Args:
+        places: (N,) of the trials, in order of time.
+        values: (N,).
+    """
+    outer = places >= 0.5
+    if min(len(set(places)), len(set(places[outer]))) < 2 or outer.sum() < FEWEST:
+        return None
+    correlation, p = _partial(places, values)
+    return Trend(correlation, p, _partial(places[outer], values[outer])[1])
+
+
+def improves(values: Array) -> float:
+    """One-sided p of Spearman's rank correlation of values with time."""
+    return float(stats.spearmanr(np.arange(len(values)), values, alternative="greater").pvalue)
+
+
+def _partial(places: Array, values: Array) -> tuple[float, float]:
+    """Spearman's rank correlation given the order in time, and its one-sided p."""
+    ranks = stats.rankdata([places, values, np.arange(len(places))], axis=1)
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    time = ranks[2]
+    rest = ranks[:2] - np.outer(ranks[:2] @ time / (time @ time), time)
+    correlation = float(rest[0] @ rest[1] / max(np.sqrt((rest[0] @ rest[0]) * (rest[1] @ rest[1])), 1e-9))
+    freedom = len(places) - 3
+    t = correlation * np.sqrt(freedom / max(1 - correlation**2, 1e-9))
+    return correlation, float(stats.t.sf(t, freedom))
+
+
+def rank_correlation(pairs: Array) -> tuple[float, float, float]:
+    """Spearman's of the columns of (N, 2), with the ends of its 90 % bootstrap interval over the rows."""
+    ranks = stats.rankdata(pairs, axis=0)
+    rows = np.random.default_rng(0).integers(len(ranks), size=(RESAMPLES, len(ranks)))
+    found = _correlations(ranks[np.vstack([np.arange(len(ranks)), rows])])
+    low, high = np.quantile(found[1:], [0.05, 0.95])
+    return float(found[0]), float(low), float(high)
+
+
+def _correlations(samples: Array) -> Array:
+    """Of the two columns of each sample: (R, N, 2) to (R,); 0 where one is constant."""
+    centred = samples - samples.mean(axis=1, keepdims=True)
+    scale = np.sqrt((centred**2).sum(axis=1)).prod(axis=1)
+    covariances: Array = centred.prod(axis=2).sum(axis=1) / np.maximum(scale, 1e-9)
+    return covariances
+
+
+def distance(trials: Sequence[Trial], ranges: Sequence[Range]) -> float:
+    """Mean distance of two of the trials, each range in its own scale: 1 is from one end to the other."""
+    return float(np.mean([_apart(there, [trial.params[there.key] for trial in trials]) for there in ranges]))
+
+
+def _apart(there: Range, values: Sequence[object]) -> float:
+    pairs = len(values) * (len(values) - 1) / 2
+    if there.ordered:
+        places = np.sort([there.place(value) for value in values])
+        return float((places * (2 * np.arange(len(places)) - len(places) + 1)).sum() / pairs)
+    counts = np.unique([str(value) for value in values], return_counts=True)[1]
+    return float(1 - (counts * (counts - 1) / 2).sum() / pairs)

@@ -1,0 +1,100 @@
+"""Learning curves: of runs while they train, of searches while they spend env steps."""
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vbot_train.analysis.trials import Study
+from vbot_train.result import METRICS
+
+COLUMNS = ("env_steps", "success_rate", "reward")
+SHARES = (0.25, 0.5, 0.75, 1.0)  # of the shortest curve, or of the smallest budget
+Array = NDArray[np.float64]
+
+
+class CurveError(ValueError):
+    """A learning curve that cannot be read; the message names the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Running averages over training episodes, one value an update (U,); NaN before the first episode has ended."""
+
+    env_steps: Array  # (U,), rising
+    success_rate: Array  # (U,), in [0, 1]
+    reward: Array  # (U,), mean per episode
+
+    def at(self, env_steps: Array) -> "Curve":
+        """The same at other env steps (N,), linear in between; NaN outside of the training."""
+        success_rate, reward = (
+            np.interp(env_steps, self.env_steps, values, left=math.nan, right=math.nan)
+            for values in (self.success_rate, self.reward)
+        )
+        return Curve(env_steps, success_rate, reward)
+
+
+@dataclass(frozen=True, slots=True)
+class Climb:
+    """The best held-out value that a search had after each of its N trials."""
+
+    env_steps: list[int]  # (N,) of training that all trials so far took, whatever became of them
+    best: list[float | None]  # (N,) None before the first trial with a value
+
+    def at(self, env_steps: float) -> float | None:
+        """The best value of the trials that fit into so many env steps."""
+        known = [best for spent, best in zip(self.env_steps, self.best, strict=True) if spent <= env_steps]
+        return known[-1] if known else None
+
+
+def read_curve(path: Path) -> Curve | None:
+    """Read a run's ``progress.csv``. None where it is missing, or holds no update.
+
+    Raises:
+        CurveError: It holds something else.
+    """
+    if not path.exists():
+        return None
+    try:
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        env_steps, success_rate, reward = (np.array([float(row[name]) for row in rows]) for name in COLUMNS)
+    except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
+        what = f"no column {error}" if isinstance(error, KeyError) else str(error)
+        raise CurveError(f"{path} cannot be read: {what}") from error
+    if not (np.diff(env_steps, prepend=0) > 0).all():
+        raise CurveError(f"{path} cannot be read: its env_steps do not rise")
+    return Curve(env_steps, success_rate, reward) if rows else None
+
+
+def common_env_steps(lengths: Sequence[float]) -> list[int]:
+    """Env steps that all have reached: shares of the smallest length."""
+    return [round(share * min(lengths)) for share in SHARES]
+
+
+def mean_curve(curves: Sequence[Curve], env_steps: Array) -> Curve:
+    """Mean over training seeds at env steps (N,); NaN where one of them has no value."""
+    there = [curve.at(env_steps) for curve in curves]
+    success_rate, reward = (
+        np.mean([getattr(curve, name) for curve in there], axis=0) for name in ("success_rate", "reward")
+    )
+    return Curve(env_steps, success_rate, reward)
+
+
+def climb(study: Study, metric: str) -> Climb:
+    """What a search had found by when, its trials in the order they were started.
+
+    Failed and pruned trials cost their env steps too; evaluation is not counted.
+    """
+    choose = max if METRICS[metric] == "maximize" else min
+    env_steps: list[int] = []
+    best: list[float | None] = []
+    for trial in study.trials:
+        known = [value for value in (*best[-1:], trial.result.objective(metric)) if value is not None]
+        best.append(choose(known, default=None))
+        env_steps.append(sum(env_steps[-1:]) + trial.result.env_steps)
+    return Climb(env_steps, best)

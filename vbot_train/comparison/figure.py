@@ -1,0 +1,71 @@
+"""The figure of a comparison, as PNG."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vbot_train.comparison.curves import Climb, Curve, mean_curve
+
+THIN, THICK = 0.6, 2.0  # [pt]
+MILLION = 1e6
+
+
+def draw_comparison(
+    names: Sequence[str], curves: Sequence[Sequence[Curve]], climbs: Mapping[int, Climb], metric: str, path: Path
+) -> None:
+    """Draw learning curves, and below them two searches or more against what they spent.
+
+    Args:
+        names: Of what is compared, for the legend; each has one colour.
+        curves: Each one's learning curves, one a training seed.
+        climbs: The searches, by position.
+        metric: Of their values.
+        path: Of the PNG.
+    """
+    searches = len(climbs) > 1
+    figure = Figure(figsize=(8, 9 if searches else 6), layout="constrained")
+    success, reward, *below = figure.subplots(3 if searches else 2, 1)
+    for color, (name, seeds) in enumerate(zip(names, curves, strict=True)):
+        draw_curves(success, "success_rate", seeds, f"C{color}", name)
+        draw_curves(reward, "reward", seeds, f"C{color}", name)
+    success.set(ylabel="success rate of training episodes", ylim=(-0.02, 1.02))
+    reward.set(xlabel="training env steps [million]", ylabel="reward per training episode")
+    for axes in below:
+        draw_climbs(axes, names, climbs)
+        axes.set(xlabel="training env steps of all trials [million]", ylabel=f"best {metric} so far")
+    figure.legend(*success.get_legend_handles_labels(), loc="outside upper center", fontsize="small")
+    save(figure, path)
+
+
+def draw_curves(axes: Axes, quantity: str, curves: Sequence[Curve], color: str, name: str) -> None:
+    """Draw the seeds of one side thin, and their mean thick as far as the shortest of them goes."""
+    if not curves:
+        axes.plot([], [], color=color, label=f"{name} (no learning curve)", linewidth=THICK)
+        return
+    if len(curves) > 1:
+        for curve in curves:
+            axes.plot(curve.env_steps / MILLION, getattr(curve, quantity), color=color, linewidth=THIN)
+    shortest = min(curves, key=lambda curve: float(curve.env_steps[-1]))
+    mean = mean_curve(curves, shortest.env_steps)
+    axes.plot(mean.env_steps / MILLION, getattr(mean, quantity), color=color, label=name, linewidth=THICK)
+
+
+def draw_climbs(axes: Axes, names: Sequence[str], climbs: Mapping[int, Climb]) -> None:
+    """Draw the best value of each search so far."""
+    for i, climb in climbs.items():
+        values = [math.nan if value is None else value for value in climb.best]
+        axes.step(np.array(climb.env_steps) / MILLION, values, where="post", color=f"C{i}", label=names[i])
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure by way of a temporary file, so that no reader ever sees half of it."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        figure.savefig(temporary, dpi=120, format="png")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

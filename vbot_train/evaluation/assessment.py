@@ -1,0 +1,147 @@
+"""Evaluate a checkpoint, and show what was found."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from torch import Tensor
+
+from vbot_train.agent.ppo import build_agent, load_checkpoint, mean_action
+from vbot_train.env.episodes import Episodes
+from vbot_train.env.navigation import NavigationEnv
+from vbot_train.env.simulation import ROBOT_XML, Simulation
+from vbot_train.evaluation.held_out import build_env, evaluate, mean_reward_terms, metrics_table, summarize
+from vbot_train.evaluation.outcomes import BEARING_EDGES_DEG, OUTCOMES, Cell, Range, histogram
+from vbot_train.evaluation.recorded import Subject
+from vbot_train.evaluation.video import write_video
+from vbot_train.statistics import wilson_interval
+
+SIDES = dict(zip(BEARING_EDGES_DEG, ("ahead", "side", "behind"), strict=False))  # by the smallest bearing
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What an evaluation found."""
+
+    checkpoint: str
+    seed: int  # of the starts
+    episodes: int
+    metrics: dict[str, float | None]
+    success_rate_interval_95: Range
+    reward_terms: dict[str, float]  # mean per episode; they add up to episode_reward_mean
+    histogram: list[Cell]
+
+
+class Watched:
+    """A policy that notes where the first of its robots are.
+
+    Args:
+        policy: Maps observations (E, 54) to actions (E, 12).
+        simulation: Moves the robots that the policy steers.
+        robots: How many to watch.
+    """
+
+    def __init__(self, policy: Callable[[Tensor], Tensor], simulation: Simulation, robots: int) -> None:
+        self._policy = policy
+        self._simulation = simulation
+        self._robots = robots
+        self._poses: list[Tensor] = []
+
+    def __call__(self, observation: Tensor) -> Tensor:
+        """The policy's action (E, 12) for observations (E, 54)."""
+        self._poses.append(self._simulation.qpos[: self._robots].clone())
+        return self._policy(observation)
+
+    def poses(self, steps: Tensor) -> Iterator[Tensor]:
+        """The poses of each watched robot's first ``steps`` (E,) control steps, (steps, 7 + J) each."""
+        for robot, length in zip(torch.stack(self._poses, dim=1), steps.tolist(), strict=False):
+            yield robot[:length]
+
+
+def assess(subject: Subject, episodes: int, *, video: Path | None = None, filmed: int = 0) -> Assessment:
+    """Evaluate a checkpoint.
+
+    Args:
+        subject: The checkpoint, and the config to evaluate it under.
+        episodes: Number of episodes, one robot each.
+        video: Where to film the first ``filmed`` of them; None films nothing.
+        filmed: How many episodes to film.
+
+    Raises:
+        ConfigError: The checkpoint is not one of this config's agent.
+    """
+    config = subject.config
+    agent = build_agent(config["ppo"], config["network"]["hidden_layer_sizes"], num_envs=1, env_steps=1)
+    load_checkpoint(agent, subject.checkpoint)
+    env = build_env(config, num_envs=episodes, seed=0)
+    policy = Watched(partial(mean_action, agent), env.simulation, filmed)
+    ended = evaluate(env, policy, config["evaluation"]["seed"])
+    if video is not None:
+        steps = (ended.length_s / env.control_dt_s).round().long()
+        poses = [robot.double().numpy() for robot in policy.poses(steps)]
+        write_video(ROBOT_XML, poses, video, frames_per_s=1 / env.control_dt_s)
+    return describe(subject, env, ended)
+
+
+def describe(subject: Subject, env: NavigationEnv, ended: Episodes) -> Assessment:
+    """Sum up episodes."""
+    spawn = subject.config["env"]["spawn"]
+    cells = histogram(ended, min_radius_m=spawn["min_radius_m"], max_radius_m=spawn["max_radius_m"])
+    return Assessment(
+        checkpoint=str(subject.checkpoint),
+        seed=subject.config["evaluation"]["seed"],
+        episodes=len(ended.robot),
+        metrics=summarize(ended),
+        success_rate_interval_95=wilson_interval(cells[0].counts["reached"], cells[0].episodes),
+        reward_terms=mean_reward_terms(ended, env.reward_terms),
+        histogram=cells,
+    )
+
+
+def tables(found: Assessment) -> Iterator[Table | str]:
+    """An assessment, to print."""
+    yield metrics_table(found.metrics)
+    low, high = found.success_rate_interval_95
+    yield f"success_rate: 95 % interval {low:.3f} to {high:.3f} over {found.episodes} episodes"
+    yield outcomes_table(found.histogram)
+    yield reward_table(found.reward_terms)
+
+
+def outcomes_table(cells: list[Cell]) -> Table:
+    """Counts and shares of the outcomes, a row per distance and bearing; starts that did not occur are left out."""
+    names = ("start [m]", "goal [deg]", "episodes", *OUTCOMES)
+    table = Table(*names, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for cell in cells:
+        if cell.bearing_deg is None:
+            table.add_section()
+        if cell.episodes:
+            shares = [f"{count} {count / cell.episodes:4.0%}" for count in cell.counts.values()]
+            table.add_row(_distance(cell), _bearing(cell), str(cell.episodes), *shares)
+    return table
+
+
+def _distance(cell: Cell) -> str:
+    return "all" if cell.distance_m is None else "{:g}-{:g}".format(*cell.distance_m)
+
+
+def _bearing(cell: Cell) -> str:
+    if cell.bearing_deg is None:
+        return "all"
+    low, high = cell.bearing_deg
+    return f"{SIDES[low]} {low:g}-{high:g}"
+
+
+def reward_table(terms: Mapping[str, float]) -> Table:
+    """Mean reward per episode, the terms that weigh most first."""
+    table = Table("reward term", "mean per episode", box=SIMPLE_HEAD, pad_edge=False, show_footer=True)
+    table.columns[0].footer, table.columns[1].footer = "sum", f"{sum(terms.values()):.3f}"
+    table.columns[1].justify = "right"
+    for name, value in sorted(terms.items(), key=lambda item: -abs(item[1])):
+        table.add_row(name, f"{value:.3f}")
+    return table

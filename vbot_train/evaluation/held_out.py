@@ -1,0 +1,88 @@
+"""Held-out evaluation: deterministic episodes from starts that training never uses, and what they tell."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import torch
+from rich.table import Table
+from torch import Tensor
+
+from vbot_train.config import available_cores
+from vbot_train.env.episodes import Episodes
+from vbot_train.env.navigation import NavigationEnv
+
+
+def build_env(config: Mapping[str, Any], *, num_envs: int, seed: int) -> NavigationEnv:
+    """Build the environment that the config describes, for a number of robots."""
+    threads = config["simulation"]["threads"] or available_cores()
+    return NavigationEnv(config["env"], config["reward"], num_envs=num_envs, seed=seed, threads=threads)
+
+
+def evaluate(env: NavigationEnv, policy: Callable[[Tensor], Tensor], seed: int) -> Episodes:
+    """Run one full episode per robot.
+
+    Args:
+        env: The environment; its robots are the episodes.
+        policy: Maps observations (E, 54) to actions (E, 12).
+        seed: Seeds the starts.
+
+    Returns:
+        E episodes, in the order of the robots.
+    """
+    observation = env.reset(seed=seed)
+    ended: list[Episodes] = []
+    for _ in range(env.max_steps):
+        step = env.step(policy(observation))
+        observation = step.observation
+        ended.append(step.episodes)
+    return first_per_robot(concatenate(ended))
+
+
+def concatenate(parts: Iterable[Episodes]) -> Episodes:
+    """Join batches of episodes, in order."""
+    parts = list(parts)
+    return Episodes(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Episodes)})
+
+
+def first_per_robot(episodes: Episodes) -> Episodes:
+    """The first episode of each robot: a robot that fell early starts again, and would be counted twice."""
+    _, first = np.unique(episodes.robot.numpy(), return_index=True)
+    index = torch.from_numpy(first)
+    return Episodes(**{f.name: getattr(episodes, f.name)[index] for f in fields(Episodes)})
+
+
+def summarize(episodes: Episodes) -> dict[str, float | None]:
+    """The metrics of ``result.METRICS`` over episodes, but for ``env_steps_to_success``, which training knows."""
+    success = episodes.reached & ~episodes.fell & ~episodes.left
+    times = episodes.time_to_goal_s[success]
+    points = (episodes.fenced.float() + episodes.reached.float()) * ~(episodes.fell | episodes.left)
+    return {
+        "episode_reward_mean": mean(episodes.reward),
+        "success_rate": mean(success),
+        "fall_rate": mean(episodes.fell),
+        "out_of_bounds_rate": mean(episodes.left),
+        "time_to_goal_s": round(times.quantile(0.5).item(), 6) if len(times) else None,
+        "final_distance_m": mean(episodes.final_distance_m),
+        "episode_length_mean": mean(episodes.length_s),
+        "stage1_points": mean(points),
+    }
+
+
+def mean(values: Tensor) -> float:
+    """Mean as a plain float."""
+    return round(values.double().mean().item(), 6)
+
+
+def mean_reward_terms(episodes: Episodes, names: Iterable[str]) -> dict[str, float]:
+    """Mean reward per episode and term."""
+    return {name: mean(column) for name, column in zip(names, episodes.reward_terms.T, strict=True)}
+
+
+def metrics_table(metrics: Mapping[str, float | None]) -> Table:
+    """Metrics, one a row."""
+    table = Table("metric", "value")
+    for name, value in metrics.items():
+        table.add_row(name, "-" if value is None else f"{value:g}")
+    return table

@@ -1,0 +1,106 @@
+"""What an evaluation is about: a checkpoint that a run left behind, and the environment to walk in."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from vbot_train.config import (
+    CONF_DIR,
+    ConfigError,
+    check_values,
+    checkpoint_of,
+    compose_config,
+    load_recorded_config,
+    look_up,
+    plain,
+)
+
+CHANGEABLE = ("env.", "evaluation.")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A checkpoint and the config to evaluate it under."""
+
+    checkpoint: Path
+    config: dict[str, Any]  # the run's own, its environment perhaps changed
+    note: str | None  # which of several seeds was taken
+
+
+def find_subject(run: Path, env_option: str | None, overrides: Sequence[str]) -> Subject:
+    """Look up a checkpoint, and the config of its run.
+
+    Args:
+        run: Directory of a run or trial (its best checkpoint counts; of several seeds the first), or a checkpoint in
+            a run's ``checkpoints/``.
+        env_option: Option of ``conf/env/``; None is the run's own environment.
+        overrides: ``env.KEY=VALUE`` or ``evaluation.KEY=VALUE``, over either.
+
+    Raises:
+        ConfigError: There is no such run, checkpoint, option or key, or a value cannot be.
+    """
+    if run.is_file() and run.parent.name != "checkpoints":
+        raise ConfigError(f"{run}: lies not in the checkpoints/ of a run, whose config is needed too")
+    directory, note = (run.parent.parent, None) if run.is_file() else _first_seed(run)
+    config = load_recorded_config(_recorded_in(directory))
+    if env_option is not None:
+        config["env"] = _env(env_option)
+    config = _overridden(config, overrides)
+    if env_option is not None or overrides:
+        check_values(config | {"init_from": None})  # what the run started from need not be there any more
+    checkpoint = run if run.is_file() else checkpoint_of(directory)
+    if not checkpoint.is_file():
+        raise ConfigError(f"{run}: has no checkpoint ({checkpoint} is missing)")
+    return Subject(checkpoint, config, note)
+
+
+def _first_seed(run: Path) -> tuple[Path, str | None]:
+    """The run directory itself, or that of the first seed of a trial that was trained on several."""
+    names = [path.parent.name for path in run.glob("seed_*/checkpoints")]
+    if not names:
+        return run, None
+    names.sort(key=lambda name: (len(name), name))  # by number
+    return run / names[0], f"trained on several seeds ({', '.join(names)}): this is {names[0]}"
+
+
+def _recorded_in(directory: Path) -> Path:
+    """Where Hydra's record of a run lies: the seeds of a trial share the trial's."""
+    shared = directory.name.startswith("seed_") and not (directory / ".hydra").exists()
+    return directory.parent if shared else directory
+
+
+def _env(option: str) -> dict[str, Any]:
+    options = sorted(path.stem for path in (CONF_DIR / "env").glob("*.yaml"))
+    if option not in options:
+        raise ConfigError(f"--env={option}: no such option, choose one of {', '.join(options)}")
+    env: dict[str, Any] = compose_config([f"env={option}"])["env"]
+    return env
+
+
+def _overridden(config: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    for override in overrides:
+        key, assigned, _ = override.partition("=")
+        if not assigned or not key.startswith(CHANGEABLE):
+            raise ConfigError(f"{override}: an evaluation changes env.KEY=VALUE and evaluation.KEY=VALUE, nothing else")
+        try:
+            whole = isinstance(look_up(config, key), Mapping)
+        except KeyError:
+            raise ConfigError(f"{override}: no such key") from None
+        if whole:
+            raise ConfigError(f"{override}: change one value at a time, {key}.KEY=VALUE")
+        config = _with(config, override)
+    return config
+
+
+def _with(config: dict[str, Any], override: str) -> dict[str, Any]:
+    try:
+        merged = OmegaConf.merge(config, OmegaConf.from_dotlist([override]))
+        assert isinstance(merged, DictConfig)
+        return plain(merged)
+    except (OmegaConfBaseException, YAMLError):
+        raise ConfigError(f"{override}: not a value") from None

@@ -1,0 +1,74 @@
+"""A video of episodes, drawn by ``vbot_train.evaluation.render`` in a process of its own."""
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vbot_train.config import ConfigError
+
+
+def check_video(out: Path) -> None:
+    """Refuse a video that could not be made, before anything runs.
+
+    Raises:
+        ConfigError: The file cannot be written, or something to film with is missing.
+    """
+    if out.suffix != ".mp4":
+        raise ConfigError(f"--video={out}: must end in .mp4")
+    if not out.parent.is_dir():
+        raise ConfigError(f"--video={out}: there is no folder {out.parent}")
+    if find_spec("imageio") is None or find_spec("imageio_ffmpeg") is None:
+        raise ConfigError("--video: needs the extra `video`: pip install imageio[ffmpeg]")
+    if fault := _render():
+        raise ConfigError(
+            f"--video: MuJoCo cannot draw here with MUJOCO_GL={gl_library() or 'unset'} ({fault}); install EGL"
+            " (Debian: libegl1) and set MUJOCO_GL=egl, or OSMesa (libosmesa6) and set MUJOCO_GL=osmesa"
+        )
+
+
+def write_video(robot_xml: Path, episodes: Sequence[NDArray[Any]], out: Path, *, frames_per_s: float) -> None:
+    """Film episodes, one after the other, in place of what is at ``out``.
+
+    Args:
+        robot_xml: The robot.
+        episodes: Each (frames, 7 + J), as in ``Simulation.qpos``.
+        out: An mp4 file.
+        frames_per_s: Frames per second [1/s].
+
+    Raises:
+        ConfigError: The renderer failed.
+    """
+    buffer = io.BytesIO()
+    np.savez(buffer, *episodes)
+    temporary = out.with_name(f".{out.stem}.{os.getpid()}{out.suffix}")
+    try:
+        if fault := _render(str(robot_xml), str(temporary), "--fps", str(frames_per_s), given=buffer.getvalue()):
+            raise ConfigError(f"--video={out}: could not be filmed ({fault})")
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _render(*arguments: str, given: bytes = b"") -> str | None:
+    """Run the renderer. Returns its last words if it failed."""
+    env = os.environ | {"MUJOCO_GL": gl_library()}
+    command = [sys.executable, "-m", "vbot_train.evaluation.render", *arguments]
+    done = subprocess.run(command, input=given, capture_output=True, env=env)
+    if done.returncode == 0:
+        return None
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    return said[-1] if said else f"exit code {done.returncode}"
+
+
+def gl_library() -> str:
+    """What MuJoCo is to draw with: the user's choice, else EGL where Linux has no display; empty is MuJoCo's own."""
+    headless = sys.platform == "linux" and not os.environ.get("DISPLAY")
+    return os.environ.get("MUJOCO_GL") or ("egl" if headless else "")

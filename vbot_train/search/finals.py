@@ -1,0 +1,71 @@
+"""The trainings of a later stage: which, and on what configuration each.
+
+A stage is a study of its own beside the search's, in the same storage, worked on by the same loops. What it trains are
+configurations that are there already, each on seeds that the search did not use.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from optuna.distributions import BaseDistribution, IntDistribution
+
+from vbot_train.analysis.ranking import config_id
+from vbot_train.analysis.stages import DEFAULT, TRIAL, Verdict
+from vbot_train.search.priors import Prior
+from vbot_train.search.space import Candidate, Space
+from vbot_train.search.stages import Plan
+
+LARGEST = 2**31 - 1  # number of a trial
+
+
+class Finals:
+    """Stands in for the search's space in a stage: its points are configurations that the search has tried.
+
+    Args:
+        space: The search's.
+        verdict: On the study so far.
+        evaluation_seed: Of the held-out starts that the stage reports on.
+    """
+
+    def __init__(self, space: Space, verdict: Verdict, evaluation_seed: int) -> None:
+        self.distributions: dict[str, BaseDistribution] = {TRIAL: IntDistribution(DEFAULT, LARGEST)}
+        self.seed = space.seed
+        self._space = space
+        self._points = {found.number: found.params for found in verdict.screened}
+        self._evaluation_seed = evaluation_seed
+
+    def candidate(self, params: Mapping[str, Any], seed: int | None = None, *, shared: bool = False) -> Candidate:
+        """A configuration on one training seed; ``Space.candidate`` says more."""
+        number = params[TRIAL]
+        if number == DEFAULT:
+            found = self._space.default(seed, shared=shared)
+        else:
+            found = self._space.candidate(self._points[number], seed, shared=shared)
+        given = {"search": {"seeds_per_trial": 1}, "evaluation": {"seed": self._evaluation_seed}}
+        config = found.config | {group: found.config[group] | values for group, values in given.items()}
+        overrides = [f"{group}.{key}={value}" for group, values in given.items() for key, value in values.items()]
+        shown = {"configuration": name_of(number), "seed": found.config["seed"]}
+        return replace(found, params=shown, config=config, overrides=[*found.overrides, *overrides])
+
+
+def name_of(number: int) -> str:
+    """A configuration's name, for people."""
+    return "the default" if number == DEFAULT else config_id(number)
+
+
+def trainings_of(stage: str, verdict: Verdict, plan: Plan) -> list[Prior]:
+    """The trainings of a stage, seed by seed: cut short, it has seen as much of each configuration.
+
+    Args:
+        stage: ``confirm`` or ``test``.
+        verdict: On the study so far.
+        plan: The stages.
+    """
+    settings = plan.of(stage)
+    if settings is None or len(verdict.screened) < 2 or (stage == "test" and verdict.doubt is not None):
+        return []
+    chosen = verdict.finalists if stage == "confirm" else verdict.best_first[:1]
+    numbers = [found.number for found in chosen] + ([] if stage == "confirm" else [verdict.default])
+    pairs = [(number, seed) for seed in settings["seeds"] for number in dict.fromkeys(numbers)]
+    return [Prior(name_of(number), stage, {TRIAL: number}, seed=seed) for number, seed in pairs]

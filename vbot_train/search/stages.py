@@ -1,0 +1,91 @@
+"""What is planned after a search: its finalists are confirmed, then the winner and the default configuration tested."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vbot_train.config import ConfigError
+
+NONE = (None, "none")
+FIRST_SEED = {"confirm": 1001, "test": 2001}  # where a number of seeds is given, not the seeds themselves
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is trained after the search."""
+
+    confirm: dict[str, Any] | None  # top_k, seeds; None: no confirmation, and no test either
+    test: dict[str, Any] | None  # seeds, evaluation_seed
+
+    @property
+    def trainings(self) -> int:
+        """How many trainings that are, at most."""
+        confirm = 0 if self.confirm is None else self.confirm["top_k"] * len(self.confirm["seeds"])
+        return confirm + (0 if self.test is None else 2 * len(self.test["seeds"]))
+
+    @property
+    def seeds(self) -> list[int]:
+        """Training seeds that the search itself must not use."""
+        return [seed for stage in (self.confirm, self.test) if stage is not None for seed in stage["seeds"]]
+
+    def of(self, stage: str) -> dict[str, Any] | None:
+        """The settings of a stage, None if it is off."""
+        return self.confirm if stage == "confirm" else self.test
+
+    def evaluation_seed(self, stage: str, config: Mapping[str, Any]) -> int:
+        """Seed of the held-out starts on which a stage reports: the search's own, or the test's."""
+        seed = config["evaluation"]["seed"] if stage == "confirm" or self.test is None else self.test["evaluation_seed"]
+        return int(seed)
+
+    def __str__(self) -> str:
+        if self.confirm is None:
+            return "nothing is confirmed or tested after it (search.confirm.top_k=5 would)"
+        text = f"then the best {self.confirm['top_k']} are trained again on seeds {_listed(self.confirm['seeds'])}"
+        if self.test is not None:
+            text += f", the winner and the default on {_listed(self.test['seeds'])}"
+        return f"{text}: up to {self.trainings} trainings more"
+
+
+NO_STAGES = Plan(None, None)
+
+
+def plan_stages(settings: Mapping[str, Any]) -> Plan:
+    """Read ``search.confirm`` and ``search.test``, which are checked."""
+    confirm, test = settings["confirm"], settings["test"]
+    if confirm in NONE or confirm["top_k"] == 0:
+        return NO_STAGES
+    seeds = seeds_of("confirm", confirm["seeds"])
+    tested = [] if test in NONE else seeds_of("test", test["seeds"])
+    starts = None if test in NONE else {"seeds": tested, "evaluation_seed": test["evaluation_seed"]}
+    return Plan({"top_k": confirm["top_k"], "seeds": seeds}, starts if tested else None)
+
+
+def seeds_of(stage: str, seeds: int | list[int]) -> list[int]:
+    """The training seeds of a stage."""
+    return seeds if isinstance(seeds, list) else [FIRST_SEED[stage] + k for k in range(seeds)]
+
+
+def check_disjoint(plan: Plan, screened: Iterable[int], evaluation: Mapping[str, int]) -> None:
+    """Refuse a stage whose seeds are not its own.
+
+    Args:
+        plan: The stages.
+        screened: Training seeds that the search uses.
+        evaluation: Seeds of the held-out starts that training and search see, by key.
+
+    Raises:
+        ConfigError: With the first seed that is used twice.
+    """
+    taken = {seed: f"evaluation.{key}" for key, seed in evaluation.items()} | dict.fromkeys(screened, "the search")
+    uses = [("search.confirm.seeds", seed) for seed in (plan.confirm or {}).get("seeds", [])]
+    if plan.test is not None:
+        uses += [("search.test.seeds", seed) for seed in plan.test["seeds"]]
+        uses.append(("search.test.evaluation_seed", plan.test["evaluation_seed"]))
+    for key, seed in uses:
+        if seed in taken:
+            raise ConfigError(f"{key}: {seed} is a seed of {taken[seed]} too; give another, so that the test is fair")
+        taken[seed] = key
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))

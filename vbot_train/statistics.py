@@ -1,0 +1,64 @@
+"""Statistics over training seeds (interquartile means, bootstrap intervals, probability of improvement) and episodes.
+
+After Agarwal et al. 2021 (https://arxiv.org/abs/2108.13264), who recommend all three for the few runs of deep
+reinforcement learning.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+RESAMPLES = 10_000
+
+
+def interval(values: Sequence[float], share: float = 0.95, *, seed: int = 0) -> tuple[float, float] | None:
+    """Percentile bootstrap interval of the interquartile mean; None of fewer than two values.
+
+    Args:
+        values: One number per training seed.
+        share: Of the resamples that lie within.
+        seed: Of the resampling.
+    """
+    if len(values) < 2:
+        return None
+    means = iqms(resamples(values, seed))
+    low, high = np.quantile(means, [(1 - share) / 2, (1 + share) / 2])
+    return round(float(low), 6), round(float(high), 6)
+
+
+def difference_interval(
+    ours: Sequence[float], theirs: Sequence[float], share: float = 0.95, *, seed: int = 0
+) -> tuple[float, float] | None:
+    """The same of the difference ``ours - theirs`` of two interquartile means."""
+    if min(len(ours), len(theirs)) < 2:
+        return None
+    differences = iqms(resamples(ours, seed)) - iqms(resamples(theirs, seed + 1))
+    low, high = np.quantile(differences, [(1 - share) / 2, (1 + share) / 2])
+    return round(float(low), 6), round(float(high), 6)
+
+
+def probability_of_improvement(ours: Sequence[float], theirs: Sequence[float], *, maximize: bool) -> float:
+    """Share of pairs of runs in which ours is the better one; a tie counts half."""
+    difference = np.subtract.outer(np.asarray(ours), np.asarray(theirs)) * (1 if maximize else -1)
+    return float(((difference > 0) + 0.5 * (difference == 0)).mean())
+
+
+def resamples(values: Sequence[float], seed: int) -> NDArray[np.float64]:
+    """Draws with replacement, one a row (RESAMPLES, N)."""
+    generator = np.random.default_rng(seed)
+    return np.asarray(values, dtype=float)[generator.integers(len(values), size=(RESAMPLES, len(values)))]
+
+
+def iqms(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Interquartile mean of each row (R, N), as ``result.iqm`` takes it. Returns (R,)."""
+    cut = rows.shape[1] // 4
+    means: NDArray[np.float64] = np.sort(rows, axis=1)[:, cut : rows.shape[1] - cut].mean(axis=1)
+    return means
+
+
+def wilson_interval(successes: int, episodes: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share of episodes."""
+    found = binomtest(successes, episodes).proportion_ci(0.95, method="wilson")
+    return round(float(found.low), 6), round(float(found.high), 6)
