@@ -1,5 +1,6 @@
 """Studies in memory, for tests of what is made of them."""
 
+from datetime import datetime
 from pathlib import Path
 
 from optuna.distributions import FloatDistribution, IntDistribution
@@ -9,14 +10,14 @@ from vbot_train.analysis.trials import Study, Trial
 from vbot_train.result import METRICS, TrialResult
 
 METRIC = "episode_reward_mean"
-RATE = FloatDistribution(1e-5, 1e-2, log=True)
+SPACE = {"ppo.learning_rate": FloatDistribution(1e-5, 1e-2, log=True), "ppo.rollouts": IntDistribution(16, 64)}
 PLAN = {"confirm": {"top_k": 2, "seeds": [1001, 1002]}, "test": {"seeds": [2001, 2002]}}
 
 
 def screened(number, reward, *, rate=None, status="completed", seed=42, origin="proposed", **metrics):
     """A trial of the search."""
-    params = {"ppo.learning_rate": rate or 1e-4 * (number + 1)}
-    return _trial(number, params, {"ppo.learning_rate": RATE}, status, reward, seed, origin, metrics)
+    params = {"ppo.learning_rate": rate or 1e-4 * (number + 1), "ppo.rollouts": 24}
+    return _trial(number, params, SPACE, status, reward, seed, origin, metrics)
 
 
 def retrained(number, seed, reward, *, status="completed", **metrics):
@@ -27,7 +28,8 @@ def retrained(number, seed, reward, *, status="completed", **metrics):
 def _trial(number, params, distributions, status, reward, seed, origin, metrics):
     values = dict.fromkeys(METRICS, 0.5) | {METRIC: reward} | metrics
     result = TrialResult(status=status, trial=number, seed=seed, seeds=[seed], metrics=values)
-    return Trial(number, params, distributions, result, Path("nowhere"), {}, origin)
+    ended = datetime(2026, 1, 1, 12, number)
+    return Trial(number, params, distributions, result, Path("nowhere"), {}, origin, ended)
 
 
 def study(trials, confirming=(), testing=(), metric=METRIC, **record):

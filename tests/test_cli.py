@@ -103,6 +103,13 @@ def test_the_analysis_imports_neither_hydra_nor_torch_nor_mujoco():
         (["-m", "search=quick", "pruner=halving", "pruner.reduction_factor=1"], "reduction_factor"),
         (["-m", "search=quick", "pruner=halving", "training.evaluations=1"], "training.evaluations=1: a pruner needs"),
         (["-m", "search=quick", "storage=nonsense"], "storage: not a SQLAlchemy URL"),
+        (["-m", "search=full", "search.confirm=5"], "search.confirm=5: must be none, or have the keys top_k and seeds"),
+        (["-m", "search=full", "search.confirm.top_k=-1"], "search.confirm.top_k=-1: must be at least 0"),
+        (["-m", "search=full", "search.confirm.seeds=0"], "search.confirm.seeds=0: must be at least 1"),
+        (["-m", "search=full", "search.test.seeds=[1,1]"], "search.test.seeds=[1, 1]: must be a number, or seeds that"),
+        (["-m", "search=full", "search.test.seeds=[42]"], "search.test.seeds: 42 is a seed of the search too"),
+        (["-m", "search=full", "seed=1002"], "search.confirm.seeds: 1002 is a seed of the search too"),
+        (["-m", "search=full", "search.test.evaluation_seed=2_000_003"], "2000003 is a seed of evaluation.seed too"),
         (["-m", "search=quick", "storage=sqlite:////no/such/folder/study.db"], "unable to open database file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -122,7 +129,7 @@ def test_a_refusal_ends_the_process_with_exit_code_1(tmp_path, arguments):
     assert "ppo.learning_rate=-1: must be more than 0" in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("module", ["vbot_train.analyze", "vbot_train.evaluate"])
+@pytest.mark.parametrize("module", ["vbot_train.analyze", "vbot_train.evaluate", "vbot_train.status"])
 def test_a_directory_that_is_no_study_and_no_run_is_refused(tmp_path, module):
     done = run(tmp_path, str(tmp_path), module=module)
     assert done.returncode == 1

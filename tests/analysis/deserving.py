@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from vbot_train.analysis.ranges import Range
+from vbot_train.analysis.evidence.ranges import Range
 from vbot_train.analysis.stages import Verdict
 from vbot_train.analysis.trials import Study, Trial
 from vbot_train.result import TrialResult

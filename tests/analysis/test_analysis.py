@@ -9,7 +9,7 @@ import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
-from vbot_train.analysis.importance import rank_importance
+from vbot_train.analysis.importance import measure_importance
 from vbot_train.analysis.trials import StudyError, load_study
 from vbot_train.analyze import analyze
 from vbot_train.result import METRICS, ResultError, TrialResult, iqm
@@ -165,7 +165,7 @@ def test_importance_is_reproducible(write_study):
     trials += [(params(1e-3, "small"), "completed", 0.5)]
     study = load_study(write_study(trials))
     ranked = study.ranked("episode_reward_mean")
-    assert rank_importance(ranked, "episode_reward_mean") == rank_importance(ranked, "episode_reward_mean")
+    assert measure_importance(ranked, "episode_reward_mean") == measure_importance(ranked, "episode_reward_mean")
 
 
 def test_seeds_are_summed_up_as_replicates(write_study):

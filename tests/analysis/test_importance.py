@@ -11,9 +11,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.importance import PedAnovaImportanceEvaluator
 from planted import METRIC, NINE, SIX, TOP_TWO, WITHOUT_EFFECT, plant, trial
 
-from vbot_train.analysis.importance import BEST, measure_importance, rank_importance
-from vbot_train.analysis.ped_anova import PedAnova, best_of
-from vbot_train.analysis.resampling import Resampled, units
+from vbot_train.analysis.estimators.ped_anova import PedAnova, best_of
+from vbot_train.analysis.estimators.resampling import Resampled, units
+from vbot_train.analysis.importance import BEST, measure_importance
 from vbot_train.analysis.trials import StudyError
 
 NOTHING = {name: planted.Planted(parameter.distribution, parameter.shape, 0.0) for name, parameter in SIX.items()}
@@ -106,7 +106,7 @@ def test_equal_values_are_called_chance():
 
 
 def test_with_many_trials_shares_come_near_the_truth_and_ranks_are_certain(truth):
-    rows = {row.parameter: row for row in rank_importance(plant(SIX, 1000, seed=0), METRIC)}
+    rows = {row.parameter: row for row in measure_importance(plant(SIX, 1000, seed=0), METRIC).rows}
     assert rows["ppo.learning_rate"].rank_90 == (1, 1) and rows["ppo.rollouts"].rank_90 == (2, 2)
     assert sum(row.importance for row in rows.values()) == pytest.approx(1, abs=1e-3)
     for name, row in rows.items():
@@ -123,7 +123,7 @@ def test_a_metric_to_minimize_gives_what_its_negative_gives_to_maximize():
     trials = plant(SIX, 64, seed=0)
     for t in trials:
         t.result.metrics["fall_rate"] = -t.result.metrics[METRIC]
-    assert rank_importance(trials, "fall_rate") == rank_importance(trials, METRIC)
+    assert measure_importance(trials, "fall_rate") == measure_importance(trials, METRIC)
 
 
 def test_only_completed_trials_count():

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vbot_train.analysis.corners import corner
-from vbot_train.analysis.noise import Contrast, Unstable, contrast, learns, unstable
-from vbot_train.analysis.ranges import Range, ranges_of
+from vbot_train.analysis.evidence.corners import corner
+from vbot_train.analysis.evidence.noise import Contrast, Unstable, contrast, learns, unstable
+from vbot_train.analysis.evidence.ranges import Range, ranges_of
+from vbot_train.analysis.evidence.regions import Region, find_region
+from vbot_train.analysis.evidence.trends import Trend, distance, rank_correlation, trend
 from vbot_train.analysis.ranking import config_id
-from vbot_train.analysis.regions import Region, find_region
 from vbot_train.analysis.stages import Verdict
-from vbot_train.analysis.trends import Trend, distance, rank_correlation, trend
 from vbot_train.analysis.trials import Trial
 from vbot_train.result import METRICS
 
@@ -27,7 +27,7 @@ ENOUGH = 10  # trials, or nothing is said of trends
 WIDEN = 2  # ranges, the narrowest
 FORETOLD = 0.7  # rank correlation from which half a training says what the whole one does
 EDGE = 0.25  # outer part of a range, in its own scale
-ALPHA_EDGE, ALPHA_OUTER = 0.05, 0.1  # of the trend over a range, all ranges together; and over its outer half
+ALPHA_EDGE, ALPHA_OUTER = 0.01, 0.1  # of the trend over a range, all ranges together; and over its outer half
 ALPHA_REGION = 0.01
 SHARE, PRECISION = 0.5, 0.75  # of the diverged trials, that a rule holds for; of those it holds for, that diverged
 FEWEST = 4  # trials, or nothing is said of how far they lie apart
@@ -51,8 +51,8 @@ def advise(verdict: Verdict) -> list[Advice]:
     shaky = unstable(verdict)
     seen = contrast(verdict, without=[one.found.number for one in shaky])
     stuck = _stuck(verdict)
-    found = [_alike(verdict, seen), _too_short(verdict, seen), stuck]
-    found += [] if stuck else _edges(verdict)  # where a search is stuck, it has not seen what lies between
+    found = [stuck, _too_short(verdict, seen)]
+    found += [] if stuck else [_alike(verdict, seen), *_edges(verdict)]  # a search that is stuck has seen one spot only
     found += [_diverging(verdict), *(_unstable(verdict, one) for one in shaky)]
     return [advice for advice in found if advice is not None]
 
@@ -159,7 +159,7 @@ def _unstable(verdict: Verdict, one: Unstable) -> Advice:
     region = find_region([own[0], *diverged], others)
     if region is not None and _clear(region) and region.holds[0]:
         rule: str | None = region.rule
-        why = f"It shares a region with diverged trials. {_evidence(region)}"
+        why = f"It shares a region with diverged trials. {_evidence(region, 'diverged or unstable')}"
     else:
         stable = [found.params for found in verdict.finalists if found.number != one.found.number]
         rule = corner(one.found.params, stable, ranges_of(own))
@@ -189,7 +189,7 @@ def _diverging(verdict: Verdict) -> Advice | None:
     return Advice(
         name="diverging",
         text=f"Trials diverge where {region.rule}: leave that region out.",
-        evidence=_evidence(region),
+        evidence=_evidence(region, "diverged"),
         line=_constraint(verdict, "diverges", region.rule),
     )
 
@@ -200,9 +200,9 @@ def _clear(region: Region) -> bool:
     return region.p <= ALPHA_REGION and precise and region.inside >= SHARE * len(region.holds)
 
 
-def _evidence(region: Region) -> str:
+def _evidence(region: Region, ended: str) -> str:
     return (
-        f"The rule holds for {region.inside} of {len(region.holds)} diverged (or unstable) and {region.outside} of "
+        f"The rule holds for {region.inside} of {len(region.holds)} {ended} and {region.outside} of "
         f"{region.others} completed trials (Fisher's exact p = {region.fisher:.2g}); the best of {region.rules} rules "
         f"is as clear in {region.p:.1%} of shuffled studies."
     )

@@ -83,12 +83,14 @@ def draw_slices(verdict: Verdict, path: Path) -> None:
     figure, grid = plt.subplots(rows, PANELS, figsize=size, sharey=True, squeeze=False, layout="constrained")
     chosen = {verdict.best_first[0].number: ("o", 10, "C3", "none"), verdict.default: ("*", 11, "C1", "C1")}
     for axes, (name, space) in zip(grid.flat, spaces.items(), strict=False):
-        for trial in (trial for trial in ranked if name in trial.params):
-            x = _place(space, trial.params[name])
-            y = trial.result.objective(verdict.metric)
-            axes.plot(x, y, ".", color="C0", alpha=0.6)
-            if mark := chosen.get(trial.number):
-                axes.plot(x, y, mark[0], markersize=mark[1], color=mark[2], markerfacecolor=mark[3])
+        trials = [trial for trial in ranked if name in trial.params]
+        places = {trial.number: _place(space, trial.params[name]) for trial in trials}
+        values = {trial.number: trial.result.objective(verdict.metric) or 0.0 for trial in trials}
+        axes.plot([*places.values()], [*values.values()], ".", color="C0", alpha=0.6)
+        for number, (marker, width, color, face) in chosen.items():
+            if number in places:
+                at = places[number], values[number]
+                axes.plot(*at, marker, markersize=width, color=color, markerfacecolor=face)
         axes.set_title(name, fontsize="small")
         if isinstance(space, CategoricalDistribution):
             axes.set_xticks(range(len(space.choices)), [str(choice) for choice in space.choices], fontsize="small")

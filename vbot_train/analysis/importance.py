@@ -12,9 +12,9 @@ from typing import Literal
 
 import numpy as np
 
-from vbot_train.analysis.fanova import Fanova
-from vbot_train.analysis.ped_anova import PedAnova
-from vbot_train.analysis.resampling import Estimator, resample, units
+from vbot_train.analysis.estimators.fanova import Fanova
+from vbot_train.analysis.estimators.ped_anova import PedAnova
+from vbot_train.analysis.estimators.resampling import Estimator, resample, units
 from vbot_train.analysis.trials import Trial
 from vbot_train.result import METRICS
 
@@ -93,13 +93,6 @@ def measure_importance(
         for name, share, (low, high), (first, last) in columns
     ]
     return report(sorted(rows, key=lambda row: -(row.importance or 0.0)), "sufficient")
-
-
-def rank_importance(
-    trials: Sequence[Trial], metric: str, *, estimator: EstimatorName = "ped_anova", seed: int = 0
-) -> list[Importance]:
-    """The parameters alone, the most important first; see ``measure_importance``."""
-    return measure_importance(trials, metric, estimator=estimator, seed=seed).rows
 
 
 def _rounded(low: float, high: float) -> tuple[float, float]:

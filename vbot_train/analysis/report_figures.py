@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import optuna
 import plotly.graph_objects as go
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -46,17 +47,19 @@ def figures(verdict: Verdict, importance: ImportanceReport) -> Iterator[Figure]:
     if verdict.screened:
         study = as_optuna(verdict)
         caption = "Every completed trial in the order of the search, and the best so far."
-        yield Figure("Optimization history", caption, plot_optimization_history(study, target_name=metric))
+        yield Figure("Optimization history", caption, _finish(plot_optimization_history(study, target_name=metric)))
         caption = (
             "Every completed trial, by each parameter; the star is the default configuration, the ring the winner."
         )
         yield Figure("Slices", caption, slices(verdict))
         if any(len(found.params) > 1 for found in verdict.screened):
             caption = "One line per completed trial; drag along an axis to select."
-            yield Figure("Parallel coordinates", caption, plot_parallel_coordinate(study, target_name=metric))
+            parallel = plot_parallel_coordinate(study, target_name=metric)
+            yield Figure("Parallel coordinates", caption, _finish(parallel, sides=70, top=70))
         caption = "Training episodes that reach the goal without falling, of the five best and of the default."
         yield Figure("Learning curves", caption, learning_curves(verdict))
-        yield Figure("Score against wall clock", "Hours since the first trial ended.", wall_clock(verdict))
+        caption = "Hours since the first trial ended, pauses between resumes included."
+        yield Figure("Score against wall clock", caption, wall_clock(verdict))
     yield Figure("How trials ended", "And how many proposals each constraint kept from being trained.", counts(verdict))
 
 
@@ -189,16 +192,19 @@ def _add_curves(figure: go.Figure, found: Configuration, name: str, color: str, 
 
 def wall_clock(verdict: Verdict) -> go.Figure:
     """Values against the time at which their trials ended."""
-    ended = [trial for trial in verdict.study.ranked(verdict.metric) if trial.ended is not None]
-    ended.sort(key=lambda trial: trial.ended)  # type: ignore[arg-type, return-value]
-    hours = [(trial.ended - ended[0].ended).total_seconds() / 3600 for trial in ended]  # type: ignore[operator]
-    values = [trial.result.objective(verdict.metric) or 0.0 for trial in ended]
-    better = max if METRICS[verdict.metric] == "maximize" else min
-    best = [better(values[: place + 1]) for place in range(len(values))]
-    text = [f"trial {trial.number}" for trial in ended]
+    ranked = verdict.study.ranked(verdict.metric)
+    rows = [
+        (trial.ended, trial.number, trial.result.objective(verdict.metric) or 0.0) for trial in ranked if trial.ended
+    ]
+    rows.sort()
+    hours = [(ended - rows[0][0]).total_seconds() / 3600 for ended, *_ in rows]
+    values = [value for *_, value in rows]
+    better = np.maximum if METRICS[verdict.metric] == "maximize" else np.minimum
+    text = [f"trial {number}" for _, number, _ in rows]
     figure = go.Figure()
     marker = {"color": GREY, "size": 6}
     figure.add_scatter(x=hours, y=values, mode="markers", name="trial", text=text, marker=marker)
+    best = better.accumulate(values)
     figure.add_scatter(x=hours, y=best, mode="lines", name="best so far", line={"color": BLUE, "shape": "hv"})
     figure.update_layout(xaxis_title="wall clock [h]", yaxis_title=verdict.metric)
     return _finish(figure)
@@ -216,8 +222,9 @@ def counts(verdict: Verdict) -> go.Figure:
     return _finish(figure)
 
 
-def _finish(figure: go.Figure) -> go.Figure:
-    figure.update_layout(template="plotly_white", margin={"l": 60, "r": 20, "t": 40, "b": 50})
+def _finish(figure: go.Figure, sides: int = 20, top: int = 40) -> go.Figure:
+    margin = {"l": max(sides, 60), "r": sides, "t": top, "b": 50}  # [px]
+    figure.update_layout(template="plotly_white", title=None, margin=margin)
     if figure.layout.height is None:
         figure.update_layout(height=HEIGHT_PX)
     return figure

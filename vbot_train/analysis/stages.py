@@ -114,7 +114,7 @@ class Verdict:
             return f"{len(wanted) - missing} of {len(wanted)} confirming trainings have ended"
         return None
 
-    @property
+    @cached_property
     def default(self) -> int:
         """Number of the default configuration: of the trial that tried it, or ``DEFAULT``."""
         tried = [found.number for found in self.screened if any(t.origin == "default" for t in found.trials)]

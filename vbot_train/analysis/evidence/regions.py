@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from vbot_train.analysis.ranges import Range, ranges_of
+from vbot_train.analysis.evidence.ranges import Range, ranges_of
 from vbot_train.analysis.trials import Trial
 
 CUTS = 32  # thresholds tried in a range, at most

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from vbot_train.analysis.ranges import Range
+from vbot_train.analysis.evidence.ranges import Range
 from vbot_train.analysis.trials import Trial
 
 RESAMPLES = 1000

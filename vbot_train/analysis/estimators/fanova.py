@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.importance import FanovaImportanceEvaluator
 
 from vbot_train.analysis.trials import StudyError, Trial
 
@@ -50,6 +49,8 @@ class Fanova:
         return np.array([self._evaluate(*row) for row in zip(losses, weights.astype(int), strict=True)])
 
     def _evaluate(self, losses: Array, weights: NDArray[np.int64]) -> list[float]:
+        from optuna.importance import FanovaImportanceEvaluator  # imports scikit-learn, half a second
+
         if np.ptp(losses[weights > 0]) == 0:
             return [0.0] * len(self.names)
         study = optuna.create_study()

@@ -4,8 +4,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vbot_train.analysis.ranges import Range
-from vbot_train.analysis.regions import literal, nameable, number, rounded_out
+from vbot_train.analysis.evidence.ranges import Range
+from vbot_train.analysis.evidence.regions import literal, nameable, number, rounded_out
 
 Params = Mapping[str, Any]
 

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from vbot_train.analysis.evidence.trends import improves
 from vbot_train.analysis.ranking import Configuration
 from vbot_train.analysis.stages import Verdict
-from vbot_train.analysis.trends import improves
 from vbot_train.analysis.trials import Study
 from vbot_train.result import METRICS
 

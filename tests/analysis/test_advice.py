@@ -1,0 +1,132 @@
+"""Each advice fires on studies that deserve it, and is silent on those that do not."""
+
+import math
+import shlex
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from deserving import (
+    METRIC,
+    SPACE,
+    alike,
+    bayesian,
+    completed,
+    diverging,
+    edge,
+    ordinary,
+    stuck,
+    too_short,
+    unstable,
+)
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from vbot_train.analysis.advice import advise
+from vbot_train.analysis.evidence.corners import corner
+from vbot_train.analysis.evidence.noise import pooled
+from vbot_train.analysis.evidence.ranges import Range
+from vbot_train.analysis.evidence.regions import find_region
+from vbot_train.analysis.evidence.trends import distance
+from vbot_train.analysis.stages import Verdict
+from vbot_train.analysis.trials import Study, Trial
+from vbot_train.search.constraints import compile_rules
+
+DESERVING = {found.__name__: found for found in (alike, edge, unstable, too_short, stuck, diverging)}
+STUDIES = 100
+
+
+def names(verdict):
+    return {advice.name for advice in advise(verdict)}
+
+
+def share(make, studies=STUDIES):
+    counts = Counter(name for seed in range(studies) for name in names(make(seed)))
+    return {name: count / studies for name, count in counts.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DESERVING)
+def test_in_nine_of_ten_studies_that_deserve_an_advice_it_is_given(name):
+    assert share(DESERVING[name])[name] >= 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [ordinary, bayesian])
+def test_in_one_of_twenty_ordinary_studies_at_most_an_advice_is_given(make):
+    assert all(rate <= 0.05 for rate in share(make).values())
+
+
+@pytest.mark.slow
+def test_where_all_is_noise_only_that_is_said():
+    assert all(rate <= 0.05 for name, rate in share(alike).items() if name != "alike")
+
+
+@pytest.mark.parametrize("name", DESERVING)
+def test_every_advice_is_given_with_a_line_that_hydra_can_read(name):
+    found = [a for seed in range(3) for a in advise(DESERVING[name](seed)) if a.name == name]
+    assert found and all(advice.text and advice.evidence for advice in found)
+    for advice in found:
+        for override in OverridesParser.create().parse_overrides(shlex.split(advice.line)):
+            if override.key_or_group.startswith("search.constraints."):
+                compile_rules({"advised": override.value()})
+
+
+def test_a_study_without_trials_or_settings_gets_no_advice():
+    assert advise(Verdict(Study(Path(), {"study": "s", "metric": METRIC}, [], {}), METRIC)) == []
+    trials = ordinary(0).study.trials
+    assert "stuck" not in names(Verdict(Study(Path(), {"study": "s", "metric": METRIC}, trials, {}), METRIC))
+
+
+def test_the_name_of_an_advised_rule_is_free():
+    study = diverging(0).study
+    taken = Study(study.directory, dict(study.record, constraints={"diverges": "ppo.rollouts > 99"}), study.trials, {})
+    lines = [advice.line for advice in advise(Verdict(taken, METRIC)) if advice.name == "diverging"]
+    assert lines[0].startswith("'+search.constraints.diverges_2=")
+
+
+@pytest.mark.parametrize(
+    ("distribution", "wider"),
+    [
+        (FloatDistribution(1e-4, 1e-2, log=True), "interval(1e-5,0.1)"),  # a decade is half of two
+        (FloatDistribution(1e-4, 1e-1, log=True), "interval(1e-5,0.55)"),  # a decade at most, and below 1
+        (FloatDistribution(0.0, 2.0), "interval(0,3)"),  # half of 2 more, and nothing below zero
+        (CategoricalDistribution([0.99, 0.995, 0.999]), "choice(0.98,0.99,0.995,0.999,0.9995)"),  # halves the rest to 1
+        (CategoricalDistribution([8, 16, 32]), "choice(4,8,16,32,64)"),
+        (CategoricalDistribution([4, 6, 8]), "choice(2,4,6,8,10)"),
+        (IntDistribution(8, 64, step=8), "range(8,104,8)"),  # 28 more are four steps, the stop is exclusive
+    ],
+)
+def test_a_range_is_widened_in_its_own_scale(distribution, wider):
+    assert wider in Range("ppo.key", distribution).wider(low=True, high=True)
+
+
+def test_a_region_is_told_by_the_threshold_between_two_groups():
+    rates = [1e-3, 2e-3, 3e-3, 4e-3, *[5e-3 + k * 1e-4 for k in range(6)]]
+    space = {"ppo.learning_rate": SPACE["ppo.learning_rate"]}
+    trials = [Trial(k, {"ppo.learning_rate": x}, space, completed(k, 0, 1), Path(), {}) for k, x in enumerate(rates)]
+    region = find_region(trials[4:], trials[:4])
+    assert region.rule == "ppo.learning_rate > 0.0045"  # the geometric middle of 0.004 and 0.005
+    assert (region.inside, region.outside) == (6, 0)
+    assert region.fisher == pytest.approx(1 / math.comb(10, 4))
+
+
+def test_a_corner_spares_the_others():
+    ranges = [Range(key, SPACE[key]) for key in ("ppo.learning_epochs", "ppo.rollouts", "network")]
+    own = {"ppo.learning_epochs": 10, "ppo.rollouts": 16, "network": "deep"}
+    assert corner(own, [], ranges) == "ppo.learning_epochs >= 10 and ppo.rollouts <= 16"  # a sixth times a fifth
+    rule = corner(own, [own | {"network": "small"}], ranges)
+    assert rule == 'ppo.learning_epochs >= 10 and network == "deep"'
+    assert corner(own, [own], ranges) is None
+
+
+def test_the_noise_is_the_pooled_variance_of_the_seeds():
+    found = pooled([[1.0, 3.0], [5.0], [0.0, 3.0, 6.0]])  # squares 2 and 18 on 1 and 2 degrees of freedom
+    assert (found.variance, found.freedom) == (pytest.approx(20 / 3), 3)
+
+
+def test_trials_lie_apart_by_the_mean_distance_of_two():
+    ranges = [Range("ppo.rollouts", SPACE["ppo.rollouts"]), Range("network", SPACE["network"])]
+    points = [(16, "small"), (64, "small"), (64, "deep")]  # distances 1, 1, 0 and 0, 1, 1
+    trials = [Trial(k, {"ppo.rollouts": a, "network": b}, {}, None, Path(), {}) for k, (a, b) in enumerate(points)]
+    assert distance(trials, ranges) == pytest.approx(2 / 3)

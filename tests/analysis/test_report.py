@@ -1,0 +1,132 @@
+"""The report: whole, safe, and drawn by a browser."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from studies import METRIC, retrained, screened, study
+
+from vbot_train.analysis.advice import Advice
+from vbot_train.analysis.headline import headline
+from vbot_train.analysis.importance import Importance, ImportanceReport
+from vbot_train.analysis.report import lines, table, write_report
+from vbot_train.analysis.stages import Verdict
+
+PATIENCE_MS = 200_000  # the page brings five megabytes of plotly, and a busy machine takes its time
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+NONE = ImportanceReport([], {}, "insufficient: 3 of 30 completed trials", "ped_anova", 3)
+MATTERS = ImportanceReport(
+    [Importance("ppo.learning_rate", 1.0, (0.9, 1.0), (1, 1))],
+    {"network": "one value only"},
+    "sufficient",
+    "ped_anova",
+    40,
+)
+ADVICE = [Advice("edge", "The best lies at the edge of <b>.", "5 of 5.", "'ppo.x=interval(1,2)'")]
+
+
+@pytest.fixture
+def verdict(tmp_path):
+    """Trial 2 wins: the search saw less of it than of trial 1, confirming more."""
+    trials = [screened(0, 10.0, origin="default"), screened(1, 30.0), screened(2, 20.0)]
+    confirm = [retrained(n, seed, value) for n, value in ((1, 10.0), (2, 17.0)) for seed in (1001, 1002)]
+    test = [retrained(n, seed, value + seed % 2) for n, value in ((2, 13.0), (0, 10.0)) for seed in (2001, 2002)]
+    found = study(trials, confirm, test)
+    for place, trial in enumerate(found.trials):
+        directory = tmp_path / f"{place:03d}"
+        directory.mkdir()
+        (directory / "progress.csv").write_text("env_steps,success_rate\n1000000,0.25\n2000000,0.5\n")
+        object.__setattr__(trial, "directory", directory)
+    return Verdict(found, METRIC)
+
+
+def test_the_headline_is_the_tested_value_beside_the_defaults(verdict):
+    first, default, against, before = headline(verdict)
+    assert first.startswith("winner: config_002, tested on training seeds and starts of its own: ")
+    assert "episode_reward_mean 13.5 [13, 14] over 2 seeds" in first
+    assert default.startswith("the default, tested alike: episode_reward_mean 10.5 [10, 11]")
+    assert against.startswith("one run of the winner beats one of the default with probability 1.00; difference")
+    assert "confirming said episode_reward_mean 17 [17, 17]" in before and "search saw episode_reward_mean 20" in before
+
+
+def test_an_unconfirmed_headline_warns_of_the_luckiest():
+    first, second = headline(Verdict(study([screened(0, 1.0), screened(1, 2.0)], confirm=None), METRIC))
+    assert first == "best so far: config_001, unconfirmed (search.confirm=none)"
+    assert "the search saw episode_reward_mean 2 on one seed" in second and "expect less" in second
+
+
+def test_a_study_without_a_completed_trial_has_a_report_that_says_so(tmp_path):
+    empty = Verdict(study([screened(0, 0.0, status="failed")]), METRIC)
+    write_report(empty, NONE, [], tmp_path / "report.html")
+    assert "no trial was completed" in (tmp_path / "report.html").read_text()
+
+
+def test_the_table_holds_search_confirmation_and_test_of_the_best(verdict):
+    first, second, third = table(verdict)
+    assert (first["configuration"], first["search"], first["confirmed"]) == ("config_002", "20", "17 [17, 17]")
+    assert first["tested"] == "13.5 [13, 14]"
+    assert (second["configuration"], second["tested"]) == ("config_001", "-")
+    assert (third["configuration"], third["confirmed"], third["tested"]) == ("config_000", "-", "10.5 [10, 11]")
+
+
+def test_it_says_what_to_type_next(verdict):
+    texts = [line for _, line in lines(verdict)]
+    assert texts[0] == "python -m vbot_train --config-dir s/analysis experiment=best"
+    assert texts[1] == "python -m vbot_train -m --config-dir s/analysis experiment=best seed=11,12,13"
+    assert texts[2] == "python -m vbot_train -m search=fine_tune search.around=s"
+
+
+def test_names_are_text_not_markup(verdict, tmp_path):
+    verdict.study.record["study"] = "<script>alert('ü')</script>"
+    write_report(verdict, MATTERS, ADVICE, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "&lt;script&gt;alert(&#39;ü&#39;)&lt;/script&gt;" in page and "<script>alert" not in page
+    assert "at the edge of &lt;b&gt;." in page
+
+
+@pytest.fixture
+def browser():
+    """A headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
+    assert path is not None, "the tests marked browser need Chromium"
+    flags = ["--no-sandbox", "--enable-unsafe-swiftshader", "--disable-background-networking"]
+    with sync_playwright() as tool:
+        chromium = tool.chromium.launch(executable_path=path, args=flags)
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.browser
+def test_a_browser_draws_every_figure_without_an_error_and_asks_for_nothing_else(verdict, tmp_path, browser):
+    path: Path = tmp_path / "report.html"
+    write_report(verdict, MATTERS, ADVICE, path)
+    said, asked = [], []
+    page = browser.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri())
+    page.wait_for_function(
+        "[...document.querySelectorAll('.plotly-graph-div')].every(d => d.querySelector('.main-svg'))"
+    )
+    drawn = page.evaluate(
+        "Object.fromEntries([...document.querySelectorAll('.plotly-graph-div')].map(d =>"
+        " [d.closest('section').querySelector('h2').textContent,"
+        "  d.querySelectorAll('.trace, .parcoords .axis, .bars .point').length]))"
+    )
+    assert list(drawn) == [
+        "From search to test",
+        "What mattered",
+        "Optimization history",
+        "Slices",
+        "Parallel coordinates",
+        "Learning curves",
+        "Score against wall clock",
+        "How trials ended",
+    ]
+    assert all(drawn.values()), drawn
+    assert said == []
+    assert asked == [path.as_uri()]
