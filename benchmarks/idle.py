@@ -38,12 +38,12 @@ def idle(config: Mapping[str, Any], run_dir: Path, number: int) -> None:
     evaluations, metric = config["training"]["evaluations"], config["search"]["metric"]
     env_steps = config["training"]["env_steps"]
     with (run_dir / "progress.csv").open("w", newline="") as file:
-        rows = csv.DictWriter(file, ["env_steps", "success_rate", f"selection_{metric}"])
+        rows = csv.DictWriter(file, ["env_steps", "success_rate", "reward", f"selection_{metric}"])
         rows.writeheader()
         for share in (k / evaluations for k in range(1, evaluations + 1)):
             time.sleep(float(os.environ.get("IDLE_S", "0")) / evaluations)
-            row = {"env_steps": round(share * env_steps), "success_rate": share, f"selection_{metric}": value * share}
-            rows.writerow(row)
+            row = {"env_steps": round(share * env_steps), "success_rate": share, "reward": value * share}
+            rows.writerow({**row, f"selection_{metric}": value * share})
             file.flush()
     seed, applied = config["seed"], dict(config["ppo"])
     metrics = dict.fromkeys(METRICS, value)

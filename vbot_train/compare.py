@@ -16,10 +16,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from vbot_train.analysis.curves import CurveError
 from vbot_train.analysis.ranking import cell
 from vbot_train.analysis.trials import StudyError
 from vbot_train.comparison.comparison import Comparison, Difference, Estimate, Interval, choose_metric
-from vbot_train.comparison.curves import CurveError
 from vbot_train.comparison.figure import draw_comparison
 from vbot_train.comparison.sides import load_side
 from vbot_train.config import ConfigError

@@ -2,6 +2,8 @@
 
 import math
 import random
+import subprocess
+import sys
 
 import optuna
 import pytest
@@ -11,7 +13,7 @@ from optuna.trial import TrialState
 
 from vbot_train.analysis.importance import measure_importance
 from vbot_train.analysis.trials import StudyError, load_study
-from vbot_train.analyze import analyze
+from vbot_train.analyze import analyze, main
 from vbot_train.result import METRICS, ResultError, TrialResult, iqm
 
 SPACE = {
@@ -48,7 +50,7 @@ def write_trial(study, directory, space, number, params, status, reward):
     seed = params.get("seed", 42 + number)
     TrialResult(status=status, trial=number, seed=seed, seeds=[seed], metrics=metrics).save(trial)
     (trial / "experiment.yaml").write_text(yaml.safe_dump({"seed": number}))
-    (trial / "progress.csv").write_text("env_steps,success_rate\n1000,0.5\n")
+    (trial / "progress.csv").write_text("env_steps,success_rate,reward\n1000,0.5,1.0\n")
 
 
 def params(learning_rate, network="medium"):
@@ -194,3 +196,48 @@ def test_a_truncated_result_is_refused_by_name(write_study):
     path.write_text(path.read_text()[:100])
     with pytest.raises(ResultError, match=r"trials/001/result\.yaml"):
         analyze(directory)
+
+
+def test_a_learning_curve_without_its_columns_is_left_out_with_a_word_and_the_rest_is_analysed(write_study, caplog):
+    directory = write_study(FIVE)
+    (directory / "trials" / "001" / "progress.csv").write_text("step\n1\n")
+    assert analysis_of(directory)["best"]["config_id"] == "config_001"
+    assert "trials/001/progress.csv cannot be read: no column 'env_steps'" in caplog.text
+
+
+def test_a_result_of_another_schema_is_refused_by_name(write_study):
+    directory = write_study(FIVE)
+    path = directory / "trials" / "001" / "result.yaml"
+    path.write_text(path.read_text().replace("schema_version: 1", "schema_version: 2"))
+    with pytest.raises(ResultError, match=r"trials/001/result\.yaml is not a result of schema version 1"):
+        analyze(directory)
+
+
+def test_a_study_of_an_unknown_metric_is_refused(write_study):
+    directory = write_study(FIVE)
+    (directory / "study.yaml").write_text("study: hand-written\nmetric: speed\n")
+    with pytest.raises(StudyError, match="metric=speed: choose one of episode_reward_mean"):
+        analyze(directory)
+
+
+def test_trials_that_lack_the_metric_asked_for_are_counted_and_not_ranked(write_study):
+    directory = write_study(FIVE)
+    path = directory / "trials" / "001" / "result.yaml"
+    path.write_text(path.read_text().replace("  time_to_goal_s: 0.5", "  time_to_goal_s: .nan", 1))
+    content = analysis_of(directory, metric="time_to_goal_s")
+    assert [config["config_id"] for config in content["top_5_configs"]] == ["config_000", "config_003"]
+    assert content["trials"]["completed"] == 3
+
+
+def test_a_folder_that_cannot_be_written_ends_in_a_line(write_study, monkeypatch):
+    directory = write_study(FIVE)
+    (directory / "analysis").write_text("in the way")
+    monkeypatch.setattr(sys, "argv", ["analyze", str(directory)])
+    with pytest.raises(SystemExit, match="analysis"):
+        main()
+
+
+def test_the_analysis_imports_no_torch_on_the_way(write_study):
+    code = "import sys; from pathlib import Path; from vbot_train.analyze import analyze; analyze(Path(sys.argv[1]))"
+    code += "; print([name for name in ('torch', 'mujoco', 'hydra', 'sklearn') if name in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code, write_study(FIVE)], text=True).splitlines()[-1] == "[]"

@@ -35,7 +35,7 @@ def verdict(tmp_path):
     for place, trial in enumerate(found.trials):
         directory = tmp_path / f"{place:03d}"
         directory.mkdir()
-        (directory / "progress.csv").write_text("env_steps,success_rate\n1000000,0.25\n2000000,0.5\n")
+        (directory / "progress.csv").write_text("env_steps,success_rate,reward\n1000000,0.25,1\n2000000,0.5,2\n")
         object.__setattr__(trial, "directory", directory)
     return Verdict(found, METRIC)
 

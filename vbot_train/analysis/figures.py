@@ -1,6 +1,6 @@
 """Figures of a study, as PNG."""
 
-import csv
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
+from vbot_train.analysis.curves import CurveError, read_curve
 from vbot_train.analysis.importance import ImportanceReport
 from vbot_train.analysis.ranking import config_id, shown
 from vbot_train.analysis.stages import DEFAULT, Verdict
 from vbot_train.analysis.trials import Trial
 from vbot_train.result import METRICS
 from vbot_train.statistics import interval
+
+log = logging.getLogger(__name__)
 
 LONGEST_LABEL = 60  # characters; beyond it the number of the trial must do
 CURVES = 10  # trials drawn in colour, best first
@@ -92,6 +95,7 @@ def draw_slices(verdict: Verdict, path: Path) -> None:
                 at = places[number], values[number]
                 axes.plot(*at, marker, markersize=width, color=color, markerfacecolor=face)
         axes.set_title(name, fontsize="small")
+        axes.margins(y=0.1)
         if isinstance(space, CategoricalDistribution):
             axes.set_xticks(range(len(space.choices)), [str(choice) for choice in space.choices], fontsize="small")
         elif getattr(space, "log", False):
@@ -142,11 +146,15 @@ def draw_stages(verdict: Verdict, path: Path) -> None:
 
 
 def training_success(trial: Trial) -> Iterator[tuple[list[float], list[float]]]:
-    """Env steps [million] and running success rate of each training seed."""
+    """Env steps [million] and running success rate of each training seed; a curve that cannot be read is left out."""
     for path in trial.progress_files:
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        yield [int(row["env_steps"]) / 1e6 for row in rows], [float(row["success_rate"]) for row in rows]
+        try:
+            curve = read_curve(path)
+        except CurveError as error:
+            log.warning("left out: %s", error)
+            continue
+        if curve is not None:
+            yield (curve.env_steps / 1e6).tolist(), curve.success_rate.tolist()
 
 
 def _label(trial: Trial) -> str:

@@ -104,6 +104,8 @@ def load_study(directory: Path, storage: str | None = None) -> Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         content = read_yaml(record)
+        if content["metric"] not in METRICS:
+            raise StudyError(f"{record}: metric={content['metric']}: choose one of {', '.join(METRICS)}")
         url = content.get("storage") or _sqlite(directory)
         if HIDDEN in url and storage is not None:
             url = storage

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from vbot_train.analysis.curves import Climb, Curve, climb, common_env_steps, mean_curve
 from vbot_train.analysis.trials import Study, StudyError
-from vbot_train.comparison.curves import Climb, Curve, climb, common_env_steps, mean_curve
 from vbot_train.result import METRICS, TrialResult, iqm
 from vbot_train.statistics import difference_interval, interval, probability_of_improvement, wilson_interval
 

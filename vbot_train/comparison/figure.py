@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vbot_train.comparison.curves import Climb, Curve, mean_curve
+from vbot_train.analysis.curves import Climb, Curve, mean_curve
 
 THIN, THICK = 0.6, 2.0  # [pt]
 MILLION = 1e6

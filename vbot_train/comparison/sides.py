@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vbot_train.analysis.curves import Curve, read_curve
 from vbot_train.analysis.ranking import Configuration, config_id
 from vbot_train.analysis.stages import Verdict
 from vbot_train.analysis.trials import TRIALS, Study, StudyError, load_study
 from vbot_train.comparison.comparison import Side
-from vbot_train.comparison.curves import Curve, read_curve
 from vbot_train.config import ConfigError, load_recorded_config, look_up
 from vbot_train.result import FILE_NAME, METRICS, ResultError, TrialResult
 from vbot_train.search.process import PROGRESS_CSV

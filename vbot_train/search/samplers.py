@@ -1,6 +1,5 @@
 """Optuna's samplers and pruners from their config; nothing else is brought to life."""
 
-import importlib.util
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +29,7 @@ def is_grid(config: Mapping[str, Any]) -> bool:
 
 
 def check_sampler(config: Mapping[str, Any]) -> None:
-    """Refuse a sampler that cannot be shared, or whose extra is not installed.
+    """Refuse a sampler that cannot be shared.
 
     Raises:
         ConfigError: In a line.
@@ -40,8 +39,6 @@ def check_sampler(config: Mapping[str, Any]) -> None:
         raise ConfigError(f"hydra/sweeper/sampler: {name} cannot be resumed or shared; method=random, bayesian or gp")
     if config.get("group"):
         raise ConfigError("hydra.sweeper.sampler.group=True: keys are drawn jointly, in one group")
-    if config["_target_"].endswith("GPSampler") and importlib.util.find_spec("scipy") is None:
-        raise ConfigError("method=gp: needs scipy; pip install -e '.[gp]'")
 
 
 def build_sampler(config: DictConfig, seed: int) -> BaseSampler:

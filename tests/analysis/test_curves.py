@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vbot_train.analysis.curves import Climb, Curve, CurveError, climb, common_env_steps, mean_curve, read_curve
 from vbot_train.analysis.trials import Study, Trial
-from vbot_train.comparison.curves import Climb, Curve, CurveError, climb, common_env_steps, mean_curve, read_curve
 from vbot_train.result import TrialResult
 
 
