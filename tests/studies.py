@@ -28,7 +28,7 @@ def retrained(number, seed, reward, *, status="completed", **metrics):
 def _trial(number, params, distributions, status, reward, seed, origin, metrics):
     values = dict.fromkeys(METRICS, 0.5) | {METRIC: reward} | metrics
     result = TrialResult(status=status, trial=number, seed=seed, seeds=[seed], metrics=values)
-    ended = datetime(2026, 1, 1, 12, number)
+    ended = datetime(2026, 1, 1, 12, max(number, 0))
     return Trial(number, params, distributions, result, Path("nowhere"), {}, origin, ended)
 
 

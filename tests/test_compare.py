@@ -153,7 +153,7 @@ def test_a_study_stands_for_its_best_configuration_by_the_last_stage_of_it(
         if stage in stages:
             add_trials(study, f"s/{stage}", [again(number, ended, value=rewards[number]) for number in (0, 1)])
             for number, reward in enumerate(rewards):
-                write_run(f"s/{stage}/{number:03d}", seed=9, episode_reward_mean=reward)
+                write_run(f"s/{stage}/{number:03d}", seed=later[stage]["seeds"][0], episode_reward_mean=reward)
     compare(study, study / "trials" / "000", "--json", tmp_path / "out.json")
     content = json.loads((tmp_path / "out.json").read_text())
     assert f"config_001, {told}" in content["sides"][0]["what"]

@@ -40,7 +40,7 @@ def evaluated(capsys, *arguments):
 
 def test_the_best_checkpoint_has_the_metrics_of_the_result_and_its_rewards_add_up(tiny_run):
     result = TrialResult.load(tiny_run)
-    found = assess(find_subject(tiny_run, None, []), EPISODES)
+    found, _ = assess(find_subject(tiny_run, None, []), EPISODES)
     assert found.metrics | {"env_steps_to_success": None} == result.metrics
     assert found.reward_terms == result.reward_terms
     assert sum(found.reward_terms.values()) == pytest.approx(found.metrics["episode_reward_mean"], abs=1e-5)
@@ -48,7 +48,7 @@ def test_the_best_checkpoint_has_the_metrics_of_the_result_and_its_rewards_add_u
 
 
 def test_the_last_checkpoint_has_the_last_metrics(tiny_run):
-    found = assess(find_subject(tiny_run / "checkpoints" / "last.pt", None, []), EPISODES)
+    found, _ = assess(find_subject(tiny_run / "checkpoints" / "last.pt", None, []), EPISODES)
     assert found.metrics | {"env_steps_to_success": None} == TrialResult.load(tiny_run).last_metrics
 
 
@@ -57,7 +57,7 @@ def test_the_command_line_writes_the_numbers_that_it_prints(tiny_run, tmp_path, 
     keys = ["env.spawn.max_radius_m=9", "env.episode_length_s=0.1"]
     printed = evaluated(capsys, tiny_run, "--episodes", 8, "--env", "section001_far", "--json", out, *keys)
     found = json.loads(out.read_text())
-    assert found == json.loads(json.dumps(asdict(assess(find_subject(tiny_run, "section001_far", keys), 8))))
+    assert found == json.loads(json.dumps(asdict(assess(find_subject(tiny_run, "section001_far", keys), 8)[0])))
     assert f"{found['metrics']['final_distance_m']:g}" in printed
     everything = found["histogram"][0]
     assert (everything["episodes"], everything["counts"]["timed_out"]) == (8, 8)

@@ -4,6 +4,7 @@ python -m vbot_train.analyze multirun/NAME --metric success_rate --sort descendi
 """
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def export(ranked: Sequence[Trial], directory: Path) -> None:
     names = ["best", *(f"top_{rank}" for rank in range(1, TOP + 1))]
     for name, trial in zip(names, [*ranked[:1], *ranked[:TOP]], strict=False):
         body = (trial.directory / "experiment.yaml").read_text()
-        command = f"python -m vbot_train --config-dir {directory.parent} experiment={name}"
+        command = f"python -m vbot_train --config-dir {shlex.quote(str(directory.parent))} experiment={name}"
         header = f"# @package _global_\n# Trial {trial.number}, seed {trial.result.seed}.   {command}\n"
         write_atomically(directory / f"{name}.yaml", header + body)
 
@@ -107,7 +108,8 @@ def show(verdict: Verdict, importance: ImportanceReport, advice: Sequence[Advice
         console.print(line)
     console.print(f"analysis: {out / FILE_NAME}, {REPORT_NAME}")
     if verdict.winner is not None:
-        console.print(f"train the best again: python -m vbot_train --config-dir {out} experiment=best")
+        line = f"python -m vbot_train --config-dir {shlex.quote(str(out))} experiment=best"
+        console.print(f"train the best again: {line}")
 
 
 def leaderboard(verdict: Verdict, found: Sequence[Configuration]) -> Table:

@@ -24,12 +24,11 @@ from vbot_train.comparison.figure import draw_comparison
 from vbot_train.comparison.sides import load_side
 from vbot_train.config import ConfigError
 from vbot_train.result import METRICS, ResultError, write_atomically
+from vbot_train.statistics import few
 
 LOG_WIDTH = 140  # columns, where the output goes to a file; more sides take more
 SIDE_WIDTH = 36
 SAME = "no difference"
-# Of so few values the bootstrap interval goes from the smallest to the largest, which n values miss with 2 / 2^n.
-FEW = 4
 
 
 def compare(paths: Sequence[Path], metric: str | None = None, storage: str | None = None) -> Comparison:
@@ -113,7 +112,7 @@ def legend(found: Comparison) -> Iterator[str]:
         if runs == 1:
             yield f"{name}: one training seed; rates with their 95 % Wilson interval over its {side.episodes} episodes"
             continue
-        truth = f", of so few really a {100 * (1 - 2 ** (1 - runs)):.0f} % one" if runs <= FEW else ""
+        truth = f", {caution}" if (caution := few(runs)) else ""
         yield f"{name}: interquartile mean of {runs} training seeds, with its 95 % bootstrap interval over them{truth}"
         fewer = {metric: row[i].runs for metric, row in found.metrics.items() if row[i].runs < runs}
         if fewer:

@@ -22,7 +22,7 @@ def main() -> None:
     arguments = parser().parse_intermixed_args()
     try:
         run(arguments)
-    except CompactHydraException as error:
+    except (CompactHydraException, OSError) as error:
         raise SystemExit(str(error)) from None
 
 
@@ -59,12 +59,13 @@ def run(arguments: argparse.Namespace) -> None:
     if subject.note is not None:
         console.print(f"{arguments.run}: {subject.note}", markup=False, soft_wrap=True)
     filmed = min(arguments.video_episodes, arguments.episodes)
-    found = assess(subject, arguments.episodes, video=arguments.video, filmed=filmed)
+    found, film = assess(subject, arguments.episodes, filmed if arguments.video is not None else 0)
     for part in tables(found):
         console.print(part)
     if arguments.json is not None:
         write_atomically(arguments.json, json.dumps(asdict(found), indent=2) + "\n")
     if arguments.video is not None:
+        film.write(arguments.video)
         console.print(f"video of the first {filmed} episodes: {arguments.video}", markup=False, soft_wrap=True)
 
 

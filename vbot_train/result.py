@@ -76,13 +76,16 @@ class TrialResult:
         path = run_dir / FILE_NAME
         try:
             content = read_yaml(path)
-        except (OSError, yaml.YAMLError) as error:
+        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
             raise ResultError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
         if not isinstance(content, Mapping) or content.get("schema_version") != SCHEMA_VERSION:
             raise ResultError(f"{path} is not a result of schema version {SCHEMA_VERSION}")
         names = {f.name for f in fields(cls)}
         if content.keys() != names or content["status"] not in STATUSES:
             raise ResultError(f"{path} is truncated or has unknown keys: {sorted(content.keys() ^ names)}")
+        metrics = content["metrics"]
+        if not isinstance(metrics, Mapping) or not all(isinstance(v, int | float | None) for v in metrics.values()):
+            raise ResultError(f"{path}: metrics={metrics}: must be names with numbers")
         return cls(**content)
 
 

@@ -16,7 +16,7 @@ from vbot_train.result import TrialResult
 
 TRIALS, EVALUATIONS, ENV_STEPS = 40, 10, 1_000_000
 METRIC = "episode_reward_mean"
-SEEDS, TOP_K = [1001, 1002, 1003], 5
+SEEDS, TEST_SEEDS, TOP_K = [1001, 1002, 1003], [2001, 2002, 2003], 5
 START_UP = 10
 TPE = {"_target_": "optuna.samplers.TPESampler", "n_startup_trials": START_UP}
 SPACE = {
@@ -81,10 +81,11 @@ def judge(generator, points, quality, *, half_tells=1.0, diverged=(), noise_of=l
             result, curve = TrialResult("diverged", number, 42, [42]), {}
         trials.append(Trial(number, params, SPACE, result, Path(), curve, "proposed"))
     config = {"training": {"evaluations": EVALUATIONS, "env_steps": ENV_STEPS}}
-    content = {"study": "s", "metric": METRIC, "config": config, "confirm": {"top_k": TOP_K, "seeds": SEEDS}, **record}
+    plan = {"confirm": {"top_k": TOP_K, "seeds": SEEDS}, "test": {"seeds": TEST_SEEDS}}
+    content = {"study": "s", "metric": METRIC, "config": config, **plan, **record}
     found = Verdict(Study(Path(), content, trials, {}), METRIC).screened
     confirm = [(found[k].number, seed) for k in range(min(TOP_K, len(found))) for seed in SEEDS]
-    test = [(number, seed) for number in {found[0].number, found[-1].number} for seed in (2001, 2002, 2003)]
+    test = [(number, seed) for number in {found[0].number, found[-1].number} for seed in TEST_SEEDS]
     again = [
         [later(number, seed, 10 + quality[number] + noise_of(number) * generator.normal()) for number, seed in stage]
         for stage in (confirm, test)

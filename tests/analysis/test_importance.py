@@ -17,6 +17,7 @@ from vbot_train.analysis.importance import BEST, measure_importance
 from vbot_train.analysis.trials import StudyError
 
 NOTHING = {name: planted.Planted(parameter.distribution, parameter.shape, 0.0) for name, parameter in SIX.items()}
+SHARE = FloatDistribution(0.0, 1.0)
 SMALL = CategoricalDistribution(["small", "large"])
 
 
@@ -256,3 +257,16 @@ def test_fanova_finds_the_top_two():
     space = {name: SIX[name] for name in (*TOP_TWO, *WITHOUT_EFFECT)}
     report = measure_importance(plant(space, 64, seed=0, noise=0.2), METRIC, estimator="fanova")
     assert report.is_sufficient and {row.parameter for row in report.rows[:2]} == TOP_TWO
+
+
+def test_where_most_trials_share_the_worst_value_the_best_are_those_above_it():
+    trials = [
+        trial(n, {"rate": rate}, {"rate": SHARE}, float(rate > 0.8)) for n, rate in enumerate(np.linspace(0, 1, 60))
+    ]  # a fifth
+    report = measure_importance(trials, METRIC)
+    assert report.reliability == "sufficient"
+
+
+def test_where_all_values_are_equal_nothing_stands_out():
+    trials = [trial(n, {"rate": rate}, {"rate": SHARE}, 0.0) for n, rate in enumerate(np.linspace(0, 1, 60))]
+    assert measure_importance(trials, METRIC).reliability == "insufficient: no parameter stands out from chance"

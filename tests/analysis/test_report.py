@@ -4,9 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from matplotlib.axes import Axes
+from optuna.distributions import CategoricalDistribution
 from studies import METRIC, retrained, screened, study
 
 from vbot_train.analysis.advice import Advice
+from vbot_train.analysis.figures import draw_stages
 from vbot_train.analysis.headline import headline
 from vbot_train.analysis.importance import Importance, ImportanceReport
 from vbot_train.analysis.report import lines, table, write_report
@@ -41,12 +44,44 @@ def verdict(tmp_path):
 
 
 def test_the_headline_is_the_tested_value_beside_the_defaults(verdict):
-    first, default, against, before = headline(verdict)
+    first, default, against, before, caution = headline(verdict)
     assert first.startswith("winner: config_002, tested on training seeds and starts of its own: ")
     assert "episode_reward_mean 13.5 [13, 14] over 2 seeds" in first
     assert default.startswith("the default, tested alike: episode_reward_mean 10.5 [10, 11]")
     assert against.startswith("one run of the winner beats one of the default with probability 1.00; difference")
     assert "confirming said episode_reward_mean 17 [17, 17]" in before and "search saw episode_reward_mean 20" in before
+    assert caution.endswith("of so few really a 50 % one")  # two runs lie on one side of the middle in 2 of 4 cases
+
+
+def test_a_winner_that_breaks_in_its_test_is_not_praised_for_the_seed_that_it_survived():
+    trials = [screened(0, 10.0, origin="default"), screened(1, 30.0), screened(2, 20.0)]
+    confirm = [retrained(n, seed, 15.0 + n) for n in (1, 2) for seed in (1001, 1002)]
+    test = [retrained(2, 2001, 30.0), retrained(2, 2002, 0.0, status="diverged")]
+    test += [retrained(0, seed, 20.0) for seed in (2001, 2002)]
+    first, _, against, *_ = headline(Verdict(study(trials, confirm, test), METRIC))
+    assert "episode_reward_mean 30 over 1 of 2 seeds" in first and "(seed 2002 diverged)" in first
+    assert against == "one run of the winner beats one of the default with probability 0.50"  # 30 > 20, lost < 20
+
+
+def test_a_study_of_seeds_alone_has_a_report(tmp_path):
+    trials = [screened(number, 1.0, seed=number) for number in (1, 2, 3)]
+    for trial in trials:
+        trial.params.clear()
+        trial.params["seed"] = trial.number
+        object.__setattr__(trial, "distributions", {"seed": CategoricalDistribution([1, 2, 3])})
+    write_report(Verdict(study(trials, confirm=None), METRIC), NONE, [], tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "<h2>Learning curves</h2>" in page and "<h2>Slices</h2>" not in page
+
+
+def test_the_figures_hold_values_of_nought(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Axes, "plot", lambda axes, *arguments, **style: drawn.append(arguments))
+    trials = [screened(0, 1.0, fall_rate=0.0), screened(1, 1.0, fall_rate=0.1)]
+    confirm = [retrained(n, seed, 1.0, fall_rate=0.1 * n) for n in (0, 1) for seed in (1001, 1002)]
+    draw_stages(Verdict(study(trials, confirm, metric="fall_rate"), "fall_rate"), tmp_path / "stages.png")
+    assert ([0, 1], [0.0, 0.1], "D") in drawn
+    assert (0.12, 0.0, "s") in drawn
 
 
 def test_an_unconfirmed_headline_warns_of_the_luckiest():
@@ -72,7 +107,8 @@ def test_the_table_holds_search_confirmation_and_test_of_the_best(verdict):
 def test_it_says_what_to_type_next(verdict):
     texts = [line for _, line in lines(verdict)]
     assert texts[0] == "python -m vbot_train --config-dir s/analysis experiment=best"
-    assert texts[1] == "python -m vbot_train -m --config-dir s/analysis experiment=best seed=11,12,13"
+    again = "python -m vbot_train -m --config-dir s/analysis experiment=best seed=11,12,13"
+    assert texts[1] == f"{again} search.confirm=none"
     assert texts[2] == "python -m vbot_train -m search=fine_tune search.around=s"
 
 

@@ -1,5 +1,7 @@
 """Finalists, the winner among them, and what is known of it."""
 
+from dataclasses import replace
+
 import pytest
 from studies import METRIC, retrained, screened, study
 
@@ -38,7 +40,7 @@ def test_until_every_finalist_is_confirmed_the_order_is_that_of_the_search():
     assert numbers(early.best_first) == [1, 2, 0]
 
 
-@pytest.mark.parametrize("status", ["diverged", "failed", "timeout"])
+@pytest.mark.parametrize("status", ["diverged", "timeout"])
 def test_a_finalist_that_breaks_on_a_seed_loses_to_one_that_does_not(status):
     broken = [retrained(1, 1001, 99.0), retrained(1, 1002, 99.0, status=status), CONFIRMED[1], CONFIRMED[3]]
     found = verdict(THREE, broken)
@@ -55,6 +57,43 @@ def test_an_interrupted_training_has_not_ended_and_its_second_attempt_counts():
 def test_a_training_that_crashed_and_then_did_not_counts_as_completed():
     crashed = [retrained(2, 1002, 0.0, status="failed"), *CONFIRMED]
     assert verdict(THREE, crashed).confirmed[2].values(METRIC) == [18.0, 16.0]
+
+
+@pytest.mark.parametrize(("ends", "is_owed_another"), [(["failed"], True), (["failed", "failed"], False)])
+def test_a_training_that_crashed_has_ended_once_its_retries_are_used_up(ends, is_owed_another):
+    found = verdict(THREE, [*CONFIRMED[:3], *(retrained(2, 1002, 0.0, status=status) for status in ends)])
+    assert (found.doubt is not None) == is_owed_another
+    assert found.winner.number == 1  # by the search, or because 2 is lost on a seed
+
+
+@pytest.mark.parametrize(("kills", "is_owed_another"), [(1, True), (2, False)])
+def test_a_training_that_is_killed_twice_has_ended_without_a_value(kills, is_owed_another):
+    killed = [replace(retrained(2, 1002, 0.0, status="interrupted"), killed=True)] * kills
+    found = verdict(THREE, [*CONFIRMED[:3], *killed])
+    assert (found.doubt is not None) == is_owed_another
+
+
+def test_of_equal_confirmed_values_the_order_of_the_search_stays():
+    equal = [retrained(number, seed, 7.0) for number in (2, 1) for seed in (1001, 1002)]
+    assert numbers(verdict(THREE, equal).best_first) == [1, 2, 0]
+
+
+def test_seeds_that_a_later_command_line_gave_up_do_not_count():
+    more = [*CONFIRMED, retrained(1, 5, 999.0)]
+    assert verdict(THREE, more).confirmed[1].values(METRIC) == [5.0, 15.0]
+    assert verdict(THREE, CONFIRMED, [*TESTED, retrained(2, 6, 999.0)]).tested[2].values(METRIC) == [12.0, 14.0]
+
+
+def test_a_test_that_was_cut_short_is_none():
+    found = verdict(THREE, CONFIRMED, TESTED[:3])
+    assert found.test_doubt == "3 of 4 testing trainings have ended"
+    assert describe_best(found)["status"] == "confirmed, not tested: 3 of 4 testing trainings have ended"
+
+
+def test_the_default_is_known_by_what_it_sets_whoever_proposed_it():
+    point = {"ppo.learning_rate": 1e-4 * 3, "ppo.rollouts": 24}  # of trial 2, in a fork
+    assert verdict(THREE[1:], default=point).default == 2
+    assert verdict(THREE[1:], default={**point, "ppo.rollouts": 25}).default == DEFAULT
 
 
 def test_of_a_metric_to_minimize_the_smaller_confirmed_mean_wins():

@@ -1,5 +1,7 @@
 """What is planned after a search: settings, seeds, trainings."""
 
+from dataclasses import replace
+
 import pytest
 from studies import retrained, screened, study
 
@@ -34,6 +36,12 @@ def test_without_confirming_nothing_is_tested_either(confirm):
 def test_a_test_can_be_left_out_alone(test):
     plan = plan_stages(SETTINGS | {"test": test})
     assert plan.test is None and plan.trainings == 15
+
+
+@pytest.mark.parametrize(("configurations", "trainings"), [(1, 0), (2, 2 * 2 + 2), (99, 2 * 2 + 2)])
+def test_no_more_is_planned_than_there_are_configurations(configurations, trainings):
+    assert PLAN.among(configurations).trainings == trainings
+    assert replace(PLAN, confirm={"top_k": 3, "seeds": [1001, 1002]}).among(2).confirm["top_k"] == 2
 
 
 def test_seeds_of_ones_own_are_taken_as_they_are():

@@ -23,6 +23,13 @@ def stage(searches, name):
     return sorted((r.applied["learning_rate"], r.seed) for r in results if r.status == "completed")
 
 
+def wait_for(searches, pattern):
+    deadline = time.monotonic() + 60
+    while not list(searches.study.glob(pattern)):
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.02)
+
+
 CONFIRMED = [(1e-4, 1001), (1e-4, 1002), (3e-4, 1001), (3e-4, 1002)]  # the value falls with the distance from 3.2e-4
 TESTED = [(3e-4, 7), (3e-4, 8)]  # the winner is the default
 
@@ -44,8 +51,7 @@ def test_the_best_are_confirmed_on_fresh_seeds_then_the_winner_and_the_default_t
 @pytest.mark.slow
 def test_a_search_that_is_killed_while_it_confirms_goes_on_there(searches):
     process = searches.start(*GRID, IDLE_S="0.5")
-    while not list(searches.study.glob("confirm/*/result.yaml")):
-        time.sleep(0.02)
+    wait_for(searches, "confirm/*/result.yaml")
     kill_group(process)
     searches.run(*GRID)
     assert stage(searches, "confirm") == CONFIRMED and stage(searches, "test") == TESTED
@@ -56,12 +62,12 @@ def test_a_search_that_is_killed_while_it_confirms_goes_on_there(searches):
 @pytest.mark.slow
 def test_ctrl_c_while_it_confirms_says_unconfirmed_and_how_to_go_on(searches):
     process = searches.start(*GRID, IDLE_S="2")
-    while not list(searches.study.glob("confirm/*/progress.csv")):
-        time.sleep(0.02)
+    wait_for(searches, "confirm/*/progress.csv")
     os.killpg(process.pid, signal.SIGINT)
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 130, output
-    assert "unconfirmed (0 of 4 confirming trainings have ended)" in output and "study=s" in output
+    assert "unconfirmed (0 of 4 confirming trainings have ended)" in output
+    assert "6 of 6 trials have ended, 0 of 4 trainings to confirm; to go on: " in output and "study=s" in output
     assert searches.analysis()["best"]["status"].startswith("unconfirmed: 0 of 4")
 
 
@@ -84,6 +90,16 @@ def test_more_seeds_and_finalists_are_added_to_those_that_are_there(searches):
     more = [(1e-3, 1001), (1e-3, 1002), (1e-3, 1003), (1e-4, 1003), (3e-4, 1003)]
     assert stage(searches, "confirm") == sorted([*CONFIRMED, *more])
     assert stage(searches, "test") == TESTED
+
+
+@pytest.mark.slow
+def test_seeds_that_confirmed_cannot_test_nor_those_that_tested_confirm(searches):
+    searches.run(*GRID)
+    swapped = searches.run(*GRID, "search.test.seeds=[1001]", "search.confirm.seeds=[9]", code=1)
+    assert "search.test.seeds: 1001 is a seed of the search too" in swapped
+    other_starts = searches.run(*GRID, "search.test.evaluation_seed=77", code=1)
+    assert "search.test.evaluation_seed=77: the test was begun with 3000003" in other_starts
+    assert stage(searches, "confirm") == CONFIRMED and stage(searches, "test") == TESTED
 
 
 @pytest.mark.slow

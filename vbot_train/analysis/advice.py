@@ -53,7 +53,7 @@ def advise(verdict: Verdict) -> list[Advice]:
     stuck = _stuck(verdict)
     found = [stuck, _too_short(verdict, seen)]
     found += [] if stuck else [_alike(verdict, seen), *_edges(verdict)]  # a search that is stuck has seen one spot only
-    found += [_diverging(verdict), *(_unstable(verdict, one) for one in shaky)]
+    found += [_diverging(verdict), *(_unstable(verdict, one, place) for place, one in enumerate(shaky, start=1))]
     return [advice for advice in found if advice is not None]
 
 
@@ -152,7 +152,7 @@ def _diverged(verdict: Verdict) -> list[Trial]:
     return [trial for trial in verdict.study.trials if trial.result.status == "diverged"]
 
 
-def _unstable(verdict: Verdict, one: Unstable) -> Advice:
+def _unstable(verdict: Verdict, one: Unstable, place: int) -> Advice:
     """A finalist cannot be relied on: leave out the region that it shares with diverged trials, or else its corner."""
     own, diverged = one.found.trials, _diverged(verdict)
     others = [trial for trial in verdict.study.ranked(verdict.metric) if trial not in own]
@@ -164,12 +164,13 @@ def _unstable(verdict: Verdict, one: Unstable) -> Advice:
         stable = [found.params for found in verdict.finalists if found.number != one.found.number]
         rule = corner(one.found.params, stable, ranges_of(own))
         why = "Nothing tells it from the other trials, so the rule is for its corner of the space alone."
+    seemed = "looked best in the search" if one.found.number == verdict.screened[0].number else "won"
     return Advice(
         name="unstable",
-        text=f"{config_id(one.found.number)} looked best in the search, but is unstable across seeds: "
+        text=f"{config_id(one.found.number)} {seemed}, but is unstable across seeds: "
         + (f"leave out {rule}." if rule else "leave it out (no rule spares the other finalists)."),
         evidence=f"{_seeds(one)} {why}",
-        line=None if rule is None else _constraint(verdict, "unstable", rule),
+        line=None if rule is None else _constraint(verdict, "unstable" if place == 1 else f"unstable_{place}", rule),
     )
 
 

@@ -16,6 +16,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from vbot_train.analysis.curves import CurveError, read_curve
 from vbot_train.analysis.importance import ImportanceReport
+from vbot_train.analysis.pictures import save
 from vbot_train.analysis.ranking import config_id, shown
 from vbot_train.analysis.stages import DEFAULT, Verdict
 from vbot_train.analysis.trials import Trial
@@ -34,8 +35,8 @@ def draw_figures(verdict: Verdict, importance: ImportanceReport, directory: Path
     """Write ``learning_curves.png``, ``history.png`` and, where there is something to show, ``slices.png``,
     ``importance.png`` and ``stages.png``, in place of earlier ones.
     """
-    for old in directory.glob("*.png"):
-        old.unlink(missing_ok=True)
+    for name in ("learning_curves", "history", "slices", "importance", "stages"):
+        (directory / f"{name}.png").unlink(missing_ok=True)
     if verdict.screened:
         draw_learning_curves(verdict, directory / "learning_curves.png")
         draw_history(verdict, directory / "history.png")
@@ -84,13 +85,13 @@ def draw_slices(verdict: Verdict, path: Path) -> None:
     rows = -(-len(spaces) // PANELS)
     size = (9, 2.4 * rows)
     figure, grid = plt.subplots(rows, PANELS, figsize=size, sharey=True, squeeze=False, layout="constrained")
-    chosen = {verdict.best_first[0].number: ("o", 10, "C3", "none"), verdict.default: ("*", 11, "C1", "C1")}
+    chosen = [(verdict.default, "*", 11, "C1", "C1"), (verdict.best_first[0].number, "o", 15, "C3", "none")]
     for axes, (name, space) in zip(grid.flat, spaces.items(), strict=False):
         trials = [trial for trial in ranked if name in trial.params]
         places = {trial.number: _place(space, trial.params[name]) for trial in trials}
         values = {trial.number: trial.result.objective(verdict.metric) or 0.0 for trial in trials}
         axes.plot([*places.values()], [*values.values()], ".", color="C0", alpha=0.6)
-        for number, (marker, width, color, face) in chosen.items():
+        for number, marker, width, color, face in chosen:
             if number in places:
                 at = places[number], values[number]
                 axes.plot(*at, marker, markersize=width, color=color, markerfacecolor=face)
@@ -104,6 +105,10 @@ def draw_slices(verdict: Verdict, path: Path) -> None:
         axes.set_visible(False)
     figure.supylabel(verdict.metric, fontsize="small")
     _save(figure, path)
+
+
+def _drawn(value: float | None) -> float:
+    return np.nan if value is None else value
 
 
 def _place(space: BaseDistribution, value: Any) -> Any:
@@ -129,15 +134,14 @@ def draw_stages(verdict: Verdict, path: Path) -> None:
     shown += [number for number in verdict.tested if number not in shown]
     figure, axes = plt.subplots(figsize=(8, 3.5), layout="constrained")
     seen = {found.number: found.mean(verdict.metric) for found in verdict.screened}
-    axes.plot(
-        [n for n, k in enumerate(shown) if k in seen], [seen[k] or np.nan for k in shown if k in seen], "D", color="0.6"
-    )
+    places = [place for place, number in enumerate(shown) if number in seen]
+    axes.plot(places, [_drawn(seen[shown[place]]) for place in places], "D", color="0.6")
     for color, shift, samples in (("C0", 0.12, verdict.confirmed), ("C2", 0.24, verdict.tested)):
         for number in (number for number in shown if number in samples):
             values, x = samples[number].values(verdict.metric), shown.index(number) + shift
             axes.plot([x] * len(values), values, ".", color=color, alpha=0.5)
             axes.plot([x, x], interval(values) or (np.nan, np.nan), color=color)
-            axes.plot(x, samples[number].mean(verdict.metric) or np.nan, "s", color=color)
+            axes.plot(x, _drawn(samples[number].mean(verdict.metric)), "s", color=color)
     marks = (("D", "0.6", "search"), ("s", "C0", "confirmed"), ("s", "C2", "tested"))
     axes.legend([Line2D([], [], marker=m, color=c, linestyle="") for m, c, _ in marks], [name for *_, name in marks])
     axes.set_xticks(range(len(shown)), ["default" if k == DEFAULT else config_id(k) for k in shown], fontsize="small")
@@ -163,7 +167,5 @@ def _label(trial: Trial) -> str:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, dpi=120, format="png")
+    save(figure, path)
     plt.close(figure)
-    temporary.replace(path)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from vbot_train.analysis.ranking import Configuration, cell, config_id
 from vbot_train.analysis.stages import Retrained, Verdict
 from vbot_train.result import METRICS
-from vbot_train.statistics import difference_interval, probability_of_improvement
+from vbot_train.statistics import difference_interval, few, probability_of_improvement
 
 
 def headline(verdict: Verdict) -> Iterator[str]:
@@ -13,47 +13,49 @@ def headline(verdict: Verdict) -> Iterator[str]:
     if (winner := verdict.winner) is None:
         yield "no trial was completed: there is nothing to rank"
         return
-    name = config_id(winner.number)
-    tested = verdict.tested.get(winner.number)
+    name, metric = config_id(winner.number), verdict.metric
     if verdict.doubt is not None:
         seeds = "one seed" if len(winner.seeds) == 1 else f"{len(winner.seeds)} seeds"
         yield f"best so far: {name}, unconfirmed ({verdict.doubt})"
         yield f"the search saw {seen(winner, verdict)} on {seeds}; the best of many is partly the luckiest: expect less"
-    elif tested is None:
-        yield f"winner: {name}, confirmed: {value(verdict.confirmed[winner.number], verdict.metric)}; not tested yet"
+        return
+    confirmed = value(verdict.confirmed[winner.number], metric)
+    if verdict.test_doubt is not None:
+        yield f"winner: {name}, confirmed: {confirmed}; not tested ({verdict.test_doubt})"
         yield f"the search saw {seen(winner, verdict)}; the confirmed value made it the winner: expect a little less"
     else:
-        yield f"winner: {name}, tested on training seeds and starts of its own: {value(tested, verdict.metric)}"
+        tested = verdict.tested[winner.number]
+        yield f"winner: {name}, tested on training seeds and starts of its own: {value(tested, metric)}"
         yield from against_default(winner, tested, verdict)
-        confirmed = value(verdict.confirmed[winner.number], verdict.metric)
         yield f"before that, confirming said {confirmed}, and the search saw {seen(winner, verdict)}"
+    if (caution := few(len(verdict.confirmed[winner.number].runs))) is not None:
+        yield f"in brackets: 95 % bootstrap intervals over training seeds, {caution}"
 
 
 def against_default(winner: Configuration, tested: Retrained, verdict: Verdict) -> Iterator[str]:
-    """The winner's test beside the default configuration's."""
+    """The winner's test beside the default configuration's. A run that was lost loses."""
     if winner.number == verdict.default:
         yield "the winner is the default configuration itself"
         return
-    default = verdict.tested.get(verdict.default)
-    ours, theirs = tested.values(verdict.metric), [] if default is None else default.values(verdict.metric)
-    if default is None or not ours or not theirs:
-        return
-    yield f"the default, tested alike: {value(default, verdict.metric)}"
-    probability = probability_of_improvement(ours, theirs, maximize=METRICS[verdict.metric] == "maximize")
-    ends = difference_interval(ours, theirs)
+    default, metric = verdict.tested[verdict.default], verdict.metric
+    yield f"the default, tested alike: {value(default, metric)}"
+    ours, theirs = tested.values_or_worst(metric), default.values_or_worst(metric)
+    probability = probability_of_improvement(ours, theirs, maximize=METRICS[metric] == "maximize")
+    whole = not tested.lost(metric) and not default.lost(metric)
+    ends = difference_interval(ours, theirs) if whole else None
     by = "" if ends is None else f"; difference 95 % [{ends[0]:+.4g}, {ends[1]:+.4g}]"
     yield f"one run of the winner beats one of the default with probability {probability:.2f}{by}"
 
 
 def value(found: Retrained, metric: str) -> str:
     """A configuration's value over its seeds, with interval, success and falls, for people."""
-    content = found.describe(metric)
-    seeds = f"{len(found.runs)} seeds"
-    broken = content.get("without_value")
-    text = f"{metric} {spread(content.get(metric))} over {seeds}" if metric in content else f"no value on {seeds}"
+    content, lost = found.describe(metric), found.lost(metric)
+    runs = len(found.runs)
+    over = f"{runs - len(lost)} of {runs} seeds" if lost else f"{runs} seed" + ("s" if runs > 1 else "")
+    text = f"{metric} {spread(content[metric])} over {over}" if metric in content else f"no value on {runs} seeds"
     others = (("success_rate", "success"), ("fall_rate", "falls"))
     text += "".join(f", {name} {content[key]['iqm']:.1%}" for key, name in others if key in content and key != metric)
-    return text + (f" ({', '.join(f'seed {seed} {status}' for seed, status in broken.items())})" if broken else "")
+    return text + (f" ({', '.join(f'seed {seed} {status}' for seed, status in lost.items())})" if lost else "")
 
 
 def spread(content: dict[str, object] | None) -> str:

@@ -1,5 +1,6 @@
 """The report: one HTML page that needs nothing but a browser, and asks nothing of any network."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -75,12 +76,15 @@ def lines(verdict: Verdict) -> Iterator[tuple[str, str]]:
     """What to type next, and what for."""
     if verdict.winner is None:
         return
-    directory = verdict.study.directory
-    analysis = directory / "analysis"
-    again = f"python -m vbot_train --config-dir {analysis} experiment=best"
-    yield "the winner again, to the digit (same machine, same number of threads)", again
-    yield "the winner on seeds of your own", again.replace("vbot_train ", "vbot_train -m ", 1) + " seed=11,12,13"
-    yield "search more finely around the best", f"python -m vbot_train -m search=fine_tune search.around={directory}"
-    trial = verdict.winner.trials[0].directory
-    yield "look at the winner walk", f"python -m vbot_train.evaluate {trial} --video winner.mp4"
-    yield "this page again, by another metric", f"python -m vbot_train.analyze {directory} --metric success_rate"
+    directory, analysis = str(verdict.study.directory), str(verdict.study.directory / "analysis")
+    again = ["--config-dir", analysis, "experiment=best"]
+    trial = str(verdict.winner.trials[0].directory)
+    other = "success_rate" if verdict.metric != "success_rate" else "episode_reward_mean"
+    for purpose, module, arguments in (
+        ("the winner again, to the digit (same machine, same number of threads)", "vbot_train", again),
+        ("the winner on seeds of your own", "vbot_train", ["-m", *again, "seed=11,12,13", "search.confirm=none"]),
+        ("search closely around the best", "vbot_train", ["-m", "search=fine_tune", f"search.around={directory}"]),
+        ("look at the winner walk", "vbot_train.evaluate", [trial, "--video", "winner.mp4"]),
+        ("the analysis by another metric", "vbot_train.analyze", [directory, "--metric", other]),
+    ):
+        yield purpose, shlex.join(["python", "-m", module, *arguments])

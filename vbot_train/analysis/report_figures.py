@@ -13,11 +13,11 @@ from plotly.subplots import make_subplots
 
 from vbot_train.analysis.figures import training_success
 from vbot_train.analysis.importance import ImportanceReport
-from vbot_train.analysis.ranking import TOP, Configuration, config_id
-from vbot_train.analysis.stages import DEFAULT, Retrained, Verdict
+from vbot_train.analysis.ranking import TOP, config_id
+from vbot_train.analysis.stages import DEFAULT, TRIAL, Retrained, Verdict
 from vbot_train.analysis.trials import Trial
 from vbot_train.result import METRICS
-from vbot_train.statistics import interval
+from vbot_train.statistics import few, interval
 
 BLUE, ORANGE, GREEN, GREY, RED = "#3366aa", "#dd7722", "#228855", "#999999", "#bb3333"
 CURVES = (BLUE, ORANGE, GREEN, "#aa4499", "#44aaaa")
@@ -38,20 +38,22 @@ def figures(verdict: Verdict, importance: ImportanceReport) -> Iterator[Figure]:
     """Every figure that the study has something to show for, the answer first."""
     metric = verdict.metric
     if verdict.confirmed:
+        caution = few(min(len(found.runs) for found in verdict.confirmed.values()))
         caption = (
-            "What the search saw, each confirming and testing run, and their interquartile means with 95 % intervals."
+            "What the search saw, each confirming and testing run, and their interquartile means with 95 % intervals"
         )
-        yield Figure("From search to test", caption, stages(verdict))
+        yield Figure("From search to test", f"{caption}, {caution}." if caution else f"{caption}.", stages(verdict))
     if importance.is_sufficient:
         yield Figure("What mattered", f"Importance for {metric}, with 90 % intervals.", importances(importance))
     if verdict.screened:
         study = as_optuna(verdict)
         caption = "Every completed trial in the order of the search, and the best so far."
         yield Figure("Optimization history", caption, _finish(plot_optimization_history(study, target_name=metric)))
-        caption = (
-            "Every completed trial, by each parameter; the star is the default configuration, the ring the winner."
-        )
-        yield Figure("Slices", caption, slices(verdict))
+        if any(found.params for found in verdict.screened):
+            caption = (
+                "Every completed trial, by each parameter: a star for the default configuration, a ring for the winner."
+            )
+            yield Figure("Slices", caption, slices(verdict))
         if any(len(found.params) > 1 for found in verdict.screened):
             caption = "One line per completed trial; drag along an axis to select."
             parallel = plot_parallel_coordinate(study, target_name=metric)
@@ -103,12 +105,7 @@ def _add_stage(figure: go.Figure, name: str, found: dict[str, Retrained], metric
     figure.add_scatter(x=xs, y=ys, mode="markers", name=f"{name}, single runs", marker=marker)
     means = {label: mean for label, sample in found.items() if (mean := sample.mean(metric)) is not None}
     ends = [interval(values[label]) or (mean, mean) for label, mean in means.items()]
-    errors = {
-        "type": "data",
-        "symmetric": False,
-        "array": [high - mean for (_, high), mean in zip(ends, means.values(), strict=True)],
-        "arrayminus": [mean - low for (low, _), mean in zip(ends, means.values(), strict=True)],
-    }
+    errors = _errors([*means.values()], ends)
     marker = {"color": color, "size": 11, "symbol": "square"}
     figure.add_scatter(
         x=[*means], y=[*means.values()], mode="markers", name=f"{name}, mean", marker=marker, error_y=errors
@@ -120,16 +117,18 @@ def importances(importance: ImportanceReport) -> go.Figure:
     rows = [row for row in importance.rows if row.importance is not None and row.interval_90 is not None][::-1]
     shares = [row.importance or 0.0 for row in rows]
     ends = [row.interval_90 or (0.0, 0.0) for row in rows]
-    errors = {
-        "type": "data",
-        "symmetric": False,
-        "array": [high - share for (_, high), share in zip(ends, shares, strict=True)],
-        "arrayminus": [share - low for (low, _), share in zip(ends, shares, strict=True)],
-    }
+    errors = _errors(shares, ends)
     names = [row.parameter for row in rows]
     figure = go.Figure(go.Bar(x=shares, y=names, orientation="h", error_x=errors, marker_color=BLUE, opacity=0.8))
     figure.update_layout(xaxis={"title": f"importance ({importance.estimator})", "range": [0, 1]})
     return _finish(figure)
+
+
+def _errors(values: Sequence[float], ends: Sequence[tuple[float, float]]) -> dict[str, object]:
+    """Error bars from intervals."""
+    above = [high - value for (_, high), value in zip(ends, values, strict=True)]
+    below = [value - low for (low, _), value in zip(ends, values, strict=True)]
+    return {"type": "data", "symmetric": False, "array": above, "arrayminus": below}
 
 
 def slices(verdict: Verdict) -> go.Figure:
@@ -168,21 +167,24 @@ def _axis(space: BaseDistribution) -> dict[str, object]:
 
 def learning_curves(verdict: Verdict) -> go.Figure:
     """Success while training, of the five best configurations and the default."""
-    default = [found for found in verdict.screened if found.number == verdict.default]
-    best = verdict.best_first[:TOP]
     figure = go.Figure()
-    for rank, found in enumerate(best):
-        _add_curves(figure, found, f"{rank + 1}: {config_id(found.number)}", CURVES[rank], "solid")
-    for found in default:
-        _add_curves(figure, found, "default", "black", "dot")
-    figure.update_layout(
-        xaxis_title="training env steps [million]", yaxis={"title": "success rate", "range": [-0.02, 1.02]}
-    )
+    for rank, found in enumerate(verdict.best_first[:TOP]):
+        _add_curves(figure, found.trials, f"{rank + 1}: {config_id(found.number)}", CURVES[rank], "solid")
+    _add_curves(figure, trials_of_default(verdict), "default", "black", "dot")
+    axis = {"title": "success rate", "range": [-0.02, 1.02]}
+    figure.update_layout(xaxis_title="training env steps [million]", yaxis=axis)
     return _finish(figure)
 
 
-def _add_curves(figure: go.Figure, found: Configuration, name: str, color: str, dash: str) -> None:
-    curves = [curve for trial in found.trials for curve in training_success(trial)]
+def trials_of_default(verdict: Verdict) -> list[Trial]:
+    """Where the default configuration was trained: by the search, or where that could not, by the test."""
+    if verdict.default == DEFAULT:
+        return [trial for trial in verdict.study.test if trial.params[TRIAL] == DEFAULT]
+    return [trial for found in verdict.screened if found.number == verdict.default for trial in found.trials]
+
+
+def _add_curves(figure: go.Figure, trials: Sequence[Trial], name: str, color: str, dash: str) -> None:
+    curves = [curve for trial in trials for curve in training_success(trial)]
     for place, (steps, success) in enumerate(curves):
         line = {"color": color, "dash": dash}
         figure.add_scatter(

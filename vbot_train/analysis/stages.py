@@ -5,13 +5,14 @@ its own: *confirm* trains the ``top_k`` finalists again and chooses the winner a
 default once more, on starts that nothing else has seen. No choice is ever made on a tested value.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from vbot_train.analysis.ranking import Configuration, configurations
-from vbot_train.analysis.trials import Study, Trial
+from vbot_train.analysis.trials import KILLS, Study, Trial
 from vbot_train.result import METRICS, TrialResult, iqm
 from vbot_train.statistics import interval
 
@@ -31,6 +32,11 @@ class Retrained:
         found = [self.runs[seed].objective(metric) for seed in sorted(self.runs)]
         return [value for value in found if value is not None]
 
+    def values_or_worst(self, metric: str) -> list[float]:
+        """One number per seed; of a seed that has none, the worst there is."""
+        worst = -math.inf if METRICS[metric] == "maximize" else math.inf
+        return [*self.values(metric), *(worst for _ in self.lost(metric))]
+
     def mean(self, metric: str) -> float | None:
         """Interquartile mean over the seeds that have a value; None where none has."""
         values = self.values(metric)
@@ -40,14 +46,17 @@ class Retrained:
         """A key by which the best sorts last: a seed without a value weighs more than any value."""
         sign = 1 if METRICS[metric] == "maximize" else -1
         values = self.values(metric)
-        return len(values) - len(self.runs), sign * iqm(values) if values else 0.0
+        return -len(self.lost(metric)), sign * iqm(values) if values else 0.0
+
+    def lost(self, metric: str) -> dict[int, str]:
+        """The seeds that have no value, and how they ended."""
+        return {seed: run.status for seed, run in sorted(self.runs.items()) if run.objective(metric) is None}
 
     def describe(self, metric: str) -> dict[str, Any]:
         """For the analysis file: seeds, and each metric's interquartile mean with its 95 % bootstrap interval."""
-        broken = {seed: run.status for seed, run in sorted(self.runs.items()) if run.objective(metric) is None}
         content: dict[str, Any] = {"seeds": sorted(self.runs)}
-        if broken:
-            content["without_value"] = broken
+        if lost := self.lost(metric):
+            content["without_value"] = lost
         for name in dict.fromkeys((metric, *ALSO)):
             if values := self.values(name):
                 ends = interval(values)
@@ -65,12 +74,12 @@ class Verdict:
     @cached_property
     def confirmed(self) -> dict[int, Retrained]:
         """What confirming has said so far, by the number of the configuration."""
-        return retrained(self.study.confirm)
+        return retrained(self.study.confirm, self.study.record, "confirm")
 
     @cached_property
     def tested(self) -> dict[int, Retrained]:
         """What testing has said so far, by the number of the configuration; ``DEFAULT`` is one."""
-        return retrained(self.study.test)
+        return retrained(self.study.test, self.study.record, "test")
 
     @cached_property
     def screened(self) -> list[Configuration]:
@@ -83,7 +92,8 @@ class Verdict:
         if self.doubt is not None:
             return self.screened
         finalists = self.finalists
-        by_value = sorted(finalists, key=lambda found: self.confirmed[found.number].worst_first(self.metric))[::-1]
+        confirmed = {found.number: self.confirmed[found.number].worst_first(self.metric) for found in finalists}
+        by_value = sorted(finalists, key=lambda found: confirmed[found.number], reverse=True)  # of equals as the search
         return [*by_value, *self.screened[len(finalists) :]]
 
     @property
@@ -108,17 +118,35 @@ class Verdict:
             return f"the search confirmed what was best by {optimized}"
         if len(self.screened) < 2:
             return "one configuration: there was nothing to choose"
-        wanted = {(found.number, seed) for found in self.finalists for seed in settings["seeds"]}
-        ended = {(number, seed) for number, found in self.confirmed.items() for seed in found.runs}
-        if missing := len(wanted - ended):
-            return f"{len(wanted) - missing} of {len(wanted)} confirming trainings have ended"
-        return None
+        return missing([found.number for found in self.finalists], settings["seeds"], self.confirmed, "confirming")
+
+    @cached_property
+    def test_doubt(self) -> str | None:
+        """Why the winner is not tested; None if it is, and the default beside it."""
+        settings = self.study.record.get("test")
+        if self.doubt is not None:
+            return self.doubt
+        if settings is None:
+            return "search.test=none"
+        numbers = dict.fromkeys([self.best_first[0].number, self.default])
+        return missing(list(numbers), settings["seeds"], self.tested, "testing")
 
     @cached_property
     def default(self) -> int:
-        """Number of the default configuration: of the trial that tried it, or ``DEFAULT``."""
-        tried = [found.number for found in self.screened if any(t.origin == "default" for t in found.trials)]
+        """Number of the default configuration among the trials, or ``DEFAULT`` where none of them tried it."""
+        point = self.study.record.get("default")
+        if point is not None:
+            tried = [found.number for found in self.screened if found.params == point]
+        else:  # it lies outside the space, or an earlier version wrote the record
+            tried = [found.number for found in self.screened if any(t.origin == "default" for t in found.trials)]
         return tried[0] if tried else DEFAULT
+
+
+def missing(numbers: Sequence[int], seeds: Sequence[int], found: Mapping[int, Retrained], what: str) -> str | None:
+    """How many of a stage's trainings have ended, for people; None if all have."""
+    wanted = {(number, seed) for number in numbers for seed in seeds}
+    ended = {(number, seed) for number, again in found.items() for seed in again.runs} & wanted
+    return f"{len(ended)} of {len(wanted)} {what} trainings have ended" if ended != wanted else None
 
 
 def choose_finalists(screened: Sequence[Configuration], record: Mapping[str, Any]) -> list[Configuration]:
@@ -127,12 +155,33 @@ def choose_finalists(screened: Sequence[Configuration], record: Mapping[str, Any
     return [] if settings is None else list(screened[: settings["top_k"]])
 
 
-def retrained(trials: Sequence[Trial]) -> dict[int, Retrained]:
-    """A stage's trainings by configuration and seed; of several attempts the one that was completed, else the last."""
-    found: dict[int, dict[int, TrialResult]] = {}
+def retrained(trials: Sequence[Trial], record: Mapping[str, Any], stage: str) -> dict[int, Retrained]:
+    """A stage's trainings that have ended for good, by configuration and seed.
+
+    Seeds that are not the stage's own any more, since a later command line gave others, do not count: all
+    configurations are judged by the same ones.
+    """
+    settings = record.get(stage) or {}
+    retries = ((record.get("config") or {}).get("search") or {}).get("retries", 1)
+    attempts: dict[tuple[int, int], list[Trial]] = {}
     for trial in trials:
-        runs = found.setdefault(trial.params[TRIAL], {})
-        earlier = runs.get(trial.result.seed)
-        if trial.result.status != "interrupted" and (earlier is None or earlier.status != "completed"):
-            runs[trial.result.seed] = trial.result
-    return {number: Retrained(runs) for number, runs in found.items() if runs}
+        if trial.result.seed in settings.get("seeds", ()):
+            attempts.setdefault((trial.params[TRIAL], trial.result.seed), []).append(trial)
+    found: dict[int, dict[int, TrialResult]] = {}
+    for (number, seed), tried in attempts.items():
+        if (result := outcome(tried, retries)) is not None:
+            found.setdefault(number, {})[seed] = result
+    return {number: Retrained(runs) for number, runs in found.items()}
+
+
+def outcome(attempts: Sequence[Trial], retries: int) -> TrialResult | None:
+    """What became of a training that may have been tried several times; None if it is still owed another attempt."""
+    completed = [trial.result for trial in attempts if trial.result.status == "completed"]
+    last = attempts[-1].result
+    if completed:
+        return completed[0]
+    if last.status == "failed":
+        return last if sum(trial.result.status == "failed" for trial in attempts) > retries else None
+    if last.status == "interrupted":
+        return last if sum(trial.killed for trial in attempts) > KILLS else None
+    return last

@@ -78,11 +78,18 @@ def describe_best(verdict: Verdict) -> dict[str, Any] | None:
     tested, default = verdict.tested.get(winner.number), verdict.tested.get(verdict.default)
     return {
         "config_id": config_id(winner.number),
-        "status": f"unconfirmed: {verdict.doubt}" if verdict.doubt else "tested" if tested else "confirmed",
+        "status": status(verdict),
         "tested": None if tested is None else tested.describe(verdict.metric),
         "default": "default" if verdict.default == DEFAULT else config_id(verdict.default),
         "default_tested": None if default is None else default.describe(verdict.metric),
     }
+
+
+def status(verdict: Verdict) -> str:
+    """How far the winner can be believed."""
+    if verdict.doubt is not None:
+        return f"unconfirmed: {verdict.doubt}"
+    return "tested" if verdict.test_doubt is None else f"confirmed, not tested: {verdict.test_doubt}"
 
 
 def describe_pruned(trial: Trial) -> dict[str, Any]:

@@ -17,11 +17,15 @@ from yaml import YAMLError
 from vbot_train.result import METRICS, STATUSES, TrialResult, read_yaml
 
 TRIALS, STAGES = "trials", ("confirm", "test")  # folders of a study's trials, and of what is trained after them
+KILLS = 1  # a trial that was killed is trained again so often: it may be what fills the memory
 HIDDEN = "***"  # stands for a password in a study's record
 STORAGE_ERRORS = (SQLAlchemyError, StorageInternalError)
 # What reading a study may raise: beside a database's errors, a driver that is missing, another version's tables, files
 # that hold something else.
-READ_ERRORS = (*STORAGE_ERRORS, YAMLError, ImportError, RuntimeError, OSError, TypeError, KeyError, AttributeError)
+READ_ERRORS = (
+    *(*STORAGE_ERRORS, YAMLError, ImportError, RuntimeError, OSError),
+    *(TypeError, KeyError, AttributeError, UnicodeDecodeError),
+)
 
 
 class StudyError(ValueError):
@@ -38,8 +42,9 @@ class Trial:
     result: TrialResult
     directory: Path
     intermediate: dict[int, float]  # held-out value of what the study optimizes, by number of the evaluation
-    origin: str | None = None  # why it was tried: default, enqueued, history, proposed
+    origin: str | None = None  # why it was tried: default, enqueued, history, proposed; of a later stage, its name
     ended: datetime | None = None  # local time
+    killed: bool = False  # interrupted, and not by its search
 
     @property
     def runs(self) -> list[TrialResult]:
@@ -157,4 +162,5 @@ def _load_trial(trial: optuna.trial.FrozenTrial, folder: Path) -> Trial:
         intermediate=trial.intermediate_values,
         origin=trial.user_attrs.get("origin"),
         ended=trial.datetime_complete,
+        killed=trial.user_attrs.get("killed", False),
     )

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vbot_train.analysis.curves import Climb, Curve, mean_curve
+from vbot_train.analysis.pictures import save
 
 THIN, THICK = 0.6, 2.0  # [pt]
 MILLION = 1e6
@@ -59,13 +60,3 @@ def draw_climbs(axes: Axes, names: Sequence[str], climbs: Mapping[int, Climb]) -
     for i, climb in climbs.items():
         values = [math.nan if value is None else value for value in climb.best]
         axes.step(np.array(climb.env_steps) / MILLION, values, where="post", color=f"C{i}", label=names[i])
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure by way of a temporary file, so that no reader ever sees half of it."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        figure.savefig(temporary, dpi=120, format="png")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

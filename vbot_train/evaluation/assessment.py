@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from torch import Tensor
@@ -36,6 +38,22 @@ class Assessment:
     histogram: list[Cell]
 
 
+@dataclass(frozen=True, slots=True)
+class Film:
+    """Episodes to film."""
+
+    poses: list[NDArray[Any]]  # of each episode (frames, 7 + J), as in ``Simulation.qpos``
+    frames_per_s: float  # [1/s]
+
+    def write(self, out: Path) -> None:
+        """Film them.
+
+        Raises:
+            ConfigError: The renderer failed.
+        """
+        write_video(ROBOT_XML, self.poses, out, frames_per_s=self.frames_per_s)
+
+
 class Watched:
     """A policy that notes where the first of its robots are.
 
@@ -62,14 +80,16 @@ class Watched:
             yield robot[:length]
 
 
-def assess(subject: Subject, episodes: int, *, video: Path | None = None, filmed: int = 0) -> Assessment:
+def assess(subject: Subject, episodes: int, filmed: int = 0) -> tuple[Assessment, Film]:
     """Evaluate a checkpoint.
 
     Args:
         subject: The checkpoint, and the config to evaluate it under.
         episodes: Number of episodes, one robot each.
-        video: Where to film the first ``filmed`` of them; None films nothing.
-        filmed: How many episodes to film.
+        filmed: How many of them, the first ones, to keep the poses of.
+
+    Returns:
+        What was measured, and what there is to film.
 
     Raises:
         ConfigError: The checkpoint is not one of this config's agent.
@@ -80,11 +100,9 @@ def assess(subject: Subject, episodes: int, *, video: Path | None = None, filmed
     env = build_env(config, num_envs=episodes, seed=0)
     policy = Watched(partial(mean_action, agent), env.simulation, filmed)
     ended = evaluate(env, policy, config["evaluation"]["seed"])
-    if video is not None:
-        steps = (ended.length_s / env.control_dt_s).round().long()
-        poses = [robot.double().numpy() for robot in policy.poses(steps)]
-        write_video(ROBOT_XML, poses, video, frames_per_s=1 / env.control_dt_s)
-    return describe(subject, env, ended)
+    steps = (ended.length_s / env.control_dt_s).round().long()
+    poses = [robot.double().numpy() for robot in policy.poses(steps)] if filmed else []
+    return describe(subject, env, ended), Film(poses, 1 / env.control_dt_s)
 
 
 def describe(subject: Subject, env: NavigationEnv, ended: Episodes) -> Assessment:

@@ -70,7 +70,8 @@ def _stage_faults(settings: Mapping[str, Any]) -> Iterator[str]:
         yield from number_faults(f"search.{stage}.{number}", given[number], WHOLE)
         if not isinstance(given["seeds"], list):
             yield from number_faults(f"search.{stage}.seeds", given["seeds"], COUNT)
-        elif not given["seeds"] or len(set(given["seeds"])) < len(given["seeds"]):
-            yield f"search.{stage}.seeds={given['seeds']}: must be a number, or seeds that differ"
-        for seed in given["seeds"] if isinstance(given["seeds"], list) else []:
+            continue
+        for seed in given["seeds"]:
             yield from number_faults(f"search.{stage}.seeds", seed, WHOLE)
+        if not given["seeds"] or len(set(given["seeds"])) < len(given["seeds"]):
+            yield f"search.{stage}.seeds={given['seeds']}: must be a number, or seeds that differ"

@@ -234,7 +234,8 @@ class Claims:
     def _kept_s(self, ledger: Ledger) -> float:
         """Time kept for the later stages [s]."""
         training_s = (self._trial_s(ledger) or 0.0) / self._seeds_per_trial
-        kept_s = budget.rounds(self._stages.trainings, self._workers) * training_s
+        later = self._stages.trainings - sum(trial.state.is_finished() for trial in self._elsewhere)
+        kept_s = budget.rounds(max(later, 0), self._workers) * training_s
         return min(kept_s, (self._budget_s or 0.0) * budget.MOST_KEPT)
 
     def _queue_again(self, trial: FrozenTrial) -> None:

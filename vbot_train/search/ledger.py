@@ -6,6 +6,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from vbot_train.analysis.trials import KILLS
+
 # Attributes that our trials carry in the study.
 STATUS = "status"  # of its result
 CAUSE = "cause"
@@ -13,11 +15,9 @@ SEED = "seed"  # its (first) training seed
 WALL_TIME_S = "wall_time_s"  # from the start of its process to the end
 LOOP = "loop"  # the loop that runs it
 KILLED = "killed"  # True: interrupted because its loop died or it was stopped from outside, not by its search
-ORIGIN = "origin"  # default, enqueued, history, proposed
+ORIGIN = "origin"  # default, enqueued, history, proposed; in a later stage its name
 HISTORY = "history"  # directory of the forked study's trial that it takes over
 RETRY_OF = "retry_of"  # number of the trial that it repeats
-
-KILLS = 1  # a trial that was killed is trained again so often: it may be what fills the memory
 
 Identity = frozenset[tuple[str, Any]]
 

@@ -1,5 +1,6 @@
 """What a command line asks: where to look, how, what first, and for how long. Nothing here touches a study."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from vbot_train.search.proposals import GridProposals, Proposals, SampledProposa
 from vbot_train.search.ranges import values_of
 from vbot_train.search.resume import option_settings
 from vbot_train.search.samplers import build_pruner, build_sampler, check_sampler, is_grid
-from vbot_train.search.space import Candidate, Space, split_overrides
+from vbot_train.search.space import Candidate, OutsideError, Space, split_overrides
 from vbot_train.search.stages import check_disjoint, plan_stages
 
 DEFAULT_TRIALS = 20
@@ -71,10 +72,10 @@ class Question:
         narrowing = self._narrow(distributions, set(split_overrides({}, arguments)[0]), earlier)
         self.notes = narrowing.notes
         self.space = Space(narrowing.distributions, fixed, config, context.config_loader)
-        self.plan = plan_stages(job["search"])
-        check_disjoint(self.plan, self._training_seeds(), job["evaluation"])
         self.survey = survey(self.space, self.broken_rules, grid=self.grid, seed=self.seed)
         self.total = self._total()
+        self.plan = plan_stages(job["search"]).among(self._configurations())
+        check_disjoint(self.plan, self._training_seeds(), job["evaluation"])
         self.first_draw: int = 0 if earlier is None else earlier.get("first_draw", 0)
         self.priors = self._without_repeats(list(self._priors(None if earlier is None else earlier["config"])))
 
@@ -130,6 +131,7 @@ class Question:
             "max_trials": self.total,
             "confirm": self.plan.confirm,
             "test": self.plan.test,
+            "default": self._default(),
             "first_draw": self.first_draw,
             "sampler": OmegaConf.to_container(self.sampler, resolve=True),
             "groups": self.choices,
@@ -145,6 +147,20 @@ class Question:
             return Narrowing({k: own if k in given else then.get(k, own) for k, own in distributions.items()}, [])
         storage = self.job["storage"]
         return narrow_space(distributions, given, Path(around), self.metric, top=AROUND_TOP, storage=storage)
+
+    def _configurations(self) -> int:
+        """How many configurations the search will try at most; the training seed is a replicate."""
+        if self.grid:
+            return min(len({identity(_without_seed(cell)) for cell in self.survey.feasible}), self.total)
+        values = [values_of(space) for key, space in self.space.distributions.items() if key != "seed"]
+        return self.total if None in values else min(math.prod(len(row or ()) for row in values), self.total)
+
+    def _default(self) -> dict[str, Any] | None:
+        """The composed configuration as a point of the space, but for the seed; None if it lies outside."""
+        try:
+            return self.space.point(self.job, self.choices, but="seed")
+        except OutsideError:
+            return None
 
     def _training_seeds(self) -> list[int]:
         """Seeds that trials begin with; where a configuration is drawn again, ``Claims`` leaves out the stages'."""
@@ -172,6 +188,10 @@ class Question:
 
     def _without_repeats(self, priors: Sequence[Prior]) -> list[Prior]:
         return without_repeats(priors, self.seed, self.job["search"]["seeds_per_trial"])
+
+
+def _without_seed(point: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in point.items() if key != "seed"}
 
 
 def worker_count(workers: Any) -> int:

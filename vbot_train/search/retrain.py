@@ -1,15 +1,19 @@
 """Open a later stage for a loop to work on."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from optuna.trial import FrozenTrial
 
 from vbot_train.analysis.stages import Verdict
+from vbot_train.config import ConfigError
 from vbot_train.search import budget
 from vbot_train.search.claims import Claims
 from vbot_train.search.finals import Finals, trainings_of
-from vbot_train.search.ledger import Ledger
+from vbot_train.search.ledger import LOOP, SEED, Ledger
+from vbot_train.search.patience import patient
 from vbot_train.search.presence import Presence
 from vbot_train.search.priors import open_earlier
 from vbot_train.search.proposals import GridProposals
@@ -18,6 +22,7 @@ from vbot_train.search.stages import check_disjoint
 from vbot_train.search.study import look_into, look_into_stages, open_stage, read_record
 
 
+@patient
 def begin_stage(stage: str, question: Question, directory: Path, presence: Presence) -> tuple[Claims, int] | None:
     """Put what a stage still has to train into its queue; a loop that comes later finds it there.
 
@@ -31,15 +36,15 @@ def begin_stage(stage: str, question: Question, directory: Path, presence: Prese
         The stage's trainings, to claim, and how many there are in all; None if there is nothing to train.
 
     Raises:
-        ConfigError: The study cannot be read, or a seed was used before.
+        ConfigError: The study cannot be read.
     """
     storage, settings = question.job["storage"], question.job["search"]
+    if question.plan.of(stage) is None:
+        return None
     verdict = Verdict(open_earlier(directory, "study", storage), question.metric)
     trainings = trainings_of(stage, verdict, question.plan)
     if not trainings:
         return None
-    used = {seed for found in verdict.screened for seed in found.seeds}
-    check_disjoint(question.plan, used, question.job["evaluation"])
     study = open_stage(directory, storage, stage)
     screened = screening_of(question, directory)
     join = partial(
@@ -51,7 +56,7 @@ def begin_stage(stage: str, question: Question, directory: Path, presence: Prese
         GridProposals([]),
         job={**question.job, "search": {**settings, "seeds_per_trial": 1}},
         workers=question.workers,
-        elsewhere=[*screened, *elsewhere(question, directory, but=stage)],
+        elsewhere=[*screened, *elsewhere(question, directory, presence, but=stage)],
         training_s=(budget.expected_s(screened) or 0.0) / settings["seeds_per_trial"],
     )
     join(total=0).enqueue(trainings)
@@ -66,7 +71,32 @@ def screening_of(question: Question, directory: Path) -> list[FrozenTrial]:
     return look_into(directory, question.job["storage"], record)
 
 
-def elsewhere(question: Question, directory: Path, but: str | None = None) -> list[FrozenTrial]:
-    """What the later stages have trained so far, all but one."""
+def elsewhere(question: Question, directory: Path, presence: Presence, but: str | None = None) -> list[FrozenTrial]:
+    """What the later stages have trained so far, all but one; without what a dead loop has left there."""
     stages = look_into_stages(directory, question.job["storage"])
-    return [trial for stage, trials in stages.items() if stage != but for trial in trials]
+    trials = [trial for stage, trials in stages.items() if stage != but for trial in trials]
+    with presence.lock():
+        return [trial for trial in trials if trial.state.is_finished() or presence.is_alive(trial.user_attrs.get(LOOP))]
+
+
+def check_fresh(question: Question, directory: Path, screened: Sequence[FrozenTrial]) -> None:
+    """Refuse seeds of a stage that the study has used otherwise, and a test that goes on with other starts.
+
+    Args:
+        question: What the search asks.
+        directory: The study's directory.
+        screened: The trials of the search.
+
+    Raises:
+        ConfigError: With the first of them.
+    """
+    plan, stages = question.plan, look_into_stages(directory, question.job["storage"])
+    used = {stage: [trial.user_attrs[SEED] for trial in trials] for stage, trials in stages.items()}
+    searched = [trial.user_attrs.get(SEED, question.seed) for trial in screened]
+    evaluation = question.job["evaluation"]
+    check_disjoint(replace(plan, test=None), [*searched, *used["test"]], evaluation)
+    check_disjoint(plan, [*searched, *(seed for seed in used["confirm"] if seed not in plan.confirm_seeds)], evaluation)
+    then = ((read_record(directory) or {}).get("test") or {}).get("evaluation_seed")
+    if plan.test is not None and used["test"] and then != plan.test["evaluation_seed"]:
+        now = plan.test["evaluation_seed"]
+        raise ConfigError(f"search.test.evaluation_seed={now}: the test was begun with {then}; it would not compare")

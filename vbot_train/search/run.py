@@ -15,14 +15,14 @@ from vbot_train.analysis.trials import STAGES, STORAGE_ERRORS, TRIALS, what_a_da
 from vbot_train.config import ConfigError, plain
 from vbot_train.search.check import check_search
 from vbot_train.search.claims import Claim, Claims
-from vbot_train.search.display import Display
+from vbot_train.search.display import TRIAL, Display
 from vbot_train.search.launched import typed_arguments
 from vbot_train.search.loop import HopelessError, Loop
 from vbot_train.search.plan import announce, dry_run, show
 from vbot_train.search.presence import Presence
 from vbot_train.search.question import Question
 from vbot_train.search.resume import name_fork, refuse_other
-from vbot_train.search.retrain import begin_stage, elsewhere
+from vbot_train.search.retrain import begin_stage, check_fresh, elsewhere
 from vbot_train.search.secrets import shown_url, without_password
 from vbot_train.search.signals import Stop
 from vbot_train.search.study import (
@@ -36,7 +36,7 @@ from vbot_train.search.study import (
 from vbot_train.search.surroundings import revision
 from vbot_train.search.terminal import outlive_the_terminal
 
-FREE_KEYS = ("max_trials", "confirm", "test")  # of a study's record, which a later command line may change
+FREE_KEYS = ("max_trials", "confirm", "test", "default")  # of a study's record; a later line may change them
 
 
 def run_search(
@@ -122,6 +122,7 @@ class Search:
         self.directory = directory
         self.hydra_record = OmegaConf.create({"hydra": OmegaConf.to_container(hydra_node, resolve=False)})
         self.presence = Presence(directory)
+        self.worked: list[tuple[str, Claims, int]] = []  # stages so far: what it trains, how many in all
 
     def run(self, stop: Stop) -> None:
         """Open the study, work on it, and leave it in order.
@@ -133,20 +134,22 @@ class Search:
             ConfigError: The study cannot be opened, or is another.
             SystemExit: As ``run_search`` says.
         """
-        hopeless = None
+        early_end: HopelessError | ConfigError | None = None
         with self.presence:
             study = self.open()
-            claims = self._claims(study, elsewhere(self.question, self.directory))
+            claims = self._claims(study, elsewhere(self.question, self.directory, self.presence))
             try:
                 with stop.gently():
                     self._work(claims, stop, self.question.total)
                     for stage in STAGES:
                         self._retrain(stage, stop)
-            except HopelessError as error:
-                hopeless = error
-            self._leave(claims, stop, hopeless=hopeless is not None)
-        if hopeless is not None:
-            raise SystemExit(str(hopeless))
+            except (HopelessError, ConfigError) as error:  # what was trained is analysed all the same
+                early_end = error
+            self._leave(stop, hopeless=early_end is not None)
+        if isinstance(early_end, HopelessError):
+            raise SystemExit(str(early_end))
+        if early_end is not None:
+            raise early_end
         if stop.number is not None:
             raise SystemExit(128 + stop.number)
         if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
@@ -163,6 +166,7 @@ class Search:
                 record |= {key: value for key, value in question.record().items() if key in FREE_KEYS}
                 record["config"]["search"]["enqueue"] = question.job["search"]["enqueue"]
                 alone = not self.presence.others()
+                check_fresh(question, self.directory, look_into(self.directory, storage, record))
                 study = continue_study(self.directory, storage, record, question.pruner, self._enqueue, alone=alone)
             else:
                 infeasible = question.survey.broken if question.grid else {}
@@ -204,8 +208,9 @@ class Search:
             show([f"{stage}: {trainings} trainings"])
             self._work(claims, stop, trainings, stage)
 
-    def _work(self, claims: Claims, stop: Stop, total: int, stage: str = "trial") -> None:
+    def _work(self, claims: Claims, stop: Stop, total: int, stage: str = TRIAL) -> None:
         question = self.question
+        self.worked.append((stage, claims, total))
         hours = question.job["budget_hours"]
         with Display(question.metric, total, claims.done(), claims.best(), hours, stage) as display:
             loop = Loop(
@@ -221,7 +226,7 @@ class Search:
     def _record_trial(self, claim: Claim) -> None:
         record_trial(claim.directory, claim.trial.number, claim.candidate, self.hydra_record)
 
-    def _leave(self, claims: Claims, stop: Stop, *, hopeless: bool) -> None:
+    def _leave(self, stop: Stop, *, hopeless: bool) -> None:
         """Have the callback write the analysis if this loop is the last, and say how to go on."""
         question, callback = self.question, self.question.callback
         if others := self.presence.leave():
@@ -229,17 +234,25 @@ class Search:
             if stop.number is not None:
                 callback.farewell += f"; to go on here: {self._line_to_resume()}"
             return
-        for number in claims.given_up():
-            show([f"trial {number} was killed twice, alone or with its search, and is not trained again"])
+        for stage, claims, _ in self.worked:
+            for number in claims.given_up():
+                show([f"{stage} {number} was killed twice, alone or with its search, and is not trained again"])
         callback.study_dir, callback.storage = self.directory, question.job["storage"]
-        ended = f"{claims.done()} of {question.total} trials have ended"
+        ended = ", ".join(self._how_far())
+        claims = self.worked[0][1]
         if stop.number is not None:
             callback.farewell = f"stopped, {ended}; to go on: {self._line_to_resume()}"
-        elif claims.out_of_time:
+        elif any(claims.out_of_time for _, claims, _ in self.worked):
             hours, line = question.job["budget_hours"], self._line_to_resume()
             callback.farewell = f"budget_hours={hours} is spent, {ended}; with a larger one this goes on: {line}"
         elif claims.done() < question.total and not hopeless:
             callback.farewell = f"{ended}: nothing else is left to try in this space"
+
+    def _how_far(self) -> Iterator[str]:
+        """How many trials of each stage have ended."""
+        for stage, claims, total in self.worked:
+            what = "trials have ended" if stage == TRIAL else f"trainings to {stage}"
+            yield f"{claims.done()} of {total} {what}"
 
     def _line_to_resume(self) -> str:
         """The command line that continues this search."""

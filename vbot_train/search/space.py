@@ -235,14 +235,16 @@ class Space:
         for row in itertools.product(*columns):
             yield dict(zip(self.distributions, row, strict=True))
 
-    def point(self, config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, Any]:
-        """A composed configuration as a point of the space.
+    def point(self, config: Mapping[str, Any], choices: Mapping[str, str], *, but: str | None = None) -> dict[str, Any]:
+        """A composed configuration as a point of the space, without the key ``but``.
 
         Raises:
             OutsideError: The space does not contain it.
         """
         params = {}
         for key, distribution in self.distributions.items():
+            if key == but:
+                continue
             try:
                 value = choices[key] if key in self.groups else look_up(config, key)
             except KeyError:

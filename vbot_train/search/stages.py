@@ -1,7 +1,7 @@
 """What is planned after a search: its finalists are confirmed, then the winner and the default configuration tested."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vbot_train.config import ConfigError
@@ -24,9 +24,20 @@ class Plan:
         return confirm + (0 if self.test is None else 2 * len(self.test["seeds"]))
 
     @property
+    def confirm_seeds(self) -> list[int]:
+        """Training seeds of the confirmation."""
+        return [] if self.confirm is None else self.confirm["seeds"]
+
+    @property
     def seeds(self) -> list[int]:
         """Training seeds that the search itself must not use."""
         return [seed for stage in (self.confirm, self.test) if stage is not None for seed in stage["seeds"]]
+
+    def among(self, configurations: int) -> "Plan":
+        """The plan where there are so many configurations at most; of a single one there is nothing to choose."""
+        if self.confirm is None or configurations < 2:
+            return NO_STAGES
+        return replace(self, confirm=self.confirm | {"top_k": min(self.confirm["top_k"], configurations)})
 
     def of(self, stage: str) -> dict[str, Any] | None:
         """The settings of a stage, None if it is off."""

@@ -202,9 +202,10 @@ def _check_there(storage: str | None, directory: Path) -> None:
 
 def _move(old: RDBStorage, new: RDBStorage, name: str) -> None:
     """Copy a study. What the target has of this name may be foreign, stale or half: it is for people to judge."""
-    if name in optuna.get_all_study_names(new):
-        raise ConfigError(f"study={name}: the other storage holds a study of this name; delete it there first")
-    for part in (name, *_stages_in(old, name).values()):
+    taken = {name, *(stage_name(name, stage) for stage in STAGES)} & set(optuna.get_all_study_names(new))
+    if taken:
+        raise ConfigError(f"study={name}: the other storage holds {', '.join(sorted(taken))}; delete it there first")
+    for part in (*_stages_in(old, name).values(), name):
         optuna.copy_study(from_study_name=part, from_storage=old, to_storage=new)
 
 

@@ -70,9 +70,14 @@ def leaders(stage: Stage, metric: str) -> list[str]:
     values: dict[int, list[float]] = {}
     for trial in stage.completed:
         values.setdefault(trial.params[TRIAL], []).append(trial.value or 0.0)
-    means = {number: iqm(found) for number, found in values.items()}
-    best_first = sorted(means, key=lambda number: means[number], reverse=METRICS[metric] == "maximize")
-    return [f"{origin(number)} {cell(means[number])} ({plural(len(values[number]), 'seed')})" for number in best_first]
+    lost = Counter(trial.params[TRIAL] for trial in stage.lost)
+    sign = -1 if METRICS[metric] == "maximize" else 1
+    best_first = sorted(values, key=lambda number: (lost[number], sign * iqm(values[number])))  # as the search chooses
+    return [
+        f"{origin(number)} {cell(iqm(values[number]))} ({plural(len(values[number]), 'seed')}"
+        + (f", {lost[number]} lost)" if lost[number] else ")")
+        for number in best_first
+    ]
 
 
 def when_done(progress: Progress) -> str:

@@ -71,6 +71,13 @@ class Stage:
         return [trial for trial in self.trials if trial.state == TrialState.COMPLETE and trial.value is not None]
 
     @property
+    def lost(self) -> list[FrozenTrial]:
+        """The trials that have ended for good without a value."""
+        owed = {trial.number for trial in (*self.ledger.interrupted, *self.ledger.crashed)}
+        ended = [trial for trial in self.ledger.counted if trial.state.is_finished() and trial.number not in owed]
+        return [trial for trial in ended if trial.value is None]
+
+    @property
     def alive(self) -> list[Training]:
         """The running trials that are not silent."""
         return [training for training in self.running if not training.is_silent]

@@ -64,12 +64,17 @@ class PedAnova:
 
 
 def best_of(losses: Array, weights: Array, quantile: float) -> Array:
-    """The best trials of each resample: (B, N) weights, zero for the others. Ties with the last of them are in too."""
+    """The best trials of each resample: (B, N) weights, zero for the others.
+
+    Ties with the last of them are in too, unless that is everyone: where most trials share the worst value (a success
+    rate of nought), the best are those above it.
+    """
     order = np.argsort(losses, axis=1, kind="stable")
     counted = np.cumsum(np.take_along_axis(weights, order, axis=1), axis=1)
     place = np.argmax(counted >= np.ceil(quantile * counted[:, -1:]), axis=1, keepdims=True)
     last = np.take_along_axis(losses, np.take_along_axis(order, place, axis=1), axis=1)
-    return weights * (losses <= last)
+    worst = np.max(losses, axis=1, keepdims=True, where=weights > 0, initial=-np.inf)
+    return weights * np.where(last < worst, losses <= last, losses < last)
 
 
 @dataclass(frozen=True, slots=True)

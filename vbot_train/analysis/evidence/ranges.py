@@ -103,7 +103,7 @@ class Range:
         else:
             half = BEYOND * (high - low)
             value = high + half if up else low - half if low <= 0 or low > half else low / 2
-        if up and low > 0 and high < 1:  # a share, or what looks like one
+        if up and low >= 0 and high < 1:  # a share, or what looks like one
             return min(_rounded(value, 2), 1 - _rounded((1 - high) / 2, 2))
         return _rounded(value, 2)
 
