@@ -30,7 +30,7 @@ def wait_for(searches, pattern):
         time.sleep(0.02)
 
 
-CONFIRMED = [(1e-4, 1001), (1e-4, 1002), (3e-4, 1001), (3e-4, 1002)]  # the value falls with the distance from 3.2e-4
+CONFIRMED = [(1e-4, 1001), (1e-4, 1002), (3e-4, 1001), (3e-4, 1002)]  # the value falls with the distance from 10^-3.5
 TESTED = [(3e-4, 7), (3e-4, 8)]  # the winner is the default
 
 
@@ -38,7 +38,7 @@ TESTED = [(3e-4, 7), (3e-4, 8)]  # the winner is the default
 def test_the_best_are_confirmed_on_fresh_seeds_then_the_winner_and_the_default_tested(searches):
     output = searches.run(*GRID, "+search.constraints.mine='ppo.learning_rate in (3e-4, 1e-3)'")
     assert len(searches.results()) == 4  # trials of the search are as many as without
-    assert stage(searches, "confirm") == [(3e-5, 1001), (3e-5, 1002), (1e-4, 1001), (1e-4, 1002)]
+    assert stage(searches, "confirm") == [(1e-4, 1001), (1e-4, 1002), (3e-3, 1001), (3e-3, 1002)]
     assert stage(searches, "test") == [(1e-4, 7), (1e-4, 8), (3e-4, 7), (3e-4, 8)]  # the default, which a rule forbids
     best = searches.analysis()["best"]
     assert best["status"] == "tested" and best["default"] == "default"

@@ -27,7 +27,7 @@ class Prior:
     """A configuration to try first, or why it cannot be."""
 
     name: str  # for people
-    origin: str  # default, enqueued or history
+    origin: str  # default, enqueued or history; in a later stage its name
     params: dict[str, Any] | None  # None: it is left out
     reason: str | None = None  # why it is left out
     seed: int | None = None  # its training seed; None: the search's own
