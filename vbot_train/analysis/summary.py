@@ -41,7 +41,7 @@ def summarize(verdict: Verdict, importance: ImportanceReport, advice: Sequence[A
             {"name": item.name, "text": item.text, "evidence": item.evidence, "line": item.line} for item in advice
         ],
     }
-    if replicated := replicates(study.ranked(metric), metric):
+    if replicated := replicates(verdict.screened, metric):
         content["replicates"] = replicated
     if study.pruned:
         content["pruned"] = [describe_pruned(trial) for trial in study.pruned]
@@ -103,21 +103,14 @@ def describe_pruned(trial: Trial) -> dict[str, Any]:
     }
 
 
-def replicates(ranked: Sequence[Trial], metric: str) -> list[dict[str, Any]]:
+def replicates(screened: Sequence[Configuration], metric: str) -> list[dict[str, Any]]:
     """Configurations that the search trained on several seeds: interquartile mean and range, best first."""
-    groups: dict[frozenset[tuple[str, Any]], list[Trial]] = {}
-    for trial in sorted(ranked, key=lambda trial: trial.number):
-        groups.setdefault(frozenset((k, v) for k, v in trial.params.items() if k != "seed"), []).append(trial)
-    rows = [row for trials in groups.values() if (row := _replicates(trials, metric))]
+    rows = []
+    for found in screened:
+        runs = {run.seed: run.objective(metric) for trial in found.trials for run in trial.runs}
+        values = [value for seed in sorted(runs) if (value := runs[seed]) is not None]
+        if len(values) > 1:
+            spread = {"iqm": iqm(values), "range": [min(values), max(values)]}
+            rows.append({**found.params, "seeds": sorted(runs), metric: spread})
     sign = -1 if METRICS[metric] == "maximize" else 1
     return sorted(rows, key=lambda row: sign * row[metric]["iqm"])
-
-
-def _replicates(trials: Sequence[Trial], metric: str) -> dict[str, Any]:
-    """One of them; nothing of a configuration that was trained once."""
-    found = {run.seed: value for trial in trials for run in trial.runs if (value := run.objective(metric)) is not None}
-    if len(found) < 2:
-        return {}
-    others = {key: value for key, value in trials[0].params.items() if key != "seed"}
-    values = [found[seed] for seed in sorted(found)]
-    return {**others, "seeds": sorted(found), metric: {"iqm": iqm(values), "range": [min(values), max(values)]}}
