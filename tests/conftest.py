@@ -12,6 +12,17 @@ from vbot_train.env.state import RobotState
 torch.set_num_threads(1)
 
 
+@pytest.fixture
+def say(capsys):
+    """Print a figure that a test has measured, whether it passes or not."""
+
+    def show(text):
+        with capsys.disabled():
+            print(f"\n{text}")
+
+    return show
+
+
 @pytest.fixture(scope="session")
 def config():
     """The default configuration. Shared: vary a copy."""

@@ -47,14 +47,18 @@ def share(make, studies=STUDIES):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DESERVING)
-def test_in_nine_of_ten_studies_that_deserve_an_advice_it_is_given(name):
-    assert share(DESERVING[name])[name] >= 0.9
+def test_in_nine_of_ten_studies_that_deserve_an_advice_it_is_given(name, say):
+    rates = share(DESERVING[name])
+    say(f"studies that deserve {name}: {rates}")
+    assert rates[name] >= 0.9
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [ordinary, bayesian])
-def test_in_one_of_twenty_ordinary_studies_at_most_an_advice_is_given(make):
-    assert all(rate <= 0.05 for rate in share(make).values())
+def test_in_one_of_twenty_ordinary_studies_at_most_an_advice_is_given(make, say):
+    rates = share(make)
+    say(f"ordinary studies ({make.__name__}): {rates}")
+    assert all(rate <= 0.05 for rate in rates.values())
 
 
 @pytest.mark.slow

@@ -38,24 +38,20 @@ def one_study(generator):
     )
 
 
-def test_the_search_overstates_its_winner_confirming_a_third_of_that_at_most_testing_nothing(overstated, capsys):
+def test_the_search_overstates_its_winner_confirming_a_third_of_that_at_most_testing_nothing(overstated, say):
     search, confirm, test = overstated.mean(axis=0)
     error = overstated[:, 2].std(ddof=1) / np.sqrt(STUDIES)
-    with capsys.disabled():
-        print(
-            f"\nover-stated by the search {search:.3f}, confirming {confirm:.3f}, the test {test:.3f} (+- {error:.3f})"
-        )
+    say(f"over-stated by the search {search:.3f}, confirming {confirm:.3f}, the test {test:.3f} (+- {error:.3f})")
     assert search > 1.0
     assert 0.0 < confirm <= search / 3
     assert abs(test) <= 2 * error
 
 
-def test_of_three_seeds_a_95_percent_bootstrap_interval_holds_the_truth_less_often(capsys):
+def test_of_three_seeds_a_95_percent_bootstrap_interval_holds_the_truth_less_often(say):
     generator = np.random.default_rng(0)
     held = []
     for _ in range(STUDIES):
         low, high = interval(generator.normal(size=3))
         held.append(low <= 0.0 <= high)
-    with capsys.disabled():
-        print(f"\na 95 % interval of three seeds holds the truth in {np.mean(held):.0%}")
+    say(f"a 95 % interval of three seeds holds the truth in {np.mean(held):.0%}")
     assert 0.6 < np.mean(held) < 0.9

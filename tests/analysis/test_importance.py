@@ -57,28 +57,34 @@ def two_hundred(truth):
 
 
 @pytest.mark.slow
-def test_at_64_trials_the_true_top_two_are_found_in_80_percent_of_200_studies(two_hundred):
+def test_at_64_trials_the_true_top_two_are_found_in_80_percent_of_200_studies(two_hundred, say):
+    say(f"top two found in {two_hundred.found:.1%} of 200 studies of 64 trials")
     assert two_hundred.found >= 0.8
 
 
 @pytest.mark.slow
-def test_the_90_percent_intervals_hold_the_truth_in_80_to_97_percent_of_200_studies(two_hundred):
-    assert 0.8 <= np.mean(list(two_hundred.held.values())) <= 0.97
+def test_the_90_percent_intervals_hold_the_truth_in_80_to_97_percent_of_200_studies(two_hundred, say):
+    held = two_hundred.held
+    say(f"90 % intervals hold the truth in {np.mean(list(held.values())):.1%}: {held}")
+    assert 0.8 <= np.mean(list(held.values())) <= 0.97
     assert 0.8 <= np.mean([two_hundred.held[name] for name in TOP_TWO]) <= 0.97
     assert 0.8 <= np.mean([two_hundred.held[name] for name in WITHOUT_EFFECT]) <= 0.97
     assert min(two_hundred.held.values()) >= 0.8
 
 
 @pytest.mark.slow
-def test_planted_effects_are_hardly_ever_taken_for_chance(two_hundred):
+def test_planted_effects_are_hardly_ever_taken_for_chance(two_hundred, say):
+    say(f"planted effects stand out from chance in {two_hundred.sufficient:.1%}")
     assert two_hundred.sufficient >= 0.9
 
 
 @pytest.mark.slow
-def test_without_any_effect_nothing_stands_out_in_90_percent_of_200_studies():
+def test_without_any_effect_nothing_stands_out_in_90_percent_of_200_studies(say):
     reports = [measure_importance(plant(NOTHING, 64, seed), METRIC) for seed in range(200)]
     chance = "insufficient: no parameter stands out from chance"
-    assert np.mean([report.reliability == chance for report in reports]) >= 0.9
+    share = np.mean([report.reliability == chance for report in reports])
+    say(f"noise alone is called chance in {share:.1%} of 200 studies")
+    assert share >= 0.9
     assert all(row.importance is None for report in reports if not report.is_sufficient for row in report.rows)
 
 

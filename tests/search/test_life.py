@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from searches import RANDOM, RATES, Searches, kill_group, study_of, trial_processes
+from searches import RANDOM, RATES, UNCONFIRMED, Searches, kill_group, study_of, trial_processes
 
 
 def test_a_killed_search_ends_at_its_total_and_rewrites_nothing(searches):
@@ -73,7 +73,7 @@ def test_a_stopped_search_marks_its_trials_and_prints_the_line_that_goes_on(sear
     assert "; Ctrl-C again ends at once" in output
     assert searches.analysis()["trials"]["interrupted"] == searches.statuses().count("interrupted") > 0
     line = shlex.split(output.splitlines()[-1].partition("to go on: ")[2])
-    assert line == ["python", "-m", "vbot_train", "-m", RATES, "workers=2", "study=s"]
+    assert line == ["python", "-m", "vbot_train", "-m", UNCONFIRMED, RATES, "workers=2", "study=s"]
 
 
 def test_a_stopped_search_goes_on_to_its_end(searches):

@@ -29,7 +29,7 @@ def headline(verdict: Verdict) -> Iterator[str]:
         yield from against_default(winner, tested, verdict)
         yield f"before that, confirming said {confirmed}, and the search saw {seen(winner, verdict)}"
     if (caution := few(len(verdict.confirmed[winner.number].runs))) is not None:
-        yield f"in brackets: 95 % bootstrap intervals over training seeds, {caution}"
+        yield f"in brackets: the 95 % bootstrap interval over training seeds, {caution}"
 
 
 def against_default(winner: Configuration, tested: Retrained, verdict: Verdict) -> Iterator[str]:
