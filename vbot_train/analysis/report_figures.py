@@ -39,7 +39,9 @@ def figures(verdict: Verdict, importance: ImportanceReport) -> Iterator[Figure]:
     metric = verdict.metric
     if verdict.confirmed:
         caution = few(min(len(found.runs) for found in verdict.confirmed.values()))
-        caption = "What the search saw, each run that confirmed or tested, and their interquartile mean with its 95 % interval"
+        caption = (
+            "What the search saw, the runs that confirmed and tested, their interquartile mean with its 95 % interval"
+        )
         yield Figure("From search to test", f"{caption}, {caution}." if caution else f"{caption}.", stages(verdict))
     if importance.is_sufficient:
         yield Figure("What mattered", f"Importance for {metric}, with 90 % intervals.", importances(importance))
