@@ -121,7 +121,7 @@ def test_failures_are_grouped_by_cause_the_most_frequent_first(tmp_path):
     assert lines[-4:] == [
         "ended 1 completed, 2 diverged, 7 timeout, 1 failed",
         "7 timeout: longer than 5 min (trials/004, trials/005, trials/006, trials/007, trials/008 and 2 more)",
-        "2 diverged: action # in update # (trials/002, trials/003)",
+        "2 diverged: such as action 1000.0 in update 1000.0 (trials/002, trials/003)",
         "1 failed: killed (signal 9); out of memory? (trials/001)",
     ]
 

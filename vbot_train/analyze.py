@@ -25,6 +25,7 @@ from vbot_train.analysis.trials import StudyError, Trial, load_study
 from vbot_train.result import METRICS, ResultError, write_atomically
 
 LOG_WIDTH = 140  # columns, where the output goes to a file
+SHOWN = 10  # configurations on the leaderboard
 FILE_NAME = "hyperparameter_importance.yaml"
 REPORT_NAME = "report.html"
 
@@ -59,7 +60,7 @@ def analyze(
     verdict = Verdict(study, metric)
     importance = measure_importance(study.ranked(metric), metric, estimator=estimator)
     advice = advise(verdict)
-    out = study_dir / "analysis"
+    out = folder_of(verdict)
     (out / "experiment").mkdir(parents=True, exist_ok=True)
     content = summarize(verdict, importance, advice)
     write_atomically(out / FILE_NAME, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
@@ -68,6 +69,12 @@ def analyze(
     write_report(verdict, importance, advice, out / REPORT_NAME)
     show(verdict, importance, advice, sort)
     return out / FILE_NAME
+
+
+def folder_of(verdict: Verdict) -> Path:
+    """Where an analysis goes: one by another metric than the study's own does not take its place."""
+    folder = verdict.study.directory / "analysis"
+    return folder if verdict.metric == verdict.study.record["metric"] else folder / f"by_{verdict.metric}"
 
 
 def ordered(found: Sequence[Configuration], metric: str, sort: str | None) -> list[Configuration]:
@@ -93,8 +100,11 @@ def show(verdict: Verdict, importance: ImportanceReport, advice: Sequence[Advice
     console = Console(highlight=False, soft_wrap=True, markup=False)
     if not console.is_terminal:
         console.width = LOG_WIDTH
-    out = verdict.study.directory / "analysis"
-    console.print(leaderboard(verdict, ordered(verdict.best_first, verdict.metric, sort)))
+    out = folder_of(verdict)
+    found = ordered(verdict.best_first, verdict.metric, sort)
+    console.print(leaderboard(verdict, found))
+    if len(found) > SHOWN:
+        console.print(f"{SHOWN} of {len(found)} configurations; the report draws all")
     counts = ", ".join(f"{count} {status}" for status, count in verdict.study.counts.items() if count)
     console.print(f"trials: {counts or 'none'}")
     console.print(f"importance ({importance.estimator}): {importance.reliability}")
@@ -104,6 +114,8 @@ def show(verdict: Verdict, importance: ImportanceReport, advice: Sequence[Advice
             console.print(f"  {row.parameter:<24} {row.importance:.2f}  [{low:.2f}, {high:.2f}]")
     for item in advice:
         console.print(f"advice: {item.text} ({item.evidence})")
+        if item.line is not None:
+            console.print(f"  add {item.line}")
     for line in headline(verdict):
         console.print(line)
     console.print(f"analysis: {out / FILE_NAME}, {REPORT_NAME}")
@@ -118,7 +130,7 @@ def leaderboard(verdict: Verdict, found: Sequence[Configuration]) -> Table:
     confirmed = ["confirmed"] if verdict.confirmed else []
     table = Table("trial", "seeds", *columns, *confirmed, box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("configuration", overflow="fold")
-    for row in found[:10]:
+    for row in found[:SHOWN]:
         again = verdict.confirmed.get(row.number)
         value = ["-" if again is None else spread(again.describe(verdict.metric).get(verdict.metric))]
         means = [cell(row.mean(name)) for name in columns]

@@ -112,7 +112,7 @@ def legend(found: Comparison) -> Iterator[str]:
         if runs == 1:
             yield f"{name}: one training seed; rates with their 95 % Wilson interval over its {side.episodes} episodes"
             continue
-        truth = f", {caution}" if (caution := few(runs)) else ""
+        truth = f": {caution}" if (caution := few(runs)) else ""
         yield f"{name}: interquartile mean of {runs} training seeds, with its 95 % bootstrap interval over them{truth}"
         fewer = {metric: row[i].runs for metric, row in found.metrics.items() if row[i].runs < runs}
         if fewer:

@@ -74,6 +74,8 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     for option, count in (("episodes", arguments.episodes), ("video-episodes", arguments.video_episodes)):
         if count < 1:
             raise ConfigError(f"--{option}={count}: must be at least 1")
+    if arguments.seed is not None and any(given.startswith("evaluation.seed=") for given in arguments.overrides):
+        raise ConfigError(f"--seed={arguments.seed}: evaluation.seed is given too, and is the same")
     if arguments.seed is not None and arguments.seed < 0:
         raise ConfigError(f"--seed={arguments.seed}: must be at least 0")
     if arguments.json is not None and not arguments.json.absolute().parent.is_dir():

@@ -46,7 +46,9 @@ def few(runs: int) -> str | None:
     Of up to four runs the bootstrap interval goes from the smallest to the largest, and all of n runs lie on one side
     of the true middle in 2 of 2^n cases.
     """
-    return f"of so few really a {100 * (1 - 2 ** (1 - runs)):.0f} % one" if 2 <= runs <= FEW else None
+    if not 2 <= runs <= FEW:
+        return None
+    return f"of so few from the lowest to the highest, which holds the truth in {1 - 2 ** (1 - runs):.0%} of cases"
 
 
 def probability_of_improvement(ours: Sequence[float], theirs: Sequence[float], *, maximize: bool) -> float:

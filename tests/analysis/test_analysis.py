@@ -97,6 +97,16 @@ def test_another_metric_ranks_in_its_own_direction(write_study):
     assert best == ["config_000", "config_001", "config_003"]
 
 
+def test_another_metric_does_not_take_the_answers_place(write_study):
+    directory = write_study(FIVE)
+    analyze(directory)
+    other = analyze(directory, metric="fall_rate")
+    assert other == directory / "analysis" / "by_fall_rate" / "hyperparameter_importance.yaml"
+    answer = yaml.safe_load((directory / "analysis" / other.name).read_text())
+    assert (answer["metric"], answer["best"]["config_id"]) == ("episode_reward_mean", "config_001")
+    assert (other.parent / "experiment" / "best.yaml").read_text().endswith("seed: 0\n")
+
+
 def test_the_order_asked_for_is_that_of_the_printed_leaderboard_alone(write_study, capsys):
     content = analysis_of(write_study(FIVE), sort="ascending")
     assert content["best"]["config_id"] == "config_001"

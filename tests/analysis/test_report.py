@@ -12,7 +12,7 @@ from vbot_train.analysis.advice import Advice
 from vbot_train.analysis.figures import draw_stages
 from vbot_train.analysis.headline import headline
 from vbot_train.analysis.importance import Importance, ImportanceReport
-from vbot_train.analysis.report import lines, table, write_report
+from vbot_train.analysis.report import lines, own_settings, table, write_report
 from vbot_train.analysis.stages import Verdict
 
 PATIENCE_MS = 200_000  # the page brings five megabytes of plotly, and a busy machine takes its time
@@ -50,7 +50,7 @@ def test_the_headline_is_the_tested_value_beside_the_defaults(verdict):
     assert default.startswith("the default, tested alike: episode_reward_mean 10.5 [10, 11]")
     assert against.startswith("one run of the winner beats one of the default with probability 1.00; difference")
     assert "confirming said episode_reward_mean 17 [17, 17]" in before and "search saw episode_reward_mean 20" in before
-    assert caution.endswith("of so few really a 50 % one")  # two runs lie on one side of the middle in 2 of 4 cases
+    assert caution.endswith("holds the truth in 50% of cases")  # two runs lie on one side of the middle in 2 of 4
 
 
 def test_a_winner_that_breaks_in_its_test_is_not_praised_for_the_seed_that_it_survived():
@@ -99,6 +99,7 @@ def test_a_study_without_a_completed_trial_has_a_report_that_says_so(tmp_path):
 def test_the_table_holds_search_confirmation_and_test_of_the_best(verdict):
     first, second, third = table(verdict)
     assert (first["configuration"], first["search"], first["confirmed"]) == ("config_002", "20", "17 [17, 17]")
+    assert (first["search_success"], first["tested_success"]) == ("success 50.0%", "success 50.0%")
     assert first["tested"] == "13.5 [13, 14]"
     assert (second["configuration"], second["tested"]) == ("config_001", "-")
     assert (third["configuration"], third["confirmed"], third["tested"]) == ("config_000", "-", "10.5 [10, 11]")
@@ -110,6 +111,36 @@ def test_it_says_what_to_type_next(verdict):
     again = "python -m vbot_train -m --config-dir s/analysis experiment=best seed=11,12,13"
     assert texts[1] == f"{again} search.confirm=none"
     assert texts[2] == "python -m vbot_train -m search=fine_tune search.around=s"
+
+
+def test_another_search_keeps_the_task_and_the_training_of_this_one():
+    given = [
+        "x",
+        "-m",
+        "search=full",
+        "training=quick",
+        "training.env_steps=600_000",
+        "ppo.rollouts=16,24",
+        "workers=2",
+    ]
+    record = {"command": given, "space": {"ppo.rollouts": "choice(16, 24)"}}
+    assert own_settings(record) == ["training=quick", "training.env_steps=600_000"]
+
+
+def test_one_configuration_on_several_seeds_is_told_with_its_range():
+    twice = [screened(0, 1.0), screened(1, 3.0, rate=1e-4, seed=43)]
+    (line,) = headline(Verdict(study(twice), METRIC))
+    assert line == "one configuration on 2 seeds: episode_reward_mean 2 [1 to 3]; there was nothing to choose"
+
+
+def test_a_test_on_one_seed_each_says_nothing_of_others():
+    trials = [screened(0, 10.0, origin="default"), screened(1, 30.0)]
+    confirm = [retrained(n, 1001, 15.0 + n) for n in (0, 1)]
+    test = [retrained(n, 2001, 15.0 + n) for n in (0, 1)]
+    plan = {"confirm": {"top_k": 2, "seeds": [1001]}, "test": {"seeds": [2001]}}
+    lines = list(headline(Verdict(study(trials, confirm, test, **plan), METRIC)))
+    assert "one seed each: that says nothing of other seeds" in lines
+    assert not any("probability" in line for line in lines)
 
 
 def test_names_are_text_not_markup(verdict, tmp_path):

@@ -104,9 +104,9 @@ def test_one_seed_each_says_nothing_of_the_probability_of_improvement():
     assert "one seed each" in found.how
 
 
-def test_one_seed_against_several_has_no_interval():
+def test_one_seed_against_several_has_no_interval_and_no_probability():
     found = difference(side({1: 3.0}), side({1: 1.0, 2: 4.0}), REWARD)
-    assert (found.interval_95, found.probability_of_improvement) == (None, 0.5)
+    assert (found.value, found.interval_95, found.probability_of_improvement) == (0.5, None, None)
 
 
 def test_what_one_run_never_did_is_not_compared():

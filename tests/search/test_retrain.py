@@ -93,6 +93,16 @@ def test_more_seeds_and_finalists_are_added_to_those_that_are_there(searches):
 
 
 @pytest.mark.slow
+def test_a_test_that_was_left_out_in_between_goes_on(searches):
+    searches.run(*GRID)
+    searches.run(*GRID[:3], "search.confirm=none")
+    assert searches.analysis()["best"]["status"] == "unconfirmed: search.confirm=none"
+    output = searches.run(*GRID, "search.confirm.seeds=3")
+    assert "confirm: 6 trainings, 4 are done" in output
+    assert searches.analysis()["best"]["status"] == "tested"
+
+
+@pytest.mark.slow
 def test_seeds_that_confirmed_cannot_test_nor_those_that_tested_confirm(searches):
     searches.run(*GRID)
     swapped = searches.run(*GRID, "search.test.seeds=[1001]", "search.confirm.seeds=[9]", code=1)

@@ -58,6 +58,8 @@ def draw_learning_curves(verdict: Verdict, path: Path) -> None:
         for steps, success in training_success(trial):
             axes.plot(steps, success, zorder=-rank, color=color, label=label)
             label = None  # further seeds of the same trial
+    if len(ranked) > CURVES:
+        axes.plot([], [], color="0.85", label="others")
     for steps, success in (curve for trial in pruned[:MOST_CURVES] for curve in training_success(trial)):
         axes.plot(steps, success, zorder=-len(ranked), color="0.6", linestyle=":")
     axes.set(xlabel="training env steps [million]", ylabel="success rate of training episodes", ylim=(-0.02, 1.02))

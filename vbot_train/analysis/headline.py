@@ -14,6 +14,9 @@ def headline(verdict: Verdict) -> Iterator[str]:
         yield "no trial was completed: there is nothing to rank"
         return
     name, metric = config_id(winner.number), verdict.metric
+    if len(verdict.screened) == 1:
+        yield from replicated(winner, verdict)
+        return
     if verdict.doubt is not None:
         seeds = "one seed" if len(winner.seeds) == 1 else f"{len(winner.seeds)} seeds"
         yield f"best so far: {name}, unconfirmed ({verdict.doubt})"
@@ -29,7 +32,16 @@ def headline(verdict: Verdict) -> Iterator[str]:
         yield from against_default(winner, tested, verdict)
         yield f"before that, confirming said {confirmed}, and the search saw {seen(winner, verdict)}"
     if (caution := few(len(verdict.confirmed[winner.number].runs))) is not None:
-        yield f"in brackets: the 95 % bootstrap interval over training seeds, {caution}"
+        yield f"in brackets: the 95 % bootstrap interval over training seeds; {caution}"
+
+
+def replicated(found: Configuration, verdict: Verdict) -> Iterator[str]:
+    """What is said of a study of one configuration: nothing was chosen."""
+    runs = [run.objective(verdict.metric) for trial in found.trials for run in trial.runs]
+    values = [value for value in runs if value is not None]
+    seeds = f"{len(values)} seed" + ("s" if len(values) > 1 else "")
+    ends = f" [{cell(min(values))} to {cell(max(values))}]" if len(values) > 1 else ""
+    yield f"one configuration on {seeds}: {seen(found, verdict)}{ends}; there was nothing to choose"
 
 
 def against_default(winner: Configuration, tested: Retrained, verdict: Verdict) -> Iterator[str]:
@@ -40,6 +52,9 @@ def against_default(winner: Configuration, tested: Retrained, verdict: Verdict) 
     default, metric = verdict.tested[verdict.default], verdict.metric
     yield f"the default, tested alike: {value(default, metric)}"
     ours, theirs = tested.values_or_worst(metric), default.values_or_worst(metric)
+    if min(len(ours), len(theirs)) < 2:
+        yield "one seed each: that says nothing of other seeds"
+        return
     probability = probability_of_improvement(ours, theirs, maximize=METRICS[metric] == "maximize")
     whole = not tested.lost(metric) and not default.lost(metric)
     ends = difference_interval(ours, theirs) if whole else None

@@ -1,8 +1,9 @@
 """The report: one HTML page that needs nothing but a browser, and asks nothing of any network."""
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -14,10 +15,11 @@ from vbot_train.analysis.headline import headline, spread
 from vbot_train.analysis.importance import ImportanceReport
 from vbot_train.analysis.ranking import TOP, cell, config_id, shown
 from vbot_train.analysis.report_figures import Figure, figures
-from vbot_train.analysis.stages import Verdict
+from vbot_train.analysis.stages import Retrained, Verdict
 from vbot_train.result import write_atomically
 
 TEMPLATE = "report.html.jinja"
+OWN_GROUPS = ("env", "reward", "training", "simulation", "ppo", "network", "evaluation")
 PLOTLY = {"displaylogo": False, "responsive": True}
 
 
@@ -61,15 +63,22 @@ def div(found: Figure, place: int) -> Markup:
 def table(verdict: Verdict) -> Iterator[dict[str, str]]:
     """The best configurations, a row each."""
     for found in verdict.best_first[:TOP]:
-        confirmed, tested = verdict.confirmed.get(found.number), verdict.tested.get(found.number)
+        success = found.mean("success_rate")
         yield {
             "configuration": config_id(found.number),
             "search": cell(found.mean(verdict.metric)),
-            "confirmed": "-" if confirmed is None else spread(confirmed.describe(verdict.metric).get(verdict.metric)),
-            "tested": "-" if tested is None else spread(tested.describe(verdict.metric).get(verdict.metric)),
-            "success": cell(found.mean("success_rate")),
+            "search_success": "" if success is None else f"success {success:.1%}",
+            **stage_cells("confirmed", verdict.confirmed.get(found.number), verdict.metric),
+            **stage_cells("tested", verdict.tested.get(found.number), verdict.metric),
             "settings": shown(found.params),
         }
+
+
+def stage_cells(name: str, found: Retrained | None, metric: str) -> dict[str, str]:
+    """What a later stage said of a configuration."""
+    content = {} if found is None else found.describe(metric)
+    success = f"success {content['success_rate']['iqm']:.1%}" if "success_rate" in content else ""
+    return {name: spread(content.get(metric)), f"{name}_success": success}
 
 
 def lines(verdict: Verdict) -> Iterator[tuple[str, str]]:
@@ -80,11 +89,20 @@ def lines(verdict: Verdict) -> Iterator[tuple[str, str]]:
     again = ["--config-dir", analysis, "experiment=best"]
     trial = str(verdict.winner.trials[0].directory)
     other = "success_rate" if verdict.metric != "success_rate" else "episode_reward_mean"
+    around = ["-m", "search=fine_tune", f"search.around={directory}", *own_settings(verdict.study.record)]
     for purpose, module, arguments in (
         ("the winner again, to the digit (same machine, same number of threads)", "vbot_train", again),
         ("the winner on seeds of your own", "vbot_train", ["-m", *again, "seed=11,12,13", "search.confirm=none"]),
-        ("search closely around the best", "vbot_train", ["-m", "search=fine_tune", f"search.around={directory}"]),
+        ("search closely around the best", "vbot_train", around),
         ("look at the winner walk", "vbot_train.evaluate", [trial, "--video", "winner.mp4"]),
         ("the analysis by another metric", "vbot_train.analyze", [directory, "--metric", other]),
     ):
         yield purpose, shlex.join(["python", "-m", module, *arguments])
+
+
+def own_settings(record: Mapping[str, Any]) -> list[str]:
+    """What the study's command line said of the task and the training: another search is to keep it."""
+    given = [str(argument) for argument in record.get("command", [])[1:]]
+    keys = {argument: argument.partition("=")[0].lstrip("+") for argument in given}
+    own = [argument for argument, key in keys.items() if key.split(".")[0] in OWN_GROUPS]
+    return [argument for argument in own if keys[argument] not in record.get("space", {})]

@@ -199,6 +199,9 @@ def difference(ours: Side, theirs: Side, metric: str) -> Difference:
     if len(a) == len(b) == 1:
         how = "one seed each: that says nothing of other seeds"
         return Difference(round(a[0] - b[0], 6), None, None, how)
+    if min(len(a), len(b)) == 1:
+        how = f"{len(a)} against {len(b)} seeds: one says nothing of other seeds"
+        return Difference(round(iqm(a) - iqm(b), 6), None, None, how)
     probability = probability_of_improvement(a, b, maximize=METRICS[metric] == "maximize")
     if our.keys() == their.keys():
         pairs = [our[seed] - their[seed] for seed in our]

@@ -30,6 +30,7 @@ class Assessment:
     """What an evaluation found."""
 
     checkpoint: str
+    env: str  # what was changed of the run's own environment
     seed: int  # of the starts
     episodes: int
     metrics: dict[str, float | None]
@@ -111,6 +112,7 @@ def describe(subject: Subject, env: NavigationEnv, ended: Episodes) -> Assessmen
     cells = histogram(ended, min_radius_m=spawn["min_radius_m"], max_radius_m=spawn["max_radius_m"])
     return Assessment(
         checkpoint=str(subject.checkpoint),
+        env=subject.env,
         seed=subject.config["evaluation"]["seed"],
         episodes=len(ended.robot),
         metrics=summarize(ended),
@@ -122,6 +124,7 @@ def describe(subject: Subject, env: NavigationEnv, ended: Episodes) -> Assessmen
 
 def tables(found: Assessment) -> Iterator[Table | str]:
     """An assessment, to print."""
+    yield f"{found.checkpoint}: {found.episodes} episodes in {found.env}, starts of seed {found.seed}"
     yield metrics_table(found.metrics)
     low, high = found.success_rate_interval_95
     yield f"success_rate: 95 % interval {low:.3f} to {high:.3f} over {found.episodes} episodes"

@@ -19,6 +19,7 @@ from vbot_train.config import (
     look_up,
     plain,
 )
+from vbot_train.result import FILE_NAME, TrialResult
 
 CHANGEABLE = ("env.", "evaluation.")
 
@@ -30,6 +31,7 @@ class Subject:
     checkpoint: Path
     config: dict[str, Any]  # the run's own, its environment perhaps changed
     note: str | None  # which of several seeds was taken
+    env: str  # what was changed of the run's own environment, for people
 
 
 def find_subject(run: Path, env_option: str | None, overrides: Sequence[str]) -> Subject:
@@ -46,6 +48,8 @@ def find_subject(run: Path, env_option: str | None, overrides: Sequence[str]) ->
     """
     if run.is_file() and run.parent.name != "checkpoints":
         raise ConfigError(f"{run}: lies not in the checkpoints/ of a run, whose config is needed too")
+    if (run / "study.yaml").is_file():
+        raise ConfigError(f"{run}: is a study; name one of its trials, such as {run / 'trials' / '000'}")
     directory, note = (run.parent.parent, None) if run.is_file() else _first_seed(run)
     config = load_recorded_config(_recorded_in(directory))
     if env_option is not None:
@@ -55,8 +59,17 @@ def find_subject(run: Path, env_option: str | None, overrides: Sequence[str]) ->
         check_values(config | {"init_from": None})  # what the run started from need not be there any more
     checkpoint = run if run.is_file() else checkpoint_of(directory)
     if not checkpoint.is_file():
-        raise ConfigError(f"{run}: has no checkpoint ({checkpoint} is missing)")
-    return Subject(checkpoint, config, note)
+        raise ConfigError(f"{run}: has no checkpoint ({checkpoint} is missing){_how_it_ended(directory)}")
+    env = " ".join([f"env={env_option}" if env_option else "its own env", *overrides])
+    return Subject(checkpoint, config, note, env)
+
+
+def _how_it_ended(directory: Path) -> str:
+    """What became of a run that left no checkpoint; nothing where that is not known."""
+    if not (directory / FILE_NAME).exists():
+        return ""
+    result = TrialResult.load(directory)
+    return f"; it is {result.status}" + (f": {result.cause}" if result.cause else "")
 
 
 def _first_seed(run: Path) -> tuple[Path, str | None]:

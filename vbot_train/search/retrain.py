@@ -8,7 +8,7 @@ from pathlib import Path
 from optuna.trial import FrozenTrial
 
 from vbot_train.analysis.stages import Verdict
-from vbot_train.config import ConfigError
+from vbot_train.config import ConfigError, load_recorded_config
 from vbot_train.search import budget
 from vbot_train.search.claims import Claims
 from vbot_train.search.finals import Finals, trainings_of
@@ -96,7 +96,8 @@ def check_fresh(question: Question, directory: Path, screened: Sequence[FrozenTr
     evaluation = question.job["evaluation"]
     check_disjoint(replace(plan, test=None), [*searched, *used["test"]], evaluation)
     check_disjoint(plan, [*searched, *(seed for seed in used["confirm"] if seed not in plan.confirm_seeds)], evaluation)
-    then = ((read_record(directory) or {}).get("test") or {}).get("evaluation_seed")
-    if plan.test is not None and used["test"] and then != plan.test["evaluation_seed"]:
+    begun = next((path.parent for path in sorted((directory / "test").glob("*/.hydra"))), None)
+    then = None if begun is None else load_recorded_config(begun)["evaluation"]["seed"]
+    if plan.test is not None and then not in (None, plan.test["evaluation_seed"]):
         now = plan.test["evaluation_seed"]
         raise ConfigError(f"search.test.evaluation_seed={now}: the test was begun with {then}; it would not compare")

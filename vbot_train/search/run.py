@@ -205,7 +205,8 @@ class Search:
         begun = begin_stage(stage, self.question, self.directory, self.presence)
         if begun is not None:
             claims, trainings = begun
-            show([f"{stage}: {trainings} trainings"])
+            done = f", {there} are done" if (there := claims.done()) else ""
+            show([f"{stage}: {trainings} trainings{done}"])
             self._work(claims, stop, trainings, stage)
 
     def _work(self, claims: Claims, stop: Stop, total: int, stage: str = TRIAL) -> None:

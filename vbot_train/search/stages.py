@@ -50,11 +50,11 @@ class Plan:
 
     def __str__(self) -> str:
         if self.confirm is None:
-            return "nothing is confirmed or tested after it (search.confirm.top_k=5 would)"
+            return "nothing is confirmed or tested after it"
         text = f"then the best {self.confirm['top_k']} are trained again on seeds {_listed(self.confirm['seeds'])}"
         if self.test is not None:
             text += f", the winner and the default on {_listed(self.test['seeds'])}"
-        return f"{text}: up to {self.trainings} trainings more"
+        return f"{text}: up to {self.trainings} trainings in all"
 
 
 NO_STAGES = Plan(None, None)

@@ -174,7 +174,8 @@ def best(progress: Progress, directory: Path) -> str:
     trial = choose(trials, key=lambda trial: trial.value or 0.0)
     success = success_of(directory / TRIALS / f"{trial.number:03d}")
     special = configuration(trial.params, progress.record)
-    return f"best      trial {trial.number}: {metric} {cell(trial.value)}{success}  {special}"
+    seen = " in the search" if len(progress.stages) > 1 else ""
+    return f"best      trial {trial.number}: {metric} {cell(trial.value)}{success}{seen}  {special}"
 
 
 def success_of(directory: Path) -> str:
@@ -194,7 +195,7 @@ def ends(trials: Sequence[FrozenTrial]) -> Iterator[str]:
 
 
 def failures(progress: Progress) -> Iterator[str]:
-    """Why trials ended badly, the most frequent cause first; numbers that differ among equal causes are left out."""
+    """Why trials ended badly, the most frequent cause first; of those that differ in numbers alone one is shown."""
     groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for stage in progress.stages:
         for trial in stage.trials:
@@ -204,7 +205,8 @@ def failures(progress: Progress) -> Iterator[str]:
                 groups.setdefault((status, NUMBER.sub("#", cause)), []).append((cause, where))
     for (status, alike), found in sorted(groups.items(), key=lambda group: -len(group[1])):
         causes, places = {cause for cause, _ in found}, [where for _, where in found]
-        text = causes.pop() if len(causes) == 1 else alike
+        text = alike if len(causes) == 1 else f"such as {found[0][0]}"
+        text = causes.pop() if len(causes) == 1 else text
         more = f" and {len(places) - PLACES} more" if len(places) > PLACES else ""
         yield f"  {len(found)} {status}: {text} ({', '.join(places[:PLACES])}{more})"
 
