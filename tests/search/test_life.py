@@ -195,7 +195,8 @@ def test_a_fork_goes_on_in_its_own_directory(searches):
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=30)
     line = shlex.split(output.splitlines()[-1].partition("to go on: ")[2])
-    assert line[4:] == [RATES, f"{elsewhere}-fork1", "seed=3", "workers=1", f"study={searches.study.name}"]
+    own = [f"{elsewhere}-fork1", "seed=3", "workers=1", f"study={searches.study.name}"]
+    assert line[4:] == [UNCONFIRMED, RATES, *own]
 
 
 @pytest.mark.slow
