@@ -33,7 +33,8 @@ def test_a_study_moves_to_another_storage_and_goes_on_there_alone(searches):
     searches.run(*RANDOM, "search.max_trials=3", "storage=sqlite:///elsewhere.db")
     searches.run(*RANDOM, "search.max_trials=4")  # where its record says
     back = f"storage=sqlite:///{searches.study / 'study.db'}"
-    assert "the other storage holds s; delete it there first" in searches.run(*RANDOM, "search.max_trials=5", back, code=1)
+    refused = searches.run(*RANDOM, "search.max_trials=5", back, code=1)
+    assert "the other storage holds s; delete it there first" in refused
     assert searches.statuses() == ["completed"] * 4
     assert searches.analysis()["trials"]["completed"] == 4
 
