@@ -105,6 +105,7 @@ def test_another_metric_does_not_take_the_answers_place(write_study):
     answer = yaml.safe_load((directory / "analysis" / other.name).read_text())
     assert (answer["metric"], answer["best"]["config_id"]) == ("episode_reward_mean", "config_001")
     assert (other.parent / "experiment" / "best.yaml").read_text().endswith("seed: 0\n")
+    assert f"--config-dir {other.parent} experiment=best" in (other.parent / "report.html").read_text()
 
 
 def test_the_order_asked_for_is_that_of_the_printed_leaderboard_alone(write_study, capsys):

@@ -106,7 +106,7 @@ def test_the_table_holds_search_confirmation_and_test_of_the_best(verdict):
 
 
 def test_it_says_what_to_type_next(verdict):
-    texts = [line for _, line in lines(verdict)]
+    texts = [line for _, line in lines(verdict, Path("s/analysis"))]
     assert texts[0] == "python -m vbot_train --config-dir s/analysis experiment=best"
     again = "python -m vbot_train -m --config-dir s/analysis experiment=best seed=11,12,13"
     assert texts[1] == f"{again} search.confirm=none"

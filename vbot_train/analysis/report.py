@@ -48,7 +48,7 @@ def write_report(verdict: Verdict, importance: ImportanceReport, advice: Sequenc
         figures=[
             (found.title, found.caption, div(found, place)) for place, found in enumerate(figures(verdict, importance))
         ],
-        lines=list(lines(verdict)),
+        lines=list(lines(verdict, path.parent)),
         plotly=Markup(get_plotlyjs()),
     )
     write_atomically(path, page)
@@ -81,12 +81,12 @@ def stage_cells(name: str, found: Retrained | None, metric: str) -> dict[str, st
     return {name: spread(content.get(metric)), f"{name}_success": success}
 
 
-def lines(verdict: Verdict) -> Iterator[tuple[str, str]]:
-    """What to type next, and what for."""
+def lines(verdict: Verdict, analysis: Path) -> Iterator[tuple[str, str]]:
+    """What to type next, and what for; the winner is the one that lies in the folder of this analysis."""
     if verdict.winner is None:
         return
-    directory, analysis = str(verdict.study.directory), str(verdict.study.directory / "analysis")
-    again = ["--config-dir", analysis, "experiment=best"]
+    directory = str(verdict.study.directory)
+    again = ["--config-dir", str(analysis), "experiment=best"]
     trial = str(verdict.winner.trials[0].directory)
     other = "success_rate" if verdict.metric != "success_rate" else "episode_reward_mean"
     around = ["-m", "search=fine_tune", f"search.around={directory}", *own_settings(verdict.study.record)]
