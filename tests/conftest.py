@@ -66,6 +66,8 @@ class Puppets:
 
     def __init__(self, num_envs):
         self.num_envs = num_envs
+        self.device = torch.device("cpu")
+        self.bodies, self.kicks = [], []  # that they were given: (index, what) each
         self.standing_joint_pos = torch.tensor([0.0, 0.9, -1.8] * 4)
         self.standing_height_m = 0.26
         self.qpos, self.qvel = torch.zeros(num_envs, 19), torch.zeros(num_envs, 18)
@@ -78,6 +80,13 @@ class Puppets:
     def step(self, joint_target):
         self.joint_target = joint_target
         self.qpos, self.qvel = self.qpos.clone(), self.qvel.clone()  # the environment keeps views of the last step's
+
+    def set_dynamics(self, index, dynamics):
+        self.bodies.append((index, dynamics))
+
+    def kick(self, index, velocity):
+        self.kicks.append((index, velocity))
+        self.qvel[index, :2] += velocity
 
     def stand_at(self, *places, yaw=0.0):
         """In the standing pose at the (x, y) given for each robot [m], turned by ``yaw`` [rad]."""

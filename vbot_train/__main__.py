@@ -25,7 +25,7 @@ def main(config: DictConfig) -> None:
         from vbot_train.search.launched import run_loop
         from vbot_train.search.question import worker_count
 
-        run_loop(worker_count(config.workers))
+        run_loop(worker_count(config.workers, config.simulation))
     else:
         from vbot_train.single import run_single
 

@@ -1,11 +1,14 @@
 """Compose and check a configuration. Imports neither torch nor mujoco: it runs before anything trains."""
 
 import ast
+import ctypes
 import functools
 import math
 import os
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 CONF_DIR = ROOT / "conf"
 REWARDS_PY = Path(__file__).parent / "env" / "rewards.py"
 SCHEDULES = ("none", "linear", "kl")
+BACKENDS = ("mujoco", "warp")
 
 # Where a number may lie: (smallest, largest, smallest is allowed, must be whole).
 Bounds = tuple[float, float, bool, bool]
@@ -67,6 +71,20 @@ BOUNDS: dict[str, Bounds] = {
     "env.spawn.max_radius_m": POSITIVE,
     "env.action.scale_rad": POSITIVE,
     "env.action.smoothing": SHARE,
+    "env.randomization.com_offset_m": NOT_NEGATIVE,
+    "env.randomization.latency_steps": WHOLE,
+    "env.randomization.push.max_m_s": NOT_NEGATIVE,
+    "env.randomization.noise.base_lin_vel_m_s": NOT_NEGATIVE,
+    "env.randomization.noise.base_ang_vel_rad_s": NOT_NEGATIVE,
+    "env.randomization.noise.projected_gravity": NOT_NEGATIVE,
+    "env.randomization.noise.joint_pos_rad": NOT_NEGATIVE,
+    "env.randomization.noise.joint_vel_rad_s": NOT_NEGATIVE,
+}
+RANGES: dict[str, Bounds] = {  # [smallest, largest], and where both may lie
+    "env.randomization.friction": NOT_NEGATIVE,
+    "env.randomization.payload_kg": NOT_NEGATIVE,
+    "env.randomization.motor_strength": POSITIVE,
+    "env.randomization.push.interval_s": POSITIVE,
 }
 
 
@@ -112,7 +130,17 @@ def load_recorded_config(run_dir: Path) -> dict[str, Any]:
     except (OSError, YAMLError) as error:
         raise ConfigError(f"{run_dir}: not the directory of a run ({path} cannot be read)") from error
     assert isinstance(config, DictConfig)
-    return plain(config)
+    return with_randomization(plain(config))
+
+
+def with_randomization(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded config; one from before robots could be randomized says now that they were not."""
+    env = config.get("env")
+    if not isinstance(env, Mapping) or "randomization" in env:
+        return dict(config)
+    off = OmegaConf.load(CONF_DIR / "env" / "section001.yaml")
+    assert isinstance(off, DictConfig)
+    return {**config, "env": {**env, "randomization": plain(off)["randomization"]}}
 
 
 def training_seeds(config: Mapping[str, Any]) -> list[int]:
@@ -144,6 +172,28 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@functools.cache
+def available_gpus() -> int:
+    """NVIDIA GPUs that this process may use, by the driver's own word: torch and Warp take seconds to import."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int()
+    failed = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
+    return 0 if failed else count.value
+
+
+def on_gpu(simulation: Mapping[str, Any]) -> bool:
+    """Whether an option of ``conf/simulation/`` needs a GPU."""
+    return backend_of(simulation) == "warp" and simulation["device"] != "cpu"
+
+
+def backend_of(simulation: Mapping[str, Any]) -> str:
+    """What steps the robots; runs that were recorded before there was a choice are MuJoCo's."""
+    return simulation.get("backend", "mujoco")
+
+
 def check_config(config: Mapping[str, Any]) -> None:
     """Refuse a configuration that cannot train.
 
@@ -169,18 +219,31 @@ def check_values(config: Mapping[str, Any]) -> None:
         raise ConfigError(fault)
 
 
+def check_simulation(simulation: Mapping[str, Any]) -> None:
+    """Refuse an option of ``conf/simulation/`` that cannot run on this machine.
+
+    Raises:
+        ConfigError: With the first fault found.
+    """
+    for fault in _simulation_faults(simulation):
+        raise ConfigError(fault)
+
+
 def _faults(config: Mapping[str, Any]) -> Iterator[str]:
-    for key, bounds in BOUNDS.items():
-        try:
-            yield from number_faults(key, look_up(config, key), bounds)
-        except KeyError:
-            yield f"{key}: is missing"
+    for bounded, faults in ((BOUNDS, number_faults), (RANGES, range_faults)):
+        for key, bounds in bounded.items():
+            try:
+                yield from faults(key, look_up(config, key), bounds)
+            except KeyError:
+                yield f"{key}: is missing"
     for key in ("simulation.threads", "training.torch_threads"):  # null: as many as there are cores
         if (threads := look_up(config, key)) is not None:
             yield from number_faults(key, threads, COUNT)
+    yield from _simulation_faults(config["simulation"])
     yield from _network_faults(config["network"])
     yield from _ppo_faults(config["ppo"])
     yield from _size_faults(config)
+    yield from _push_faults(config["env"])
     yield from _reward_faults(config["reward"])
     yield from _checkpoint_faults(config["init_from"], config["network"]["hidden_layer_sizes"])
     metric = config["search"]["metric"]
@@ -201,6 +264,17 @@ def number_faults(key: str, value: Any, bounds: Bounds) -> Iterator[str]:
         yield f"{key}={value}: must be {wanted}" + (f" and at most {high}" if math.isfinite(high) else "")
 
 
+def range_faults(key: str, value: Any, bounds: Bounds) -> Iterator[str]:
+    """What is wrong with a range: nothing, or one line with its key."""
+    if not isinstance(value, list) or len(value) != 2:
+        yield f"{key}={value}: must be two numbers, [smallest, largest]"
+        return
+    faults = [fault for i, end in enumerate(value) for fault in number_faults(f"{key}[{i}]", end, bounds)]
+    yield from faults
+    if not faults and value[0] > value[1]:
+        yield f"{key}={value}: the smallest is more than the largest"
+
+
 def _seed_faults(training_seed: int, selection_seed: int, seed: int) -> Iterator[str]:
     """Training, choosing and reporting use different starts."""
     if selection_seed == seed:
@@ -215,6 +289,32 @@ def _network_faults(network: Mapping[str, Any]) -> Iterator[str]:
         yield f"network.hidden_layer_sizes={sizes}: must be a list of at least one layer width"
     elif not all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in sizes):
         yield f"network.hidden_layer_sizes={sizes}: every layer width must be a whole number above 0"
+
+
+def _simulation_faults(simulation: Mapping[str, Any]) -> Iterator[str]:
+    if backend_of(simulation) not in BACKENDS:
+        yield f"simulation.backend={simulation['backend']}: choose one of {', '.join(BACKENDS)}"
+    if backend_of(simulation) != "warp":
+        return
+    if missing := [key for key in ("device", "nconmax", "njmax") if key not in simulation]:
+        yield f"simulation.{missing[0]}: is missing; simulation=warp has it"
+    for key in ("nconmax", "njmax"):
+        yield from number_faults(f"simulation.{key}", simulation[key], COUNT)
+    if find_spec("mujoco_warp") is None:
+        yield "simulation=warp: needs the extra `gpu`: pip install 'mujoco-warp>=4,<5'"
+    yield from _device_faults(simulation["device"])
+
+
+def _device_faults(device: Any) -> Iterator[str]:
+    if device == "cpu":
+        return
+    gpu = re.fullmatch(r"cuda:(\d+)", "cuda:0" if device is None else str(device))
+    if gpu is None:
+        yield f"simulation.device={device}: must be null (the first GPU), cuda:0, cuda:1 and so on, or cpu"
+    elif available_gpus() == 0:
+        yield "simulation=warp: there is no NVIDIA GPU here; simulation.device=cpu runs it slowly"
+    elif int(gpu[1]) >= available_gpus():
+        yield f"simulation.device={device}: no such GPU, found {available_gpus()} from cuda:0 on"
 
 
 def _ppo_faults(ppo: Mapping[str, Any]) -> Iterator[str]:
@@ -232,6 +332,12 @@ def _size_faults(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"env.spawn.min_radius_m={spawn['min_radius_m']}: more than env.spawn.max_radius_m"
     if spawn["max_radius_m"] >= config["env"]["platform_radius_m"]:
         yield f"env.spawn.max_radius_m={spawn['max_radius_m']}: must lie on the platform"
+
+
+def _push_faults(env: Mapping[str, Any]) -> Iterator[str]:
+    interval_s, control_dt_s = env["randomization"]["push"]["interval_s"], env["physics_dt_s"] * env["physics_steps"]
+    if interval_s[0] <= control_dt_s:
+        yield f"env.randomization.push.interval_s={interval_s}: must be longer than a control step, {control_dt_s:g} s"
 
 
 def _checkpoint_faults(init_from: str | None, hidden: list[int]) -> Iterator[str]:

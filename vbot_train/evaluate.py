@@ -30,7 +30,12 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m vbot_train.evaluate", description=main.__doc__)
     parser.add_argument("run", type=Path, help="directory of a run or trial (its best checkpoint), or a checkpoint")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="env.spawn.max_radius_m=8, evaluation.seed=7")
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="env.spawn.max_radius_m=8, evaluation.seed=7, simulation.backend=mujoco",
+    )
     parser.add_argument("--episodes", type=int, default=1024)
     parser.add_argument("--seed", type=int, help="of the starts; default: the run's own evaluation.seed")
     parser.add_argument("--env", help="option of conf/env/; default: the run's own")

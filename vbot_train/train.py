@@ -80,7 +80,7 @@ class Run:
     def build(self) -> None:
         """Build the environment and the agent."""
         config, training, ppo = self.config, self.config["training"], self.config["ppo"]
-        use_threads(config)
+        torch.set_num_threads(1)  # but for updates
         torch.manual_seed(config["seed"])
         self._claim_checkpoints()
         self.env = build_env(config, num_envs=training["num_envs"], seed=config["seed"])
@@ -89,6 +89,7 @@ class Run:
             config["network"]["hidden_layer_sizes"],
             num_envs=training["num_envs"],
             env_steps=training["env_steps"],
+            device=self.env.device,
         )
         if config["init_from"] is not None:
             load_checkpoint(self.agent, checkpoint_of(Path(config["init_from"])), optimizer=False)
@@ -105,7 +106,8 @@ class Run:
         self.selection = Selection(self.config, self.agent, self.checkpoints / "best.pt", self.updates)
         metric, env_steps = self.config["search"]["metric"], self.updates * self.rollout
         with Recorder(self.run_dir, metric, env_steps=env_steps, bar=bar) as recorder:
-            learn(self.agent, self.env, updates=self.updates, on_update=partial(self._on_update, recorder))
+            on_update = partial(self._on_update, recorder)
+            learn(self.agent, self.env, updates=self.updates, on_update=on_update, threads=update_threads(self.config))
         save_checkpoint(self.agent, self.checkpoints / "last.pt")
         last = self._evaluate()
         best = last
@@ -160,10 +162,9 @@ class Run:
         )
 
 
-def use_threads(config: Mapping[str, Any]) -> None:
-    """Let torch use ``training.torch_threads`` threads; null is as many as there are cores, within a bound."""
-    threads = config["training"]["torch_threads"] or min(available_cores(), MAX_TORCH_THREADS)
-    torch.set_num_threads(threads)
+def update_threads(config: Mapping[str, Any]) -> int:
+    """Threads of torch for updates: ``training.torch_threads``; null is as many as there are cores, within a bound."""
+    return int(config["training"]["torch_threads"] or min(available_cores(), MAX_TORCH_THREADS))
 
 
 def applied_to(env: NavigationEnv) -> dict[str, Any]:

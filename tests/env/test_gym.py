@@ -12,7 +12,9 @@ import vbot_train.env  # noqa: F401 - registers the task
 NAME = "VBotNavigation-v0"
 
 
-@pytest.mark.parametrize("options", [{}, {"env": "section001_far", "reward": "predecessor"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"env": "section001_far", "reward": "predecessor"}, {"env": "section001_robust"}]
+)
 def test_gymnasiums_checker_is_silent(options):
     env = gymnasium.make(NAME, **options).unwrapped
     with warnings.catch_warnings():

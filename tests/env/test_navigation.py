@@ -22,7 +22,10 @@ def random_actions(steps, num_envs):
     return 2 * torch.rand(steps, num_envs, 12, generator=torch.Generator().manual_seed(1)) - 1
 
 
-@pytest.mark.parametrize(("option", "ring"), [("section001", (2.0, 5.0)), ("section001_far", (8.0, 11.0))])
+@pytest.mark.parametrize(
+    ("option", "ring"),
+    [("section001", (2.0, 5.0)), ("section001_far", (8.0, 11.0)), ("section001_robust", (2.0, 5.0))],
+)
 def test_config_has_the_numbers_that_comparisons_rest_on(option, ring):
     env = compose_config([f"env={option}"])["env"]
     assert (env["physics_dt_s"], env["physics_steps"], env["episode_length_s"]) == (0.01, 2, 10.0)

@@ -14,6 +14,7 @@ from vbot_train.config import CONF_DIR, reward_kernels
 from vbot_train.env import rewards
 
 E = math.e
+NOWHERE = torch.tensor([False, False])
 STOP = {"max_speed_m_s": 0.5, "budget_s": 0.5}
 
 
@@ -37,6 +38,11 @@ BY_HAND = {  # term: what differs from two robots at rest (one on its goal, one 
     "distance_progress": ({}, {"min_share": -0.5, "max_share": 1.0}, [0.0, 0.5]),  # 1 - 5 m / 10 m
     "alive_bonus": ({"terminated": tensor([False, True])}, {}, [1.0, 0.0]),
     "approach": ({"goal_speed": tensor([1.0, 0.75])}, {"max_m_s": 1.5}, [0.0, 0.75]),
+    "approach_ahead": (  # the first walks backwards; 60 degrees off is half the pay: 2.0, cut to 1.5, x 0.5
+        {"goal_speed": tensor([1.0, 2.0]), "goal_bearing": tensor([math.pi, math.pi / 3]), "goal_reached": NOWHERE},
+        {"max_m_s": 1.5},
+        [0.0, 0.75],
+    ),
     "arrival_bonus": ({"first_arrival": tensor([True, False])}, {}, [1.0, 0.0]),
     "inner_fence_bonus": ({"first_fence": tensor([True, False])}, {}, [1.0, 0.0]),
     "stopping": (  # speed 0.2 and yaw rate 0.1: (0.8 + 1.2) / e
@@ -55,6 +61,7 @@ BY_HAND = {  # term: what differs from two robots at rest (one on its goal, one 
     "orientation": ({"projected_gravity_b": tensor([[0.0, 0.0, 1.0], [0.48, -0.36, -0.8]])}, {}, [0.0, 0.36]),
     "lin_vel_z": ({"base_lin_vel": tensor([[9.0, 9.0, 0.0], [0.0, 0.0, -0.5]])}, {}, [0.0, 0.25]),
     "ang_vel_xy": ({"base_ang_vel_b": tensor([[0.0, 0.0, 9.0], [0.3, -0.4, 0.0]])}, {}, [0.0, 0.25]),
+    "ang_vel_z": ({"base_ang_vel_b": tensor([[9.0, 9.0, 0.0], [9.0, 9.0, -0.5]])}, {}, [0.0, 0.25]),
     "torques": ({"torque": joints(0.0, -2.0)}, {}, [0.0, 48.0]),  # 12 x 2^2
     "dof_vel": ({"joint_vel": joints(0.0, -0.5)}, {}, [0.0, 3.0]),  # 12 x 0.5^2
     "dof_acc": ({"joint_vel": joints(7.0, 0.5), "prev_joint_vel": joints(7.0, -0.5)}, {}, [0.0, 12.0]),  # 12 x 1^2
@@ -70,10 +77,12 @@ def test_term_has_the_value_worked_out_by_hand(name, state):
 
 
 @pytest.mark.parametrize("reached", [False, True])
-@pytest.mark.parametrize("name", ["heading_tracking", "forward_velocity", "distance_progress", "approach"])
+@pytest.mark.parametrize(
+    "name", ["heading_tracking", "forward_velocity", "distance_progress", "approach", "approach_ahead"]
+)
 def test_pull_towards_the_goal_is_paid_outside_the_goal_radius_only(name, reached, state):
     changes, kernel, (_, outside) = BY_HAND[name]
-    there = replace(state, **changes, goal_reached=tensor([True, reached]))
+    there = replace(state, **changes | {"goal_reached": tensor([True, reached])})
     assert_close(rewards.TERMS[name](there, **kernel)[1], tensor(0.0 if reached else outside))
 
 
@@ -136,7 +145,7 @@ def test_rates_scale_with_weight_and_dt_and_events_with_weight_alone(state):
 
 def test_the_source_lists_every_public_term_once():
     assert list(rewards.TERMS) == list(reward_kernels())
-    assert len(rewards.TERMS) == 22
+    assert len(rewards.TERMS) == 24
 
 
 @pytest.mark.parametrize("option", ["default", "predecessor"])

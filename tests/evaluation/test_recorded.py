@@ -55,11 +55,32 @@ def test_the_environment_and_single_keys_of_it_can_be_others(run_dir):
     assert config["reward"] == compose_config()["reward"]
 
 
+def test_a_run_from_before_robots_could_be_randomized_is_one_without_randomization(run_dir):
+    recorded = run_dir / ".hydra" / "config.yaml"
+    config = yaml.safe_load(recorded.read_text())
+    del config["env"]["randomization"]
+    recorded.write_text(yaml.safe_dump(config))
+    assert find_subject(run_dir, None, []).config["env"] == compose_config()["env"]
+    robust = find_subject(run_dir, "section001_robust", ["env.randomization.payload_kg=[2,3]"]).config["env"]
+    assert robust["randomization"] == compose_config(["env=section001_robust"])["env"]["randomization"] | {
+        "payload_kg": [2, 3]
+    }
+
+
+def test_a_run_from_a_gpu_is_evaluated_where_there_is_none_if_it_is_told_how(tmp_path, monkeypatch):
+    monkeypatch.setattr("vbot_train.config.available_gpus", lambda: 0)
+    run = record(tmp_path, "checkpoints/best.pt", simulation=compose_config(["simulation=warp"])["simulation"])
+    with pytest.raises(ConfigError, match=r"there is no NVIDIA GPU here; simulation\.device=cpu runs it slowly"):
+        find_subject(run, None, [])
+    for override in ("simulation.device=cpu", "simulation.backend=mujoco"):
+        find_subject(run, None, [override])
+
+
 @pytest.mark.parametrize(
     ("env_option", "overrides", "message"),
     [
-        ("moon", [], "--env=moon: no such option, choose one of section001, section001_far"),
-        (None, ["ppo.learning_rate=1"], "ppo.learning_rate=1: an evaluation changes env.KEY=VALUE and"),
+        ("moon", [], "--env=moon: no such option, choose one of section001, section001_far, section001_robust"),
+        (None, ["ppo.learning_rate=1"], "ppo.learning_rate=1: an evaluation changes env.KEY=VALUE, "),
         (None, ["env=section001"], "env=section001: an evaluation changes"),
         (None, ["env.goal_radius_m"], "env.goal_radius_m: an evaluation changes"),
         (None, ["env.wind=3"], "env.wind=3: no such key"),
@@ -69,6 +90,7 @@ def test_the_environment_and_single_keys_of_it_can_be_others(run_dir):
         (None, ["env.spawn.max_radius_m=far"], "env.spawn.max_radius_m=far: must be a number"),
         (None, ["env.spawn.max_radius_m=13"], "env.spawn.max_radius_m=13: must lie on the platform"),
         (None, ["evaluation.seed=42"], "seed=42: is one of the evaluation's seeds"),
+        (None, ["simulation.backend=warp"], "simulation.device: is missing; simulation=warp has it"),
     ],
 )
 def test_an_environment_that_cannot_be_is_refused(run_dir, env_option, overrides, message):

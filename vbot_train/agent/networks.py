@@ -50,7 +50,7 @@ class Policy(GaussianMixin, Model):
         device: Where the parameters live.
     """
 
-    def __init__(self, hidden: Sequence[int], *, initial_std: float, device: str) -> None:
+    def __init__(self, hidden: Sequence[int], *, initial_std: float, device: torch.device | str) -> None:
         Model.__init__(self, observation_space=OBSERVATION_SPACE, action_space=ACTION_SPACE, device=device)
         GaussianMixin.__init__(self, clip_log_std=True, min_log_std=MIN_LOG_STD, max_log_std=MAX_LOG_STD)
         self.net = multilayer_perceptron(hidden, JOINTS, output_gain=0.01)
@@ -68,7 +68,7 @@ class Policy(GaussianMixin, Model):
 class Value(DeterministicMixin, Model):
     """State value. Takes the same hidden layers as the policy and shares none of them."""
 
-    def __init__(self, hidden: Sequence[int], *, device: str) -> None:
+    def __init__(self, hidden: Sequence[int], *, device: torch.device | str) -> None:
         Model.__init__(self, observation_space=OBSERVATION_SPACE, action_space=ACTION_SPACE, device=device)
         DeterministicMixin.__init__(self)
         self.net = multilayer_perceptron(hidden, 1, output_gain=1.0)

@@ -26,8 +26,40 @@ RESERVED = {
 }
 
 
+class Learner(PPO):
+    """skrl's PPO, spared a pass through the value network: it asks for the next value of every robot as soon as one
+    episode is cut off by the time limit, here only those of that robot are asked for.
+    """
+
+    def record_transition(
+        self, *, rewards: Tensor, next_observations: Tensor, truncated: Tensor, **others: Any
+    ) -> None:
+        """Keep one control step of every robot. ``truncated`` (E, 1) robots are paid what was still to come."""
+        cut = truncated.squeeze(1).nonzero().squeeze(1)
+        if len(cut):
+            rewards = rewards.clone()
+            rewards[cut] += self.cfg.discount_factor * self._value_of(next_observations[cut])
+        self._current_next_observations, self._current_next_states = next_observations, None
+        self.memory.add_samples(
+            observations=others["observations"],
+            states=None,
+            actions=others["actions"],
+            rewards=rewards,
+            terminated=others["terminated"],
+            truncated=truncated,
+            log_prob=self._current_log_prob,
+            values=self._current_values,
+        )
+
+    @torch.no_grad()
+    def _value_of(self, observations: Tensor) -> Tensor:
+        """The value function's answer, in units of reward. Returns (N, 1)."""
+        value = self.value.net(self._observation_preprocessor(observations))
+        return self._value_preprocessor(value, inverse=True)
+
+
 def build_agent(
-    ppo: Mapping[str, Any], hidden: list[int], *, num_envs: int, env_steps: int, device: str = "cpu"
+    ppo: Mapping[str, Any], hidden: list[int], *, num_envs: int, env_steps: int, device: torch.device | str = "cpu"
 ) -> PPO:
     """Build the agent.
 
@@ -36,13 +68,13 @@ def build_agent(
         hidden: Widths of the hidden layers, of policy and value function alike.
         num_envs: Robots that feed the agent.
         env_steps: Length of the training, which a linear schedule ends at.
-        device: Where networks and rollouts live.
+        device: Where networks and rollouts live; the environment's.
     """
     policy = Policy(hidden, initial_std=ppo["initial_std"], device=device)
     fields = {key: value for key, value in ppo.items() if key not in OWN_KEYS}
     if unknown := fields.keys() - PPO_CFG.__dataclass_fields__.keys() | fields.keys() & RESERVED:
         raise ConfigError(f"ppo.{min(unknown)}={fields[min(unknown)]}: no field of skrl's PPO that can be set here")
-    agent = PPO(
+    agent = Learner(
         models={"policy": policy, "value": Value(hidden, device=device)},
         memory=RandomMemory(memory_size=ppo["rollouts"], num_envs=num_envs, device=device),
         observation_space=OBSERVATION_SPACE,

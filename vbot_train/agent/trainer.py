@@ -3,7 +3,8 @@
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -37,7 +38,9 @@ class Update:
     learning_rate: float
 
 
-def learn(agent: PPO, env: NavigationEnv, *, updates: int, on_update: Callable[[Update], None]) -> None:
+def learn(
+    agent: PPO, env: NavigationEnv, *, updates: int, on_update: Callable[[Update], None], threads: int = 1
+) -> None:
     """Train for a number of updates.
 
     Args:
@@ -45,6 +48,7 @@ def learn(agent: PPO, env: NavigationEnv, *, updates: int, on_update: Callable[[
         env: Its robots are reset first, at staggered ages.
         updates: PPO updates; each takes ``agent.cfg.rollouts`` control steps of every robot.
         on_update: Called after every update; what it raises ends the training.
+        threads: Threads of torch for the updates.
 
     Raises:
         DivergedError: A loss, a parameter or an action is not finite, or an action is absurd.
@@ -75,9 +79,23 @@ def learn(agent: PPO, env: NavigationEnv, *, updates: int, on_update: Callable[[
                 )
             observation = step.observation
             episodes.extend(_outcomes(step.episodes))
-            agent.post_interaction(timestep=timestep, timesteps=timesteps)  # learns at the rollout's end
+            with torch_threads(threads if (timestep + 1) % rollouts == 0 else 1):
+                agent.post_interaction(timestep=timestep, timesteps=timesteps)  # learns at the rollout's end
         speed = rollouts * env.num_envs / (time.perf_counter() - start)
         on_update(_describe(agent, number, number * rollouts * env.num_envs, speed, episodes))
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch use ``count`` threads in here. Outside of updates it is one: idle OpenMP threads spin for a while
+    after their work, on the cores that the physics is about to need (LOG.md, 2026-11-24).
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _check_action(action: Tensor, number: int) -> None:

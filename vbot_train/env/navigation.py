@@ -8,6 +8,7 @@ from torch import Generator, Tensor
 
 from vbot_train.env import observations, rewards, terminations
 from vbot_train.env.episodes import Episodes, Step
+from vbot_train.env.randomization import Randomization
 from vbot_train.env.simulation import JOINTS, MujocoSimulation, Simulation
 from vbot_train.env.spawn import Spawn
 from vbot_train.env.state import RobotState
@@ -36,7 +37,9 @@ class NavigationEnv:
     **Action**, (E, 12), clipped to [-1, 1] and smoothed, ``a' = (1 - s) a + s a'``; joint target =
     standing pose + ``scale_rad`` * a' [rad], joints in the order FR, FL, RR, RL x hip, thigh, calf.
 
-    **Randomized at reset**: place on the ring, yaw, joint angles.
+    **Randomized at reset**: place on the ring, yaw, joint angles. Where ``randomization`` in the config is on
+    (section001_robust), also the feet's friction, the trunk's payload and centre of mass and the motors' strength; and
+    in the episode pushes, a late action, and noise on 0-32, which rewards, terminations and metrics do not see.
 
     **Terminated** when the trunk tilts more than 75 degrees or (with the head) touches the ground, when the robot
     leaves the platform, or when it becomes unstable (physics or action not finite, or a joint faster than
@@ -92,24 +95,31 @@ class NavigationEnv:
             physics_steps=config["physics_steps"],
             threads=threads,
         )
+        self.device = self.simulation.device
         self._spawn = Spawn(**config["spawn"])
-        self._generator = Generator().manual_seed(seed)
-        self._all = torch.arange(num_envs)
+        self._generator = Generator().manual_seed(seed)  # on the CPU: every device has the same starts
+        self._randomization = Randomization(
+            config["randomization"],
+            num_envs=num_envs,
+            control_dt_s=self.control_dt_s,
+            generator=self._generator,
+        )
+        self._all = torch.arange(num_envs, device=self.device)
         self._allocate()
 
     def _allocate(self) -> None:
-        robots = (self.num_envs,)
-        self._steps = torch.zeros(robots, dtype=torch.long)
-        self._first_step = torch.zeros(robots, dtype=torch.long)  # above 0 in a staggered first episode
-        self._arrival_step = torch.full(robots, -1)  # control step of the first arrival, -1 before it
-        self._fenced = torch.zeros(robots, dtype=torch.bool)
-        self._distance = torch.zeros(robots)
-        self._start_distance = torch.zeros(robots)
-        self._start_bearing = torch.zeros(robots)
-        self._action = torch.zeros(self.num_envs, JOINTS)
-        self._prev_action = torch.zeros(self.num_envs, JOINTS)
-        self._prev_joint_vel = torch.zeros(self.num_envs, JOINTS)
-        self._returns = torch.zeros(len(self.reward_terms), self.num_envs)
+        robots, device = (self.num_envs,), self.device
+        self._steps = torch.zeros(robots, dtype=torch.long, device=device)
+        self._first_step = torch.zeros(robots, dtype=torch.long, device=device)  # above 0 in a staggered first episode
+        self._arrival_step = torch.full(robots, -1, device=device)  # control step of the first arrival, -1 before it
+        self._fenced = torch.zeros(robots, dtype=torch.bool, device=device)
+        self._distance = torch.zeros(robots, device=device)
+        self._start_distance = torch.zeros(robots, device=device)
+        self._start_bearing = torch.zeros(robots, device=device)
+        self._action = torch.zeros(self.num_envs, JOINTS, device=device)
+        self._prev_action = torch.zeros(self.num_envs, JOINTS, device=device)
+        self._prev_joint_vel = torch.zeros(self.num_envs, JOINTS, device=device)
+        self._returns = torch.zeros(len(self.reward_terms), self.num_envs, device=device)
 
     def reset(self, *, seed: int | None = None, stagger: bool = False) -> Tensor:
         """Start a new episode for every robot.
@@ -125,9 +135,10 @@ class NavigationEnv:
             self._generator.manual_seed(seed)
         self._start(self._all)
         if stagger:
-            self._first_step = torch.randint(self.max_steps, (self.num_envs,), generator=self._generator)
+            ages = torch.randint(self.max_steps, (self.num_envs,), generator=self._generator)
+            self._first_step = ages.to(self.device)
             self._steps = self._first_step.clone()
-        return observations.observe(self._state())
+        return self._observe(self._state())
 
     def step(self, action: Tensor) -> Step:
         """Advance every robot by one control step; robots whose episode ends are reset.
@@ -142,10 +153,10 @@ class NavigationEnv:
         fell, left = self._failures(state, unstable)
         state.terminated = fell | left
         truncated = (self._steps >= self.max_steps) & ~state.terminated
-        terms = rewards.weighted_terms(state, self.reward_terms, self.control_dt_s) * ~unstable
+        terms = rewards.weighted_terms(state, self.reward_terms, self.control_dt_s).masked_fill(unstable, 0.0)
         self._returns += terms
         self._distance = torch.where(unstable, self._distance, state.goal_distance)
-        final = observations.observe(state)
+        final = self._observe(state)
         ended = (state.terminated | truncated).nonzero().squeeze(1)
         episodes = self._end(ended, fell, left)
         return Step(
@@ -160,18 +171,20 @@ class NavigationEnv:
     def _act(self, action: Tensor) -> Tensor:
         """Smooth the action and step the physics. Returns (E,) bool: whose action was a number."""
         params = self.config["action"]
-        valid = action.isfinite().all(dim=1)
+        valid = finite(action)
         self._prev_action = self._action
         self._action = torch.lerp(action.nan_to_num().clamp(-1.0, 1.0), self._action, params["smoothing"])
         self._prev_joint_vel = self.simulation.qvel[:, 6:].clone()
-        self.simulation.step(self.simulation.standing_joint_pos + params["scale_rad"] * self._action)
+        self._randomization.push(self.simulation)
+        action = self._randomization.delayed(self._action)
+        self.simulation.step(self.simulation.standing_joint_pos + params["scale_rad"] * action)
         return valid
 
     def _contain_unstable(self, valid: Tensor) -> Tensor:
         """Find robots whose physics or action broke, and put them into a start pose. Returns (E,) bool."""
-        finite = self.simulation.qpos.isfinite().all(dim=1) & self.simulation.qvel.isfinite().all(dim=1)
-        slow = (self.simulation.qvel[:, 6:].abs() <= self.config["max_joint_speed_rad_s"]).all(dim=1)
-        unstable = ~(finite & slow & valid)
+        qpos, qvel = self.simulation.qpos, self.simulation.qvel
+        slow = qvel[:, 6:].abs().amax(dim=1) <= self.config["max_joint_speed_rad_s"]
+        unstable = ~(finite(qpos) & finite(qvel) & slow & valid)
         if unstable.any():
             index = unstable.nonzero().squeeze(1)
             self.unstable_robots += len(index)
@@ -185,40 +198,43 @@ class NavigationEnv:
         left = terminations.off_platform(state, platform_radius_m=self.config["platform_radius_m"])
         return unstable | tilted | terminations.touching(state), left & ~unstable
 
-    def _state(self) -> RobotState:
-        """The robots now, before the outcome of the control step is judged."""
-        qpos, qvel = self.simulation.qpos, self.simulation.qvel
+    def _state(self, index: Tensor | slice = slice(None)) -> RobotState:
+        """The robots (at ``index``) now, before the outcome of the control step is judged."""
+        qpos, qvel = self.simulation.qpos[index], self.simulation.qvel[index]
         quat = qpos[:, 3:7]
         error_b = goal_error(qpos)
         distance = qpos[:, :2].norm(dim=1)
         reached = distance < self.config["goal_radius_m"]
-        arrived = self._arrival_step >= 0
-        since = (self._steps - self._arrival_step) * self.control_dt_s
+        arrived = self._arrival_step[index] >= 0
+        since = (self._steps[index] - self._arrival_step[index]) * self.control_dt_s
         return RobotState(
             base_pos=qpos[:, :3],
             base_lin_vel=qvel[:, :3],
             base_lin_vel_b=to_body_frame(quat, qvel[:, :3]),
             base_ang_vel_b=qvel[:, 3:6],
-            projected_gravity_b=to_body_frame(quat, torch.tensor([[0.0, 0.0, -1.0]])),
+            projected_gravity_b=gravity_in_body_frame(quat),
             joint_pos=qpos[:, 7:] - self.simulation.standing_joint_pos,
             joint_vel=qvel[:, 6:],
-            prev_joint_vel=self._prev_joint_vel,
-            torque=self.simulation.torque,
-            base_contact=self.simulation.base_contact,
-            action=self._action,
-            prev_action=self._prev_action,
+            prev_joint_vel=self._prev_joint_vel[index],
+            torque=self.simulation.torque[index],
+            base_contact=self.simulation.base_contact[index],
+            action=self._action[index],
+            prev_action=self._prev_action[index],
             goal_error_b=error_b,
             goal_distance=distance,
-            goal_speed=(self._distance - distance) / self.control_dt_s,
-            start_distance=self._start_distance,
+            goal_speed=(self._distance[index] - distance) / self.control_dt_s,
+            start_distance=self._start_distance[index],
             goal_bearing=bearing_of(error_b),
             goal_reached=reached,
             goal_reached_before=arrived | reached,
             goal_reached_for_s=since * arrived,
             first_arrival=reached & ~arrived,
-            first_fence=(distance < self.config["inner_fence_radius_m"]) & ~self._fenced,
-            terminated=torch.zeros(self.num_envs, dtype=torch.bool),
+            first_fence=(distance < self.config["inner_fence_radius_m"]) & ~self._fenced[index],
+            terminated=torch.zeros(len(qpos), dtype=torch.bool, device=self.device),
         )
+
+    def _observe(self, state: RobotState) -> Tensor:
+        return observations.observe(self._randomization.sensed(state))
 
     def _note_progress(self, state: RobotState) -> None:
         self._arrival_step = torch.where(state.first_arrival, self._steps, self._arrival_step)
@@ -248,12 +264,13 @@ class NavigationEnv:
             return final
         self._start(index)
         observation = final.clone()
-        observation[index] = observations.observe(self._state().rows(index))
+        observation[index] = self._observe(self._state(index))
         return observation
 
     def _start(self, index: Tensor) -> None:
         poses = self._poses(len(index))
         self.simulation.place(index, poses)
+        self._randomization.begin(self.simulation, index)
         self._steps[index] = self._first_step[index] = 0
         self._arrival_step[index] = -1
         self._fenced[index] = False
@@ -270,16 +287,17 @@ class NavigationEnv:
         pose[:, :2] = position
         pose[:, 2] = self.simulation.standing_height_m
         pose[:, 3], pose[:, 6] = torch.cos(yaw / 2), torch.sin(yaw / 2)
-        pose[:, 7:] = self.simulation.standing_joint_pos + joints
+        pose[:, 7:] = joints
+        pose = pose.to(self.device)
+        pose[:, 7:] += self.simulation.standing_joint_pos
         return pose
 
 
 def goal_error(pose: Tensor) -> Tensor:
     """Goal minus base in the heading frames of poses (E, 7 + J), as in ``Simulation.qpos``. Returns (E, 2) [m]."""
-    yaw = yaw_of(pose[:, 3:7])
-    error = -pose[:, :2]  # the goal is the origin
-    cos, sin = torch.cos(yaw), torch.sin(yaw)
-    return torch.stack([cos * error[:, 0] + sin * error[:, 1], cos * error[:, 1] - sin * error[:, 0]], dim=1)
+    east, north = (-pose[:, :2]).unbind(dim=1)  # the goal is the origin
+    cos, sin = heading_of(pose[:, 3:7]).unbind(dim=1)
+    return torch.stack([cos * east + sin * north, cos * north - sin * east], dim=1)
 
 
 def bearing_of(error: Tensor) -> Tensor:
@@ -290,12 +308,23 @@ def bearing_of(error: Tensor) -> Tensor:
 def to_body_frame(quat: Tensor, vector: Tensor) -> Tensor:
     """Turn world vectors (E, 3) into the frames given by unit quaternions (E, 4), w first. Returns (E, 3)."""
     w, axis = quat[:, :1], quat[:, 1:]
-    vector = vector.expand(len(quat), 3)
     twice = 2 * torch.linalg.cross(axis, vector)
     return vector - w * twice + torch.linalg.cross(axis, twice)
 
 
-def yaw_of(quat: Tensor) -> Tensor:
-    """Yaw of unit quaternions (E, 4), w first. Returns (E,) [rad] in [-pi, pi]."""
+def gravity_in_body_frame(quat: Tensor) -> Tensor:
+    """The direction (0, 0, -1) in the frames given by unit quaternions (E, 4), w first. Returns (E, 3)."""
     w, x, y, z = quat.unbind(dim=1)
-    return torch.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+    return torch.stack([2 * (w * y - x * z), -2 * (w * x + y * z), 2 * (x * x + y * y) - 1], dim=1)
+
+
+def finite(rows: Tensor) -> Tensor:
+    """Which rows (E, N) hold numbers only: their sum is one. Returns (E,) bool."""
+    return rows.sum(dim=1).isfinite()
+
+
+def heading_of(quat: Tensor) -> Tensor:
+    """Cosine and sine of the yaw of unit quaternions (E, 4), w first. Returns (E, 2)."""
+    w, x, y, z = quat.unbind(dim=1)
+    forward = torch.stack([1 - 2 * (y * y + z * z), 2 * (w * z + x * y)], dim=1)  # the forward axis, from above
+    return torch.nn.functional.normalize(forward, dim=1)

@@ -16,6 +16,7 @@ RANGE_M = 12.0  # scale of distances: the platform's radius, rounded
 def observe(state: RobotState) -> Tensor:
     """Build the observation; the layout is in the task card of ``NavigationEnv``. Returns (E, 54)."""
     reached = state.goal_reached.unsqueeze(1).float()
+    command = velocity_command(state)
     stopped = reached * (state.base_ang_vel_b[:, 2:3].abs() < STOPPED_RAD_S)
     return torch.cat(
         [
@@ -25,7 +26,8 @@ def observe(state: RobotState) -> Tensor:
             state.joint_pos,
             state.joint_vel * 0.05,
             state.action,
-            velocity_command(state) * torch.tensor([2.0, 2.0, 0.25]),
+            command[:, :2] * 2.0,
+            command[:, 2:] * 0.25,
             state.goal_error_b / RANGE_M,
             state.goal_bearing.unsqueeze(1) / math.pi,
             (state.goal_distance.unsqueeze(1) / RANGE_M).clamp(max=1.0),

@@ -13,6 +13,9 @@ import torch
 from mujoco.rollout import Rollout
 from torch import Tensor
 
+from vbot_train.env.bodies import Bodies
+from vbot_train.env.dynamics import Dynamics
+
 ROBOT_XML = Path(__file__).parent / "assets" / "vbot.xml"
 JOINTS = 12
 _POSE = 7  # of the free base: position (3) and quaternion (4, w first)
@@ -20,9 +23,10 @@ _FULL = mujoco.mjtState.mjSTATE_FULLPHYSICS
 
 
 class Simulation(Protocol):
-    """E robots, one control step at a time. All tensors are float32, J = 12 joints."""
+    """E robots, one control step at a time. All tensors are float32 and live on ``device``; J = 12 joints."""
 
     num_envs: int
+    device: torch.device
     qpos: Tensor  # (E, 7 + J): base position [m], base quaternion (w first), joint angles [rad]
     qvel: Tensor  # (E, 6 + J): base velocity [m/s] (world), base angular velocity [rad/s] (body), joints [rad/s]
     torque: Tensor  # (E, J) [N m]
@@ -35,6 +39,12 @@ class Simulation(Protocol):
 
     def step(self, joint_target: Tensor) -> None:
         """Advance all robots by one control step towards ``joint_target`` (E, J) [rad]."""
+
+    def set_dynamics(self, index: Tensor, dynamics: Dynamics) -> None:
+        """Give the robots at ``index`` (K,) other bodies. They keep them until they are given others."""
+
+    def kick(self, index: Tensor, velocity: Tensor) -> None:
+        """Add the horizontal ``velocity`` (K, 2) [m/s], world frame, to the bases of the robots at ``index`` (K,)."""
 
 
 class MujocoSimulation:
@@ -52,9 +62,10 @@ class MujocoSimulation:
     def __init__(self, num_envs: int, *, physics_dt_s: float, physics_steps: int, threads: int) -> None:
         mujoco.set_mju_user_warning(_no_log_file)
         self.num_envs = num_envs
+        self.device = torch.device("cpu")
         self._model = mujoco.MjModel.from_xml_path(str(ROBOT_XML))
         self._model.opt.timestep = physics_dt_s
-        self._models = [self._model] * num_envs
+        self._bodies = Bodies(self._model, num_envs)
         self._steps = physics_steps
         self._rollout = Rollout(nthread=threads if threads > 1 else 0)
         self._data = [mujoco.MjData(self._model) for _ in range(threads)]
@@ -84,7 +95,7 @@ class MujocoSimulation:
         """Advance all robots by one control step towards ``joint_target`` (E, J) [rad]."""
         self._control[:] = joint_target.unsqueeze(1).numpy()
         self._rollout.rollout(
-            self._models,
+            self._bodies.models,
             self._data,
             self._state,
             self._control,
@@ -96,15 +107,25 @@ class MujocoSimulation:
         self._state[:] = self._trajectory[:, -1]
         self._read()
 
+    def set_dynamics(self, index: Tensor, dynamics: Dynamics) -> None:
+        """Give the robots at ``index`` (K,) other bodies. They keep them until they are given others."""
+        self._bodies.set(index, dynamics)
+
+    def kick(self, index: Tensor, velocity: Tensor) -> None:
+        """Add the horizontal ``velocity`` (K, 2) [m/s], world frame, to the bases of the robots at ``index`` (K,)."""
+        first = 1 + self._model.nq  # of the state vector's velocities
+        self._state[index.numpy(), first : first + 2] += velocity.numpy()
+        self.qvel[index, :2] += velocity
+
     def _read(self) -> None:
         """Copy state and sensors out of MuJoCo's float64 arrays. The state vector is (time, qpos, qvel)."""
         nq = self._model.nq
         state = torch.from_numpy(self._state).float()
-        sensors = torch.from_numpy(self._sensors).float()  # (E, physics steps, 2 contacts + J torques)
+        sensors = torch.from_numpy(self._sensors)  # (E, physics steps, 2 contacts + J torques)
         self.qpos = state[:, 1 : 1 + nq]
         self.qvel = state[:, 1 + nq :]
-        self.base_contact = (sensors[:, :, :2] > 0).any(dim=2).any(dim=1)
-        self.torque = sensors[:, -1, 2:]
+        self.base_contact = (sensors[:, :, :2] > 0).flatten(1).any(dim=1)
+        self.torque = sensors[:, -1, 2:].float()
 
 
 def _no_log_file(text: str) -> None:

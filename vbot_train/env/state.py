@@ -1,7 +1,6 @@
 """What the physics hands to the task: one batch of robots, in SI units."""
 
-from dataclasses import dataclass, fields
-from typing import Self
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -37,7 +36,3 @@ class RobotState:
     first_arrival: Tensor  # (E,) bool: first control step of this episode inside the goal radius
     first_fence: Tensor  # (E,) bool: first control step of this episode inside the inner fence
     terminated: Tensor  # (E,) bool: the episode ended in failure at this control step
-
-    def rows(self, index: Tensor) -> Self:
-        """The robots at ``index`` (K,), as a batch of their own."""
-        return type(self)(**{f.name: getattr(self, f.name)[index] for f in fields(self)})

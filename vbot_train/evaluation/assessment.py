@@ -77,7 +77,7 @@ class Watched:
 
     def poses(self, steps: Tensor) -> Iterator[Tensor]:
         """The poses of each watched robot's first ``steps`` (E,) control steps, (steps, 7 + J) each."""
-        for robot, length in zip(torch.stack(self._poses, dim=1), steps.tolist(), strict=False):
+        for robot, length in zip(torch.stack(self._poses, dim=1).cpu(), steps.tolist(), strict=False):
             yield robot[:length]
 
 
@@ -96,9 +96,10 @@ def assess(subject: Subject, episodes: int, filmed: int = 0) -> tuple[Assessment
         ConfigError: The checkpoint is not one of this config's agent.
     """
     config = subject.config
-    agent = build_agent(config["ppo"], config["network"]["hidden_layer_sizes"], num_envs=1, env_steps=1)
-    load_checkpoint(agent, subject.checkpoint)
     env = build_env(config, num_envs=episodes, seed=0)
+    hidden = config["network"]["hidden_layer_sizes"]
+    agent = build_agent(config["ppo"], hidden, num_envs=1, env_steps=1, device=env.device)
+    load_checkpoint(agent, subject.checkpoint)
     policy = Watched(partial(mean_action, agent), env.simulation, filmed)
     ended = evaluate(env, policy, config["evaluation"]["seed"])
     steps = (ended.length_s / env.control_dt_s).round().long()

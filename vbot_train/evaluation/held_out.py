@@ -9,15 +9,26 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from vbot_train.config import available_cores
+from vbot_train.config import available_cores, backend_of
 from vbot_train.env.episodes import Episodes
 from vbot_train.env.navigation import NavigationEnv
+from vbot_train.env.simulation import MujocoSimulation, Simulation
 
 
 def build_env(config: Mapping[str, Any], *, num_envs: int, seed: int) -> NavigationEnv:
     """Build the environment that the config describes, for a number of robots."""
-    threads = config["simulation"]["threads"] or available_cores()
-    return NavigationEnv(config["env"], config["reward"], num_envs=num_envs, seed=seed, threads=threads)
+    simulation = build_simulation(config["simulation"], config["env"], num_envs)
+    return NavigationEnv(config["env"], config["reward"], num_envs=num_envs, seed=seed, simulation=simulation)
+
+
+def build_simulation(simulation: Mapping[str, Any], env: Mapping[str, Any], num_envs: int) -> Simulation:
+    """Build what an option of ``conf/simulation/`` steps the robots of an option of ``conf/env/`` with."""
+    timing = {key: env[key] for key in ("physics_dt_s", "physics_steps")}
+    if backend_of(simulation) == "warp":
+        from vbot_train.env.warp import WarpSimulation  # of an extra, which others need not have
+
+        return WarpSimulation(num_envs, **timing, **{key: simulation[key] for key in ("device", "nconmax", "njmax")})
+    return MujocoSimulation(num_envs, **timing, threads=simulation["threads"] or available_cores())
 
 
 def evaluate(env: NavigationEnv, policy: Callable[[Tensor], Tensor], seed: int) -> Episodes:
@@ -41,9 +52,9 @@ def evaluate(env: NavigationEnv, policy: Callable[[Tensor], Tensor], seed: int) 
 
 
 def concatenate(parts: Iterable[Episodes]) -> Episodes:
-    """Join batches of episodes, in order."""
+    """Join batches of episodes, in order, on the CPU: whatever reads them goes on there."""
     parts = list(parts)
-    return Episodes(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Episodes)})
+    return Episodes(**{f.name: torch.cat([getattr(part, f.name) for part in parts]).cpu() for f in fields(Episodes)})
 
 
 def first_per_robot(episodes: Episodes) -> Episodes:

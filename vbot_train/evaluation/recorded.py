@@ -12,6 +12,7 @@ from yaml import YAMLError
 from vbot_train.config import (
     CONF_DIR,
     ConfigError,
+    check_simulation,
     check_values,
     checkpoint_of,
     compose_config,
@@ -21,7 +22,7 @@ from vbot_train.config import (
 )
 from vbot_train.result import FILE_NAME, TrialResult
 
-CHANGEABLE = ("env.", "evaluation.")
+CHANGEABLE = ("env.", "evaluation.", "simulation.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,10 @@ def find_subject(run: Path, env_option: str | None, overrides: Sequence[str]) ->
         run: Directory of a run or trial (its best checkpoint counts; of several seeds the first), or a checkpoint in
             a run's ``checkpoints/``.
         env_option: Option of ``conf/env/``; None is the run's own environment.
-        overrides: ``env.KEY=VALUE`` or ``evaluation.KEY=VALUE``, over either.
+        overrides: ``env.KEY=VALUE`` and the like for the groups of ``CHANGEABLE``, over either.
 
     Raises:
-        ConfigError: There is no such run, checkpoint, option or key, or a value cannot be.
+        ConfigError: There is no such run, checkpoint, option or key, a value cannot be, or the run's GPU is not here.
     """
     if run.is_file() and run.parent.name != "checkpoints":
         raise ConfigError(f"{run}: lies not in the checkpoints/ of a run, whose config is needed too")
@@ -55,6 +56,7 @@ def find_subject(run: Path, env_option: str | None, overrides: Sequence[str]) ->
     if env_option is not None:
         config["env"] = _env(env_option)
     config = _overridden(config, overrides)
+    check_simulation(config["simulation"])
     if env_option is not None or overrides:
         check_values(config | {"init_from": None})  # what the run started from need not be there any more
     checkpoint = run if run.is_file() else checkpoint_of(directory)
@@ -99,7 +101,8 @@ def _overridden(config: dict[str, Any], overrides: Sequence[str]) -> dict[str, A
     for override in overrides:
         key, assigned, _ = override.partition("=")
         if not assigned or not key.startswith(CHANGEABLE):
-            raise ConfigError(f"{override}: an evaluation changes env.KEY=VALUE and evaluation.KEY=VALUE, nothing else")
+            names = ", ".join(f"{group}KEY=VALUE" for group in CHANGEABLE)
+            raise ConfigError(f"{override}: an evaluation changes {names}, nothing else")
         try:
             whole = isinstance(look_up(config, key), Mapping)
         except KeyError:

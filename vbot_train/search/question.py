@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from vbot_train.config import ConfigError, available_cores, check_values, choices_of, training_seeds
+from vbot_train.config import ConfigError, available_cores, check_values, choices_of, on_gpu, training_seeds
 from vbot_train.result import METRICS
 from vbot_train.search.callback import SearchCallback
 from vbot_train.search.ledger import Ledger, identity
@@ -60,7 +60,7 @@ class Question:
         self.seed: int = job["seed"]
         self.metric: str = job["search"]["metric"]
         self.grid = is_grid(sampler)
-        self.workers = worker_count(job["workers"])
+        self.workers = worker_count(job["workers"], job["simulation"])
         self.choices = choices_of(config)
         self.callback = next(c for c in context.callbacks.callbacks if isinstance(c, SearchCallback))
         self.pruner = build_pruner(job["pruner"])
@@ -194,6 +194,8 @@ def _without_seed(point: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in point.items() if key != "seed"}
 
 
-def worker_count(workers: Any) -> int:
-    """Number of trial processes; ``auto`` is one per core."""
-    return available_cores() if workers in ("auto", None) else int(workers)
+def worker_count(workers: Any, simulation: Mapping[str, Any]) -> int:
+    """Number of trial processes; ``auto`` is one per core, but a single one where they would share a GPU."""
+    if workers in ("auto", None):
+        return 1 if on_gpu(simulation) else available_cores()
+    return int(workers)

@@ -5,12 +5,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vbot_train.config import ConfigError, look_up
+from vbot_train.config import ConfigError, look_up, with_randomization
 from vbot_train.search.space import GROUPS, THREAD_KEYS
 from vbot_train.search.study import read_record
 
 # What a trial's result depends on.
 RESULT_KEYS = (*GROUPS, "seed", "init_from", "evaluation", "search.metric", "search.seeds_per_trial")
+HARDWARE_KEYS = (*THREAD_KEYS, "simulation.device")  # of those groups, but on what and not how: they follow the machine
 
 
 def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,10 +21,12 @@ def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         config: A composed config, in plain containers.
     """
     values: dict[str, Any] = {}
+    config = with_randomization(config)
     for key in RESULT_KEYS:
         with suppress(KeyError):  # another version of the code may not know it: then it is absent
             values |= dict(_flat(key, look_up(config, key)))
-    return {key: value for key, value in values.items() if key not in THREAD_KEYS}  # they follow `workers`
+    values.setdefault("simulation.backend", "mujoco")  # a study that was begun before there was a choice
+    return {key: value for key, value in values.items() if key not in HARDWARE_KEYS}
 
 
 def option_settings(

@@ -6,21 +6,24 @@ import platform
 import subprocess
 import sys
 from datetime import datetime
+from importlib.util import find_spec
 from typing import Any
 
 from vbot_train.config import ROOT
 from vbot_train.search.secrets import without_password
 
 PACKAGES = ("hydra-core", "omegaconf", "hydra-optuna-sweeper", "optuna", "torch", "skrl", "mujoco", "numpy")
+GPU_PACKAGES = ("mujoco-warp", "warp-lang")  # of an extra
 
 
 def surroundings() -> dict[str, Any]:
     """Code revision, versions and hardware."""
+    packages = (*PACKAGES, *(GPU_PACKAGES if find_spec("mujoco_warp") else ()))
     return {
         "command": [without_password(argument) for argument in sys.argv],
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "revision": revision(),
-        "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in PACKAGES}},
+        "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in packages}},
         "hardware": {"machine": platform.machine(), "system": platform.platform(), "cores": os.cpu_count()},
     }
 

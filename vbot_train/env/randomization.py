@@ -1,0 +1,114 @@
+"""What is drawn anew to make the task harder: bodies, pushes, noise; and a delay.
+
+All draws come from the task's own generator on the CPU, so that they are the same whatever steps the robots. What is
+off draws nothing.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from vbot_train.env.dynamics import Dynamics
+from vbot_train.env.simulation import Simulation
+from vbot_train.env.state import RobotState
+
+NOMINAL = {"friction": [1.0, 1.0], "payload_kg": [0.0, 0.0], "com_offset_m": 0.0, "motor_strength": [1.0, 1.0]}
+SENSED = {  # what is noisy: field of RobotState by key of the config
+    "base_lin_vel_m_s": "base_lin_vel_b",
+    "base_ang_vel_rad_s": "base_ang_vel_b",
+    "projected_gravity": "projected_gravity_b",
+    "joint_pos_rad": "joint_pos",
+    "joint_vel_rad_s": "joint_vel",
+}
+
+
+class Randomization:
+    """Randomized robots.
+
+    Args:
+        config: The block ``randomization`` of an option of ``conf/env/``, where each key is explained.
+        num_envs: Number of robots E.
+        control_dt_s: Duration of a control step [s].
+        generator: Draws; on the CPU.
+    """
+
+    def __init__(self, config: Mapping[str, Any], *, num_envs: int, control_dt_s: float, generator: Generator) -> None:
+        self._config = config
+        self._generator = generator
+        self._control_dt_s = control_dt_s
+        self._bodies = any(config[key] != nominal for key, nominal in NOMINAL.items())
+        self._pushes = config["push"]["max_m_s"] > 0
+        self._noise = {SENSED[key]: size for key, size in config["noise"].items() if size > 0}
+        self._late: list[Tensor] = []  # actions still to take effect, the oldest first
+        self._until_push = torch.zeros(num_envs, dtype=torch.long)  # control steps, on the CPU
+
+    def begin(self, simulation: Simulation, index: Tensor) -> None:
+        """Start episodes of the robots at ``index`` (K,): other bodies, the time to the first push, no old actions."""
+        if self._bodies:
+            simulation.set_dynamics(index, self._dynamics(len(index), simulation.device))
+        if self._pushes:
+            robots = index.cpu()
+            self._until_push[robots] = self._intervals(len(robots))
+        for action in self._late:
+            action[index] = 0.0
+
+    def push(self, simulation: Simulation) -> None:
+        """Kick the robots whose time has come. To be called before each control step."""
+        if not self._pushes:
+            return
+        due = (self._until_push == 0).nonzero().squeeze(1)
+        if len(due):
+            simulation.kick(due.to(simulation.device), self._kicks(len(due)).to(simulation.device))
+            self._until_push[due] = self._intervals(len(due))
+        self._until_push -= 1
+
+    def delayed(self, action: Tensor) -> Tensor:
+        """The action (E, J) that takes effect now: that of ``latency_steps`` control steps ago, 0 before the first."""
+        steps = self._config["latency_steps"]
+        if steps == 0:
+            return action
+        if not self._late:
+            self._late = [torch.zeros_like(action) for _ in range(steps)]
+        self._late.append(action.clone())
+        return self._late.pop(0)
+
+    def sensed(self, state: RobotState) -> RobotState:
+        """What the robots measure of their state: each quantity with uniform noise. Draws (E, up to 33) numbers."""
+        if not self._noise:
+            return state
+        true = {name: getattr(state, name) for name in self._noise}
+        widths = [values.shape[1] for values in true.values()]
+        draws = 2 * torch.rand(len(state.base_pos), sum(widths), generator=self._generator) - 1
+        noise = torch.split(draws.to(state.base_pos.device), widths, dim=1)
+        pairs = zip(true.items(), noise, strict=True)
+        return replace(state, **{name: values + self._noise[name] * error for (name, values), error in pairs})
+
+    def _dynamics(self, count: int, device: torch.device) -> Dynamics:
+        draws = torch.rand(count, 6, generator=self._generator).to(device)
+        return Dynamics(
+            friction=_between(self._config["friction"], draws[:, 0]),
+            payload_kg=_between(self._config["payload_kg"], draws[:, 1]),
+            com_offset_m=self._config["com_offset_m"] * (2 * draws[:, 2:5] - 1),
+            motor_strength=_between(self._config["motor_strength"], draws[:, 5]),
+        )
+
+    def _intervals(self, count: int) -> Tensor:
+        """Draw times between pushes. Returns (count,) [control steps]."""
+        seconds = _between(self._config["push"]["interval_s"], torch.rand(count, generator=self._generator))
+        return (seconds / self._control_dt_s).round().long()
+
+    def _kicks(self, count: int) -> Tensor:
+        """Draw pushes, uniform in direction and in size. Returns (count, 2) [m/s], world frame."""
+        draws = torch.rand(count, 2, generator=self._generator)
+        speed, angle = self._config["push"]["max_m_s"] * draws[:, 0], 2 * math.pi * draws[:, 1]
+        return torch.stack([speed * torch.cos(angle), speed * torch.sin(angle)], dim=1)
+
+
+def _between(ends: list[float], share: Tensor) -> Tensor:
+    """The numbers that lie at shares (K,) in [0, 1) of a range."""
+    low, high = ends
+    return low + (high - low) * share

@@ -1,0 +1,148 @@
+"""MuJoCo's physics on a GPU, by mujoco-warp: all robots at once, in float32."""
+
+import functools
+import logging
+from dataclasses import fields
+
+import mujoco
+import mujoco_warp
+import torch
+import warp
+from torch import Tensor
+
+from vbot_train.config import ConfigError
+from vbot_train.env.dynamics import Dynamics
+from vbot_train.env.simulation import ROBOT_XML
+
+log = logging.getLogger(__name__)
+
+FIRST_GPU = "cuda:0"
+GROUND_AND_FEET = ("platform", "FR", "FL", "RR", "RL")  # geoms whose friction the robots differ in
+MOTORS = ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange", "jnt_actfrcrange")
+# Of these fields of the model each robot has its own. What MuJoCo derives from them (invweight0) stays that of the
+# nominal robot: it only scales how soft contacts and joint limits are.
+OWN = ("geom_friction", "body_mass", "body_subtreemass", "body_ipos", *MOTORS)
+
+
+class WarpSimulation:
+    """``Simulation`` on mujoco-warp.
+
+    The tensors share the memory of Warp's arrays, so ``qpos``, ``qvel`` and ``torque`` change with every step.
+
+    Args:
+        num_envs: Number of robots E.
+        physics_dt_s: Time step of the physics [s].
+        physics_steps: Physics steps per control step.
+        device: None is the first GPU; ``cpu`` works, slowly.
+        nconmax: Room for contacts, per robot in a pool of all.
+        njmax: Room for rows of constraints, per robot.
+
+    Raises:
+        ConfigError: There is no such GPU.
+    """
+
+    def __init__(
+        self, num_envs: int, *, physics_dt_s: float, physics_steps: int, device: str | None, nconmax: int, njmax: int
+    ) -> None:
+        self.num_envs = num_envs
+        self._place = find_device(device)
+        self.device = torch.device(warp.device_to_torch(self._place))
+        robot = load_robot(physics_dt_s)
+        with warp.ScopedDevice(self._place):
+            self._model = mujoco_warp.put_model(robot, batch_sizes=dict.fromkeys(OWN, num_envs))
+            self._data = mujoco_warp.make_data(robot, num_envs, nconmax=nconmax, njmax=njmax)
+            self._sensors = warp.zeros((physics_steps, num_envs, robot.nsensordata), dtype=float)
+        # Four iterations are meant to be few: the robot's file says why that is safe.
+        self._model.opt.warn_overflow &= ~int(mujoco_warp.OverflowType.ITERATIONS)
+        self._share(robot)
+        self._graph = self._record()
+        self.place(torch.arange(num_envs, device=self.device), self._home.expand(num_envs, -1))
+
+    def _share(self, robot: mujoco.MjModel) -> None:
+        """Look at Warp's arrays as tensors."""
+        self._home = torch.tensor(robot.key_qpos[0], dtype=torch.float32, device=self.device)
+        self.standing_joint_pos = self._home[7:]
+        self.standing_height_m = float(robot.key_qpos[0, 2])
+        self.qpos: Tensor = warp.to_torch(self._data.qpos)
+        self.qvel: Tensor = warp.to_torch(self._data.qvel)
+        self._control: Tensor = warp.to_torch(self._data.ctrl)
+        sensors = warp.to_torch(self._sensors)  # (physics steps, E, 2 contacts + J torques)
+        self._contacts, self.torque = sensors[:, :, :2], sensors[-1, :, 2:]
+        self.base_contact = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+        self._own: dict[str, Tensor] = {name: warp.to_torch(getattr(self._model, name)) for name in OWN}
+        self._nominal = {name: field[0].clone() for name, field in self._own.items()}
+        self._base = robot.body("base").id
+        self._ground_and_feet = [robot.geom(name).id for name in GROUND_AND_FEET]
+
+    def _record(self) -> warp.Graph:
+        """Record the physics of a control step, which costs less to play back than to launch kernel by kernel."""
+        with warp.ScopedDevice(self._place):
+            self._advance()  # compiles and loads the kernels, which a recording cannot
+            with warp.ScopedCapture() as capture:
+                self._advance()
+        return capture.graph
+
+    def _advance(self) -> None:
+        """The physics steps of a control step. Like ``mujoco.rollout``, it begins without the last one's solution."""
+        self._data.qacc_warmstart.zero_()
+        for step in range(len(self._sensors)):
+            mujoco_warp.step(self._model, self._data)
+            warp.copy(self._sensors[step], self._data.sensordata)
+
+    def place(self, index: Tensor, qpos: Tensor) -> None:
+        """Put the robots at ``index`` (K,) at rest into the pose ``qpos`` (K, 7 + J)."""
+        self.qpos[index] = qpos
+        self.qvel[index] = 0.0
+        self.torque[index] = 0.0
+        self.base_contact[index] = False
+
+    def step(self, joint_target: Tensor) -> None:
+        """Advance all robots by one control step towards ``joint_target`` (E, J) [rad]."""
+        self._control.copy_(joint_target)
+        # In order with torch's work: CUDA has Warp's stream and torch's default, the null stream, wait for each other.
+        warp.capture_launch(self._graph)
+        self.base_contact = (self._contacts > 0).any(dim=2).any(dim=0)
+
+    def set_dynamics(self, index: Tensor, dynamics: Dynamics) -> None:
+        """Give the robots at ``index`` (K,) other bodies. They keep them until they are given others."""
+        friction, payload, offset, strength = (getattr(dynamics, f.name).to(self.device) for f in fields(Dynamics))
+        own, nominal, base = self._own, self._nominal, self._base
+        own["geom_friction"][index[:, None], self._ground_and_feet, 0] = friction[:, None]
+        for mass in ("body_mass", "body_subtreemass"):
+            own[mass][index, base] = nominal[mass][base] + payload
+        own["body_ipos"][index, base] = nominal["body_ipos"][base] + offset
+        for name in MOTORS:
+            own[name][index] = nominal[name] * strength[:, None, None]
+
+    def kick(self, index: Tensor, velocity: Tensor) -> None:
+        """Add the horizontal ``velocity`` (K, 2) [m/s], world frame, to the bases of the robots at ``index`` (K,)."""
+        self.qvel[index, :2] += velocity.to(self.device)
+
+
+def load_robot(physics_dt_s: float) -> mujoco.MjModel:
+    """The robot's model, as far as mujoco-warp knows its options."""
+    robot = mujoco.MjModel.from_xml_path(str(ROBOT_XML))
+    robot.opt.timestep = physics_dt_s
+    robot.opt.disableflags &= ~int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)  # Warp never does it
+    return robot
+
+
+def find_device(device: str | None) -> warp.Device:
+    """Warp's device of that name; None is the first GPU.
+
+    Raises:
+        ConfigError: Neither torch nor Warp, or only one of them, can use a GPU.
+    """
+    start_warp()
+    sees = {"torch": torch.cuda.is_available(), "Warp": warp.is_cuda_available()}
+    if device != "cpu" and not all(sees.values()):
+        blind = " and ".join(name for name, seeing in sees.items() if not seeing)
+        raise ConfigError(f"simulation=warp: {blind} found no GPU to use; simulation.device=cpu runs it slowly")
+    return warp.get_device(device or FIRST_GPU)
+
+
+@functools.cache
+def start_warp() -> None:
+    """Have Warp start without the list of its devices and kernels."""
+    warp.config.log_level = warp.LOG_ERROR
+    log.info("Warp compiles its kernels the first time, for a minute or so, and keeps them")
