@@ -1,19 +1,23 @@
-"""Smaller versions of what ``benchmarks/search.py`` measures. The others are those of ``tests/search/test_life.py``."""
+"""Smaller versions of what ``benchmarks/`` measures. Those of a search's life are in ``tests/search/test_life.py``."""
 
 import importlib.util
+import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+ROOT = Path(__file__).parents[1]
 SEEDS = range(1000, 1012)
 
 
 @pytest.fixture(scope="module")
 def landscape():
     """The benchmark, as a module."""
-    path = Path(__file__).parents[1] / "benchmarks" / "search.py"
+    path = ROOT / "benchmarks" / "search.py"
     spec = importlib.util.spec_from_file_location("landscape", path)
     module = sys.modules["landscape"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -70,3 +74,37 @@ def test_bayesian_search_beats_random_and_only_the_stock_sweeper_launches_what_i
     assert sum(outcome.infeasible for outcome in stock) > 100
     regrets["stock"] = np.mean([landscape.best_value() - outcome.pick for outcome in stock])
     assert regrets["bayesian"] < min(regrets["random"], regrets["stock"])
+
+
+@pytest.fixture
+def figures_of(tmp_path):
+    """``figures_of("throughput", "--quick")``: what a benchmark writes with ``--json``."""
+
+    def run(name, *arguments):
+        line = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--json", "figures.json", *arguments]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        subprocess.run(line, cwd=tmp_path, env=environment, check=True, stdout=subprocess.DEVNULL, timeout=500)
+        return json.loads((tmp_path / "figures.json").read_text())
+
+    return run
+
+
+@pytest.mark.slow
+def test_throughput_compares_training_with_its_ceilings_and_its_peers(figures_of):
+    figures = figures_of("throughput", "--quick")
+    assert set(figures) == {"machine", "ours", "peers", "ratios", "tried", "rounds"}
+    ours, peers = figures["ours"]["16"], {"stable_baselines3", "skrl", "stable_baselines3_on_our_environment"}
+    assert {"physics", "learner", "environment", "training", "ceiling", "of_ceiling"} <= set(ours)
+    assert set(figures["peers"]) == set(figures["ratios"]["16"]) == peers
+    parts, whole = ours["training"]["parts_us"], ours["training"]["total_us"]
+    assert set(parts) == {"physics", "task logic", "inference", "storage", "update"}
+    assert 0.8 * whole < sum(parts.values()) <= whole
+
+
+@pytest.mark.slow
+def test_footprint_sees_the_first_update_and_memory(figures_of):
+    tiny = ["training=smoke", "simulation.threads=1", "env.episode_length_s=1"]
+    figures = figures_of("footprint", "--steps", "7680", "--updates", "1", "--envs", "64", *tiny)
+    assert figures["first_update_s"] > 0
+    assert figures["peak_rss_mb_of_64_robots"] >= figures["rss_mb_at_the_end_of_64_robots"] > 100
+    assert figures["twice_the_env_steps_cost"] > 0

@@ -34,11 +34,13 @@ def refuse(tmp_path, monkeypatch, capsys):
     root.setLevel(level)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["--cfg", "hydra", "search=full"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--cfg", "job", "simulation=warp"], ["--cfg", "hydra", "search=full"]]
+)
 def test_asking_imports_neither_torch_nor_mujoco_nor_optuna(tmp_path, arguments):
     code = (
         "import atexit, sys\n"
-        "names = ('torch', 'mujoco', 'optuna', 'skrl', 'sqlalchemy')\n"
+        "names = ('torch', 'mujoco', 'warp', 'optuna', 'skrl', 'sqlalchemy')\n"
         "atexit.register(lambda: print('IMPORTED', [n for n in names if n in sys.modules], file=sys.stderr))\n"
         f"sys.argv = ['vbot_train', *{arguments!r}]\n"
         "import runpy; runpy.run_module('vbot_train', run_name='__main__', alter_sys=False)\n"
@@ -84,6 +86,7 @@ def test_the_analysis_imports_neither_hydra_nor_torch_nor_mujoco():
         (["-m", "search=full", "hydra/sweeper/sampler=qmc"], "QMCSampler cannot be resumed or shared"),
         (["-m", "search=quick", "training.num_envs=0"], "training.num_envs=0: must be at least 1"),
         (["-m", "search=quick", "+search.constraints.mine='seed > 0'"], "none of 6 points is feasible"),
+        (["-m", "search=quick", "simulation=warp", "simulation.device=gpu"], "simulation.device=gpu: must be null"),
         (["-m", "search=quick", "workers=0"], "workers=0: must be at least 1"),
         (["-m", "search=quick", "study=../elsewhere"], "study=../elsewhere"),
         (["-m", "search=full", "method=grid"], "a grid needs choice(...)"),

@@ -103,11 +103,11 @@ def test_another_seed_is_no_other_configuration_but_is_told_apart(write_run, com
 
 
 def test_the_leaves_that_differ_are_shown_and_close_values_in_full(write_run, compare):
-    changes = {"ppo.rollouts": 48, "ppo.learning_rate": 3.00001e-4, "network.hidden_layer_sizes": [8]}
+    changes = {"ppo.rollouts": 48, "ppo.learning_rate": 1.00001e-3, "network.hidden_layer_sizes": [8]}
     output = compare(write_run("a"), write_run("b", changes))
     assert "configuration: 3 of its keys differ" in output
     assert row_of(output, "ppo.rollouts") == ["24", "48"]
-    assert row_of(output, "ppo.learning_rate") == ["0.0003", "0.000300001"]
+    assert row_of(output, "ppo.learning_rate") == ["0.001", "0.00100001"]
     assert row_of(output, "network.hidden_layer_sizes") == ["[256,", "128,", "64]", "[8]"]
 
 

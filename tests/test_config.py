@@ -4,14 +4,24 @@ import pytest
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from vbot_train.config import BOUNDS, CONF_DIR, ConfigError, check_config, compose_config, look_up, reward_kernels
+from vbot_train.config import (
+    BOUNDS,
+    CONF_DIR,
+    RANGES,
+    ConfigError,
+    check_config,
+    compose_config,
+    look_up,
+    reward_kernels,
+)
 from vbot_train.result import METRICS
 
 OPTIONS = [f"{path.parent.name}={path.stem}" for path in sorted(CONF_DIR.glob("*/*.yaml"))]
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_every_option_composes_and_could_train(option):
+def test_every_option_composes_and_could_train(option, monkeypatch):
+    monkeypatch.setattr("vbot_train.config.available_gpus", lambda: 1)
     config = compose_config([option])
     check_config(config)
     assert config["search"]["metric"] in METRICS
@@ -31,7 +41,7 @@ def test_every_reward_option_lists_every_term(path):
 
 def test_every_bounded_key_exists():
     config = compose_config()
-    for key in BOUNDS:
+    for key in (*BOUNDS, *RANGES):
         look_up(config, key)
 
 
@@ -61,6 +71,20 @@ def test_presets_override_method_and_training():
         ("search.metric=speed", "search.metric=speed: unknown"),
         ("env.spawn.min_radius_m=6", "env.spawn.min_radius_m=6: more than env.spawn.max_radius_m"),
         ("env.spawn.max_radius_m=13", "env.spawn.max_radius_m=13: must lie on the platform"),
+        ("env.randomization.friction=[-0.1,1]", "env.randomization.friction[0]=-0.1: must be at least 0"),
+        ("env.randomization.friction=[1.2,0.4]", "env.randomization.friction=[1.2, 0.4]: the smallest is more"),
+        ("env.randomization.payload_kg=3", "env.randomization.payload_kg=3: must be two numbers, [smallest, largest]"),
+        ("env.randomization.payload_kg=[0,a]", "env.randomization.payload_kg[1]=a: must be a number"),
+        ("env.randomization.motor_strength=[0,1]", "env.randomization.motor_strength[0]=0: must be more than 0"),
+        ("env.randomization.com_offset_m=-0.1", "env.randomization.com_offset_m=-0.1: must be at least 0"),
+        ("env.randomization.latency_steps=0.5", "env.randomization.latency_steps=0.5: must be a whole number"),
+        ("env.randomization.latency_steps=-1", "env.randomization.latency_steps=-1: must be at least 0"),
+        ("env.randomization.push.max_m_s=-1", "env.randomization.push.max_m_s=-1: must be at least 0"),
+        (
+            "env.randomization.push.interval_s=[0.02,4]",
+            "env.randomization.push.interval_s=[0.02, 4]: must be longer than a control step, 0.02 s",
+        ),
+        ("env.randomization.noise.joint_pos_rad=-1", "env.randomization.noise.joint_pos_rad=-1: must be at least 0"),
         ("evaluation.seed=1000003", "must differ from evaluation.seed"),
         ("seed=2000003", "seed=2000003: is one of the evaluation's seeds"),
         ("init_from=nowhere", "init_from=nowhere: no such run or checkpoint"),

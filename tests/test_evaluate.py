@@ -65,6 +65,15 @@ def test_the_command_line_writes_the_numbers_that_it_prints(tiny_run, tmp_path, 
     assert bins == [None, [8.0, 8.25], [8.25, 8.5], [8.5, 8.75], [8.75, 9.0]]
 
 
+def test_a_checkpoint_meets_the_same_randomized_robots_each_time(tiny_run):
+    plain = assess(find_subject(tiny_run, None, []), 8)[0]
+    once, again = (assess(find_subject(tiny_run, "section001_robust", ["env.episode_length_s=2"]), 8)[0] for _ in "ab")
+    assert once.metrics == again.metrics and once.reward_terms == again.reward_terms
+    assert once.metrics != plain.metrics
+    starts = [[cell.episodes for cell in found.histogram] for found in (plain, once)]
+    assert starts[0] == starts[1]
+
+
 def test_another_seed_starts_elsewhere(tiny_run, tmp_path, capsys):
     rewards, short = set(), ["--episodes", 2, "env.episode_length_s=0.1"]
     for seed in ([], ["--seed", 7], ["evaluation.seed=7"]):

@@ -58,7 +58,7 @@ def test_the_applied_settings_are_those_of_the_agent_and_the_environment(smoke_r
         ("value_clip", 0.3),
         ("entropy_loss_scale", 0.01),
         ("learning_epochs", 2),
-        ("mini_batches", 8),
+        ("mini_batches", 16),
         ("rollouts", 16),
         ("grad_norm_clip", 0.5),
     ],

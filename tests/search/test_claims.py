@@ -10,10 +10,12 @@ from omegaconf import OmegaConf
 from optuna.trial import TrialState
 from sqlalchemy import event
 
+from vbot_train.config import compose_config
 from vbot_train.search import presence as presence_module
 from vbot_train.search.ledger import CAUSE, KILLED, LOOP, ORIGIN, SEED, STATUS, WALL_TIME_S
 from vbot_train.search.priors import Prior
 from vbot_train.search.proposals import GridProposals
+from vbot_train.search.question import worker_count
 
 
 def test_the_cells_of_a_grid_are_claimed_in_order_each_once(join, tmp_path):
@@ -229,6 +231,22 @@ def test_a_forked_trials_result_is_taken_over_where_it_was_trained_on_just_that(
     claim = loop.claims.claim()
     assert claim.candidate.params == CELLS[3]
     assert claim.history == (history if taken_over else None)
+
+
+@pytest.mark.parametrize(
+    ("workers", "options", "count"),
+    [
+        ("auto", ["simulation=mujoco"], 3),
+        ("auto", ["simulation=warp"], 1),
+        ("auto", ["simulation=warp", "simulation.device=cpu"], 3),
+        (2, ["simulation=warp"], 2),
+    ],
+)
+def test_there_is_a_worker_per_core_but_a_single_one_on_a_gpu_unless_told_otherwise(
+    monkeypatch, workers, options, count
+):
+    monkeypatch.setattr("vbot_train.search.question.available_cores", lambda: 3)
+    assert worker_count(workers, compose_config(options)["simulation"]) == count
 
 
 @pytest.mark.parametrize(("workers", "loops", "threads"), [(1, 1, None), (2, 1, 1), (1, 2, 1)])

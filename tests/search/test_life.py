@@ -271,14 +271,14 @@ def test_a_dry_run_of_a_grid_counts_its_cells_by_rule(searches):
 
 def test_priors_are_announced_tried_first_and_left_out_with_a_word(searches):
     searches.run(*RANDOM, "study=old", "search.max_trials=1")
-    enqueue = "search.enqueue=['ppo.learning_rate=4e-4','ppo.learning_rate=1','ppo.learning_rate=6e-4']"
-    rule = "+search.constraints.mine='ppo.learning_rate > 5e-4'"
+    enqueue = "search.enqueue=['ppo.learning_rate=1.2e-3','ppo.learning_rate=1','ppo.learning_rate=1.8e-3']"
+    rule = "+search.constraints.mine='ppo.learning_rate > 1.5e-3'"
     line = ["search=fine_tune", "training=smoke", "search.around=multirun/old", enqueue, rule, "workers=1"]
     output = searches.run(*line, "search.max_trials=2")
     assert "search.around: ppo.learning_rate: " in output and "tried first: the default" in output
     assert "not tried first: search.enqueue='ppo.learning_rate=1': ppo.learning_rate=1 lies outside" in output
-    assert "not tried first: search.enqueue='ppo.learning_rate=6e-4': it breaks the rule mine" in output
-    assert [result.applied["learning_rate"] for result in searches.results()] == [3e-4, 4e-4]
+    assert "not tried first: search.enqueue='ppo.learning_rate=1.8e-3': it breaks the rule mine" in output
+    assert [result.applied["learning_rate"] for result in searches.results()] == [1e-3, 1.2e-3]
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ CHOICES = {"env": "section001", "network": "medium", "training": "standard"}
 
 @pytest.fixture(scope="module")
 def space(make_space):
-    """The default lies in it: 3e-4, medium, 24."""
+    """The default lies in it: 1e-3, medium, 24."""
     return make_space("ppo.learning_rate=interval(1e-4,1e-3)", "network=small,medium,large", "ppo.rollouts=16,24")
 
 
@@ -29,7 +29,7 @@ def enqueued(space, *entries, **options):
     return list(priors_in(space, **options).enqueued(entries))
 
 
-def point(learning_rate=3e-4, network="medium", rollouts=24):
+def point(learning_rate=1e-3, network="medium", rollouts=24):
     return {"ppo.learning_rate": learning_rate, "network": network, "ppo.rollouts": rollouts}
 
 

@@ -53,10 +53,18 @@ def test_what_changes_a_result_is_told_then_and_now(record, key, value, line):
     assert differences(record(), record(**{key: value})) == [line]
 
 
+def test_a_study_from_before_robots_could_be_randomized_is_continued_without_randomization(record):
+    earlier = record()
+    off = earlier["config"]["env"].pop("randomization")
+    assert differences(earlier, record()) == []
+    line = "  env.randomization.latency_steps: 0 -> 1"
+    assert differences(earlier, record(**{"env.randomization": off | {"latency_steps": 1}})) == [line]
+
+
 def test_a_term_of_the_reward_that_is_gone_is_told(record):
     then, now = record(), record()
-    kernel = now["config"]["reward"].pop("approach")
-    assert differences(then, now) == [f"  reward.approach.{name}: {value} -> absent" for name, value in kernel.items()]
+    kernel, key = now["config"]["reward"].pop("approach_ahead"), "reward.approach_ahead"
+    assert differences(then, now) == [f"  {key}.{name}: {value} -> absent" for name, value in kernel.items()]
 
 
 @pytest.mark.parametrize(
@@ -69,6 +77,7 @@ def test_a_term_of_the_reward_that_is_gone_is_told(record):
         ("resume", "fork"),
         ("pruner", {"_target_": "optuna.pruners.MedianPruner"}),
         ("simulation.threads", 3),
+        ("simulation.device", "cuda:1"),
         ("training.torch_threads", 3),
         ("search.max_trials", 400),
         ("search.trial_minutes", 30),
@@ -103,7 +112,7 @@ def test_a_changed_rule_a_new_and_a_dropped_one_are_told(record):
 
 
 def test_the_default_of_a_searched_key_may_change(record):
-    assert differences(record(), record(**{"ppo.learning_rate": 1e-3})) == []
+    assert differences(record(), record(**{"ppo.learning_rate": 3e-4})) == []
 
 
 def test_the_default_of_what_searched_options_bring_may_change_but_not_the_options(record):
@@ -158,6 +167,14 @@ def test_results_depend_on_the_task_the_training_and_the_seeds_alone(config):
     settings = result_settings(config)
     assert {key.split(".")[0] for key in settings} == {
         *("env", "reward", "ppo", "network", "training", "simulation", "seed", "init_from", "evaluation", "search")
-    } - {"simulation"}  # whose only key is a number of threads
+    }
+    assert [key for key in settings if key.startswith("simulation")] == ["simulation.backend"]
     assert {key for key in settings if key.startswith("search")} == {"search.metric", "search.seeds_per_trial"}
-    assert settings["ppo.learning_rate"] == 3e-4
+    assert settings["ppo.learning_rate"] == 1e-3
+
+
+def test_a_study_from_before_there_was_a_choice_of_simulation_is_mujocos(record):
+    then = record()
+    del then["config"]["simulation"]["backend"]
+    assert differences(then, record()) == []
+    assert differences(then, record(**{"simulation.backend": "warp"})) == ["  simulation.backend: mujoco -> warp"]

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from searches import RANDOM, RATES, kill_group
+from searches import RANDOM, kill_group
 
 from vbot_train.result import TrialResult
 
+RATES = "ppo.learning_rate=1e-5,3e-5,9e-5,1e-3,2e-3,3e-3"  # the nearest to 10^-3.5, so the best, is the default
 STAGES = ["search.confirm.top_k=2", "search.confirm.seeds=2", "search.test.seeds=[7,8]"]
 GRID = [RATES, "training=smoke", "workers=2", *STAGES]
 
@@ -30,16 +31,16 @@ def wait_for(searches, pattern):
         time.sleep(0.02)
 
 
-CONFIRMED = [(1e-4, 1001), (1e-4, 1002), (3e-4, 1001), (3e-4, 1002)]  # the value falls with the distance from 10^-3.5
-TESTED = [(3e-4, 7), (3e-4, 8)]  # the winner is the default
+CONFIRMED = [(9e-5, 1001), (9e-5, 1002), (1e-3, 1001), (1e-3, 1002)]  # the value falls with the distance from 10^-3.5
+TESTED = [(1e-3, 7), (1e-3, 8)]  # the winner is the default
 
 
 @pytest.mark.slow
 def test_the_best_are_confirmed_on_fresh_seeds_then_the_winner_and_the_default_tested(searches):
-    output = searches.run(*GRID, "+search.constraints.mine='ppo.learning_rate in (3e-4, 1e-3)'")
+    output = searches.run(*GRID, "+search.constraints.mine='ppo.learning_rate in (1e-3, 2e-3)'")
     assert len(searches.results()) == 4  # trials of the search are as many as without
-    assert stage(searches, "confirm") == [(1e-4, 1001), (1e-4, 1002), (3e-3, 1001), (3e-3, 1002)]
-    assert stage(searches, "test") == [(1e-4, 7), (1e-4, 8), (3e-4, 7), (3e-4, 8)]  # the default, which a rule forbids
+    assert stage(searches, "confirm") == [(9e-5, 1001), (9e-5, 1002), (3e-3, 1001), (3e-3, 1002)]
+    assert stage(searches, "test") == [(9e-5, 7), (9e-5, 8), (1e-3, 7), (1e-3, 8)]  # the default, which a rule forbids
     best = searches.analysis()["best"]
     assert best["status"] == "tested" and best["default"] == "default"
     assert best["tested"]["seeds"] == best["default_tested"]["seeds"] == [7, 8]
@@ -87,7 +88,7 @@ def test_a_search_without_confirmation_can_be_confirmed_later(searches):
 def test_more_seeds_and_finalists_are_added_to_those_that_are_there(searches):
     searches.run(*GRID)
     searches.run(*GRID, "search.confirm.top_k=3", "search.confirm.seeds=3")
-    more = [(1e-3, 1001), (1e-3, 1002), (1e-3, 1003), (1e-4, 1003), (3e-4, 1003)]
+    more = [(2e-3, 1001), (2e-3, 1002), (2e-3, 1003), (9e-5, 1003), (1e-3, 1003)]
     assert stage(searches, "confirm") == sorted([*CONFIRMED, *more])
     assert stage(searches, "test") == TESTED
 

@@ -124,7 +124,7 @@ def test_the_default_configuration_is_a_point_where_the_space_contains_it(make_s
     config = compose_config()
     choices = {"network": "medium"}
     inside = make_space("ppo.learning_rate=interval(1e-4,1e-3)", "network=small,medium")
-    assert inside.point(config, choices) == {"ppo.learning_rate": 3e-4, "network": "medium"}
+    assert inside.point(config, choices) == {"ppo.learning_rate": 1e-3, "network": "medium"}
     lists = make_space("network.hidden_layer_sizes=[64],[256,128,64]")
     assert lists.point(config, choices) == {"network.hidden_layer_sizes": "[256,128,64]"}
 
@@ -138,7 +138,7 @@ def test_a_step_of_a_range_is_found_although_it_is_rounded(make_space):
 @pytest.mark.parametrize(
     ("space", "message"),
     [
-        ("ppo.learning_rate=interval(1e-3,1e-2)", "ppo.learning_rate=0.0003 lies outside interval(0.001, 0.01)"),
+        ("ppo.learning_rate=interval(1e-2,1e-1)", "ppo.learning_rate=0.001 lies outside interval(0.01, 0.1)"),
         ("network=small,large", "network=medium lies outside choice(small, large)"),
         ("ppo.rollouts=range(16,65,16)", "ppo.rollouts=24 lies outside range(16, 80, 16)"),  # 16, 32, 48, 64
     ],

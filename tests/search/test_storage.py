@@ -10,8 +10,8 @@ from searches import RANDOM, RATES, UNCONFIRMED, Searches, study_of
 
 @pytest.mark.slow
 def test_a_fork_takes_over_what_still_holds_and_trains_the_rest(searches):
-    searches.run("ppo.learning_rate=1e-5,3e-4,3e-3")
-    same_settings = "ppo.learning_rate=1e-5,3e-4,1e-3"
+    searches.run("ppo.learning_rate=1e-5,1e-3,3e-3")
+    same_settings = "ppo.learning_rate=1e-5,1e-3,3e-4"
     output = searches.run(same_settings, "resume=fork")
     assert "not tried first: trial 2 of multirun/s: ppo.learning_rate=0.003 lies outside" in output
     fork = Searches(searches.cwd)

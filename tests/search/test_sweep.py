@@ -84,7 +84,7 @@ def test_a_search_in_which_nothing_completes_says_so_and_fails(tmp_path):
 
 @pytest.mark.slow
 def test_a_diverged_trial_is_not_ranked_and_the_others_go_on(tmp_path):
-    output, results, analysis = search(tmp_path, "ppo.learning_rate=1e3,1e-4,3e-4")
+    output, results, analysis = search(tmp_path, "ppo.learning_rate=1e3,1e-4,1e-3")
     assert [result.status for result in results] == ["completed", "diverged", "completed"]  # the default is trial 0
     assert analysis["trials"]["diverged"] == 1
     assert [config["config_id"] for config in analysis["top_5_configs"]].count("config_001") == 0
@@ -97,7 +97,7 @@ def test_full_by_every_method_that_draws(tmp_path, method):
     _, results, analysis = search(tmp_path, "search=full", f"method={method}", "search.max_trials=6", "training=smoke")
     assert len(results) == 6
     assert len({str(result.applied) for result in results}) == 6
-    assert results[0].applied["learning_rate"] == 3e-4  # the default configuration is trial 0
+    assert results[0].applied["learning_rate"] == 1e-3  # the default configuration is trial 0
     assert analysis["importance"]["reliability"].startswith("insufficient")
 
 
