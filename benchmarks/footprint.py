@@ -1,0 +1,152 @@
+"""What a training takes: seconds to its first update, memory, and what twice as much costs.
+
+python benchmarks/footprint.py
+
+Each training is a command of its own in a temporary directory; its memory is that of its process, sampled while it
+runs. Evaluation is kept as short as it can be: it costs the same however long a training is. Wall time includes the
+start of the process.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from vbot_train.config import compose_config
+
+LINE = [sys.executable, "-m", "vbot_train", "hydra.run.dir=run"]
+BRIEF = ["training.evaluations=1", "training.selection_episodes=1", "training.evaluation_episodes=1"]
+SAMPLE_S = 0.05
+TAIL = 4096  # bytes that hold the last row of a progress.csv, which is written row by row
+MEGA = 1_000_000
+
+
+@dataclass
+class Footprint:
+    """What was seen of one training."""
+
+    first_update_s: float = 0.0  # from the start of the process
+    wall_time_s: float = 0.0
+    peak_rss_mb: float = 0.0  # as the kernel knows it
+    rss_mb: dict[int, float] = field(default_factory=dict)  # by env steps trained
+
+    def rss_at(self, env_steps: int) -> float:
+        """Memory when so many env steps were trained, or at the end of a training that was shorter."""
+        later = [at for at in self.rss_mb if at >= env_steps]
+        return self.rss_mb[min(later) if later else max(self.rss_mb)]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=10 * MEGA, help="env steps of the long training")
+    parser.add_argument("--updates", type=int, default=20, help="updates of the large and of the doubled trainings")
+    parser.add_argument("--envs", type=int, default=2048, help="robots of the large training")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    parser.add_argument("keys", nargs="*", help="overrides of every training, such as simulation.threads=1")
+    arguments = parser.parse_args()
+    keys = arguments.keys
+    figures = start(keys) | growth(arguments.steps, keys) | doubling(arguments.envs, arguments.updates, keys)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    table = Table("", "measured")
+    for name, value in figures.items():
+        table.add_row(name.replace("_", " "), f"{value:,.2f}")
+    Console().print(table)
+
+
+def start(keys: list[str]) -> dict[str, float]:
+    """Seconds from the start of a process to its first update."""
+    return {"first_update_s": train(rollout(keys), keys).first_update_s}
+
+
+def growth(env_steps: int, keys: list[str]) -> dict[str, float]:
+    """Memory at a tenth of one long training, and at its end."""
+    long = train(env_steps, keys)
+    early, late = long.rss_at(env_steps // 10), long.rss_at(env_steps)
+    return {
+        f"rss_mb_at_{env_steps // 10}_env_steps": early,
+        f"rss_mb_at_{env_steps}_env_steps": late,
+        "rss_growth": late / early,
+    }
+
+
+def doubling(num_envs: int, updates: int, keys: list[str]) -> dict[str, float]:
+    """How many times longer a training takes with twice the robots or env steps, and the memory of the large one."""
+    half, whole = robots(num_envs // 2, keys), robots(num_envs, keys)
+    once, longer = (train(times * updates * rollout(half), half) for times in (1, 2))
+    wider = train(updates * rollout(whole), whole)
+    return {
+        "twice_the_robots_cost": wider.wall_time_s / once.wall_time_s,
+        "twice_the_env_steps_cost": longer.wall_time_s / once.wall_time_s,
+        f"peak_rss_mb_of_{num_envs}_robots": wider.peak_rss_mb,
+        f"rss_mb_at_the_end_of_{num_envs}_robots": wider.rss_at(sys.maxsize),
+    }
+
+
+def robots(num_envs: int, keys: list[str]) -> list[str]:
+    """Overrides for another number of robots, mini-batches as large as they were."""
+    config = compose_config(keys)
+    mini_batches = max(1, config["ppo"]["mini_batches"] * num_envs // config["training"]["num_envs"])
+    return [*keys, f"training.num_envs={num_envs}", f"ppo.mini_batches={mini_batches}"]
+
+
+def rollout(keys: list[str]) -> int:
+    """Env steps per update."""
+    config = compose_config(keys)
+    return int(config["training"]["num_envs"] * config["ppo"]["rollouts"])
+
+
+def train(env_steps: int, keys: list[str]) -> Footprint:
+    """Run one training and look at it until it ends."""
+    command = [*LINE, *BRIEF, *keys, f"training.env_steps={env_steps}"]
+    with tempfile.TemporaryDirectory() as folder:
+        begun = time.monotonic()
+        with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as process:
+            seen = watch(process, Path(folder) / "run" / "progress.csv", begun)
+    if process.returncode:
+        raise SystemExit(f"exit code {process.returncode}: {' '.join(command)}")
+    return seen
+
+
+def watch(process: subprocess.Popen[bytes], progress: Path, begun: float) -> Footprint:
+    """Note a training's memory at every row of its progress.csv."""
+    seen = Footprint()
+    while process.poll() is None:
+        memory, env_steps = memory_mb(process.pid), trained(progress)
+        seen.peak_rss_mb = max(seen.peak_rss_mb, memory.get("VmHWM", 0.0))
+        if env_steps and "VmRSS" in memory:
+            seen.first_update_s = seen.first_update_s or time.monotonic() - begun
+            seen.rss_mb[env_steps] = memory["VmRSS"]
+        time.sleep(SAMPLE_S)
+    seen.wall_time_s = time.monotonic() - begun
+    return seen
+
+
+def memory_mb(pid: int) -> dict[str, float]:
+    """Memory of a process now (VmRSS) and at most so far (VmHWM) [MB]; of one that has ended, nothing."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    fields = [line.split() for line in lines if line.startswith(("VmRSS", "VmHWM"))]
+    return {name.rstrip(":"): int(kilobytes) / 1024 for name, kilobytes, _ in fields}
+
+
+def trained(progress: Path) -> int:
+    """Env steps in the last row; 0 before the first. Reads no more than it must: the training wants the cores."""
+    if not progress.exists():
+        return 0
+    with progress.open("rb") as file:
+        column = file.readline().split(b",").index(b"env_steps") if progress.stat().st_size else 0
+        file.seek(max(file.tell(), progress.stat().st_size - TAIL))
+        rows = file.read().splitlines()
+    return int(rows[-1].split(b",")[column]) if rows else 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""How fast mujoco-warp steps the robots, and how fast a training is on it.
+
+python benchmarks/gpu.py
+python benchmarks/gpu.py --device cpu --robots 8 16 --steps 20 --updates 2     only to see whether it runs
+
+For each number of robots: the time to build them (for the first, with Warp's kernels to compile, unless it did before);
+then, each after a warm-up, env steps per second of the simulation alone, of the whole task, and of a training with its
+learning; and the robots that became unstable under the task's random actions. Nothing else may run on the GPU.
+"""
+
+import argparse
+import math
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+from vbot_train.agent.ppo import build_agent
+from vbot_train.agent.trainer import Update, learn
+from vbot_train.config import compose_config
+from vbot_train.env.navigation import NavigationEnv
+from vbot_train.evaluation.held_out import build_env
+
+WARM_UP = 10  # control steps
+
+
+def main() -> None:
+    """Print a row per number of robots."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--robots", type=int, nargs="+", default=[512, 1024, 2048, 4096, 8192, 16384])
+    parser.add_argument("--steps", type=int, default=500, help="control steps")
+    parser.add_argument("--updates", type=int, default=5, help="of PPO; 0: no training")
+    arguments = parser.parse_args()
+    print("robots  build [s]  physics [1/s]  task [1/s]  unstable  training [1/s]")
+    for robots in arguments.robots:
+        start = time.perf_counter()
+        env = build_env(config_of(arguments.device), num_envs=robots, seed=0)
+        built_s = time.perf_counter() - start
+        physics, task = physics_speed(env, arguments.steps), task_speed(env, arguments.steps)
+        training = training_speed(env, arguments.device, arguments.updates)
+        speeds = f"{physics:13,.0f}  {task:10,.0f}  {env.unstable_robots:8}  {training:14,.0f}"
+        print(f"{robots:6}  {built_s:9.1f}  {speeds}", flush=True)
+
+
+def config_of(device: str) -> dict:
+    """The default configuration, on a device."""
+    return compose_config(["simulation=warp", f"simulation.device={device}"])
+
+
+def physics_speed(env: NavigationEnv, steps: int) -> float:
+    """Env steps per second of the simulation alone, robots standing and fidgeting."""
+    env.reset()
+    targets = env.simulation.standing_joint_pos + 0.1 * noise(env)
+    return speed(env, steps, lambda step: env.simulation.step(targets[step % len(targets)]))
+
+
+def task_speed(env: NavigationEnv, steps: int) -> float:
+    """Env steps per second with observations, rewards and resets, under random actions."""
+    env.reset(stagger=True)
+    actions = noise(env)
+    return speed(env, steps, lambda step: env.step(actions[step % len(actions)]))
+
+
+def training_speed(env: NavigationEnv, device: str, updates: int) -> float:
+    """Env steps per second of a training, the median of its updates after the first."""
+    config, speeds = config_of(device), list[float]()
+
+    def note(update: Update) -> None:
+        speeds.append(update.env_steps_per_s)
+
+    hidden = config["network"]["hidden_layer_sizes"]
+    agent = build_agent(config["ppo"], hidden, num_envs=env.num_envs, env_steps=1, device=env.device)
+    learn(agent, env, updates=updates, on_update=note)
+    return statistics.median(speeds[1:]) if updates > 1 else math.nan
+
+
+def noise(env: NavigationEnv) -> torch.Tensor:
+    """Different from step to step, (16, E, 12), in [-1, 1]."""
+    return 2 * torch.rand(16, env.num_envs, 12, device=env.device) - 1
+
+
+def speed(env: NavigationEnv, steps: int, act: Callable[[int], object]) -> float:
+    """Env steps per second."""
+    for step in range(WARM_UP):
+        act(step)
+    finish(env)
+    start = time.perf_counter()
+    for step in range(steps):
+        act(step)
+    finish(env)
+    return steps * env.num_envs / (time.perf_counter() - start)
+
+
+def finish(env: NavigationEnv) -> None:
+    """Wait for the device, which works behind Python's back."""
+    if env.device.type == "cuda":
+        torch.cuda.synchronize(env.device)
+
+
+if __name__ == "__main__":
+    main()
