@@ -21,7 +21,7 @@ from vbot_train.agent.networks import multilayer_perceptron
 from vbot_train.config import available_cores
 from vbot_train.env.observations import SIZE
 from vbot_train.env.simulation import JOINTS, ROBOT_XML
-from vbot_train.train import use_threads
+from vbot_train.train import update_threads
 
 CHUNKS = (None, 1, 4, 16, 64)  # robots that a thread takes at a time; None: MuJoCo's own choice
 Floats = NDArray[np.float64]
@@ -116,7 +116,7 @@ class BarePhysics:
 
 def learner(config: Mapping[str, Any], updates: int) -> dict[str, float]:
     """PPO in bare torch on made-up rollouts, by precision."""
-    use_threads(config)
+    torch.set_num_threads(update_threads(config))
     torch.manual_seed(config["seed"])
     rates = {}
     for precision in ("fp32", "bf16"):

@@ -24,7 +24,7 @@ from vbot_train.env.navigation import NavigationEnv
 from vbot_train.evaluation.held_out import build_env, evaluate
 from vbot_train.record import Recorder
 from vbot_train.selection import Selection
-from vbot_train.train import use_threads
+from vbot_train.train import update_threads
 
 SETTLE = 50  # control steps before anything is measured: robots all at their starts are not what training sees
 SHORT_S = 1.0  # length of the held-out episodes that stand for whole ones [s]
@@ -57,7 +57,7 @@ class Stopwatch:
 
 def prepare(config: Mapping[str, Any]) -> tuple[NavigationEnv, PPO]:
     """The environment and the agent, as ``train`` builds them; the agent that ``init_from`` names, if any."""
-    use_threads(config)
+    torch.set_num_threads(1)  # but for updates
     torch.manual_seed(config["seed"])
     training = config["training"]
     env = build_env(config, num_envs=training["num_envs"], seed=config["seed"])
@@ -111,7 +111,7 @@ def training(config: Mapping[str, Any], env_steps: int) -> dict[str, Any]:
     out for the whole training of the config: short ones would evaluate as often.
     """
     env, agent = prepare(config)
-    learn(agent, env, updates=1, on_update=lambda update: None)  # a warm-up
+    learn(agent, env, updates=1, on_update=lambda update: None, threads=update_threads(config))  # a warm-up
     rollout = env.num_envs * agent.cfg.rollouts
     updates = max(2, env_steps // rollout)
     unstable_before, watch = env.unstable_robots, Stopwatch()
@@ -159,7 +159,7 @@ def _learn_and_record(
                 with watch("logging"):
                     recorder.write(update, metrics)
 
-            learn(agent, env, updates=updates, on_update=on_update)
+            learn(agent, env, updates=updates, on_update=on_update, threads=update_threads(config))
 
 
 def _held_out_us(config: Mapping[str, Any], agent: PPO) -> float:
