@@ -7,7 +7,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from vbot_train.config import ConfigError, check_config, plain
+from vbot_train.checks import check_config
+from vbot_train.config import ConfigError, plain
 
 
 def run_single(config: DictConfig) -> None:

@@ -7,26 +7,7 @@ import torch
 from torch import tensor
 from torch.testing import assert_close
 
-from vbot_train.env.navigation import bearing_of, goal_error
 from vbot_train.env.spawn import Spawn
-
-
-def pose(x, y, yaw):
-    return tensor([[x, y, 0.26, math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2)] + [0.0] * 12])
-
-
-@pytest.mark.parametrize(
-    ("x", "y", "yaw", "bearing"),
-    [
-        (-2.0, 0.0, 0.0, 0.0),  # west of the goal and facing east: straight ahead
-        (2.0, 0.0, math.pi, 0.0),
-        (0.0, -2.0, 0.0, math.pi / 2),  # south of it and facing east: to the left
-        (0.0, 2.0, 0.0, -math.pi / 2),
-        (3.0, 3.0, math.pi / 2, 3 * math.pi / 4),  # the goal lies south-west, 225 deg; the robot faces north, 90 deg
-    ],
-)
-def test_the_bearing_is_the_angle_from_the_heading_to_the_goal(x, y, yaw, bearing):
-    assert_close(bearing_of(goal_error(pose(x, y, yaw))), tensor([bearing]), atol=1e-6, rtol=0)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import torch
 from torch import tensor
 from torch.testing import assert_close
 
-from vbot_train.env.navigation import gravity_in_body_frame, heading_of, to_body_frame
 from vbot_train.env.observations import observe, velocity_command
 
 HALF = math.sqrt(0.5)  # cos and sin of 45 degrees: half of a quarter turn
@@ -73,31 +72,6 @@ def test_command_is_one_m_s_per_metre_outside_the_goal_radius_and_zero_inside(st
 
 def test_distance_saturates_at_12_m(state):
     assert observe(replace(state, goal_distance=tensor([0.0, 12.4])))[1, 51] == 1.0
-
-
-def test_heading_of_hand_made_quaternions():
-    # none, a quarter turn to the left, to the right, a roll alone, 120 degrees about (1, 1, 1): x turns to y
-    quats = tensor([[1, 0, 0, 0], [HALF, 0, 0, HALF], [HALF, 0, 0, -HALF], [HALF, HALF, 0, 0], [0.5, 0.5, 0.5, 0.5]])
-    assert_close(heading_of(quats), tensor([[1.0, 0.0], [0.0, 1.0], [0.0, -1.0], [1.0, 0.0], [0.0, 1.0]]))
-
-
-@pytest.mark.parametrize(
-    ("quat", "expected"),
-    [
-        ([1.0, 0.0, 0.0, 0.0], [1.0, 2.0, 3.0]),
-        ([HALF, 0.0, 0.0, HALF], [2.0, -1.0, 3.0]),  # facing y: forward is y, left is -x
-        ([HALF, HALF, 0.0, 0.0], [1.0, 3.0, -2.0]),  # rolled to the right side: left is up, up is -y
-        ([HALF, 0.0, HALF, 0.0], [-3.0, 2.0, 1.0]),  # nose down: forward is -z, up is x
-        ([0.0, 1.0, 0.0, 0.0], [1.0, -2.0, -3.0]),  # upside down
-    ],
-)
-def test_to_body_frame_of_hand_made_turns(quat, expected):
-    assert_close(to_body_frame(tensor([quat]), tensor([[1.0, 2.0, 3.0]])), tensor([expected]))
-
-
-def test_gravity_is_the_world_s_down_in_the_body_frame():
-    quats = torch.nn.functional.normalize(torch.randn(20, 4, generator=torch.Generator().manual_seed(0)), dim=1)
-    assert_close(gravity_in_body_frame(quats), to_body_frame(quats, tensor([[0.0, 0.0, -1.0]]).expand(20, 3)))
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 from torch import tensor
 from torch.testing import assert_close
 
-from vbot_train.config import CONF_DIR, reward_kernels
+from vbot_train.checks import reward_kernels
+from vbot_train.config import CONF_DIR
 from vbot_train.env import rewards
 
 E = math.e
@@ -139,7 +140,7 @@ def test_zero_turning_needs_a_yaw_rate_below_its_bound(state):
 
 def test_rates_scale_with_weight_and_dt_and_events_with_weight_alone(state):
     terms = {"termination": {"weight": -5.0}, "position_tracking": {"weight": 2.0, "sigma_m": 5.0}}
-    rows = rewards.weighted_terms(replace(state, terminated=tensor([True, False])), terms, dt_s=0.02)
+    rows = rewards.Rewards(terms, dt_s=0.02)(replace(state, terminated=tensor([True, False])))
     assert_close(rows, tensor([[-5.0, 0.0], [0.04, 0.04 / E]]))  # 2 x 0.02 x e^0; 2 x 0.02 x e^(-5 / 5)
 
 

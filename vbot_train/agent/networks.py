@@ -6,8 +6,9 @@ from typing import Any
 
 import gymnasium
 import torch
-from skrl.models.torch import DeterministicMixin, GaussianMixin, Model
+from skrl.models.torch import DeterministicMixin, Model
 from torch import Tensor, nn
+from torch.distributions import Normal
 
 from vbot_train.env import observations
 from vbot_train.env.simulation import JOINTS
@@ -24,7 +25,7 @@ def multilayer_perceptron(hidden: Sequence[int], outputs: int, output_gain: floa
     layers: list[nn.Module] = []
     size = observations.SIZE
     for width in hidden:
-        layers += [_linear(size, width, math.sqrt(2)), nn.ELU()]
+        layers += [_linear(size, width, math.sqrt(2)), nn.ELU(inplace=True)]
         size = width
     return nn.Sequential(*layers, _linear(size, outputs, output_gain))
 
@@ -41,8 +42,11 @@ def hidden_sizes(model: nn.Module) -> list[int]:
     return [layer.out_features for layer in model.modules() if isinstance(layer, nn.Linear)][:-1]
 
 
-class Policy(GaussianMixin, Model):
+class Policy(Model):
     """Gaussian policy with a standard deviation per joint that does not depend on the observation.
+
+    skrl's ``GaussianMixin`` says the same; it samples an action where only a density is asked for, and computes the
+    logarithm of every robot's standard deviation, which here all share.
 
     Args:
         hidden: Widths of the hidden layers.
@@ -52,17 +56,37 @@ class Policy(GaussianMixin, Model):
 
     def __init__(self, hidden: Sequence[int], *, initial_std: float, device: torch.device | str) -> None:
         Model.__init__(self, observation_space=OBSERVATION_SPACE, action_space=ACTION_SPACE, device=device)
-        GaussianMixin.__init__(self, clip_log_std=True, min_log_std=MIN_LOG_STD, max_log_std=MAX_LOG_STD)
         self.net = multilayer_perceptron(hidden, JOINTS, output_gain=0.01)
         self.log_std = nn.Parameter(torch.full((JOINTS,), math.log(initial_std)))
 
     def std(self) -> Tensor:
-        """The standard deviation of the actions (12,), within the bounds that skrl keeps it to."""
-        return self.log_std.detach().clamp(MIN_LOG_STD, MAX_LOG_STD).exp()
+        """The standard deviation of the actions (12,), within its bounds."""
+        return self._bounded_log_std().detach().exp()
 
     def compute(self, inputs: dict[str, Any], role: str = "") -> tuple[Tensor, dict[str, Any]]:
         """Returns the mean action (N, 12) and its log standard deviation (12,)."""
-        return self.net(inputs["observations"]), {"log_std": self.log_std}
+        return self.net(inputs["observations"]).float(), {"log_std": self._bounded_log_std()}
+
+    def act(self, inputs: dict[str, Any], *, role: str = "") -> tuple[Tensor, dict[str, Any]]:
+        """Returns an action (N, 12), the inputs' ``taken_actions`` if they hold any, and its log density (N, 1)."""
+        mean, outputs = self.compute(inputs, role)
+        log_std = outputs["log_std"]
+        std = log_std.exp()
+        action = inputs["taken_actions"] if "taken_actions" in inputs else torch.normal(mean, std)
+        deviation = ((action - mean) / std).square().sum(dim=1, keepdim=True)
+        log_prob = -0.5 * (deviation + JOINTS * math.log(2 * math.pi)) - log_std.sum()
+        return action, {**outputs, "log_prob": log_prob, "mean_actions": mean}
+
+    def get_entropy(self, *, role: str = "") -> Tensor:
+        """Entropy of the action, the same for every observation. Returns a number."""
+        return self._bounded_log_std().sum() + 0.5 * JOINTS * (1 + math.log(2 * math.pi))
+
+    def distribution(self, *, role: str = "") -> Normal:
+        """What actions deviate from their means by; skrl logs its width."""
+        return Normal(torch.zeros(JOINTS, device=self.device), self.std())
+
+    def _bounded_log_std(self) -> Tensor:
+        return self.log_std.clamp(MIN_LOG_STD, MAX_LOG_STD)
 
 
 class Value(DeterministicMixin, Model):

@@ -10,6 +10,7 @@ from skrl.memories.torch import RandomMemory
 from skrl.resources.preprocessors.torch import RunningStandardScaler
 from skrl.resources.schedulers.torch import KLAdaptiveLR
 from torch import Tensor
+from torch.amp import GradScaler
 from torch.optim.lr_scheduler import LinearLR
 
 from vbot_train.agent.networks import ACTION_SPACE, OBSERVATION_SPACE, Policy, Value, hidden_sizes
@@ -27,35 +28,67 @@ RESERVED = {
 
 
 class Learner(PPO):
-    """skrl's PPO, spared a pass through the value network: it asks for the next value of every robot as soon as one
-    episode is cut off by the time limit, here only those of that robot are asked for.
+    """skrl's PPO, asking the value function less often: once for a whole rollout, when it learns, not at every control
+    step; and for what was still to come only of robots that the time limit cut off, not of all as soon as one is.
     """
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._cut_off: list[tuple[int, Tensor, Tensor]] = []  # control step, robots, and what they saw last
+
+    def act(
+        self, observations: Tensor, states: Tensor | None, *, timestep: int, timesteps: int
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """Sample an action (E, 12) for every robot."""
+        with self._precision():
+            action, outputs = self.policy.act({"observations": self._observation_preprocessor(observations)})
+        self._current_log_prob = outputs["log_prob"]
+        return action, outputs
 
     def record_transition(
         self, *, rewards: Tensor, next_observations: Tensor, truncated: Tensor, **others: Any
     ) -> None:
-        """Keep one control step of every robot. ``truncated`` (E, 1) robots are paid what was still to come."""
+        """Keep one control step of every robot. ``truncated`` is (E, 1)."""
         cut = truncated.squeeze(1).nonzero().squeeze(1)
         if len(cut):
-            rewards = rewards.clone()
-            rewards[cut] += self.cfg.discount_factor * self._value_of(next_observations[cut])
+            self._cut_off.append((self.memory.memory_index, cut, next_observations[cut]))
         self._current_next_observations, self._current_next_states = next_observations, None
         self.memory.add_samples(
             observations=others["observations"],
-            states=None,
             actions=others["actions"],
             rewards=rewards,
             terminated=others["terminated"],
             truncated=truncated,
             log_prob=self._current_log_prob,
-            values=self._current_values,
-        )
+        )  # values follow when it learns
+
+    def update(self, *, timestep: int, timesteps: int) -> None:
+        """Learn from the rollout in memory."""
+        self._pay_for_the_cut_off()
+        self.memory.set_tensor_by_name("values", self._value_of(self.memory.get_tensor_by_name("observations")))
+        super().update(timestep=timestep, timesteps=timesteps)
+
+    @torch.no_grad()
+    def _pay_for_the_cut_off(self) -> None:
+        """Pay robots that the time limit cut off what was still to come."""
+        if not self._cut_off:
+            return
+        rewards = self.memory.get_tensor_by_name("rewards")
+        steps, robots, observations = zip(*self._cut_off, strict=True)
+        values = torch.split(self._value_of(torch.cat(observations)), [len(index) for index in robots])
+        for step, index, value in zip(steps, robots, values, strict=True):
+            rewards[step, index] += self.cfg.discount_factor * value
+        self._cut_off.clear()
 
     @torch.no_grad()
     def _value_of(self, observations: Tensor) -> Tensor:
-        """The value function's answer, in units of reward. Returns (N, 1)."""
-        value = self.value.net(self._observation_preprocessor(observations))
+        """The value function's answer, in units of reward. Returns (..., 1)."""
+        with self._precision():
+            value = self.value.net(self._observation_preprocessor(observations))
         return self._value_preprocessor(value, inverse=True)
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self._device_type, enabled=self.cfg.mixed_precision)
 
 
 def build_agent(
@@ -92,6 +125,9 @@ def build_agent(
         ),
     )
     agent.init()
+    agent.scaler = GradScaler(enabled=False)  # bfloat16 has float32's range: no gradient is lost, none need be scaled
+    for group in agent.optimizer.param_groups:
+        group["fused"] = True
     return agent
 
 

@@ -6,9 +6,11 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from vbot_train.env import observations, rewards, terminations
+from vbot_train.env import observations, terminations
 from vbot_train.env.episodes import Episodes, Step
+from vbot_train.env.frames import bearing_of, goal_error, gravity_in_body_frame, rotation_of, to_body_frame
 from vbot_train.env.randomization import Randomization
+from vbot_train.env.rewards import Rewards
 from vbot_train.env.simulation import JOINTS, MujocoSimulation, Simulation
 from vbot_train.env.spawn import Spawn
 from vbot_train.env.state import RobotState
@@ -104,6 +106,7 @@ class NavigationEnv:
             control_dt_s=self.control_dt_s,
             generator=self._generator,
         )
+        self._rewards = Rewards(self.reward_terms, self.control_dt_s, self.device)
         self._all = torch.arange(num_envs, device=self.device)
         self._allocate()
 
@@ -133,12 +136,12 @@ class NavigationEnv:
         """
         if seed is not None:
             self._generator.manual_seed(seed)
-        self._start(self._all)
+        state = self._start(self._all)
         if stagger:
             ages = torch.randint(self.max_steps, (self.num_envs,), generator=self._generator)
             self._first_step = ages.to(self.device)
             self._steps = self._first_step.clone()
-        return self._observe(self._state())
+        return self._observe(state)
 
     def step(self, action: Tensor) -> Step:
         """Advance every robot by one control step; robots whose episode ends are reset.
@@ -153,7 +156,7 @@ class NavigationEnv:
         fell, left = self._failures(state, unstable)
         state.terminated = fell | left
         truncated = (self._steps >= self.max_steps) & ~state.terminated
-        terms = rewards.weighted_terms(state, self.reward_terms, self.control_dt_s).masked_fill(unstable, 0.0)
+        terms = self._rewards(state).masked_fill(unstable, 0.0)
         self._returns += terms
         self._distance = torch.where(unstable, self._distance, state.goal_distance)
         final = self._observe(state)
@@ -201,18 +204,18 @@ class NavigationEnv:
     def _state(self, index: Tensor | slice = slice(None)) -> RobotState:
         """The robots (at ``index``) now, before the outcome of the control step is judged."""
         qpos, qvel = self.simulation.qpos[index], self.simulation.qvel[index]
-        quat = qpos[:, 3:7]
-        error_b = goal_error(qpos)
-        distance = qpos[:, :2].norm(dim=1)
+        rotation = rotation_of(qpos[:, 3:7])
+        error_b = goal_error(qpos, rotation)
+        distance = torch.linalg.vector_norm(qpos[:, :2], dim=1)
         reached = distance < self.config["goal_radius_m"]
         arrived = self._arrival_step[index] >= 0
         since = (self._steps[index] - self._arrival_step[index]) * self.control_dt_s
         return RobotState(
             base_pos=qpos[:, :3],
             base_lin_vel=qvel[:, :3],
-            base_lin_vel_b=to_body_frame(quat, qvel[:, :3]),
+            base_lin_vel_b=to_body_frame(rotation, qvel[:, :3]),
             base_ang_vel_b=qvel[:, 3:6],
-            projected_gravity_b=gravity_in_body_frame(quat),
+            projected_gravity_b=gravity_in_body_frame(rotation),
             joint_pos=qpos[:, 7:] - self.simulation.standing_joint_pos,
             joint_vel=qvel[:, 6:],
             prev_joint_vel=self._prev_joint_vel[index],
@@ -262,23 +265,25 @@ class NavigationEnv:
         """Start new episodes at ``index``. Returns all robots' observations (E, 54)."""
         if len(index) == 0:
             return final
-        self._start(index)
         observation = final.clone()
-        observation[index] = self._observe(self._state(index))
+        observation[index] = self._observe(self._start(index))
         return observation
 
-    def _start(self, index: Tensor) -> None:
+    def _start(self, index: Tensor) -> RobotState:
+        """Start new episodes at ``index``. Returns those robots at their starts."""
         poses = self._poses(len(index))
         self.simulation.place(index, poses)
         self._randomization.begin(self.simulation, index)
         self._steps[index] = self._first_step[index] = 0
         self._arrival_step[index] = -1
         self._fenced[index] = False
-        self._distance[index] = self._start_distance[index] = poses[:, :2].norm(dim=1)
-        self._start_bearing[index] = bearing_of(goal_error(poses))
+        self._distance[index] = self._start_distance[index] = torch.linalg.vector_norm(poses[:, :2], dim=1)
         for rows in (self._action, self._prev_action, self._prev_joint_vel):
             rows[index] = 0.0
         self._returns[:, index] = 0.0
+        state = self._state(index)
+        self._start_bearing[index] = state.goal_bearing
+        return state
 
     def _poses(self, count: int) -> Tensor:
         """Draw start poses. Returns (count, 7 + 12), as in ``Simulation.qpos``."""
@@ -293,38 +298,6 @@ class NavigationEnv:
         return pose
 
 
-def goal_error(pose: Tensor) -> Tensor:
-    """Goal minus base in the heading frames of poses (E, 7 + J), as in ``Simulation.qpos``. Returns (E, 2) [m]."""
-    east, north = (-pose[:, :2]).unbind(dim=1)  # the goal is the origin
-    cos, sin = heading_of(pose[:, 3:7]).unbind(dim=1)
-    return torch.stack([cos * east + sin * north, cos * north - sin * east], dim=1)
-
-
-def bearing_of(error: Tensor) -> Tensor:
-    """Bearing of an error (E, 2) in the heading frame. Returns (E,) [rad], 0 is ahead, in [-pi, pi]."""
-    return torch.atan2(error[:, 1], error[:, 0])
-
-
-def to_body_frame(quat: Tensor, vector: Tensor) -> Tensor:
-    """Turn world vectors (E, 3) into the frames given by unit quaternions (E, 4), w first. Returns (E, 3)."""
-    w, axis = quat[:, :1], quat[:, 1:]
-    twice = 2 * torch.linalg.cross(axis, vector)
-    return vector - w * twice + torch.linalg.cross(axis, twice)
-
-
-def gravity_in_body_frame(quat: Tensor) -> Tensor:
-    """The direction (0, 0, -1) in the frames given by unit quaternions (E, 4), w first. Returns (E, 3)."""
-    w, x, y, z = quat.unbind(dim=1)
-    return torch.stack([2 * (w * y - x * z), -2 * (w * x + y * z), 2 * (x * x + y * y) - 1], dim=1)
-
-
 def finite(rows: Tensor) -> Tensor:
     """Which rows (E, N) hold numbers only: their sum is one. Returns (E,) bool."""
     return rows.sum(dim=1).isfinite()
-
-
-def heading_of(quat: Tensor) -> Tensor:
-    """Cosine and sine of the yaw of unit quaternions (E, 4), w first. Returns (E, 2)."""
-    w, x, y, z = quat.unbind(dim=1)
-    forward = torch.stack([1 - 2 * (y * y + z * z), 2 * (w * z + x * y)], dim=1)  # the forward axis, from above
-    return torch.nn.functional.normalize(forward, dim=1)

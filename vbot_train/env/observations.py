@@ -1,6 +1,7 @@
 """The 54 numbers that the policy sees."""
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -12,30 +13,46 @@ DEADBAND_RAD = math.radians(8.0)  # no turn is commanded below this bearing
 STOPPED_RAD_S = 0.05  # a robot that turns slower than this counts as stopped
 RANGE_M = 12.0  # scale of distances: the platform's radius, rounded
 
+SCALES = (  # a factor, and how many numbers it holds for
+    (2.0, 3),  # base linear velocity
+    (0.25, 3),  # base angular velocity
+    (1.0, 15),  # projected gravity, joint position
+    (0.05, 12),  # joint velocity
+    (1.0, 12),  # action
+    (2.0, 2),  # velocity command
+    (0.25, 1),  # yaw rate command
+    (1 / RANGE_M, 2),  # goal error
+    (1 / math.pi, 1),  # bearing
+    (1 / RANGE_M, 1),  # distance
+    (1.0, 2),  # reached, stopped
+)
+
 
 def observe(state: RobotState) -> Tensor:
     """Build the observation; the layout is in the task card of ``NavigationEnv``. Returns (E, 54)."""
     reached = state.goal_reached.unsqueeze(1).float()
-    command = velocity_command(state)
     stopped = reached * (state.base_ang_vel_b[:, 2:3].abs() < STOPPED_RAD_S)
-    return torch.cat(
-        [
-            state.base_lin_vel_b * 2.0,
-            state.base_ang_vel_b * 0.25,
-            state.projected_gravity_b,
-            state.joint_pos,
-            state.joint_vel * 0.05,
-            state.action,
-            command[:, :2] * 2.0,
-            command[:, 2:] * 0.25,
-            state.goal_error_b / RANGE_M,
-            state.goal_bearing.unsqueeze(1) / math.pi,
-            (state.goal_distance.unsqueeze(1) / RANGE_M).clamp(max=1.0),
-            reached,
-            stopped,
-        ],
-        dim=1,
+    parts = (
+        state.base_lin_vel_b,
+        state.base_ang_vel_b,
+        state.projected_gravity_b,
+        state.joint_pos,
+        state.joint_vel,
+        state.action,
+        velocity_command(state),
+        state.goal_error_b,
+        state.goal_bearing.unsqueeze(1),
+        state.goal_distance.unsqueeze(1).clamp(max=RANGE_M),
+        reached,
+        stopped,
     )
+    return torch.cat(parts, dim=1) * _scale(state.base_pos.device)
+
+
+@cache
+def _scale(device: torch.device) -> Tensor:
+    """What each number is multiplied by (54,)."""
+    return torch.tensor([factor for factor, count in SCALES for _ in range(count)], device=device)
 
 
 def velocity_command(state: RobotState) -> Tensor:

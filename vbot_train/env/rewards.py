@@ -7,6 +7,7 @@ A term added here is listed in ``conf/reward/default.yaml`` too, with weight 0 i
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -97,7 +98,7 @@ def departure(state: RobotState, *, min_m_s: float) -> Tensor:
 
 def boundary(state: RobotState, *, start_radius_m: float) -> Tensor:
     """Distance beyond ``start_radius_m`` from the platform's centre. Returns (E,) [m], >= 0."""
-    return (state.base_pos[:, :2].norm(dim=1) - start_radius_m).clamp(min=0.0)
+    return (torch.linalg.vector_norm(state.base_pos[:, :2], dim=1) - start_radius_m).clamp(min=0.0)
 
 
 def orientation(state: RobotState) -> Tensor:
@@ -179,7 +180,7 @@ EVENTS = frozenset({"arrival_bonus", "inner_fence_bonus", "termination"})
 
 def _horizontal_speed(state: RobotState) -> Tensor:
     """Returns (E,) [m/s]."""
-    return state.base_lin_vel[:, :2].norm(dim=1)
+    return torch.linalg.vector_norm(state.base_lin_vel[:, :2], dim=1)
 
 
 def _exp_of_minus(x: Tensor) -> Tensor:
@@ -193,20 +194,26 @@ def _stop_gate(state: RobotState, max_speed_m_s: float, budget_s: float) -> Tens
     return state.goal_reached & slow & (state.goal_reached_for_s <= budget_s)
 
 
-def weighted_terms(state: RobotState, terms: Mapping[str, Mapping[str, float]], dt_s: float) -> Tensor:
-    """Evaluate the terms named in the config; the sum over them is the reward of the control step.
+class Rewards:
+    """The terms named in the config; the sum over them is the reward of a control step.
 
     Args:
-        state: The robots after the control step.
         terms: Per term its ``weight`` and the keyword arguments of its kernel.
         dt_s: Duration of a control step, the scale of rates [s].
-
-    Returns:
-        (T, E), one row per term in the order of ``terms``.
+        device: Where the robots live.
     """
-    rows, scales = [], []
-    for name, params in terms.items():
-        kernel = {key: value for key, value in params.items() if key != "weight"}
-        scales.append([params["weight"] * (1.0 if name in EVENTS else dt_s)])
-        rows.append(TERMS[name](state, **kernel))
-    return torch.stack(rows) * torch.tensor(scales, device=rows[0].device)
+
+    def __init__(
+        self, terms: Mapping[str, Mapping[str, float]], dt_s: float, device: torch.device | str = "cpu"
+    ) -> None:
+        scales = [params["weight"] * (1.0 if name in EVENTS else dt_s) for name, params in terms.items()]
+        self._scales = torch.tensor(scales, device=device).unsqueeze(1)
+        self._terms = [partial(TERMS[name], **_kernel(params)) for name, params in terms.items()]
+
+    def __call__(self, state: RobotState) -> Tensor:
+        """The terms of robots after a control step, weighted. Returns (T, E), one row per term, in their order."""
+        return torch.stack([term(state) for term in self._terms]) * self._scales
+
+
+def _kernel(params: Mapping[str, float]) -> dict[str, float]:
+    return {key: value for key, value in params.items() if key != "weight"}

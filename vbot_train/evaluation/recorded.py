@@ -9,17 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from vbot_train.config import (
-    CONF_DIR,
-    ConfigError,
-    check_simulation,
-    check_values,
-    checkpoint_of,
-    compose_config,
-    load_recorded_config,
-    look_up,
-    plain,
-)
+from vbot_train.checks import check_simulation, check_values
+from vbot_train.config import CONF_DIR, ConfigError, checkpoint_of, compose_config, load_recorded_config, look_up, plain
 from vbot_train.result import FILE_NAME, TrialResult
 
 CHANGEABLE = ("env.", "evaluation.", "simulation.")

@@ -10,7 +10,8 @@ from hydra.errors import CompactHydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from vbot_train.config import check_config, choices_of, plain
+from vbot_train.checks import check_config
+from vbot_train.config import choices_of, plain
 from vbot_train.search.constraints import broken_rules, compile_rules
 
 P = ParamSpec("P")

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vbot_train.config import COUNT, POSITIVE, WHOLE, Bounds, ConfigError, check_values, look_up, number_faults
+from vbot_train.checks import COUNT, POSITIVE, WHOLE, Bounds, check_values, number_faults
+from vbot_train.config import ConfigError, look_up
 
 # Of a search. Those of NULLABLE may be null.
 SEARCH_BOUNDS: dict[str, Bounds] = {

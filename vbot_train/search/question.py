@@ -11,7 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from vbot_train.config import ConfigError, available_cores, check_values, choices_of, on_gpu, training_seeds
+from vbot_train.checks import check_values
+from vbot_train.config import ConfigError, available_cores, choices_of, on_gpu, training_seeds
 from vbot_train.result import METRICS
 from vbot_train.search.callback import SearchCallback
 from vbot_train.search.ledger import Ledger, identity

@@ -1,0 +1,88 @@
+"""The learner: what it pays, and that asking the value function less often changes nothing that is learnt."""
+
+import pytest
+import torch
+from skrl.agents.torch.ppo import PPO
+from torch.testing import assert_close
+
+from vbot_train.agent.ppo import Learner, build_agent
+from vbot_train.config import compose_config
+
+ROBOTS, STEPS = 4, 3
+NEVER = torch.zeros(ROBOTS, 1, dtype=torch.bool)
+
+
+@pytest.fixture
+def build(monkeypatch):
+    """Build an agent with equal random weights, in float32: a ``Learner``, or skrl's own class."""
+    ppo = compose_config([f"ppo.rollouts={STEPS}", "ppo.mini_batches=2", "ppo.mixed_precision=false"])["ppo"]
+
+    def made(kind=Learner):
+        monkeypatch.setattr("vbot_train.agent.ppo.Learner", kind)
+        torch.manual_seed(0)
+        agent = build_agent(ppo, [16], num_envs=ROBOTS, env_steps=1000)
+        agent.enable_training_mode(True)
+        return agent
+
+    return made
+
+
+def roll_out(agent, truncated, terminated=NEVER):
+    """Fill the memory with one rollout of made-up observations; robots are cut off after its second step."""
+    generator = torch.Generator().manual_seed(1)
+    for step in range(STEPS):
+        seen, following = torch.randn(2, ROBOTS, 54, generator=generator)
+        with torch.no_grad():
+            torch.manual_seed(step)
+            action, _ = agent.act(seen, None, timestep=step, timesteps=STEPS)
+            agent.record_transition(
+                observations=seen,
+                states=None,
+                actions=action,
+                rewards=torch.randn(ROBOTS, 1, generator=generator),
+                next_observations=following,
+                next_states=None,
+                terminated=terminated if step == 1 else NEVER,
+                truncated=truncated if step == 1 else NEVER,
+                infos={},
+                timestep=step,
+                timesteps=STEPS,
+            )
+
+
+def learnt(agent, truncated, terminated=NEVER):
+    """Parameters after one update."""
+    roll_out(agent, truncated, terminated)
+    torch.manual_seed(9)
+    agent.update(timestep=STEPS, timesteps=STEPS)
+    return [parameter.detach() for model in (agent.policy, agent.value) for parameter in model.parameters()]
+
+
+SOME = torch.tensor([[True], [False], [False], [True]])
+
+
+@pytest.mark.parametrize(("cut_off", "fell"), [(NEVER, NEVER), (NEVER, SOME), (SOME, NEVER), (~SOME, SOME)])
+def test_it_learns_what_skrl_s_ppo_learns(build, cut_off, fell):
+    for ours, theirs in zip(learnt(build(), cut_off, fell), learnt(build(PPO), cut_off, fell), strict=True):
+        assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
+
+
+def test_only_a_robot_that_the_time_limit_cut_off_is_paid_what_was_still_to_come(build):
+    cut = torch.tensor([[False], [True], [False], [False]])
+    agent, plain = build(), build()
+    roll_out(agent, cut)
+    roll_out(plain, NEVER)
+    following = agent._cut_off[0][2]
+    agent._pay_for_the_cut_off()
+    paid = agent.memory.get_tensor_by_name("rewards") - plain.memory.get_tensor_by_name("rewards")
+    expected = torch.zeros(STEPS, ROBOTS, 1)
+    expected[1, 1] = 0.99 * agent.value.net(following)[0]  # the scalers have seen nothing yet
+    assert following.shape == (1, 54)
+    assert_close(paid, expected)
+
+
+def test_a_rollout_is_paid_for_once(build):
+    agent = build()
+    roll_out(agent, ~NEVER)
+    agent.update(timestep=STEPS, timesteps=STEPS)
+    assert not agent._cut_off
