@@ -4,7 +4,7 @@ python benchmarks/search.py
 
 40 trials, 40 repetitions with paired seeds. The value of a configuration is known without noise; a search sees it with
 noise, picks the best it saw, and its regret is what that pick lacks to the best feasible configuration. The default
-configuration is not enqueued: it happens to lie near the optimum of this landscape.
+configuration is not enqueued: how near it lies to the optimum of a made-up landscape says nothing.
 
 The stock sweeper is what hydra-optuna-sweeper does without a chosen method: univariate TPE, infeasible proposals are
 launched and told as failed.

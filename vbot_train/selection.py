@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,19 +11,34 @@ from skrl.agents.torch.ppo import PPO
 
 from vbot_train.agent.ppo import mean_action, save_checkpoint
 from vbot_train.agent.trainer import Update
-from vbot_train.evaluation.held_out import build_env, evaluate, summarize
+from vbot_train.evaluation.held_out import build_env, evaluate, standard_errors, summarize
 from vbot_train.result import METRICS
 
 SUCCESS = 0.9  # the success rate that env_steps_to_success waits for
 
 
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a checkpoint reached on a few episodes. Higher is better."""
+
+    value: float = -math.inf
+    error: float = 0.0  # standard error
+
+    def may_equal(self, best: "Score") -> bool:
+        """Whether it is as good as the best, or worse by no more than chance: one standard error of the difference."""
+        return self.value >= best.value - math.hypot(self.error, best.error)
+
+
 class Selection:
-    """Keeps the checkpoint that does best on held-out episodes, as it trains.
+    """Keeps the latest checkpoint that is as good as any before, on held-out episodes, as it trains.
+
+    As good: within a standard error. The best of several noisy values is the luckiest, and of checkpoints that cannot
+    be told apart the one that has learnt for longest falls least (LOG.md, 2026-11-24).
 
     Args:
-        config: The composed config; ``search.metric`` says what is best, ties go to the higher reward.
+        config: The composed config; ``search.metric`` says what is best.
         agent: The agent in training.
-        path: The file that always holds the best checkpoint so far.
+        path: The file that always holds the chosen checkpoint so far.
         updates: Length of the training; the last update is always evaluated.
     """
 
@@ -34,7 +50,7 @@ class Selection:
         self._env = build_env(config, num_envs=config["training"]["selection_episodes"], seed=self._seed)
         self._agent = agent
         self._path = path
-        self._best = (-math.inf, -math.inf)
+        self._best = Score()
         self.best_update = 0
         self.env_steps = 0
         self.env_steps_to_success: int | None = None
@@ -43,18 +59,20 @@ class Selection:
         """Evaluate if one is due after this update. Returns its metrics."""
         if update.number not in self._due:
             return None
-        metrics = summarize(evaluate(self._env, partial(mean_action, self._agent), self._seed))
+        episodes = evaluate(self._env, partial(mean_action, self._agent), self._seed)
+        metrics = summarize(episodes)
         self.env_steps += self._env.num_envs * self._env.max_steps
         if self.env_steps_to_success is None and (metrics["success_rate"] or 0.0) >= SUCCESS:
             self.env_steps_to_success = update.env_steps
-        score = (self._score(metrics.get(self._metric)), self._score(metrics["episode_reward_mean"], "maximize"))
-        if self.best_update == 0 or score > self._best:
-            self._best, self.best_update = score, update.number
+        score = self._score(metrics.get(self._metric), standard_errors(episodes).get(self._metric, 0.0))
+        if score.may_equal(self._best):
+            self.best_update = update.number
             save_checkpoint(self._agent, self._path)
+        self._best = max(self._best, score, key=lambda each: each.value)
         return metrics
 
-    def _score(self, value: float | None, direction: str | None = None) -> float:
-        """Higher is better; a metric that was not observed is worst."""
+    def _score(self, value: float | None, error: float) -> Score:
+        """A metric that was not observed is worst."""
         if value is None:
-            return -math.inf
-        return value if (direction or METRICS[self._metric]) == "maximize" else -value
+            return Score()
+        return Score(value if METRICS[self._metric] == "maximize" else -value, error)

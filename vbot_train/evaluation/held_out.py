@@ -1,5 +1,6 @@
 """Held-out evaluation: deterministic episodes from starts that training never uses, and what they tell."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import Any
@@ -13,6 +14,8 @@ from vbot_train.config import available_cores, backend_of
 from vbot_train.env.episodes import Episodes
 from vbot_train.env.navigation import NavigationEnv
 from vbot_train.env.simulation import MujocoSimulation, Simulation
+
+MEDIAN = "time_to_goal_s"  # the metric that is a median, over successes; all others are means over episodes
 
 
 def build_env(config: Mapping[str, Any], *, num_envs: int, seed: int) -> NavigationEnv:
@@ -66,19 +69,38 @@ def first_per_robot(episodes: Episodes) -> Episodes:
 
 def summarize(episodes: Episodes) -> dict[str, float | None]:
     """The metrics of ``result.METRICS`` over episodes, but for ``env_steps_to_success``, which training knows."""
-    success = episodes.reached & ~episodes.fell & ~episodes.left
-    times = episodes.time_to_goal_s[success]
-    points = (episodes.fenced.float() + episodes.reached.float()) * ~(episodes.fell | episodes.left)
-    return {
-        "episode_reward_mean": mean(episodes.reward),
-        "success_rate": mean(success),
-        "fall_rate": mean(episodes.fell),
-        "out_of_bounds_rate": mean(episodes.left),
-        "time_to_goal_s": round(times.quantile(0.5).item(), 6) if len(times) else None,
-        "final_distance_m": mean(episodes.final_distance_m),
-        "episode_length_mean": mean(episodes.length_s),
-        "stage1_points": mean(points),
+    values = per_episode(episodes)
+    return {name: (median if name == MEDIAN else mean)(each) for name, each in values.items()}
+
+
+def standard_errors(episodes: Episodes) -> dict[str, float]:
+    """How far the metrics of ``summarize`` may be off by chance; 0 of what was observed in fewer than two episodes."""
+    errors = {
+        name: each.double().std().item() / math.sqrt(len(each)) if len(each) > 1 else 0.0
+        for name, each in per_episode(episodes).items()
     }
+    return errors | {MEDIAN: errors[MEDIAN] * math.sqrt(math.pi / 2)}  # a median is off by so much more
+
+
+def per_episode(episodes: Episodes) -> dict[str, Tensor]:
+    """What each metric is the mean of, or the median."""
+    failed = episodes.fell | episodes.left
+    success = episodes.reached & ~failed
+    return {
+        "episode_reward_mean": episodes.reward,
+        "success_rate": success,
+        "fall_rate": episodes.fell,
+        "out_of_bounds_rate": episodes.left,
+        MEDIAN: episodes.time_to_goal_s[success],
+        "final_distance_m": episodes.final_distance_m,
+        "episode_length_mean": episodes.length_s,
+        "stage1_points": (episodes.fenced.float() + episodes.reached.float()) * ~failed,
+    }
+
+
+def median(values: Tensor) -> float | None:
+    """Median as a plain float, None of nothing."""
+    return round(values.quantile(0.5).item(), 6) if len(values) else None
 
 
 def mean(values: Tensor) -> float:
