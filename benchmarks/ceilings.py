@@ -107,11 +107,10 @@ class BarePhysics:
         return self.states[:, -1]
 
     def sound(self, state: Floats) -> int:
-        """How many robots are whole. MuJoCo starts one that it warns of anew, its clock at 0."""
+        """How many robots are whole."""
         finite = np.isfinite(state).all(axis=1)
         slow = (np.abs(state[:, -JOINTS:]) <= self.max_joint_speed).all(axis=1)
-        in_time = state[:, 0] > (self.steps - 0.5) * self.model.opt.timestep
-        return int((finite & slow & in_time).sum())
+        return int((finite & slow).sum())
 
 
 def learner(config: Mapping[str, Any], updates: int) -> dict[str, float]:
@@ -159,31 +158,36 @@ class BareLearner:
             for index in torch.randperm(len(samples[0])).chunk(self.ppo["mini_batches"]):
                 self.descend(*(column[index] for column in samples))
 
-    def evaluate(self, observation: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean action (N, 12) and value (N,)."""
+    def mean_of(self, observation: Tensor) -> Tensor:
+        """Mean action (..., 12)."""
         with torch.autocast("cpu", enabled=self.bf16):
-            mean, value = self.policy(observation), self.value(observation)
-        return mean.float(), value.float().squeeze(1)
+            return self.policy(observation).float()
+
+    def value_of(self, observation: Tensor) -> Tensor:
+        """Value (...)."""
+        with torch.autocast("cpu", enabled=self.bf16):
+            return self.value(observation).float().squeeze(-1)
 
     def log_prob(self, action: Tensor, mean: Tensor) -> Tensor:
         """Log density (N,) of actions."""
         z = (action - mean) / self.log_std.exp()
-        return -(0.5 * z.square() + self.log_std + 0.5 * math.log(2 * math.pi)).sum(dim=1)
+        return -0.5 * (z.square().sum(dim=1) + JOINTS * math.log(2 * math.pi)) - self.log_std.sum()
 
     @torch.no_grad()
     def act(self) -> None:
         """Sample an action for every robot at every step of the rollout."""
         for t, seen in enumerate(self.seen):
-            mean, value = self.evaluate(seen)
-            action = mean + self.log_std.exp() * torch.randn_like(mean)
-            self.observations[t], self.actions[t], self.values[t] = seen, action, value
+            mean = self.mean_of(seen)
+            action = torch.normal(mean, self.log_std.exp())
+            self.observations[t], self.actions[t] = seen, action
             self.log_probs[t] = self.log_prob(action, mean)
+        self.values = self.value_of(self.observations)
 
     @torch.no_grad()
     def advantages(self) -> Tensor:
         """Generalized advantage estimates (T, E)."""
         discount, decay = self.ppo["discount_factor"], self.ppo["gae_lambda"]
-        _, following = self.evaluate(self.last_seen)
+        following = self.value_of(self.last_seen)
         advantages, advantage = torch.zeros_like(self.rewards), torch.zeros_like(following)
         for t in reversed(range(len(self.rewards))):
             ahead = following + decay * advantage
@@ -195,7 +199,7 @@ class BareLearner:
         self, observation: Tensor, action: Tensor, log_prob: Tensor, value: Tensor, returns: Tensor, advantage: Tensor
     ) -> None:
         """One mini-batch: clipped surrogate, clipped value, entropy; then a step of Adam."""
-        mean, predicted = self.evaluate(observation)
+        mean, predicted = self.mean_of(observation), self.value_of(observation)
         ratio = (self.log_prob(action, mean) - log_prob).exp()
         clipped = ratio.clip(1 - self.ppo["ratio_clip"], 1 + self.ppo["ratio_clip"])
         policy_loss = -torch.min(advantage * ratio, advantage * clipped).mean()

@@ -3,11 +3,12 @@
 python benchmarks/footprint.py
 
 Each training is a command of its own in a temporary directory; its memory is that of its process, sampled while it
-runs. Evaluation is kept as short as it can be: it costs the same however long a training is. Wall time includes the
-start of the process.
+runs. Where twice as much is compared, seconds are those of rollouts and updates: start and evaluation cost the same
+however long a training is.
 """
 
 import argparse
+import csv
 import json
 import subprocess
 import sys
@@ -22,7 +23,11 @@ from rich.table import Table
 from vbot_train.config import compose_config
 
 LINE = [sys.executable, "-m", "vbot_train", "hydra.run.dir=run"]
-BRIEF = ["training.evaluations=1", "training.selection_episodes=1", "training.evaluation_episodes=1"]
+BRIEF = [
+    "training.evaluations=1",
+    "training.selection_episodes=1",
+    "training.evaluation_episodes=1",
+]  # where time counts
 SAMPLE_S = 0.05
 TAIL = 4096  # bytes that hold the last row of a progress.csv, which is written row by row
 MEGA = 1_000_000
@@ -33,7 +38,7 @@ class Footprint:
     """What was seen of one training."""
 
     first_update_s: float = 0.0  # from the start of the process
-    wall_time_s: float = 0.0
+    training_s: float = 0.0  # rollouts and updates alone
     peak_rss_mb: float = 0.0  # as the kernel knows it
     rss_mb: dict[int, float] = field(default_factory=dict)  # by env steps trained
 
@@ -64,12 +69,12 @@ def main() -> None:
 
 def start(keys: list[str]) -> dict[str, float]:
     """Seconds from the start of a process to its first update."""
-    return {"first_update_s": train(rollout(keys), keys).first_update_s}
+    return {"first_update_s": train(rollout(keys), [*BRIEF, *keys]).first_update_s}
 
 
 def growth(env_steps: int, keys: list[str]) -> dict[str, float]:
     """Memory at a tenth of one long training, and at its end."""
-    long = train(env_steps, keys)
+    long = train(env_steps, [*BRIEF, *keys])
     early, late = long.rss_at(env_steps // 10), long.rss_at(env_steps)
     return {
         f"rss_mb_at_{env_steps // 10}_env_steps": early,
@@ -81,11 +86,11 @@ def growth(env_steps: int, keys: list[str]) -> dict[str, float]:
 def doubling(num_envs: int, updates: int, keys: list[str]) -> dict[str, float]:
     """How many times longer a training takes with twice the robots or env steps, and the memory of the large one."""
     half, whole = robots(num_envs // 2, keys), robots(num_envs, keys)
-    once, longer = (train(times * updates * rollout(half), half) for times in (1, 2))
+    once, longer = (train(times * updates * rollout(half), [*BRIEF, *half]) for times in (1, 2))
     wider = train(updates * rollout(whole), whole)
     return {
-        "twice_the_robots_cost": wider.wall_time_s / once.wall_time_s,
-        "twice_the_env_steps_cost": longer.wall_time_s / once.wall_time_s,
+        "twice_the_robots_cost": wider.training_s / once.training_s,
+        "twice_the_env_steps_cost": longer.training_s / once.training_s,
         f"peak_rss_mb_of_{num_envs}_robots": wider.peak_rss_mb,
         f"rss_mb_at_the_end_of_{num_envs}_robots": wider.rss_at(sys.maxsize),
     }
@@ -106,11 +111,12 @@ def rollout(keys: list[str]) -> int:
 
 def train(env_steps: int, keys: list[str]) -> Footprint:
     """Run one training and look at it until it ends."""
-    command = [*LINE, *BRIEF, *keys, f"training.env_steps={env_steps}"]
+    command = [*LINE, *keys, f"training.env_steps={env_steps}"]
     with tempfile.TemporaryDirectory() as folder:
         begun = time.monotonic()
         with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as process:
-            seen = watch(process, Path(folder) / "run" / "progress.csv", begun)
+            seen = watch(process, progress := Path(folder) / "run" / "progress.csv", begun)
+        seen.training_s = training_s(progress)
     if process.returncode:
         raise SystemExit(f"exit code {process.returncode}: {' '.join(command)}")
     return seen
@@ -126,8 +132,16 @@ def watch(process: subprocess.Popen[bytes], progress: Path, begun: float) -> Foo
             seen.first_update_s = seen.first_update_s or time.monotonic() - begun
             seen.rss_mb[env_steps] = memory["VmRSS"]
         time.sleep(SAMPLE_S)
-    seen.wall_time_s = time.monotonic() - begun
     return seen
+
+
+def training_s(progress: Path) -> float:
+    """Seconds of all updates and of the rollouts before them; 0 where there is none."""
+    if not progress.exists():
+        return 0.0
+    with progress.open() as file:
+        rows = [(int(row["env_steps"]), float(row["env_steps_per_s"])) for row in csv.DictReader(file)]
+    return sum(rows[0][0] / rate for _, rate in rows)
 
 
 def memory_mb(pid: int) -> dict[str, float]:

@@ -140,8 +140,8 @@ def _watch_parts(watch: Stopwatch, env: NavigationEnv, agent: PPO) -> None:
     watch.watch(env.simulation, "step", "physics")
     watch.watch(env, "step", "step")
     watch.watch(agent, "act", "inference")
-    watch.watch(agent, "record_transition", "storage")  # and the values of states that were cut off by the time limit
-    watch.watch(agent, "update", "update")
+    watch.watch(agent, "record_transition", "storage")
+    watch.watch(agent, "update", "update")  # and what the value function thinks of the rollout
 
 
 def _learn_and_record(

@@ -88,7 +88,10 @@ def sb3_settings(config: Mapping[str, Any], num_envs: int, samples: int) -> dict
 def stock_skrl(
     config: Mapping[str, Any], samples: int, updates: int, threads: list[int], kind: str, num_envs: int
 ) -> Rates:
-    """Sequential trainer of skrl on Gymnasium's own vector environments, ``sync`` or ``async``."""
+    """Sequential trainer of skrl on Gymnasium's own vector environments, ``sync`` or ``async``.
+
+    The agent is this project's, which is faster than skrl's own: trainer and environments alone are compared.
+    """
     torch.set_num_threads(1)  # before processes are forked: each steps one robot
     skrl.config.torch.device = "cpu"
     forked = {"context": "fork"} if kind == "async" else {}

@@ -48,8 +48,7 @@ class Size:
     overrides: tuple[str, ...] = ()
 
 
-TINY = "training=smoke simulation.threads=1 ppo.rollouts=4 ppo.mini_batches=4 env.episode_length_s=0.4"
-FULL = Size([512, 2048], 3, 24, 49_152, 98_304, 512, [1, 2, 4, 8, 16, 32], [1, 2])
+FULL = Size([512, 2048], 3, 24, 49_152, 98_304, 2048, [1, 2, 4, 8, 16, 32], [1, 2])
 QUICK = Size(
     [16],
     1,
@@ -201,7 +200,7 @@ def machine(config: Config) -> dict[str, Any]:
     return {
         "processor": processor(),
         "cores": available_cores(),
-        "mixed_precision": config["ppo"].get("mixed_precision", False),
+        "mixed_precision": config["ppo"]["mixed_precision"],
         **{name: importlib.metadata.version(name) for name in packages},
     }
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vbot_train.config import compose_config
+
 ROOT = Path(__file__).parents[1]
 SEEDS = range(1000, 1012)
 
@@ -108,3 +110,22 @@ def test_footprint_sees_the_first_update_and_memory(figures_of):
     assert figures["first_update_s"] > 0
     assert figures["peak_rss_mb_of_64_robots"] >= figures["rss_mb_at_the_end_of_64_robots"] > 100
     assert figures["twice_the_env_steps_cost"] > 0
+
+
+def test_an_unstable_robot_makes_no_env_step(monkeypatch):
+    pytest.importorskip("stable_baselines3")
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    bare = importlib.import_module("ceilings").BarePhysics(compose_config(["training=smoke", "simulation.threads=1"]))
+    states = np.zeros((4, 1 + bare.model.nq + bare.model.nv))
+    states[1, 3], states[2, -1] = np.nan, -100.5  # a position, a joint's speed [rad/s]
+    assert bare.sound(states) == 2
+
+
+@pytest.mark.slow
+def test_the_gpu_benchmark_runs_on_warps_cpu_device():
+    pytest.importorskip("mujoco_warp")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    line = [sys.executable, "benchmarks/gpu.py", "--device", "cpu", "--robots", "8", "--steps", "2", "--updates", "2"]
+    printed = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    robots, *figures = printed.splitlines()[-1].split()
+    assert robots == "8" and len(figures) == 4 and all(float(figure.replace(",", "")) > 0 for figure in figures)

@@ -21,6 +21,7 @@ def test_every_bounded_key_exists():
         ("ppo.discount_factor=1.5", "ppo.discount_factor=1.5: must be at least 0 and at most 1"),
         ("ppo.rollouts=2.5", "ppo.rollouts=2.5: must be a whole number"),
         ("ppo.rollouts=true", "ppo.rollouts=True: must be a number"),
+        ("ppo.mixed_precision=half", "ppo.mixed_precision=half: must be true or false"),
         ("ppo.learning_rate_schedule=cosine", "ppo.learning_rate_schedule=cosine: choose one of none, linear, kl"),
         ("network.hidden_layer_sizes=[]", "network.hidden_layer_sizes=[]: must be a list of at least one layer width"),
         ("network.hidden_layer_sizes=[64,0]", "every layer width must be a whole number above 0"),

@@ -206,6 +206,8 @@ def _ppo_faults(ppo: Mapping[str, Any]) -> Iterator[str]:
     schedule = ppo["learning_rate_schedule"]
     if schedule not in SCHEDULES:
         yield f"ppo.learning_rate_schedule={schedule}: choose one of {', '.join(SCHEDULES)}"
+    if not isinstance(ppo["mixed_precision"], bool):
+        yield f"ppo.mixed_precision={ppo['mixed_precision']}: must be true or false"
 
 
 def _size_faults(config: Mapping[str, Any]) -> Iterator[str]:

@@ -25,7 +25,10 @@ class Score:
     error: float = 0.0  # standard error
 
     def may_equal(self, best: "Score") -> bool:
-        """Whether it is as good as the best, or worse by no more than chance: one standard error of the difference."""
+        """Whether it is as good as the best, or worse by no more than chance: one standard error of the difference.
+
+        Of independent evaluations, that is; these share their starts, so chance is a little smaller.
+        """
         return self.value >= best.value - math.hypot(self.error, best.error)
 
 

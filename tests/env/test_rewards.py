@@ -62,7 +62,6 @@ BY_HAND = {  # term: what differs from two robots at rest (one on its goal, one 
     "orientation": ({"projected_gravity_b": tensor([[0.0, 0.0, 1.0], [0.48, -0.36, -0.8]])}, {}, [0.0, 0.36]),
     "lin_vel_z": ({"base_lin_vel": tensor([[9.0, 9.0, 0.0], [0.0, 0.0, -0.5]])}, {}, [0.0, 0.25]),
     "ang_vel_xy": ({"base_ang_vel_b": tensor([[0.0, 0.0, 9.0], [0.3, -0.4, 0.0]])}, {}, [0.0, 0.25]),
-    "ang_vel_z": ({"base_ang_vel_b": tensor([[9.0, 9.0, 0.0], [9.0, 9.0, -0.5]])}, {}, [0.0, 0.25]),
     "torques": ({"torque": joints(0.0, -2.0)}, {}, [0.0, 48.0]),  # 12 x 2^2
     "dof_vel": ({"joint_vel": joints(0.0, -0.5)}, {}, [0.0, 3.0]),  # 12 x 0.5^2
     "dof_acc": ({"joint_vel": joints(7.0, 0.5), "prev_joint_vel": joints(7.0, -0.5)}, {}, [0.0, 12.0]),  # 12 x 1^2
@@ -146,7 +145,7 @@ def test_rates_scale_with_weight_and_dt_and_events_with_weight_alone(state):
 
 def test_the_source_lists_every_public_term_once():
     assert list(rewards.TERMS) == list(reward_kernels())
-    assert len(rewards.TERMS) == 24
+    assert len(rewards.TERMS) == 23
 
 
 @pytest.mark.parametrize("option", ["default", "predecessor"])

@@ -111,9 +111,7 @@ def mujocos_pose(dynamics, robot, push, steps):
     """Where MuJoCo has a robot of that body after being pushed while it stands, (7 + J,)."""
     model = mujoco.MjModel.from_xml_path(str(simulation.ROBOT_XML))
     base = model.body("base").id
-    model.geom_friction[[model.geom(name).id for name in ("platform", "FR", "FL", "RR", "RL")], 0] = dynamics.friction[
-        robot
-    ]
+    model.geom_friction[:, 0] = dynamics.friction[robot]
     model.body_mass[base] += dynamics.payload_kg[robot].item()
     model.body_ipos[base] += dynamics.com_offset_m[robot].numpy()
     for field in (model.actuator_gainprm, model.actuator_biasprm, model.actuator_forcerange, model.jnt_actfrcrange):

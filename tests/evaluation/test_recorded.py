@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vbot_train.config import ConfigError, compose_config
+from vbot_train.config import ConfigError, backend_of, compose_config
 from vbot_train.evaluation.recorded import find_subject
 
 
@@ -76,6 +76,16 @@ def test_a_run_from_a_gpu_is_evaluated_where_there_is_none_if_it_is_told_how(tmp
         find_subject(run, None, [override])
 
 
+@pytest.mark.parametrize("recorded", [{"backend": "mujoco", "threads": 1}, {"threads": 1}])
+def test_a_run_from_mujoco_can_be_evaluated_on_warp(tmp_path, recorded):
+    pytest.importorskip("mujoco_warp")
+    run = record(tmp_path, "checkpoints/best.pt", simulation=recorded)
+    assert backend_of(find_subject(run, None, []).config["simulation"]) == "mujoco"
+    subject = find_subject(run, None, ["simulation.backend=warp", "simulation.device=cpu"])
+    option = compose_config(["simulation=warp", "simulation.device=cpu"])["simulation"]
+    assert subject.config["simulation"] == option | {"threads": 1}
+
+
 @pytest.mark.parametrize(
     ("env_option", "overrides", "message"),
     [
@@ -90,7 +100,6 @@ def test_a_run_from_a_gpu_is_evaluated_where_there_is_none_if_it_is_told_how(tmp
         (None, ["env.spawn.max_radius_m=far"], "env.spawn.max_radius_m=far: must be a number"),
         (None, ["env.spawn.max_radius_m=13"], "env.spawn.max_radius_m=13: must lie on the platform"),
         (None, ["evaluation.seed=42"], "seed=42: is one of the evaluation's seeds"),
-        (None, ["simulation.backend=warp"], "simulation.device: is missing; simulation=warp has it"),
     ],
 )
 def test_an_environment_that_cannot_be_is_refused(run_dir, env_option, overrides, message):

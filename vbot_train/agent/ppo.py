@@ -21,6 +21,7 @@ OWN_KEYS = {"learning_rate_schedule", "kl_target", "initial_std"}
 # Fields of PPO_CFG that build_agent sets itself.
 RESERVED = {
     "time_limit_bootstrap",
+    "rewards_shaper",
     "experiment",
     *(f"learning_rate_scheduler{end}" for end in ("", "_kwargs")),
     *(f"{name}_preprocessor{end}" for name in ("observation", "state", "value") for end in ("", "_kwargs")),
@@ -125,6 +126,7 @@ def build_agent(
         ),
     )
     agent.init()
+    torch.set_autocast_dtype(agent.device.type, torch.bfloat16)  # on a GPU it would be float16
     agent.scaler = GradScaler(enabled=False)  # bfloat16 has float32's range: no gradient is lost, none need be scaled
     for group in agent.optimizer.param_groups:
         group["fused"] = True

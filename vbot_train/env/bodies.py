@@ -53,7 +53,7 @@ class Bodies:
 
         The derived quantities are the solver's weights of contacts and friction losses (``body_invweight0``,
         ``dof_invweight0``) and the subtrees' masses. Without them contacts of a loaded robot would be softer than
-        those of the same robot read from a file. They cost 25 us, at one reset per robot and episode. What is
+        those of the same robot read from a file. They cost 23 us, at one reset per robot and episode. What is
         computed on the way goes into data of its own, so that no robot's state is touched.
         """
         model.body_mass[_TRUNK] = self._nominal.body_mass[_TRUNK] + payload_kg

@@ -1,4 +1,4 @@
-"""What is drawn anew to make the task harder: bodies, pushes, noise; and a delay.
+"""Domain randomization: bodies, pushes, observation noise; and a latency of the action.
 
 All draws come from the task's own generator on the CPU, so that they are the same whatever steps the robots. What is
 off draws nothing.

@@ -116,11 +116,6 @@ def ang_vel_xy(state: RobotState) -> Tensor:
     return state.base_ang_vel_b[:, :2].square().sum(dim=1)
 
 
-def ang_vel_z(state: RobotState) -> Tensor:
-    """Squared yaw rate. Returns (E,) [rad^2/s^2]."""
-    return state.base_ang_vel_b[:, 2].square()
-
-
 def torques(state: RobotState) -> Tensor:
     """Sum of squared joint torques. Returns (E,) [N^2 m^2]."""
     return state.torque.square().sum(dim=1)
@@ -167,7 +162,6 @@ TERMS: dict[str, Callable[..., Tensor]] = {
         orientation,
         lin_vel_z,
         ang_vel_xy,
-        ang_vel_z,
         torques,
         dof_vel,
         dof_acc,

@@ -17,10 +17,10 @@ from vbot_train.env.simulation import ROBOT_XML
 log = logging.getLogger(__name__)
 
 FIRST_GPU = "cuda:0"
-GROUND_AND_FEET = ("platform", "FR", "FL", "RR", "RL")  # geoms whose friction the robots differ in
 MOTORS = ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange", "jnt_actfrcrange")
 # Of these fields of the model each robot has its own. What MuJoCo derives from them (invweight0) stays that of the
-# nominal robot: it only scales how soft contacts and joint limits are.
+# nominal robot: it only scales how soft contacts and joint limits are. ``Bodies`` derives it anew, so that a loaded
+# robot's contacts are a little softer here than there.
 OWN = ("geom_friction", "body_mass", "body_subtreemass", "body_ipos", *MOTORS)
 
 
@@ -72,7 +72,6 @@ class WarpSimulation:
         self._own: dict[str, Tensor] = {name: warp.to_torch(getattr(self._model, name)) for name in OWN}
         self._nominal = {name: field[0].clone() for name, field in self._own.items()}
         self._base = robot.body("base").id
-        self._ground_and_feet = [robot.geom(name).id for name in GROUND_AND_FEET]
 
     def _record(self) -> warp.Graph:
         """Record the physics of a control step, which costs less to play back than to launch kernel by kernel."""
@@ -107,7 +106,7 @@ class WarpSimulation:
         """Give the robots at ``index`` (K,) other bodies. They keep them until they are given others."""
         friction, payload, offset, strength = (getattr(dynamics, f.name).to(self.device) for f in fields(Dynamics))
         own, nominal, base = self._own, self._nominal, self._base
-        own["geom_friction"][index[:, None], self._ground_and_feet, 0] = friction[:, None]
+        own["geom_friction"][index, :, 0] = friction[:, None]  # of all geoms: of two in contact the larger counts
         for mass in ("body_mass", "body_subtreemass"):
             own[mass][index, base] = nominal[mass][base] + payload
         own["body_ipos"][index, base] = nominal["body_ipos"][base] + offset
@@ -145,4 +144,4 @@ def find_device(device: str | None) -> warp.Device:
 def start_warp() -> None:
     """Have Warp start without the list of its devices and kernels."""
     warp.config.log_level = warp.LOG_ERROR
-    log.info("Warp compiles its kernels the first time, for a minute or so, and keeps them")
+    log.info("Warp compiles its kernels the first time, for a minute or two, and keeps them")

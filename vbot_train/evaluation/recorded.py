@@ -10,7 +10,16 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from vbot_train.checks import check_simulation, check_values
-from vbot_train.config import CONF_DIR, ConfigError, checkpoint_of, compose_config, load_recorded_config, look_up, plain
+from vbot_train.config import (
+    CONF_DIR,
+    ConfigError,
+    backend_of,
+    checkpoint_of,
+    compose_config,
+    load_recorded_config,
+    look_up,
+    plain,
+)
 from vbot_train.result import FILE_NAME, TrialResult
 
 CHANGEABLE = ("env.", "evaluation.", "simulation.")
@@ -46,6 +55,8 @@ def find_subject(run: Path, env_option: str | None, overrides: Sequence[str]) ->
     config = load_recorded_config(_recorded_in(directory))
     if env_option is not None:
         config["env"] = _env(env_option)
+    backend = {"backend": backend_of(config["simulation"])}
+    config["simulation"] = _warp_settings() | config["simulation"] | backend
     config = _overridden(config, overrides)
     check_simulation(config["simulation"])
     if env_option is not None or overrides:
@@ -86,6 +97,13 @@ def _env(option: str) -> dict[str, Any]:
         raise ConfigError(f"--env={option}: no such option, choose one of {', '.join(options)}")
     env: dict[str, Any] = compose_config([f"env={option}"])["env"]
     return env
+
+
+def _warp_settings() -> dict[str, Any]:
+    """What ``simulation.backend=warp`` needs to know; a run from MuJoCo has not recorded it."""
+    option = OmegaConf.load(CONF_DIR / "simulation" / "warp.yaml")
+    assert isinstance(option, DictConfig)
+    return {key: value for key, value in plain(option).items() if key != "defaults"}
 
 
 def _overridden(config: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

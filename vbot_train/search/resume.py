@@ -11,7 +11,7 @@ from vbot_train.search.study import read_record
 
 # What a trial's result depends on.
 RESULT_KEYS = (*GROUPS, "seed", "init_from", "evaluation", "search.metric", "search.seeds_per_trial")
-HARDWARE_KEYS = (*THREAD_KEYS, "simulation.device")  # of those groups, but on what and not how: they follow the machine
+HARDWARE_KEYS = (*THREAD_KEYS, "simulation.device")  # of those groups, but they choose hardware, not results
 
 
 def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:
