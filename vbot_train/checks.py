@@ -71,6 +71,11 @@ BOUNDS: dict[str, Bounds] = {
     "env.randomization.noise.joint_pos_rad": NOT_NEGATIVE,
     "env.randomization.noise.joint_vel_rad_s": NOT_NEGATIVE,
 }
+MAY_BE_NULL: dict[str, Bounds] = {
+    "simulation.threads": COUNT,
+    "training.torch_threads": COUNT,
+    "training.seconds_at_goal": POSITIVE,
+}
 RANGES: dict[str, Bounds] = {  # [smallest, largest], and where both may lie
     "env.randomization.friction": NOT_NEGATIVE,
     "env.randomization.payload_kg": NOT_NEGATIVE,
@@ -121,9 +126,9 @@ def _faults(config: Mapping[str, Any]) -> Iterator[str]:
                 yield from faults(key, look_up(config, key), bounds)
             except KeyError:
                 yield f"{key}: is missing"
-    for key in ("simulation.threads", "training.torch_threads"):  # null: as many as there are cores
-        if (threads := look_up(config, key)) is not None:
-            yield from number_faults(key, threads, COUNT)
+    for key, bounds in MAY_BE_NULL.items():
+        if (value := look_up(config, key)) is not None:
+            yield from number_faults(key, value, bounds)
     yield from _simulation_faults(config["simulation"])
     yield from _network_faults(config["network"])
     yield from _ppo_faults(config["ppo"])
