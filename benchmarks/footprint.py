@@ -23,11 +23,7 @@ from rich.table import Table
 from vbot_train.config import compose_config
 
 LINE = [sys.executable, "-m", "vbot_train", "hydra.run.dir=run"]
-BRIEF = [
-    "training.evaluations=1",
-    "training.selection_episodes=1",
-    "training.evaluation_episodes=1",
-]  # where time counts
+BRIEF = ["training.evaluations=1", "training.selection_episodes=1", "training.evaluation_episodes=1"]
 SAMPLE_S = 0.05
 TAIL = 4096  # bytes that hold the last row of a progress.csv, which is written row by row
 MEGA = 1_000_000
@@ -113,9 +109,9 @@ def train(env_steps: int, keys: list[str]) -> Footprint:
     """Run one training and look at it until it ends."""
     command = [*LINE, *keys, f"training.env_steps={env_steps}"]
     with tempfile.TemporaryDirectory() as folder:
-        begun = time.monotonic()
+        begun, progress = time.monotonic(), Path(folder) / "run" / "progress.csv"
         with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as process:
-            seen = watch(process, progress := Path(folder) / "run" / "progress.csv", begun)
+            seen = watch(process, progress, begun)
         seen.training_s = training_s(progress)
     if process.returncode:
         raise SystemExit(f"exit code {process.returncode}: {' '.join(command)}")
