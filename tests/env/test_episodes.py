@@ -16,7 +16,7 @@ def starts(monkeypatch):
     places = tensor([[0.0, -2.0], [0.0, 2.0], [-2.0, 0.0]])
 
     def sample(self, count, generator):
-        return places[:count], torch.zeros(count), torch.zeros(count, 12)
+        return places.repeat(count, 1)[:count], torch.zeros(count), torch.zeros(count, 12)
 
     monkeypatch.setattr(Spawn, "sample", sample)
 

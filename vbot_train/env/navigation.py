@@ -12,7 +12,7 @@ from vbot_train.env.frames import bearing_of, goal_error, gravity_in_body_frame,
 from vbot_train.env.randomization import Randomization
 from vbot_train.env.rewards import Rewards
 from vbot_train.env.simulation import JOINTS, MujocoSimulation, Simulation
-from vbot_train.env.spawn import Spawn
+from vbot_train.env.starts import Starts
 from vbot_train.env.state import RobotState
 
 
@@ -103,13 +103,15 @@ class NavigationEnv:
             threads=threads,
         )
         self.device = self.simulation.device
-        self._spawn = Spawn(**config["spawn"])
         self._generator = Generator().manual_seed(seed)  # on the CPU: every device has the same starts
         self._randomization = Randomization(
             config["randomization"],
             num_envs=num_envs,
             control_dt_s=self.control_dt_s,
             generator=self._generator,
+        )
+        self._starts = Starts(
+            config, simulation=self.simulation, randomization=self._randomization, generator=self._generator
         )
         self._rewards = Rewards(self.reward_terms, self.control_dt_s, self.device)
         self._all = torch.arange(num_envs, device=self.device)
@@ -141,12 +143,13 @@ class NavigationEnv:
         """
         if seed is not None:
             self._generator.manual_seed(seed)
-        state = self._start(self._all)
+            self._starts.clear()
+        observation = self._start(self._all)
         if stagger:
             ages = torch.randint(self.max_steps, (self.num_envs,), generator=self._generator)
             self._first_step = ages.to(self.device)
             self._steps = self._first_step.clone()
-        return self._observe(state)
+        return observation
 
     def step(self, action: Tensor) -> Step:
         """Advance every robot by one control step; robots whose episode ends are reset.
@@ -196,7 +199,7 @@ class NavigationEnv:
         if unstable.any():
             index = unstable.nonzero().squeeze(1)
             self.unstable_robots += len(index)
-            self.simulation.place(index, self._poses(len(index)))
+            self.simulation.place(index, self._starts.take(len(index)).pose)
             self._prev_joint_vel = torch.where(unstable.unsqueeze(1), 0.0, self._prev_joint_vel)
         return unstable
 
@@ -211,15 +214,15 @@ class NavigationEnv:
         left = terminations.off_platform(state, platform_radius_m=self.config["platform_radius_m"])
         return unstable | tilted | terminations.touching(state), left & ~unstable
 
-    def _state(self, index: Tensor | slice = slice(None)) -> RobotState:
-        """The robots (at ``index``) now, before the outcome of the control step is judged."""
-        qpos, qvel = self.simulation.qpos[index], self.simulation.qvel[index]
+    def _state(self) -> RobotState:
+        """The robots now, before the outcome of the control step is judged."""
+        qpos, qvel = self.simulation.qpos, self.simulation.qvel
         rotation = rotation_of(qpos[:, 3:7])
         error_b = goal_error(qpos, rotation)
         distance = torch.linalg.vector_norm(qpos[:, :2], dim=1)
         reached = distance < self.config["goal_radius_m"]
-        arrived = self._arrival_step[index] >= 0
-        since = (self._steps[index] - self._arrival_step[index]) * self.control_dt_s
+        arrived = self._arrival_step >= 0
+        since = (self._steps - self._arrival_step) * self.control_dt_s
         return RobotState(
             base_pos=qpos[:, :3],
             base_lin_vel=qvel[:, :3],
@@ -228,21 +231,21 @@ class NavigationEnv:
             projected_gravity_b=gravity_in_body_frame(rotation),
             joint_pos=qpos[:, 7:] - self.simulation.standing_joint_pos,
             joint_vel=qvel[:, 6:],
-            prev_joint_vel=self._prev_joint_vel[index],
-            torque=self.simulation.torque[index],
-            base_contact=self.simulation.base_contact[index],
-            action=self._action[index],
-            prev_action=self._prev_action[index],
+            prev_joint_vel=self._prev_joint_vel,
+            torque=self.simulation.torque,
+            base_contact=self.simulation.base_contact,
+            action=self._action,
+            prev_action=self._prev_action,
             goal_error_b=error_b,
             goal_distance=distance,
-            goal_speed=(self._distance[index] - distance) / self.control_dt_s,
-            start_distance=self._start_distance[index],
+            goal_speed=(self._distance - distance) / self.control_dt_s,
+            start_distance=self._start_distance,
             goal_bearing=bearing_of(error_b),
             goal_reached=reached,
             goal_reached_before=arrived | reached,
             goal_reached_for_s=since * arrived,
             first_arrival=reached & ~arrived,
-            first_fence=(distance < self.config["inner_fence_radius_m"]) & ~self._fenced[index],
+            first_fence=(distance < self.config["inner_fence_radius_m"]) & ~self._fenced,
             terminated=torch.zeros(len(qpos), dtype=torch.bool, device=self.device),
         )
 
@@ -276,36 +279,23 @@ class NavigationEnv:
         if len(index) == 0:
             return final
         observation = final.clone()
-        observation[index] = self._observe(self._start(index))
+        observation[index] = self._start(index)
         return observation
 
-    def _start(self, index: Tensor) -> RobotState:
-        """Start new episodes at ``index``. Returns those robots at their starts."""
-        poses = self._poses(len(index))
-        self.simulation.place(index, poses)
+    def _start(self, index: Tensor) -> Tensor:
+        """Start new episodes at ``index``. Returns those robots' observations (K, 54)."""
+        start = self._starts.take(len(index))
+        self.simulation.place(index, start.pose)
         self._randomization.begin(self.simulation, index)
         self._steps[index] = self._first_step[index] = 0
         self._arrival_step[index] = -1
         self._fenced[index] = False
-        self._distance[index] = self._start_distance[index] = torch.linalg.vector_norm(poses[:, :2], dim=1)
+        self._distance[index] = self._start_distance[index] = start.goal_distance
+        self._start_bearing[index] = start.goal_bearing
         for rows in (self._action, self._prev_action, self._prev_joint_vel):
             rows[index] = 0.0
         self._returns[:, index] = 0.0
-        state = self._state(index)
-        self._start_bearing[index] = state.goal_bearing
-        return state
-
-    def _poses(self, count: int) -> Tensor:
-        """Draw start poses. Returns (count, 7 + 12), as in ``Simulation.qpos``."""
-        position, yaw, joints = self._spawn.sample(count, self._generator)
-        pose = torch.zeros(count, 7 + JOINTS)
-        pose[:, :2] = position
-        pose[:, 2] = self.simulation.standing_height_m
-        pose[:, 3], pose[:, 6] = torch.cos(yaw / 2), torch.sin(yaw / 2)
-        pose[:, 7:] = joints
-        pose = pose.to(self.device)
-        pose[:, 7:] += self.simulation.standing_joint_pos
-        return pose
+        return start.observation
 
 
 def finite(rows: Tensor) -> Tensor:

@@ -1,0 +1,126 @@
+"""Starts of episodes, prepared ahead of need.
+
+Two of 512 robots end their episode in an average control step, and what torch charges for a start is the number of
+its small operations, not of the robots: a thousand starts cost as much as one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from vbot_train.env import observations
+from vbot_train.env.frames import bearing_of, goal_error, gravity_in_body_frame, rotation_of
+from vbot_train.env.randomization import Randomization
+from vbot_train.env.simulation import Simulation
+from vbot_train.env.spawn import Spawn
+from vbot_train.env.state import RobotState
+
+AHEAD = 1024  # starts that are drawn at a time, at least
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How K episodes begin."""
+
+    pose: Tensor  # (K, 7 + J), as in ``Simulation.qpos``
+    observation: Tensor  # (K, 54), with the noise that the robots sense
+    goal_distance: Tensor  # (K,) [m]
+    goal_bearing: Tensor  # (K,) [rad]
+
+    def __getitem__(self, rows: slice) -> "Start":
+        return Start(self.pose[rows], self.observation[rows], self.goal_distance[rows], self.goal_bearing[rows])
+
+
+class Starts:
+    """Draws starts, in an order that the generator fixes.
+
+    Args:
+        config: One option of ``conf/env/``.
+        simulation: Whose robots they are; only its constants are used.
+        randomization: What the robots sense.
+        generator: Draws; on the CPU.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        *,
+        simulation: Simulation,
+        randomization: Randomization,
+        generator: Generator,
+    ) -> None:
+        self._spawn = Spawn(**config["spawn"])
+        self._goal_radius_m = config["goal_radius_m"]
+        self._joint_pos = simulation.standing_joint_pos
+        self._height_m = simulation.standing_height_m
+        self._randomization = randomization
+        self._generator = generator
+        self._ahead = self._draw(0)
+
+    def clear(self) -> None:
+        """Forget what is drawn ahead, because the generator was seeded anew."""
+        self._ahead = self._ahead[:0]
+
+    def take(self, count: int) -> Start:
+        """The next ``count`` starts."""
+        if count > len(self._ahead.pose):
+            self._ahead = self._draw(max(count, AHEAD))
+        taken, self._ahead = self._ahead[:count], self._ahead[count:]
+        return taken
+
+    def _draw(self, count: int) -> Start:
+        pose = self._poses(count)
+        state = at_rest(pose, self._joint_pos, self._goal_radius_m)
+        observation = observations.observe(self._randomization.sensed(state))
+        return Start(pose, observation, state.goal_distance, state.goal_bearing)
+
+    def _poses(self, count: int) -> Tensor:
+        position, yaw, joints = self._spawn.sample(count, self._generator)
+        height, flat = torch.full((count, 1), self._height_m), torch.zeros(count, 2)
+        half = yaw.unsqueeze(1) / 2
+        base = torch.cat([position, height, torch.cos(half), flat, torch.sin(half)], dim=1)
+        device = self._joint_pos.device
+        return torch.cat([base.to(device), self._joint_pos + joints.to(device)], dim=1)
+
+
+def at_rest(pose: Tensor, standing_joint_pos: Tensor, goal_radius_m: float) -> RobotState:
+    """Robots at the start of an episode.
+
+    Args:
+        pose: (K, 7 + J), as in ``Simulation.qpos``.
+        standing_joint_pos: (J,) [rad]
+        goal_radius_m: Inside it the goal is reached [m].
+    """
+    rotation = rotation_of(pose[:, 3:7])
+    error, distance = goal_error(pose, rotation), torch.linalg.vector_norm(pose[:, :2], dim=1)
+    reached = distance < goal_radius_m
+    vector, joints = torch.zeros_like(pose[:, :3]), torch.zeros_like(pose[:, 7:])
+    number, no = torch.zeros_like(distance), torch.zeros_like(distance, dtype=torch.bool)
+    return RobotState(
+        base_pos=pose[:, :3],
+        base_lin_vel=vector,
+        base_lin_vel_b=vector,
+        base_ang_vel_b=vector,
+        projected_gravity_b=gravity_in_body_frame(rotation),
+        joint_pos=pose[:, 7:] - standing_joint_pos,
+        joint_vel=joints,
+        prev_joint_vel=joints,
+        torque=joints,
+        base_contact=no,
+        action=joints,
+        prev_action=joints,
+        goal_error_b=error,
+        goal_distance=distance,
+        goal_speed=number,
+        start_distance=distance,
+        goal_bearing=bearing_of(error),
+        goal_reached=reached,
+        goal_reached_before=reached,
+        goal_reached_for_s=number,
+        first_arrival=reached,
+        first_fence=no,
+        terminated=no,
+    )
