@@ -54,13 +54,14 @@ def learn(
         DivergedError: A loss, a parameter or an action is not finite, or an action is absurd.
     """
     agent.enable_training_mode(True)
-    observation = env.reset(stagger=True)
+    with torch.inference_mode():  # a seventh less time in the task than with no_grad (LOG.md, 2026-11-25)
+        observation = env.reset(stagger=True)
     episodes: deque[tuple[float, bool, bool]] = deque(maxlen=WINDOW)
     rollouts, timesteps = agent.cfg.rollouts, updates * agent.cfg.rollouts
     for number in range(1, updates + 1):
         start = time.perf_counter()
         for timestep in range((number - 1) * rollouts, number * rollouts):
-            with torch.no_grad():
+            with torch.inference_mode():
                 action, _ = agent.act(observation, None, timestep=timestep, timesteps=timesteps)
                 _check_action(action, number)
                 step = env.step(action)
