@@ -60,9 +60,7 @@ def prepare(config: Mapping[str, Any]) -> tuple[NavigationEnv, PPO]:
     torch.set_num_threads(1)  # but for updates
     torch.manual_seed(config["seed"])
     training = config["training"]
-    env = build_env(
-        config, num_envs=training["num_envs"], seed=config["seed"], seconds_at_goal=training["seconds_at_goal"]
-    )
+    env = build_env(config, num_envs=training["num_envs"], seed=config["seed"])
     hidden = config["network"]["hidden_layer_sizes"]
     agent = build_agent(config["ppo"], hidden, num_envs=training["num_envs"], env_steps=training["env_steps"])
     if config["init_from"] is not None:

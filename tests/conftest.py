@@ -99,7 +99,7 @@ class Puppets:
 def make_env(config):
     """``make_env(num_envs, episode_length_s=0.2, ...)``: the task, with keys of its config changed."""
 
-    def make(num_envs, *, reward=None, seed=0, threads=1, simulation=None, seconds_at_goal=None, **changes):
+    def make(num_envs, *, reward=None, seed=0, threads=1, simulation=None, **changes):
         return NavigationEnv(
             config["env"] | changes,
             reward or config["reward"],
@@ -107,7 +107,6 @@ def make_env(config):
             seed=seed,
             threads=threads,
             simulation=simulation,
-            seconds_at_goal=seconds_at_goal,
         )
 
     return make

@@ -74,7 +74,6 @@ BOUNDS: dict[str, Bounds] = {
 MAY_BE_NULL: dict[str, Bounds] = {
     "simulation.threads": COUNT,
     "training.torch_threads": COUNT,
-    "training.seconds_at_goal": POSITIVE,
 }
 RANGES: dict[str, Bounds] = {  # [smallest, largest], and where both may lie
     "env.randomization.friction": NOT_NEGATIVE,

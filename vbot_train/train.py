@@ -84,12 +84,7 @@ class Run:
         torch.set_num_threads(1)  # but for updates
         torch.manual_seed(config["seed"])
         self._claim_checkpoints()
-        self.env = build_env(
-            config,
-            num_envs=training["num_envs"],
-            seed=config["seed"],
-            seconds_at_goal=training["seconds_at_goal"],
-        )
+        self.env = build_env(config, num_envs=training["num_envs"], seed=config["seed"])
         self.agent = build_agent(
             ppo,
             config["network"]["hidden_layer_sizes"],

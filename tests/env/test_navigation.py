@@ -96,23 +96,6 @@ def test_standing_robots_are_truncated_after_exactly_500_control_steps(make_env)
     assert_close(step.episodes.length_s, tensor([10.0, 10.0]))
 
 
-def test_a_training_cuts_an_episode_off_so_long_after_its_first_arrival(make_puppet_env):
-    env = make_puppet_env(3, seconds_at_goal=0.1)
-    env.simulation.stand_at((0.2, 0.0), (3.0, 0.0), (0.2, 0.0))
-    for _ in range(5):  # arrived at the first step, 0.08 s ago at the fifth
-        assert not env.step(rest(env)).truncated.any()
-    env.simulation.base_contact = tensor([False, False, True])
-    step = env.step(rest(env))
-    assert step.truncated.tolist() == [True, False, False]
-    assert step.terminated.tolist() == [False, False, True]  # a fall is a fall
-
-
-def test_an_episode_that_nobody_cuts_off_goes_on_at_the_goal(make_puppet_env):
-    env = make_puppet_env(1, episode_length_s=1.0)
-    env.simulation.stand_at((0.2, 0.0))
-    assert not torch.stack([env.step(rest(env)).truncated for _ in range(49)]).any()
-
-
 def test_return_of_an_episode_is_the_sum_of_its_rewards(make_env):
     env = make_env(2, episode_length_s=0.2)
     env.reset()

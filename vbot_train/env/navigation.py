@@ -73,7 +73,6 @@ class NavigationEnv:
         seed: Seeds the starts.
         threads: Threads of the physics.
         simulation: Steps the robots; ``MujocoSimulation`` unless given.
-        seconds_at_goal: Truncate episodes so long after the first arrival [s], for training alone; None: never.
     """
 
     def __init__(
@@ -85,16 +84,12 @@ class NavigationEnv:
         seed: int,
         threads: int = 1,
         simulation: Simulation | None = None,
-        seconds_at_goal: float | None = None,
     ) -> None:
         self.config = config
         self.reward_terms = {name: dict(params) for name, params in reward.items() if params["weight"] != 0}
         self.num_envs = num_envs
         self.control_dt_s = config["physics_dt_s"] * config["physics_steps"]
         self.max_steps = round(config["episode_length_s"] / self.control_dt_s)
-        self._max_steps_at_goal = (
-            self.max_steps if seconds_at_goal is None else round(seconds_at_goal / self.control_dt_s)
-        )
         self.unstable_robots = 0
         self.simulation: Simulation = simulation or MujocoSimulation(
             num_envs,
@@ -163,7 +158,7 @@ class NavigationEnv:
         self._note_progress(state)
         fell, left = self._failures(state, unstable)
         state.terminated = fell | left
-        truncated = self._is_over() & ~state.terminated
+        truncated = (self._steps >= self.max_steps) & ~state.terminated
         terms = self._rewards(state).masked_fill(unstable, 0.0)
         self._returns += terms
         self._distance = torch.where(unstable, self._distance, state.goal_distance)
@@ -202,11 +197,6 @@ class NavigationEnv:
             self.simulation.place(index, self._starts.take(len(index)).pose)
             self._prev_joint_vel = torch.where(unstable.unsqueeze(1), 0.0, self._prev_joint_vel)
         return unstable
-
-    def _is_over(self) -> Tensor:
-        """Whose time is up. Returns (E,) bool."""
-        arrived, at_goal = self._arrival_step >= 0, self._steps - self._arrival_step
-        return (self._steps >= self.max_steps) | (arrived & (at_goal >= self._max_steps_at_goal))
 
     def _failures(self, state: RobotState, unstable: Tensor) -> tuple[Tensor, Tensor]:
         """Who fell, and who left the platform. Returns two (E,) bool."""

@@ -18,17 +18,14 @@ from vbot_train.env.simulation import MujocoSimulation, Simulation
 MEDIAN = "time_to_goal_s"  # the metric that is a median, over successes; all others are means over episodes
 
 
-def build_env(
-    config: Mapping[str, Any], *, num_envs: int, seed: int, seconds_at_goal: float | None = None
-) -> NavigationEnv:
-    """Build the environment that the config describes, for a number of robots; ``seconds_at_goal`` for training."""
+def build_env(config: Mapping[str, Any], *, num_envs: int, seed: int) -> NavigationEnv:
+    """Build the environment that the config describes, for a number of robots."""
     return NavigationEnv(
         config["env"],
         config["reward"],
         num_envs=num_envs,
         seed=seed,
         simulation=build_simulation(config["simulation"], config["env"], num_envs),
-        seconds_at_goal=seconds_at_goal,
     )
 
 
