@@ -125,6 +125,7 @@ class NavigationEnv:
         self._prev_action = torch.zeros(self.num_envs, JOINTS, device=device)
         self._prev_joint_vel = torch.zeros(self.num_envs, JOINTS, device=device)
         self._returns = torch.zeros(len(self.reward_terms), self.num_envs, device=device)
+        self._no_episodes = self._sum_up(self._all[:0], self._fenced, self._fenced)
 
     def reset(self, *, seed: int | None = None, stagger: bool = False) -> Tensor:
         """Start a new episode for every robot.
@@ -164,7 +165,7 @@ class NavigationEnv:
         self._distance = torch.where(unstable, self._distance, state.goal_distance)
         final = self._observe(state)
         ended = (state.terminated | truncated).nonzero().squeeze(1)
-        episodes = self._end(ended, fell, left)
+        episodes = self._sum_up(ended, fell, left) if len(ended) else self._no_episodes
         return Step(
             observation=self._restart(ended, final),
             final_observation=final,
@@ -246,7 +247,7 @@ class NavigationEnv:
         self._arrival_step = torch.where(state.first_arrival, self._steps, self._arrival_step)
         self._fenced = self._fenced | state.first_fence
 
-    def _end(self, index: Tensor, fell: Tensor, left: Tensor) -> Episodes:
+    def _sum_up(self, index: Tensor, fell: Tensor, left: Tensor) -> Episodes:
         """Sum up the episodes of the robots at ``index``."""
         arrival, first = self._arrival_step[index], self._first_step[index]
         return Episodes(
