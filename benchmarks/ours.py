@@ -68,7 +68,7 @@ def prepare(config: Mapping[str, Any]) -> tuple[NavigationEnv, PPO]:
     return env, agent
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def explore(agent: PPO, observation: Tensor) -> Tensor:
     """Actions (E, 12) as training samples them; of a fresh agent, Gaussian noise around the standing pose."""
     mean = mean_action(agent, observation)
@@ -83,7 +83,6 @@ def settled(env: NavigationEnv, agent: PPO) -> Tensor:
     return observation
 
 
-@torch.inference_mode()
 def environment(config: Mapping[str, Any], steps: int) -> dict[str, float]:
     """``NavigationEnv.step`` alone: env steps/s, and the microseconds of each of its two parts."""
     env, agent = prepare(config)

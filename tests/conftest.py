@@ -88,6 +88,7 @@ class Puppets:
         self.kicks.append((index, velocity))
         self.qvel[index, :2] += velocity
 
+    @torch.inference_mode()  # as the environment's own steps are
     def stand_at(self, *places, yaw=0.0):
         """In the standing pose at the (x, y) given for each robot [m], turned by ``yaw`` [rad]."""
         self.qpos[:, :2] = torch.tensor(places)

@@ -65,7 +65,8 @@ def test_progress_is_measured_from_the_start_of_the_episode(make_puppet_env):
     progress = {"distance_progress": {"weight": 50.0, "min_share": -0.5, "max_share": 1.0}}
     env = make_puppet_env(3, reward=progress, episode_length_s=0.02)
     for share in (0.5, 0.25):  # of the way to the goal, in two episodes from different starts
-        env.simulation.qpos[:, :2] *= 1 - share
+        with torch.inference_mode():
+            env.simulation.qpos[:, :2] *= 1 - share
         assert_close(env.step(rest(env)).reward, torch.full((3,), share))  # 50 x 0.02 s x share
 
 
@@ -94,6 +95,15 @@ def test_standing_robots_are_truncated_after_exactly_500_control_steps(make_env)
     assert step.truncated.tolist() == [True, True]
     assert step.terminated.tolist() == [False, False]
     assert_close(step.episodes.length_s, tensor([10.0, 10.0]))
+
+
+def test_a_reset_and_a_step_need_no_inference_mode_of_their_own(make_env):
+    env = make_env(2, episode_length_s=0.04)
+    for context in (torch.inference_mode, torch.no_grad, torch.enable_grad):
+        with context():
+            env.reset(seed=1)
+            steps = [env.step(rest(env)) for _ in range(3)]  # the third begins another episode
+        assert not steps[2].reward.requires_grad
 
 
 def test_return_of_an_episode_is_the_sum_of_its_rewards(make_env):

@@ -109,7 +109,8 @@ def test_a_late_action_does_not_reach_into_the_next_episode(make_puppet_env):
     env = make_puppet_env(2, randomization=only(latency_steps=2))
     moved = []
     for step in range(5):
-        env.simulation.qvel[1, 6] = 101.0 if step == 1 else 0.0  # unstable: the second robot's episode ends
+        with torch.inference_mode():
+            env.simulation.qvel[1, 6] = 101.0 if step == 1 else 0.0  # unstable: the second robot's episode ends
         env.step(torch.ones(2, 12))
         moved.append((env.simulation.joint_target - env.simulation.standing_joint_pos)[:, 0].tolist())
     # 0.75 rad x the smoothed actions 0.5, 0.75, 0.875 of the steps 1, 2, 3; the second robot's start anew with step 3

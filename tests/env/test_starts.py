@@ -28,11 +28,12 @@ def build(make_puppet_env):
     return build_starts
 
 
-def test_starts_are_the_same_one_by_one_and_many_at_a_time(build):
+def test_starts_of_one_batch_are_the_same_one_by_one_and_many_at_a_time(build):
     (one_by_one, _), (at_once, _) = build(seed=3), build(seed=3)
-    poses = torch.cat([one_by_one.take(1).pose for _ in range(50)])
-    assert torch.equal(poses, at_once.take(50).pose)
-    assert len(torch.unique(poses, dim=0)) == 50
+    poses = torch.cat([one_by_one.take(1).pose for _ in range(AHEAD)])
+    assert torch.equal(poses, at_once.take(AHEAD).pose)
+    assert len(torch.unique(poses, dim=0)) == AHEAD
+    assert torch.equal(one_by_one.take(1).pose, at_once.take(1).pose)  # of the next batch
 
 
 def test_more_starts_than_are_drawn_ahead_can_be_taken(build):

@@ -125,8 +125,10 @@ class NavigationEnv:
         self._prev_action = torch.zeros(self.num_envs, JOINTS, device=device)
         self._prev_joint_vel = torch.zeros(self.num_envs, JOINTS, device=device)
         self._returns = torch.zeros(len(self.reward_terms), self.num_envs, device=device)
-        self._no_episodes = self._sum_up(self._all[:0], self._fenced, self._fenced)
+        nobody = torch.zeros(robots, dtype=torch.bool, device=device)
+        self._no_episodes = self._sum_up(self._all[:0], fell=nobody, left=nobody)  # given out by most control steps
 
+    @torch.inference_mode()
     def reset(self, *, seed: int | None = None, stagger: bool = False) -> Tensor:
         """Start a new episode for every robot.
 
@@ -147,6 +149,7 @@ class NavigationEnv:
             self._steps = self._first_step.clone()
         return observation
 
+    @torch.inference_mode()
     def step(self, action: Tensor) -> Step:
         """Advance every robot by one control step; robots whose episode ends are reset.
 
@@ -181,7 +184,7 @@ class NavigationEnv:
         valid = finite(action)
         self._prev_action = self._action
         self._action = torch.lerp(action.nan_to_num().clamp(-1.0, 1.0), self._action, params["smoothing"])
-        self._prev_joint_vel = self.simulation.qvel[:, 6:].clone()
+        self._prev_joint_vel = self.simulation.qvel[:, 6:].clone()  # some simulations step their tensors in place
         self._randomization.push(self.simulation)
         action = self._randomization.delayed(self._action)
         self.simulation.step(self.simulation.standing_joint_pos + params["scale_rad"] * action)

@@ -19,7 +19,8 @@ from vbot_train.env.dynamics import Dynamics
 
 ROBOT_XML = Path(__file__).parent / "assets" / "vbot.xml"
 JOINTS = 12
-SMALLEST_CHUNK = 16
+PIECES = 10  # of a thread's share of the robots
+WORTH_HANDING_OUT = 16  # robots
 _POSE = 7  # of the free base: position (3) and quaternion (4, w first)
 _FULL = mujoco.mjtState.mjSTATE_FULLPHYSICS
 
@@ -84,6 +85,7 @@ class MujocoSimulation:
         self._control = np.zeros((num_envs, physics_steps, self._model.nu))
         self._read()
 
+    @torch.inference_mode()
     def place(self, index: Tensor, qpos: Tensor) -> None:
         """Put the robots at ``index`` (K,) at rest into the pose ``qpos`` (K, 7 + J)."""
         rows = index.numpy()
@@ -115,6 +117,7 @@ class MujocoSimulation:
         """Give the robots at ``index`` (K,) other bodies. They keep them until they are given others."""
         self._bodies.set(index, dynamics)
 
+    @torch.inference_mode()
     def kick(self, index: Tensor, velocity: Tensor) -> None:
         """Add the horizontal ``velocity`` (K, 2) [m/s], world frame, to the bases of the robots at ``index`` (K,)."""
         first = 1 + self._model.nq  # of the state vector's velocities
@@ -135,11 +138,12 @@ class MujocoSimulation:
 def chunk_size(robots: int, threads: int) -> int:
     """How many robots a thread takes at a time.
 
-    MuJoCo's own choice, a tenth of a thread's share, is a single robot where there are few, as in an evaluation, and
-    handing out work then costs a fifth of it (LOG.md, 2026-11-25).
+    A tenth of a thread's share, as MuJoCo itself would choose, so that no thread waits long for the last one; but where
+    there are few robots, as in an evaluation, fewer pieces, since handing one out has its price (LOG.md, 2026-11-25).
     """
     share = math.ceil(robots / threads)
-    return max(share // 10, min(share, SMALLEST_CHUNK))
+    pieces = max(1, min(PIECES, share // WORTH_HANDING_OUT))
+    return math.ceil(share / pieces)
 
 
 def _no_log_file(text: str) -> None:

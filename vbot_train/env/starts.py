@@ -1,7 +1,7 @@
 """Starts of episodes, prepared ahead of need.
 
-Two of 512 robots end their episode in an average control step, and what torch charges for a start is the number of
-its small operations, not of the robots: a thousand starts cost as much as one.
+One of 512 robots ends its episode in an average control step, and what a start costs is torch's overhead on each of its
+small operations: a thousand starts cost little more than one.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ AHEAD = 1024  # starts that are drawn at a time, at least
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class Batch:
     """How K episodes begin."""
 
     pose: Tensor  # (K, 7 + J), as in ``Simulation.qpos``
@@ -30,8 +30,8 @@ class Start:
     goal_distance: Tensor  # (K,) [m]
     goal_bearing: Tensor  # (K,) [rad]
 
-    def __getitem__(self, rows: slice) -> "Start":
-        return Start(self.pose[rows], self.observation[rows], self.goal_distance[rows], self.goal_bearing[rows])
+    def __getitem__(self, rows: slice) -> "Batch":
+        return Batch(self.pose[rows], self.observation[rows], self.goal_distance[rows], self.goal_bearing[rows])
 
 
 class Starts:
@@ -58,24 +58,24 @@ class Starts:
         self._height_m = simulation.standing_height_m
         self._randomization = randomization
         self._generator = generator
-        self._ahead = self._draw(0)
+        self._ahead = self._draw(0)  # none yet
 
     def clear(self) -> None:
         """Forget what is drawn ahead, because the generator was seeded anew."""
         self._ahead = self._ahead[:0]
 
-    def take(self, count: int) -> Start:
-        """The next ``count`` starts."""
+    def take(self, count: int) -> Batch:
+        """The next ``count`` starts. What is left of a batch that is too small for them is dropped."""
         if count > len(self._ahead.pose):
             self._ahead = self._draw(max(count, AHEAD))
         taken, self._ahead = self._ahead[:count], self._ahead[count:]
         return taken
 
-    def _draw(self, count: int) -> Start:
+    def _draw(self, count: int) -> Batch:
         pose = self._poses(count)
         state = at_rest(pose, self._joint_pos, self._goal_radius_m)
         observation = observations.observe(self._randomization.sensed(state))
-        return Start(pose, observation, state.goal_distance, state.goal_bearing)
+        return Batch(pose, observation, state.goal_distance, state.goal_bearing)
 
     def _poses(self, count: int) -> Tensor:
         position, yaw, joints = self._spawn.sample(count, self._generator)
@@ -87,7 +87,7 @@ class Starts:
 
 
 def at_rest(pose: Tensor, standing_joint_pos: Tensor, goal_radius_m: float) -> RobotState:
-    """Robots at the start of an episode.
+    """Robots at the start of an episode, as far as they see it; what only rewards look at is zero.
 
     Args:
         pose: (K, 7 + J), as in ``Simulation.qpos``.
@@ -97,30 +97,30 @@ def at_rest(pose: Tensor, standing_joint_pos: Tensor, goal_radius_m: float) -> R
     rotation = rotation_of(pose[:, 3:7])
     error, distance = goal_error(pose, rotation), torch.linalg.vector_norm(pose[:, :2], dim=1)
     reached = distance < goal_radius_m
-    vector, joints = torch.zeros_like(pose[:, :3]), torch.zeros_like(pose[:, 7:])
-    number, no = torch.zeros_like(distance), torch.zeros_like(distance, dtype=torch.bool)
+    zero, zero_3, zero_joints = (torch.zeros_like(part) for part in (distance, pose[:, :3], pose[:, 7:]))
+    never = torch.zeros_like(reached)
     return RobotState(
         base_pos=pose[:, :3],
-        base_lin_vel=vector,
-        base_lin_vel_b=vector,
-        base_ang_vel_b=vector,
+        base_lin_vel=zero_3,
+        base_lin_vel_b=zero_3,
+        base_ang_vel_b=zero_3,
         projected_gravity_b=gravity_in_body_frame(rotation),
         joint_pos=pose[:, 7:] - standing_joint_pos,
-        joint_vel=joints,
-        prev_joint_vel=joints,
-        torque=joints,
-        base_contact=no,
-        action=joints,
-        prev_action=joints,
+        joint_vel=zero_joints,
+        prev_joint_vel=zero_joints,
+        torque=zero_joints,
+        base_contact=never,
+        action=zero_joints,
+        prev_action=zero_joints,
         goal_error_b=error,
         goal_distance=distance,
-        goal_speed=number,
+        goal_speed=zero,
         start_distance=distance,
         goal_bearing=bearing_of(error),
         goal_reached=reached,
         goal_reached_before=reached,
-        goal_reached_for_s=number,
-        first_arrival=reached,
-        first_fence=no,
-        terminated=no,
+        goal_reached_for_s=zero,
+        first_arrival=never,
+        first_fence=never,
+        terminated=never,
     )

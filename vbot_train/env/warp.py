@@ -88,6 +88,7 @@ class WarpSimulation:
             mujoco_warp.step(self._model, self._data)
             warp.copy(self._sensors[step], self._data.sensordata)
 
+    @torch.inference_mode()
     def place(self, index: Tensor, qpos: Tensor) -> None:
         """Put the robots at ``index`` (K,) at rest into the pose ``qpos`` (K, 7 + J)."""
         self.qpos[index] = qpos

@@ -39,7 +39,6 @@ def build_simulation(simulation: Mapping[str, Any], env: Mapping[str, Any], num_
     return MujocoSimulation(num_envs, **timing, threads=simulation["threads"] or available_cores())
 
 
-@torch.inference_mode()
 def evaluate(env: NavigationEnv, policy: Callable[[Tensor], Tensor], seed: int) -> Episodes:
     """Run one full episode per robot.
 
