@@ -45,8 +45,9 @@ def physics(config: Mapping[str, Any], steps: int) -> dict[str, float]:
     bare = BarePhysics(config)
     seconds, sound = dict.fromkeys(CHUNKS, 0.0), dict.fromkeys(CHUNKS, 0)
     bare.repeat(moves[0], None)  # a warm-up
-    for move in moves:
-        for chunk in CHUNKS:
+    for number, move in enumerate(moves):
+        first = number % len(CHUNKS)  # each goes first in its turn: the second finds the robots in the cache
+        for chunk in CHUNKS[first:] + CHUNKS[:first]:
             start = time.perf_counter()
             states = bare.repeat(move, chunk)
             seconds[chunk] += time.perf_counter() - start

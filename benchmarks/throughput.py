@@ -5,8 +5,11 @@ python benchmarks/throughput.py --json throughput.json
 An env step is one control step of one robot. Settings are those of training=standard, mini-batches as large as there.
 Bare physics and a bare learner, one after the other, are the ceiling of any PPO with this physics and these networks;
 training from end to end is held against it, logging and evaluation left out of it and shown apart. The peers are tried
-with several numbers of robots first. Every figure is the median of several rounds, each measured in a process of its
-own; nothing else may run on the machine. A fresh policy only shuffles: --init-from RUN measures walking robots.
+with several numbers of robots first; --no-peers leaves them out.
+
+Every figure is measured in a process of its own, and the median of several rounds. So is every ratio, since a shared
+machine is faster in one round than in the next: rounds are short, and what is compared stands side by side. Nothing else
+may run. A fresh policy only shuffles: --init-from RUN measures walking robots.
 """
 
 import argparse
@@ -18,6 +21,7 @@ import statistics
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +52,7 @@ class Size:
     overrides: tuple[str, ...] = ()
 
 
-FULL = Size([512, 2048], 3, 24, 49_152, 98_304, 2048, [1, 2, 4, 8, 16, 32], [1, 2])
+FULL = Size([512, 2048], 9, 24, 49_152, 98_304, 2048, [1, 2, 4, 8, 16, 32], [1, 2])
 QUICK = Size(
     [16],
     1,
@@ -75,15 +79,18 @@ def main() -> None:
     parser.add_argument("--envs", type=int, nargs="+", help="numbers of robots of ours; 512 2048 unless given")
     parser.add_argument("--repeats", type=int, help="rounds")
     parser.add_argument("--init-from", help="run or checkpoint whose policy moves the robots")
+    parser.add_argument("--no-peers", action="store_true", help="only this project and its ceilings")
     parser.add_argument("--quick", action="store_true", help="tiny numbers that mean nothing, to see that it works")
     arguments = parser.parse_args()
     size = QUICK if arguments.quick else FULL
     configs = {n: settings(n, size, arguments.init_from) for n in arguments.envs or size.envs}
-    figures = measure(configs, size, arguments.repeats or size.repeats)
+    figures = measure(configs, size, arguments.repeats or size.repeats, [] if arguments.no_peers else list(PEERS))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
     console = Console()
-    console.print(own_table(figures["ours"]), peers_table(figures))
+    console.print(own_table(figures["ours"]))
+    if figures["peers"]:
+        console.print(peers_table(figures))
 
 
 def settings(num_envs: int, size: Size, init_from: str | None) -> Config:
@@ -95,29 +102,31 @@ def settings(num_envs: int, size: Size, init_from: str | None) -> Config:
     return compose_config([*size.overrides, *overrides])
 
 
-def measure(configs: Mapping[int, Config], size: Size, repeats: int) -> dict[str, Any]:
-    """Everything, in rounds."""
+def measure(configs: Mapping[int, Config], size: Size, repeats: int, names: list[str]) -> dict[str, Any]:
+    """Everything, in rounds; of the peers those named."""
     log = Console(stderr=True)
     common = configs[min(configs)]  # whose samples per update the peers take
-    log.print("looking for the best way to run each peer")
-    tried = {name: try_ways(name, common, size) for name in PEERS}
+    if names:
+        log.print("looking for the best way to run each peer")
+    tried = {name: try_ways(name, common, size) for name in names}
     best = {name: max(rates, key=lambda way: rates[way]) for name, rates in tried.items()}
     rounds = []
     for number in range(1, repeats + 1):
         log.print(f"round {number} of {repeats}")
         own = {str(n): measure_ours(config, size) for n, config in configs.items()}
-        rounds.append({"ours": own, "peers": measure_peers(common, best, size)})
+        rounds.append(conclude(own, measure_peers(common, best, size) if names else {}))
     listed = {name: [[*way, rate] for way, rate in rates.items()] for name, rates in tried.items()}
-    return {"machine": machine(common), **conclude(median_of(rounds), best), "tried": listed, "rounds": rounds}
+    middle = median_of(rounds)
+    for name, peer in middle["peers"].items():
+        peer |= how(name, best)
+    return {"machine": machine(common), **middle, "tried": listed, "rounds": rounds}
 
 
-def conclude(middle: Mapping[str, Any], best: Mapping[str, Way]) -> dict[str, Any]:
-    """What follows from the medians."""
-    own = {n: summarize(figures) for n, figures in middle["ours"].items()}
-    rates = middle["peers"]
+def conclude(own: Mapping[str, Any], rates: Mapping[str, float]) -> dict[str, Any]:
+    """What follows from one round."""
     return {
-        "ours": own,
-        "peers": {name: {"env_steps_per_s": rate, **how(name, best)} for name, rate in rates.items()},
+        "ours": {n: summarize(figures) for n, figures in own.items()},
+        "peers": {name: {"env_steps_per_s": rate} for name, rate in rates.items()},
         "ratios": {
             n: {name: figures["training"]["env_steps_per_s"] / rate for name, rate in rates.items()}
             for n, figures in own.items()
@@ -129,9 +138,9 @@ def measure_ours(config: Config, size: Size) -> dict[str, Any]:
     """One round of this project's figures."""
     rollout = config["training"]["num_envs"] * config["ppo"]["rollouts"]
     return {
+        "environment": apart(ours.environment, config, size.steps),
         "physics": apart(ceilings.physics, config, size.steps),
         "learner": apart(ceilings.learner, config, max(1, size.learner_samples // rollout)),
-        "environment": apart(ours.environment, config, size.steps),
         "training": apart(ours.training, config, size.env_steps),
     }
 
@@ -161,9 +170,14 @@ def measure_peers(config: Config, best: Mapping[str, Way], size: Size) -> dict[s
 
 
 def apart(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function in a process of its own: threads of one measure must not touch the next."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        return process.submit(function, *arguments).result()
+    """Call a function in its own process, the same in every round: threads of one measure must not touch the next."""
+    return process_of(function).submit(function, *arguments).result()
+
+
+@cache
+def process_of(function: Callable[..., Any]) -> ProcessPoolExecutor:
+    """Started by its first call. It waits for the next without using a core."""
+    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
 
 
 def median_of(rounds: list[Any]) -> Any:
@@ -173,16 +187,16 @@ def median_of(rounds: list[Any]) -> Any:
     return statistics.median(rounds)
 
 
-def summarize(middle: Mapping[str, Any]) -> dict[str, Any]:
-    """The medians of one number of robots, the ceiling they make, and how near training comes to it."""
-    physics, learner = (max(middle[part].values()) for part in ("physics", "learner"))
+def summarize(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """What one number of robots gave, the ceiling that makes, and how near training comes to it."""
+    physics, learner = (max(figures[part].values()) for part in ("physics", "learner"))
     ceiling = 1 / (1 / physics + 1 / learner)
-    environment = middle["environment"]
+    environment = figures["environment"]
     return {
-        **middle,
+        **figures,
         "ceiling": {"physics": physics, "learner": learner, "combined": ceiling},
         "task_logic_of_physics": environment["task_logic_us"] / environment["physics_us"],
-        "of_ceiling": middle["training"]["env_steps_per_s"] / ceiling,
+        "of_ceiling": figures["training"]["env_steps_per_s"] / ceiling,
     }
 
 
