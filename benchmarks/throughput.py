@@ -8,8 +8,8 @@ training from end to end is held against it, logging and evaluation left out of 
 with several numbers of robots first; --no-peers leaves them out.
 
 Every figure is measured in a process of its own, and the median of several rounds. So is every ratio, since a shared
-machine is faster in one round than in the next: rounds are short, and what is compared stands side by side. Nothing else
-may run. A fresh policy only shuffles: --init-from RUN measures walking robots.
+machine is faster in one round than in the next: rounds are short, and what is compared stands side by side. Nothing
+else may run. A fresh policy only shuffles: --init-from RUN measures walking robots.
 """
 
 import argparse
