@@ -73,7 +73,7 @@ def make_study(directory: Path, trials: int, seed: int = 0) -> None:
         "config": {"training": {"evaluations": 5, "env_steps": 900_000}},
         "sampler": {"_target_": "optuna.samplers.RandomSampler"},
     }
-    (directory / "study.yaml").write_text(yaml.safe_dump(record))
+    (directory / "study.yaml").write_text(yaml.safe_dump(record), encoding="utf-8")
     storage = f"sqlite:///{directory}/study.db"
     found = []
     for number in range(trials):
@@ -124,8 +124,8 @@ def write_trial(directory: Path, number: int, seed: int, status: str, value: flo
     directory.mkdir(parents=True)
     metrics = dict.fromkeys(METRICS, 0.5) | {"episode_reward_mean": value}
     TrialResult(status, number, seed, [seed], metrics, metrics, {"approach": 1.0}, 900_000).save(directory)
-    (directory / "experiment.yaml").write_text(yaml.safe_dump({"seed": seed}))
-    with (directory / "progress.csv").open("w", newline="") as file:
+    (directory / "experiment.yaml").write_text(yaml.safe_dump({"seed": seed}), encoding="utf-8")
+    with (directory / "progress.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["number", "env_steps", "reward", "success_rate"])
         rows.writerows([k, 6000 * k, value * k / UPDATES, k / UPDATES] for k in range(1, updates + 1))

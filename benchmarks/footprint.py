@@ -56,7 +56,7 @@ def main() -> None:
     keys = arguments.keys
     figures = start(keys) | growth(arguments.steps, keys) | doubling(arguments.envs, arguments.updates, keys)
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     table = Table("", "measured")
     for name, value in figures.items():
         table.add_row(name.replace("_", " "), f"{value:,.2f}")
@@ -135,14 +135,14 @@ def training_s(progress: Path) -> float:
     """Seconds of all updates and of the rollouts before them; 0 where there is none."""
     if not progress.exists():
         return 0.0
-    with progress.open() as file:
+    with progress.open(encoding="utf-8") as file:
         rows = [(int(row["env_steps"]), float(row["env_steps_per_s"])) for row in csv.DictReader(file)]
     return sum(rows[0][0] / rate for _, rate in rows)
 
 
 def memory_mb(pid: int) -> dict[str, float]:
     """Memory of a process now (VmRSS) and at most so far (VmHWM) [MB]; of one that has ended, nothing."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     fields = [line.split() for line in lines if line.startswith(("VmRSS", "VmHWM"))]
     return {name.rstrip(":"): int(kilobytes) / 1024 for name, kilobytes, _ in fields}
 

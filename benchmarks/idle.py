@@ -37,7 +37,7 @@ def idle(config: Mapping[str, Any], run_dir: Path, number: int) -> None:
     value = -((math.log10(config["ppo"]["learning_rate"]) + 3.5) ** 2)
     evaluations, metric = config["training"]["evaluations"], config["search"]["metric"]
     env_steps = config["training"]["env_steps"]
-    with (run_dir / "progress.csv").open("w", newline="") as file:
+    with (run_dir / "progress.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.DictWriter(file, ["env_steps", "success_rate", "reward", f"selection_{metric}"])
         rows.writeheader()
         for share in (k / evaluations for k in range(1, evaluations + 1)):

@@ -50,12 +50,12 @@ def kill_and_resume(repeat: int, folder: Path, moment_s: float) -> bool:
     process.wait()
     study = folder / "multirun" / "killed"
     before = contents(study)
-    again = subprocess.run(line, cwd=folder, capture_output=True, text=True)
+    again = subprocess.run(line, cwd=folder, capture_output=True, encoding="utf-8")
     results = [TrialResult.load(path) for path in sorted((study / "trials").iterdir())]
     counts = {status: sum(r.status == status for r in results) for status in ("completed", "interrupted")}
     rewritten = [name for name, stamp in before.items() if contents(study).get(name) != stamp]
     numbers = [int(path.name) for path in sorted((study / "trials").iterdir())]
-    analysis = yaml.safe_load((study / "analysis" / "hyperparameter_importance.yaml").read_text())
+    analysis = yaml.safe_load((study / "analysis" / "hyperparameter_importance.yaml").read_text(encoding="utf-8"))
     best = max(result.metrics["episode_reward_mean"] for result in results if result.status == "completed")
     checks = {
         "exit code 0": again.returncode == 0,

@@ -64,7 +64,7 @@ def own_share(trials: int, method: str) -> None:
 def cpu_times_s(pid: int) -> tuple[float, float]:
     """CPU time of a process and of its children that have ended [s]; of one that has ended itself, nothing is known."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except FileNotFoundError:
         return math.nan, math.nan
     user, system, childrens_user, childrens_system = (int(field) / TICKS_PER_S for field in fields[11:15])

@@ -38,7 +38,7 @@ def run(name: str, lines: list[list[str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         start = time.monotonic()
         processes = [
-            subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
             for line in lines
         ]
         outputs = [process.communicate()[0] for process in processes]
@@ -49,7 +49,9 @@ def run(name: str, lines: list[list[str]]) -> None:
         cells = Counter(tuple(r.applied.get(key) for key in keys) for r in results if r.status == "completed")
         forbidden = sum(rate > 5e-4 and clip > 0.18 for rate, _, clip in cells)
         wrote = sum("analysis: " in output for output in outputs)
-        counts = yaml.safe_load((study / "analysis" / "hyperparameter_importance.yaml").read_text())["trials"]
+        counts = yaml.safe_load((study / "analysis" / "hyperparameter_importance.yaml").read_text(encoding="utf-8"))[
+            "trials"
+        ]
         print(
             f"{name}: exit codes {sorted({process.returncode for process in processes})}, {len(results)} trials,"
             f" {len(cells)} of {FEASIBLE} feasible cells, most often {max(cells.values())} time,"

@@ -86,7 +86,7 @@ def main() -> None:
     configs = {n: settings(n, size, arguments.init_from) for n in arguments.envs or size.envs}
     figures = measure(configs, size, arguments.repeats or size.repeats, [] if arguments.no_peers else list(PEERS))
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     console = Console()
     console.print(own_table(figures["ours"]))
     if figures["peers"]:
@@ -222,7 +222,7 @@ def machine(config: Config) -> dict[str, Any]:
 def processor() -> str:
     """Name of the processor, as far as it is known."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
 

@@ -74,7 +74,7 @@ def write_study(directory, trials=(), **record):
     directory.mkdir(parents=True, exist_ok=True)
     content = record_of(name=directory.name, **record)
     add_trials(directory, content["study"], trials)
-    (directory / STUDY_YAML).write_text(yaml.safe_dump(content, allow_unicode=True))
+    (directory / STUDY_YAML).write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
     return directory
 
 
@@ -111,6 +111,6 @@ def write_curve(directory, *rows, half="", age_s=0.0):
     """What a trial has written so far: rows, half a row, and how long ago."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "progress.csv"
-    path.write_text(HEADER + "".join(f"{row}\n" for row in rows) + half)
+    path.write_text(HEADER + "".join(f"{row}\n" for row in rows) + half, encoding="utf-8")
     written_s = datetime.now().timestamp() - age_s
     os.utime(path, (written_s, written_s))

@@ -86,7 +86,7 @@ def figures_of(tmp_path):
         line = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--json", "figures.json", *arguments]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         subprocess.run(line, cwd=tmp_path, env=environment, check=True, stdout=subprocess.DEVNULL, timeout=500)
-        return json.loads((tmp_path / "figures.json").read_text())
+        return json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
 
     return run
 

@@ -147,7 +147,7 @@ def test_a_single_run_trains_shows_its_metrics_and_can_be_evaluated(tmp_path):
     again = run(tmp_path, "here", "--episodes", "4", "--env", "section001_far", module="vbot_train.evaluate")
     assert again.returncode == 0, again.stderr
     assert "success_rate" in again.stdout
-    (tmp_path / "here" / "checkpoints" / "best.pt").write_text("nothing")
+    (tmp_path / "here" / "checkpoints" / "best.pt").write_text("nothing", encoding="utf-8")
     refused = run(tmp_path, "here", module="vbot_train.evaluate")
     assert refused.returncode == 1
     assert "not a checkpoint of this agent" in refused.stderr and "Traceback" not in refused.stderr

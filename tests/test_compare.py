@@ -28,11 +28,11 @@ def write_run(tmp_path, config):
                 node = node[group]
             node[leaf] = value
         (directory / ".hydra").mkdir(parents=True)
-        (directory / ".hydra" / "config.yaml").write_text(yaml.safe_dump(content | {"seed": seed}))
+        (directory / ".hydra" / "config.yaml").write_text(yaml.safe_dump(content | {"seed": seed}), encoding="utf-8")
         values = dict.fromkeys(METRICS, 0.5) | metrics
         TrialResult(status, None, seed, seeds=[seed], metrics=values, env_steps=env_steps, cause=cause).save(directory)
         if curve is not None:
-            (directory / "progress.csv").write_text(curve)
+            (directory / "progress.csv").write_text(curve, encoding="utf-8")
         return directory
 
     return write
@@ -155,7 +155,7 @@ def test_a_study_stands_for_its_best_configuration_by_the_last_stage_of_it(
             for number, reward in enumerate(rewards):
                 write_run(f"s/{stage}/{number:03d}", seed=later[stage]["seeds"][0], episode_reward_mean=reward)
     compare(study, study / "trials" / "000", "--json", tmp_path / "out.json")
-    content = json.loads((tmp_path / "out.json").read_text())
+    content = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert f"config_001, {told}" in content["sides"][0]["what"]
     assert content["metrics"]["episode_reward_mean"][0]["value"] == value
     assert content["configuration"]["ppo.learning_rate"] == [2e-4, 1e-4]
@@ -201,7 +201,7 @@ def test_numbers_and_figure_are_written_whole(write_search, compare, tmp_path):
     compare(study, other, "--json", out / "n.json", "--figure", out / "f.png")
     assert sorted(path.name for path in out.iterdir()) == ["f.png", "n.json"]
     assert (out / "f.png").read_bytes().startswith(b"\x89PNG")
-    content = json.loads((out / "n.json").read_text())
+    content = json.loads((out / "n.json").read_text(encoding="utf-8"))
     assert content["differences"][0]["value"] == 1.0
     assert content["learning_curves"][0] == {
         "env_steps": [50, 100, 150, 200],
@@ -224,8 +224,8 @@ def not_a_number(run):
 
 
 def rewrite(run, **changes):
-    content = yaml.safe_load((run / "result.yaml").read_text())
-    (run / "result.yaml").write_text(yaml.safe_dump(content | changes))
+    content = yaml.safe_load((run / "result.yaml").read_text(encoding="utf-8"))
+    (run / "result.yaml").write_text(yaml.safe_dump(content | changes), encoding="utf-8")
 
 
 def diverged(run):
@@ -237,11 +237,11 @@ def no_config(run):
 
 
 def other_config(run):
-    (run / ".hydra" / "config.yaml").write_text("seed: 1\n")
+    (run / ".hydra" / "config.yaml").write_text("seed: 1\n", encoding="utf-8")
 
 
 def bad_curve(run):
-    (run / "progress.csv").write_text("env_steps,success_rate,reward\n1,2,x\n")
+    (run / "progress.csv").write_text("env_steps,success_rate,reward\n1,2,x\n", encoding="utf-8")
 
 
 @pytest.mark.parametrize(

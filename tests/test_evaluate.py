@@ -27,7 +27,7 @@ def tiny_run(tmp_path_factory):
     directory = tmp_path_factory.mktemp("run")
     config = compose_config([*TINY, "ppo.learning_rate=1e-3"])
     (directory / ".hydra").mkdir()
-    (directory / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    (directory / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     train(config, directory)
     return directory
 
@@ -56,7 +56,7 @@ def test_the_command_line_writes_the_numbers_that_it_prints(tiny_run, tmp_path, 
     out = tmp_path / "found.json"
     keys = ["env.spawn.max_radius_m=9", "env.episode_length_s=0.1"]
     printed = evaluated(capsys, tiny_run, "--episodes", 8, "--env", "section001_far", "--json", out, *keys)
-    found = json.loads(out.read_text())
+    found = json.loads(out.read_text(encoding="utf-8"))
     assert found == json.loads(json.dumps(asdict(assess(find_subject(tiny_run, "section001_far", keys), 8)[0])))
     assert f"{found['metrics']['final_distance_m']:g}" in printed
     everything = found["histogram"][0]
@@ -78,7 +78,7 @@ def test_another_seed_starts_elsewhere(tiny_run, tmp_path, capsys):
     rewards, short = set(), ["--episodes", 2, "env.episode_length_s=0.1"]
     for seed in ([], ["--seed", 7], ["evaluation.seed=7"]):
         evaluated(capsys, tiny_run, "--json", tmp_path / "found.json", *short, *seed)
-        rewards.add(json.loads((tmp_path / "found.json").read_text())["metrics"]["episode_reward_mean"])
+        rewards.add(json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["metrics"]["episode_reward_mean"])
     assert len(rewards) == 2
 
 
@@ -131,7 +131,9 @@ def test_what_is_refused_imports_neither_torch_nor_mujoco(tmp_path):
 
 def test_the_checkpoint_of_another_network_is_refused(tiny_run, tmp_path):
     (tmp_path / ".hydra").mkdir()
-    (tmp_path / ".hydra" / "config.yaml").write_text(yaml.safe_dump(compose_config([*TINY, "network=large"])))
+    (tmp_path / ".hydra" / "config.yaml").write_text(
+        yaml.safe_dump(compose_config([*TINY, "network=large"])), encoding="utf-8"
+    )
     (tmp_path / "checkpoints").symlink_to(tiny_run / "checkpoints")
     with pytest.raises(ConfigError, match="not a checkpoint of this agent"):
         assess(find_subject(tmp_path, None, []), 1)

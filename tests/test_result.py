@@ -27,7 +27,7 @@ def test_only_a_completed_trial_has_an_objective():
 def test_a_truncated_file_is_refused_by_name(tmp_path, keep):
     TrialResult(status="completed", trial=3, seed=1).save(tmp_path)
     path = tmp_path / FILE_NAME
-    path.write_text(path.read_text()[:keep])
+    path.write_text(path.read_text(encoding="utf-8")[:keep], encoding="utf-8")
     with pytest.raises(ResultError, match=FILE_NAME):
         TrialResult.load(tmp_path)
 
@@ -36,7 +36,7 @@ def test_a_truncated_file_is_refused_by_name(tmp_path, keep):
 def test_a_file_of_another_schema_is_refused(tmp_path, change):
     TrialResult(status="completed", trial=3, seed=1).save(tmp_path)
     path = tmp_path / FILE_NAME
-    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | change))
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text(encoding="utf-8")) | change), encoding="utf-8")
     with pytest.raises(ResultError):
         TrialResult.load(tmp_path)
 

@@ -22,7 +22,7 @@ def smoke_run(tmp_path_factory):
     directory = tmp_path_factory.mktemp("run")
     config = compose_config([*SMOKE, "ppo.learning_rate=2e-4", "network=small", "seed=5"])
     (directory / ".hydra").mkdir()
-    (directory / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config))
+    (directory / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     return directory, train(config, directory)
 
 
@@ -32,7 +32,7 @@ def test_a_run_leaves_result_progress_events_and_checkpoints(smoke_run):
     assert TrialResult.load(directory) == result
     assert result.metrics.keys() == METRICS.keys()
     assert (result.env_steps, result.evaluation_env_steps) == (3072, (8 + 16) * 500)  # selection and final episodes
-    with (directory / "progress.csv").open() as file:
+    with (directory / "progress.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["env_steps"]) for row in rows] == [768, 1536, 2304, 3072]  # 32 robots x 24 control steps
     assert [row["selection_success_rate"] != "" for row in rows] == [False, False, False, True]
@@ -103,7 +103,7 @@ def test_a_nan_in_the_reward_ends_as_diverged(tmp_path, monkeypatch):
     monkeypatch.setattr("vbot_train.env.navigation.NavigationEnv.step", _with_nan_reward(NavigationEnv.step))
     result = train(compose_config(SMOKE), tmp_path)
     assert result.status == "diverged"
-    assert "DivergedError" in (tmp_path / "error.txt").read_text()
+    assert "DivergedError" in (tmp_path / "error.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("status", "told"), [("timeout", True), ("interrupted", True), ("pruned", False)])
@@ -135,7 +135,7 @@ def test_an_unexpected_error_is_recorded_as_failed_and_raised(tmp_path, monkeypa
         train(compose_config(SMOKE), tmp_path)
     result = TrialResult.load(tmp_path)
     assert (result.status, result.cause) == ("failed", "RuntimeError: the physics is on fire")
-    assert "Traceback" in (tmp_path / "error.txt").read_text()
+    assert "Traceback" in (tmp_path / "error.txt").read_text(encoding="utf-8")
 
 
 def test_a_result_is_never_overwritten(smoke_run):

@@ -39,7 +39,7 @@ def ends_with(tmp_path, monkeypatch):
 def test_an_end_before_the_training_has_a_cause_and_a_traceback(tmp_path, ends_with, error, status, cause):
     result = ends_with(error)
     assert (result.status, result.cause, result.trial, result.seed, result.seeds) == (status, cause, 3, 7, [7])
-    assert "raise_it" in (tmp_path / "error.txt").read_text()
+    assert "raise_it" in (tmp_path / "error.txt").read_text(encoding="utf-8")
 
 
 def test_a_failure_that_the_training_has_recorded_stays_as_it_is(tmp_path, ends_with):

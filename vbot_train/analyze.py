@@ -89,7 +89,7 @@ def export(ranked: Sequence[Trial], directory: Path) -> None:
         old.unlink(missing_ok=True)
     names = ["best", *(f"top_{rank}" for rank in range(1, TOP + 1))]
     for name, trial in zip(names, [*ranked[:1], *ranked[:TOP]], strict=False):
-        body = (trial.directory / "experiment.yaml").read_text()
+        body = (trial.directory / "experiment.yaml").read_text(encoding="utf-8")
         command = f"python -m vbot_train --config-dir {shlex.quote(str(directory.parent))} experiment={name}"
         header = f"# @package _global_\n# Trial {trial.number}, seed {trial.result.seed}.   {command}\n"
         write_atomically(directory / f"{name}.yaml", header + body)

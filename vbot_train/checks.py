@@ -265,7 +265,9 @@ def _reward_faults(reward: Mapping[str, Any]) -> Iterator[str]:
 @functools.cache
 def reward_kernels() -> dict[str, list[str]]:
     """Every reward term and its kernel's arguments, read from the source: importing it would import torch."""
-    functions = [node for node in ast.parse(REWARDS_PY.read_text()).body if isinstance(node, ast.FunctionDef)]
+    functions = [
+        node for node in ast.parse(REWARDS_PY.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)
+    ]
     return {
         node.name: [argument.arg for argument in node.args.kwonlyargs]
         for node in functions

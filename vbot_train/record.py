@@ -29,7 +29,7 @@ class Recorder:
 
     def __init__(self, run_dir: Path, metric: str, *, env_steps: int, bar: bool) -> None:
         self._selected = dict.fromkeys([*SELECTION_METRICS, metric])
-        self._file = (run_dir / PROGRESS_CSV).open("w", newline="")
+        self._file = (run_dir / PROGRESS_CSV).open("w", newline="", encoding="utf-8")
         columns = [f"selection_{name}" for name in self._selected]
         self._rows = csv.DictWriter(self._file, [*Update.__dataclass_fields__, *columns])
         self._rows.writeheader()

@@ -110,7 +110,7 @@ def iqm(values: Sequence[float]) -> float:
 
 def read_yaml(path: Path) -> Any:
     """The content of a YAML file, plain values only. By libyaml: a study has thousands of them."""
-    return yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
 
 
 def write_atomically(path: Path, text: str, *, once: bool = False) -> None:
@@ -121,7 +121,7 @@ def write_atomically(path: Path, text: str, *, once: bool = False) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w") as file:
+        with temporary.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())  # or a power cut could leave the name without the content

@@ -144,7 +144,7 @@ class Run:
 
     def save_traceback(self) -> None:
         """Write down where the run was when it ended early."""
-        (self.run_dir / "error.txt").write_text(traceback.format_exc())
+        (self.run_dir / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
 
     def result(self, status: str, **found: Any) -> TrialResult:
         """What is known now, as a result."""

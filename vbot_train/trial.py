@@ -57,7 +57,7 @@ def train_trial(run_dir: Path, number: int) -> None:
 
 def _record_early_end(run_dir: Path, number: int, seed: int, status: str, cause: str) -> None:
     """Write down how and where a trial ended that had not begun to train."""
-    (run_dir / "error.txt").write_text(traceback.format_exc())
+    (run_dir / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
     TrialResult(status=status, trial=number, seed=seed, seeds=[seed], cause=cause).save(run_dir)
 
 

@@ -30,7 +30,7 @@ def write_study(tmp_path):
         directory = tmp_path / name
         (directory / "trials").mkdir(parents=True)
         record = {"study": name, "metric": "episode_reward_mean"}
-        (directory / "study.yaml").write_text(yaml.safe_dump(record, allow_unicode=True))
+        (directory / "study.yaml").write_text(yaml.safe_dump(record, allow_unicode=True), encoding="utf-8")
         study = optuna.create_study(study_name=name, storage=f"sqlite:///{directory}/study.db", direction="maximize")
         study.set_user_attr("infeasible", {"unstable": 3})
         for number, (params, status, reward) in enumerate(trials):
@@ -49,8 +49,8 @@ def write_trial(study, directory, space, number, params, status, reward):
     metrics = dict.fromkeys(METRICS, 0.5) | {"episode_reward_mean": reward, "fall_rate": 0.1 * number}
     seed = params.get("seed", 42 + number)
     TrialResult(status=status, trial=number, seed=seed, seeds=[seed], metrics=metrics).save(trial)
-    (trial / "experiment.yaml").write_text(yaml.safe_dump({"seed": number}))
-    (trial / "progress.csv").write_text("env_steps,success_rate,reward\n1000,0.5,1.0\n")
+    (trial / "experiment.yaml").write_text(yaml.safe_dump({"seed": number}), encoding="utf-8")
+    (trial / "progress.csv").write_text("env_steps,success_rate,reward\n1000,0.5,1.0\n", encoding="utf-8")
 
 
 def params(learning_rate, network="medium"):
@@ -67,7 +67,7 @@ FIVE = [
 
 
 def analysis_of(directory, **options):
-    return yaml.safe_load(analyze(directory, **options).read_text())
+    return yaml.safe_load(analyze(directory, **options).read_text(encoding="utf-8"))
 
 
 def test_only_completed_trials_are_ranked_best_first_and_all_are_counted(write_study):
@@ -102,10 +102,10 @@ def test_another_metric_does_not_take_the_answers_place(write_study):
     analyze(directory)
     other = analyze(directory, metric="fall_rate")
     assert other == directory / "analysis" / "by_fall_rate" / "hyperparameter_importance.yaml"
-    answer = yaml.safe_load((directory / "analysis" / other.name).read_text())
+    answer = yaml.safe_load((directory / "analysis" / other.name).read_text(encoding="utf-8"))
     assert (answer["metric"], answer["best"]["config_id"]) == ("episode_reward_mean", "config_001")
-    assert (other.parent / "experiment" / "best.yaml").read_text().endswith("seed: 0\n")
-    assert f"--config-dir {other.parent} experiment=best" in (other.parent / "report.html").read_text()
+    assert (other.parent / "experiment" / "best.yaml").read_text(encoding="utf-8").endswith("seed: 0\n")
+    assert f"--config-dir {other.parent} experiment=best" in (other.parent / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_order_asked_for_is_that_of_the_printed_leaderboard_alone(write_study, capsys):
@@ -138,7 +138,7 @@ def test_the_best_are_exported_as_experiments(write_study):
     analyze(directory)
     names = sorted(path.name for path in (directory / "analysis" / "experiment").iterdir())
     assert names == ["best.yaml", "top_1.yaml", "top_2.yaml", "top_3.yaml"]
-    best = (directory / "analysis" / "experiment" / "best.yaml").read_text()
+    best = (directory / "analysis" / "experiment" / "best.yaml").read_text(encoding="utf-8")
     assert best.startswith("# @package _global_\n") and yaml.safe_load(best) == {"seed": 1}
 
 
@@ -204,14 +204,14 @@ def test_a_directory_that_is_no_study_is_refused(tmp_path):
 def test_a_truncated_result_is_refused_by_name(write_study):
     directory = write_study(FIVE)
     path = directory / "trials" / "001" / "result.yaml"
-    path.write_text(path.read_text()[:100])
+    path.write_text(path.read_text(encoding="utf-8")[:100], encoding="utf-8")
     with pytest.raises(ResultError, match=r"trials/001/result\.yaml"):
         analyze(directory)
 
 
 def test_a_learning_curve_without_its_columns_is_left_out_with_a_word_and_the_rest_is_analysed(write_study, caplog):
     directory = write_study(FIVE)
-    (directory / "trials" / "001" / "progress.csv").write_text("step\n1\n")
+    (directory / "trials" / "001" / "progress.csv").write_text("step\n1\n", encoding="utf-8")
     assert analysis_of(directory)["best"]["config_id"] == "config_001"
     assert "trials/001/progress.csv cannot be read: no column 'env_steps'" in caplog.text
 
@@ -219,14 +219,16 @@ def test_a_learning_curve_without_its_columns_is_left_out_with_a_word_and_the_re
 def test_a_result_of_another_schema_is_refused_by_name(write_study):
     directory = write_study(FIVE)
     path = directory / "trials" / "001" / "result.yaml"
-    path.write_text(path.read_text().replace("schema_version: 1", "schema_version: 2"))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("schema_version: 1", "schema_version: 2"), encoding="utf-8"
+    )
     with pytest.raises(ResultError, match=r"trials/001/result\.yaml is not a result of schema version 1"):
         analyze(directory)
 
 
 def test_a_study_of_an_unknown_metric_is_refused(write_study):
     directory = write_study(FIVE)
-    (directory / "study.yaml").write_text("study: hand-written\nmetric: speed\n")
+    (directory / "study.yaml").write_text("study: hand-written\nmetric: speed\n", encoding="utf-8")
     with pytest.raises(StudyError, match="metric=speed: choose one of episode_reward_mean"):
         analyze(directory)
 
@@ -234,7 +236,9 @@ def test_a_study_of_an_unknown_metric_is_refused(write_study):
 def test_trials_that_lack_the_metric_asked_for_are_counted_and_not_ranked(write_study):
     directory = write_study(FIVE)
     path = directory / "trials" / "001" / "result.yaml"
-    path.write_text(path.read_text().replace("  time_to_goal_s: 0.5", "  time_to_goal_s: .nan", 1))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("  time_to_goal_s: 0.5", "  time_to_goal_s: .nan", 1), encoding="utf-8"
+    )
     content = analysis_of(directory, metric="time_to_goal_s")
     assert [config["config_id"] for config in content["top_5_configs"]] == ["config_000", "config_003"]
     assert content["trials"]["completed"] == 3
@@ -242,7 +246,7 @@ def test_trials_that_lack_the_metric_asked_for_are_counted_and_not_ranked(write_
 
 def test_a_folder_that_cannot_be_written_ends_in_a_line(write_study, monkeypatch):
     directory = write_study(FIVE)
-    (directory / "analysis").write_text("in the way")
+    (directory / "analysis").write_text("in the way", encoding="utf-8")
     monkeypatch.setattr(sys, "argv", ["analyze", str(directory)])
     with pytest.raises(SystemExit, match="analysis"):
         main()

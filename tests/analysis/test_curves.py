@@ -51,7 +51,7 @@ def test_where_less_is_better_the_best_value_falls():
 
 def test_a_curve_is_read_by_its_columns_and_may_begin_without_an_episode(tmp_path):
     path = tmp_path / "progress.csv"
-    path.write_text("number,env_steps,reward,success_rate\n1,100,nan,nan\n2,200,2.5,0.5\n")
+    path.write_text("number,env_steps,reward,success_rate\n1,100,nan,nan\n2,200,2.5,0.5\n", encoding="utf-8")
     found = read_curve(path)
     np.testing.assert_array_equal(found.env_steps, [100, 200])
     np.testing.assert_array_equal(found.reward, [math.nan, 2.5])
@@ -60,7 +60,7 @@ def test_a_curve_is_read_by_its_columns_and_may_begin_without_an_episode(tmp_pat
 @pytest.mark.parametrize("content", [None, "", "env_steps,success_rate,reward\n"])
 def test_a_curve_that_is_not_there_is_none(tmp_path, content):
     if content is not None:
-        (tmp_path / "progress.csv").write_text(content)
+        (tmp_path / "progress.csv").write_text(content, encoding="utf-8")
     assert read_curve(tmp_path / "progress.csv") is None
 
 
@@ -76,7 +76,7 @@ def test_a_curve_that_is_not_there_is_none(tmp_path, content):
 )
 def test_a_curve_that_holds_something_else_is_refused_by_name(tmp_path, content, message):
     path = tmp_path / "progress.csv"
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")
     with pytest.raises(CurveError, match=message) as error:
         read_curve(path)
     assert str(path) in str(error.value) and len(str(error.value).splitlines()) == 1

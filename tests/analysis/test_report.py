@@ -38,7 +38,9 @@ def verdict(tmp_path):
     for place, trial in enumerate(found.trials):
         directory = tmp_path / f"{place:03d}"
         directory.mkdir()
-        (directory / "progress.csv").write_text("env_steps,success_rate,reward\n1000000,0.25,1\n2000000,0.5,2\n")
+        (directory / "progress.csv").write_text(
+            "env_steps,success_rate,reward\n1000000,0.25,1\n2000000,0.5,2\n", encoding="utf-8"
+        )
         object.__setattr__(trial, "directory", directory)
     return Verdict(found, METRIC)
 
@@ -70,7 +72,7 @@ def test_a_study_of_seeds_alone_has_a_report(tmp_path):
         trial.params["seed"] = trial.number
         object.__setattr__(trial, "distributions", {"seed": CategoricalDistribution([1, 2, 3])})
     write_report(Verdict(study(trials, confirm=None), METRIC), NONE, [], tmp_path / "report.html")
-    page = (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<h2>Learning curves</h2>" in page and "<h2>Slices</h2>" not in page
 
 
@@ -93,7 +95,7 @@ def test_an_unconfirmed_headline_warns_of_the_luckiest():
 def test_a_study_without_a_completed_trial_has_a_report_that_says_so(tmp_path):
     empty = Verdict(study([screened(0, 0.0, status="failed")]), METRIC)
     write_report(empty, NONE, [], tmp_path / "report.html")
-    assert "no trial was completed" in (tmp_path / "report.html").read_text()
+    assert "no trial was completed" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_table_holds_search_confirmation_and_test_of_the_best(verdict):
@@ -146,7 +148,7 @@ def test_a_test_on_one_seed_each_says_nothing_of_others():
 def test_names_are_text_not_markup(verdict, tmp_path):
     verdict.study.record["study"] = "<script>alert('ü')</script>"
     write_report(verdict, MATTERS, ADVICE, tmp_path / "report.html")
-    page = (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "&lt;script&gt;alert(&#39;ü&#39;)&lt;/script&gt;" in page and "<script>alert" not in page
     assert "at the edge of &lt;b&gt;." in page
 

@@ -151,7 +151,7 @@ def test_the_source_lists_every_public_term_once():
 @pytest.mark.parametrize("option", ["default", "predecessor"])
 def test_reward_option_lists_every_term_and_marks_it_rate_or_event(option):
     path = CONF_DIR / "reward" / f"{option}.yaml"
-    marks = dict(re.findall(r"^(\w+): .*# (rate|event)\b", path.read_text(), re.MULTILINE))
+    marks = dict(re.findall(r"^(\w+): .*# (rate|event)\b", path.read_text(encoding="utf-8"), re.MULTILINE))
     assert OmegaConf.load(path).keys() == marks.keys() == rewards.TERMS.keys()
     assert {name for name, mark in marks.items() if mark == "event"} == rewards.EVENTS
 

@@ -32,9 +32,9 @@ def make_pair(tmp_path, monkeypatch):
 
     def make_both(iterations):
         few, many = 'iterations="4" ls_iterations="8"', f'iterations="{iterations}" ls_iterations="{2 * iterations}"'
-        text = simulation.ROBOT_XML.read_text()
+        text = simulation.ROBOT_XML.read_text(encoding="utf-8")
         assert few in text
-        (tmp_path / "robot.xml").write_text(text.replace(few, many))
+        (tmp_path / "robot.xml").write_text(text.replace(few, many), encoding="utf-8")
         for module in (simulation, warp):
             monkeypatch.setattr(module, "ROBOT_XML", tmp_path / "robot.xml")
         return MujocoSimulation(ROBOTS, **TIMING, threads=1), make()

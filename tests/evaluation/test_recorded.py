@@ -12,7 +12,7 @@ from vbot_train.evaluation.recorded import find_subject
 def record(directory, *checkpoints, **changes):
     """Lay out a run's record and its checkpoints, which stay empty."""
     (directory / ".hydra").mkdir(parents=True)
-    (directory / ".hydra" / "config.yaml").write_text(yaml.safe_dump(compose_config() | changes))
+    (directory / ".hydra" / "config.yaml").write_text(yaml.safe_dump(compose_config() | changes), encoding="utf-8")
     for checkpoint in checkpoints:
         (directory / checkpoint).parent.mkdir(parents=True, exist_ok=True)
         (directory / checkpoint).touch()
@@ -57,9 +57,9 @@ def test_the_environment_and_single_keys_of_it_can_be_others(run_dir):
 
 def test_a_run_from_before_robots_could_be_randomized_is_one_without_randomization(run_dir):
     recorded = run_dir / ".hydra" / "config.yaml"
-    config = yaml.safe_load(recorded.read_text())
+    config = yaml.safe_load(recorded.read_text(encoding="utf-8"))
     del config["env"]["randomization"]
-    recorded.write_text(yaml.safe_dump(config))
+    recorded.write_text(yaml.safe_dump(config), encoding="utf-8")
     assert find_subject(run_dir, None, []).config["env"] == compose_config()["env"]
     robust = find_subject(run_dir, "section001_robust", ["env.randomization.payload_kg=[2,3]"]).config["env"]
     assert robust["randomization"] == compose_config(["env=section001_robust"])["env"]["randomization"] | {

@@ -34,7 +34,7 @@ def standing(frames):
 
 
 def test_a_film_has_a_frame_per_pose_takes_the_old_ones_place_and_leaves_nothing_beside_it(out):
-    out.write_text("an older film")
+    out.write_text("an older film", encoding="utf-8")
     write_video(ROBOT_XML, [standing(3), standing(2)], out, frames_per_s=50.0)
     with imageio.get_reader(out) as film:
         assert film.count_frames() == 5
@@ -80,10 +80,10 @@ def test_without_a_driver_to_draw_with_a_line_says_what_to_install(tmp_path):
 
 
 def test_a_film_that_fails_leaves_the_older_one(out):
-    out.write_text("an older film")
+    out.write_text("an older film", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"film\.mp4: could not be filmed \(.*Error.*\)"):
         write_video(out.parent / "no_robot.xml", [standing(1)], out, frames_per_s=50.0)
-    assert out.read_text() == "an older film"
+    assert out.read_text(encoding="utf-8") == "an older film"
     assert list(out.parent.iterdir()) == [out]
 
 

@@ -75,7 +75,7 @@ def earlier_study(tmp_path_factory, make_space, empty_study):
             study.add_trial(create_trial(state=end[0], value=end[1], params=params, distributions=ranges))
         groups = space.candidate(next(params for params, _, _ in trials)).choices
         record = {"study": "s", "metric": "episode_reward_mean", "space": space.describe(), "groups": groups}
-        (directory / STUDY_YAML).write_text(yaml.safe_dump(record, sort_keys=False))
+        (directory / STUDY_YAML).write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
         return directory
 
     return write

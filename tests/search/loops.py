@@ -64,7 +64,7 @@ def begin(claim):
     """What a loop writes when it starts a trial."""
     claim.directory.mkdir(parents=True)
     (claim.directory / "train.log").touch()
-    (claim.directory / "progress.csv").write_text("env_steps\n")
+    (claim.directory / "progress.csv").write_text("env_steps\n", encoding="utf-8")
 
 
 CELLS = [cell(16, 2), cell(16, 4), cell(24, 2), cell(24, 4)]

@@ -55,7 +55,7 @@ class Searches:
         return [result.status for result in self.results()]
 
     def analysis(self):
-        return yaml.safe_load((self.study / "analysis" / "hyperparameter_importance.yaml").read_text())
+        return yaml.safe_load((self.study / "analysis" / "hyperparameter_importance.yaml").read_text(encoding="utf-8"))
 
     def rates(self, status="completed"):
         return sorted(result.applied["learning_rate"] for result in self.results() if result.status == status)

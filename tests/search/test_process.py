@@ -16,7 +16,7 @@ def start(tmp_path, monkeypatch):
     started = []
 
     def make(code, minutes=None):
-        (tmp_path / "lines.py").write_text(code)
+        (tmp_path / "lines.py").write_text(code, encoding="utf-8")
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
         monkeypatch.setattr(process, "MODULE", "lines")
         config = {"seed": 42, "search": {"trial_minutes": minutes}}

@@ -36,7 +36,7 @@ def test_the_trial_of_a_loop_that_died_is_claimed_again_once_under_a_new_number(
     assert heir.attributes(1) == {ORIGIN: "proposed", SEED: 42, RETRY_OF: 0, LOOP: heir.presence.name}
     assert heir.trial(0).state == TrialState.FAIL
     assert (heir.attributes(0)[STATUS], heir.attributes(0)[KILLED]) == ("interrupted", True)
-    assert (lost.directory / "progress.csv").read_text() == "env_steps\n"
+    assert (lost.directory / "progress.csv").read_text(encoding="utf-8") == "env_steps\n"
     record = TrialResult.load(lost.directory)
     assert (record.status, record.trial, record.seeds) == ("interrupted", 0, [42])
     assert record.cause == heir.attributes(0)[CAUSE] == "its search was killed"
@@ -183,10 +183,10 @@ def test_a_result_that_is_there_stays(tmp_path):
 
 
 def test_a_result_that_cannot_be_read_is_kept_beside_the_new_one(tmp_path):
-    (tmp_path / FILE_NAME).write_text("schema_version: 1\nstat")
+    (tmp_path / FILE_NAME).write_text("schema_version: 1\nstat", encoding="utf-8")
     assert settled(tmp_path).status == "failed"
     assert TrialResult.load(tmp_path).cause == "it fell"
-    assert (tmp_path / "result.broken").read_text() == "schema_version: 1\nstat"
+    assert (tmp_path / "result.broken").read_text(encoding="utf-8") == "schema_version: 1\nstat"
 
 
 def test_a_result_that_its_process_writes_at_the_last_moment_wins(tmp_path, monkeypatch):

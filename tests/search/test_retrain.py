@@ -44,7 +44,7 @@ def test_the_best_are_confirmed_on_fresh_seeds_then_the_winner_and_the_default_t
     best = searches.analysis()["best"]
     assert best["status"] == "tested" and best["default"] == "default"
     assert best["tested"]["seeds"] == best["default_tested"]["seeds"] == [7, 8]
-    recorded = yaml.safe_load((searches.study / "test" / "000" / ".hydra" / "config.yaml").read_text())
+    recorded = yaml.safe_load((searches.study / "test" / "000" / ".hydra" / "config.yaml").read_text(encoding="utf-8"))
     assert recorded["evaluation"]["seed"] == 3_000_003
     assert "winner: config_002, tested" in output
 

@@ -59,7 +59,7 @@ def test_a_database_that_is_none_is_missing_or_locked_is_refused_in_a_line(searc
         holder.execute("BEGIN EXCLUSIVE")
         assert "study.db: cannot be used (database is locked)" in searches.run(RATES, code=1).replace("\n", " ")
     content = database.read_bytes()
-    database.write_text("nothing of the kind")
+    database.write_text("nothing of the kind", encoding="utf-8")
     assert "file is not a database" in searches.run(RATES, code=1)
     database.unlink()
     assert "study.db is missing" in searches.run(RATES, code=1)

@@ -29,14 +29,14 @@ def nothing(study):
 
 def test_a_study_that_is_whole_is_opened_and_noted_as_resumed(database):
     assert open_it(database).study_name == "s"
-    assert "resumed:" in (database.parent / "study.yaml").read_text()
+    assert "resumed:" in (database.parent / "study.yaml").read_text(encoding="utf-8")
 
 
 def test_a_database_that_is_none_is_refused_and_left_alone(database):
-    database.write_text("nothing of the kind")
+    database.write_text("nothing of the kind", encoding="utf-8")
     with pytest.raises(ConfigError, match="file is not a database"):
         open_it(database)
-    assert database.read_text() == "nothing of the kind"
+    assert database.read_text(encoding="utf-8") == "nothing of the kind"
 
 
 def test_a_database_without_the_study_is_refused(database):

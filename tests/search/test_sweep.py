@@ -25,7 +25,11 @@ def search(cwd, *arguments):
     assert process.returncode == 0, output
     study = cwd / "multirun" / "s"
     results = [TrialResult.load(path) for path in sorted((study / "trials").iterdir())]
-    return output, results, yaml.safe_load((study / "analysis" / "hyperparameter_importance.yaml").read_text())
+    return (
+        output,
+        results,
+        yaml.safe_load((study / "analysis" / "hyperparameter_importance.yaml").read_text(encoding="utf-8")),
+    )
 
 
 def settings(results, *names):
@@ -43,7 +47,7 @@ def test_quick_with_a_fixed_key_runs_the_remaining_cells_once_each(tmp_path):
         assert config["ppo.learning_rate"] == result.applied["learning_rate"]
     assert "hyperparameter_importance.yaml" in output
     best = tmp_path / "multirun" / "s" / "analysis" / "experiment" / "best.yaml"
-    assert best.read_text().startswith("# @package _global_\n")
+    assert best.read_text(encoding="utf-8").startswith("# @package _global_\n")
 
 
 def test_a_plain_sweep_is_a_grid_whose_exported_best_trains_to_the_same_metrics(tmp_path):
@@ -125,7 +129,9 @@ def test_a_stopped_search_writes_its_analysis_and_leaves_no_trial_behind(tmp_pat
     output = process.communicate(timeout=60)[0]
     assert process.returncode == code, output
     assert "Traceback" not in output
-    analysis = yaml.safe_load((trials.parent / "analysis" / "hyperparameter_importance.yaml").read_text())
+    analysis = yaml.safe_load(
+        (trials.parent / "analysis" / "hyperparameter_importance.yaml").read_text(encoding="utf-8")
+    )
     assert analysis["trials"]["completed"] + analysis["trials"]["interrupted"] == len(list(trials.iterdir()))
     results = [TrialResult.load(path) for path in sorted(trials.iterdir())]
     assert all(result.applied and result.env_steps for result in results if result.status == "interrupted")

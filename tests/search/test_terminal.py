@@ -26,7 +26,7 @@ def test_what_is_printed_to_a_reader_that_has_gone_does_no_harm(tmp_path):
     assert process.stdout.readline() == b"ready\n"
     process.stdout.close()
     _, errors = process.communicate(b"go on\n", timeout=20)
-    assert (process.returncode, done.read_text(), errors) == (0, "in order", b"")
+    assert (process.returncode, done.read_text(encoding="utf-8"), errors) == (0, "in order", b"")
 
 
 def test_what_is_printed_to_a_terminal_that_closed_does_no_harm(tmp_path):
@@ -38,7 +38,7 @@ def test_what_is_printed_to_a_terminal_that_closed_does_no_harm(tmp_path):
     assert os.read(ours, 100).strip() == b"ready"
     os.close(ours)
     _, errors = process.communicate(b"go on\n", timeout=20)
-    assert (process.returncode, done.read_text(), errors) == (0, "in order", b"")
+    assert (process.returncode, done.read_text(encoding="utf-8"), errors) == (0, "in order", b"")
 
 
 def test_a_terminal_gets_its_cursor_back(monkeypatch):
@@ -51,7 +51,7 @@ def test_a_terminal_gets_its_cursor_back(monkeypatch):
 
 
 def test_what_is_no_terminal_has_no_cursor(monkeypatch, tmp_path):
-    with (tmp_path / "log").open("w") as log:
+    with (tmp_path / "log").open("w", encoding="utf-8") as log:
         monkeypatch.setattr(sys, "stdout", log)
         show_cursor()
-    assert (tmp_path / "log").read_text() == ""
+    assert (tmp_path / "log").read_text(encoding="utf-8") == ""

@@ -59,7 +59,7 @@ def test_a_trial_that_has_not_written_a_row_yet_is_at_the_start(tmp_path, conten
     study = write_study(tmp_path / "s", [running(age_s=3)])
     if content is not None:
         (study / "trials" / "000").mkdir(parents=True)
-        (study / "trials" / "000" / "progress.csv").write_text(content)
+        (study / "trials" / "000" / "progress.csv").write_text(content, encoding="utf-8")
     training = only_training(study)
     assert (training.env_steps, training.env_steps_per_s, training.value) == (0, None, None)
 
@@ -190,7 +190,7 @@ def no_record(study):
 
 
 def other_record(study):
-    (study / "study.yaml").write_text("study: s\n")
+    (study / "study.yaml").write_text("study: s\n", encoding="utf-8")
 
 
 def no_database(study):
@@ -198,7 +198,7 @@ def no_database(study):
 
 
 def not_a_database(study):
-    (study / "study.db").write_text("no database" * 100)
+    (study / "study.db").write_text("no database" * 100, encoding="utf-8")
 
 
 def other_tables(study):
@@ -243,6 +243,6 @@ def test_a_password_that_the_record_leaves_out_must_be_given(tmp_path):
 def test_a_study_elsewhere_is_read_with_the_password_given(tmp_path):
     storage = f"sqlite:///file:{tmp_path}/moved.db?uri=true&password=secret"
     study = write_study(tmp_path / "s", [ended()], storage=shown_url(storage))
-    assert "***" in (study / "study.yaml").read_text()
+    assert "***" in (study / "study.yaml").read_text(encoding="utf-8")
     (study / "study.db").rename(tmp_path / "moved.db")
     assert len(Observer(study, storage).look().trials) == 1

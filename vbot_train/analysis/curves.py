@@ -60,7 +60,7 @@ def read_curve(path: Path) -> Curve | None:
     if not path.exists():
         return None
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         env_steps, success_rate, reward = (np.array([float(row[name]) for row in rows]) for name in COLUMNS)
     except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:

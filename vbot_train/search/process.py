@@ -128,5 +128,5 @@ def progress_file(directory: Path, seed: int) -> Path:
 
 def whole_rows(path: Path) -> list[dict[str, str]]:
     """The rows of a CSV file that is being written, but for one that is half there."""
-    text, _, _ = path.read_text().rpartition("\n")
+    text, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
     return list(csv.DictReader(io.StringIO(text)))

@@ -40,7 +40,7 @@ def read_record(directory: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"study={directory.name}: {path} cannot be read ({str(error).splitlines()[0]})") from error
     if not isinstance(content, dict) or not content.keys() >= RECORD_KEYS:
@@ -251,7 +251,7 @@ def record_trial(directory: Path, number: int, candidate: Candidate, hydra_recor
     OmegaConf.save(candidate.config, record / "config.yaml")
     OmegaConf.save(hydra_record, record / "hydra.yaml")
     OmegaConf.save(candidate.overrides, record / "overrides.yaml")
-    (directory / EXPERIMENT_YAML).write_text(experiment_of(candidate))
+    (directory / EXPERIMENT_YAML).write_text(experiment_of(candidate), encoding="utf-8")
 
 
 def quiet_optuna() -> None:
