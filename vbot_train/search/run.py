@@ -78,7 +78,7 @@ def run_search(
         if stop is not None:
             search.run(stop)
         elif launch is not None:
-            search.open(encoding="utf-8")
+            search.open()
             launch(directory, question.workers)
 
 
@@ -136,7 +136,7 @@ class Search:
         """
         early_end: HopelessError | ConfigError | None = None
         with self.presence:
-            study = self.open(encoding="utf-8")
+            study = self.open()
             claims = self._claims(study, elsewhere(self.question, self.directory, self.presence))
             try:
                 with stop.gently():
