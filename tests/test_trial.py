@@ -14,8 +14,10 @@ def ends_with(tmp_path, monkeypatch):
     (tmp_path / ".hydra").mkdir()
     OmegaConf.save({"seed": 7, "search": {"trial_minutes": None}}, tmp_path / ".hydra" / "config.yaml")
 
-    def run(error):
+    def run(error, recorded=None):
         def raise_it(config, run_dir, number):
+            if recorded is not None:
+                recorded.save(run_dir)
             raise error
 
         monkeypatch.setattr(vbot_train.trial, "train_config", raise_it)
@@ -43,6 +45,6 @@ def test_an_end_before_the_training_has_a_cause_and_a_traceback(tmp_path, ends_w
 
 
 def test_a_failure_that_the_training_has_recorded_stays_as_it_is(tmp_path, ends_with):
-    TrialResult("failed", 3, 7, [7], cause="the training's own words").save(tmp_path)
-    assert ends_with(ValueError("again")).cause == "the training's own words"
+    recorded = TrialResult("failed", 3, 7, [7], cause="the training's own words")
+    assert ends_with(ValueError("again"), recorded).cause == "the training's own words"
     assert not (tmp_path / "error.txt").exists()

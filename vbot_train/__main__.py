@@ -1,15 +1,13 @@
 """``python -m vbot_train``: one training run, or with ``-m`` one search."""
 
-import os
-import signal
-import types
-
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from vbot_train.config import CONF_DIR
+from vbot_train.signals import handle_stop_signals, quit_at_once
+from vbot_train.terminal import outlive_the_terminal
 
 # What a config file may bring to life, and nothing else.
 WHITELIST = ("vbot_train.search.callback.SearchCallback",)
@@ -32,11 +30,7 @@ def main(config: DictConfig) -> None:
         run_single(config)
 
 
-def quit_quietly(number: int, frame: types.FrameType | None) -> None:
-    """Ctrl-C while the config is composed: there is nothing to tidy up yet."""
-    os._exit(128 + number)
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, quit_quietly)  # a run and a search set their own
+    outlive_the_terminal()
+    handle_stop_signals(quit_at_once)  # while the config is composed; a run and a search set their own
     main()

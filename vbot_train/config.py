@@ -39,6 +39,12 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
+def with_absolute_paths(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """A config that means the same wherever it is read: ``init_from`` was typed in that folder."""
+    start = config.get("init_from")
+    return {**config, "init_from": str(folder / start)} if isinstance(start, str) else dict(config)
+
+
 def choices_of(config: DictConfig) -> dict[str, str]:
     """The chosen option of each of our config groups (not Hydra's own)."""
     choices = config.hydra.runtime.choices

@@ -1,14 +1,20 @@
 """What a run hands over: one file, written once."""
 
+import itertools
+import logging
 import math
 import os
+import secrets
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
+
+log = logging.getLogger(__name__)
 
 FILE_NAME = "result.yaml"
 SCHEMA_VERSION = 1
@@ -57,14 +63,20 @@ class TrialResult:
         value = self.metrics.get(metric)
         return value if self.status == "completed" and value is not None and math.isfinite(value) else None
 
-    def save(self, run_dir: Path) -> None:
-        """Write ``result.yaml`` into ``run_dir``, whole or not at all, once.
+    def save(self, run_dir: Path) -> Path:
+        """Write ``result.yaml`` into ``run_dir``, whole or not at all. Only the directory's owner may do so.
 
-        Raises:
-            FileExistsError: There is one already; it stays.
+        Whatever has that name already stays, and costs no result: this one gets the next free name beside it.
+
+        Returns:
+            The file.
         """
-        text = yaml.safe_dump({"schema_version": self.schema_version, **asdict(self)}, sort_keys=False)
-        write_atomically(run_dir / FILE_NAME, text, once=True)
+        names = itertools.chain([FILE_NAME], (f"result_{n}.yaml" for n in itertools.count(2)))
+        path = next(path for path in (run_dir / name for name in names) if not os.path.lexists(path))
+        if path.name != FILE_NAME:
+            log.warning("%s is in the way; the result of this run is in %s", run_dir / FILE_NAME, path)
+        write_atomically(path, yaml.safe_dump({"schema_version": self.schema_version, **asdict(self)}, sort_keys=False))
+        return path
 
     @classmethod
     def load(cls, run_dir: Path) -> Self:
@@ -113,21 +125,20 @@ def read_yaml(path: Path) -> Any:
     return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
 
 
-def write_atomically(path: Path, text: str, *, once: bool = False) -> None:
-    """Write a text file by way of a temporary one, so that no reader ever sees half of it.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all, so that no reader ever sees half of it. A text is written as UTF-8."""
+    with replacing(path) as temporary, temporary.open("xb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())  # or a power cut could leave the name without the content
 
-    Raises:
-        FileExistsError: With ``once``, the file exists already; of two writers the first one wins.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name beside ``path`` for a file that takes its place at the end, unless writing it failed."""
+    temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name}")  # random: containers share process numbers
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut could leave the name without the content
-        if once:
-            path.hardlink_to(temporary)
-        else:
-            temporary.replace(path)
+        yield temporary
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """One training run: build the environment, build the agent, learn, evaluate, record."""
 
+import logging
 import time
 import traceback
 from collections.abc import Mapping
@@ -12,13 +13,16 @@ import torch
 from vbot_train.agent.ppo import applied_settings, build_agent, load_checkpoint, mean_action, save_checkpoint
 from vbot_train.agent.trainer import DivergedError, Update, learn
 from vbot_train.checks import check_config
-from vbot_train.config import ConfigError, available_cores, checkpoint_of
+from vbot_train.config import available_cores, checkpoint_of
 from vbot_train.env.episodes import Episodes
 from vbot_train.env.navigation import NavigationEnv
 from vbot_train.evaluation.held_out import build_env, evaluate, mean_reward_terms, summarize
 from vbot_train.record import Recorder
-from vbot_train.result import FILE_NAME, TrialResult, TrialStopped
+from vbot_train.result import TrialResult, TrialStopped, write_atomically
+from vbot_train.run_directory import CHECKPOINTS, cause_of, own_run_directory
 from vbot_train.selection import Selection
+
+log = logging.getLogger(__name__)
 
 MAX_TORCH_THREADS = 4  # a bound for networks this small; on two quiet cores two beat one (LOG.md, 2026-11-24)
 
@@ -37,28 +41,25 @@ def train(config: Mapping[str, Any], run_dir: Path, *, trial: int | None = None,
         ``failed`` or ``interrupted`` and raised.
 
     Raises:
-        ConfigError: The config cannot train, or ``run_dir`` already holds a result.
+        ConfigError: The config cannot train, or ``run_dir`` is another's or already holds a run.
     """
     check_config(config)
-    if (run_dir / FILE_NAME).exists():
-        raise ConfigError(f"hydra.run.dir={run_dir}: already holds a {FILE_NAME}; add hydra.run.dir=ANOTHER")
-    run = Run(config, run_dir, trial)
-    try:
-        run.build()
-        result = run.result("completed", **run.learn_and_evaluate(bar))
-    except DivergedError as error:
-        run.save_traceback()
-        result = run.result("diverged", cause=str(error))
-    except TrialStopped as stop:
-        if stop.status != "pruned":
+    with own_run_directory(run_dir):
+        run = Run(config, run_dir, trial)
+        try:
+            run.build()
+            result = run.result("completed", **run.learn_and_evaluate(bar))
+        except DivergedError as error:
             run.save_traceback()
-        result = run.result(stop.status, cause=stop.cause)
-    except (Exception, KeyboardInterrupt) as error:
-        run.save_traceback()
-        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        run.result(status, cause=f"{type(error).__name__}: {error}".splitlines()[0]).save(run_dir)
-        raise
-    result.save(run_dir)
+            result = run.result("diverged", cause=str(error))
+        except TrialStopped as stop:
+            if stop.status != "pruned":
+                run.save_traceback()
+            result = run.result(stop.status, cause=stop.cause)
+        except BaseException as error:
+            run.record_failure(error)
+            raise
+        result.save(run_dir)
     return result
 
 
@@ -68,7 +69,7 @@ class Run:
     def __init__(self, config: Mapping[str, Any], run_dir: Path, trial: int | None) -> None:
         self.config = config
         self.trial = trial
-        self.checkpoints = run_dir / "checkpoints"
+        self.checkpoints = run_dir / CHECKPOINTS
         self.run_dir = run_dir
         self.started = time.monotonic()
         self.update: Update | None = None
@@ -83,7 +84,7 @@ class Run:
         config, training, ppo = self.config, self.config["training"], self.config["ppo"]
         torch.set_num_threads(1)  # but for updates
         torch.manual_seed(config["seed"])
-        self._claim_checkpoints()
+        self.checkpoints.mkdir()
         self.env = build_env(config, num_envs=training["num_envs"], seed=config["seed"])
         self.agent = build_agent(
             ppo,
@@ -95,12 +96,6 @@ class Run:
         if config["init_from"] is not None:
             load_checkpoint(self.agent, checkpoint_of(Path(config["init_from"])), optimizer=False)
         self.applied = applied_settings(self.agent) | applied_to(self.env)
-
-    def _claim_checkpoints(self) -> None:
-        try:
-            self.checkpoints.mkdir()
-        except FileExistsError:
-            raise ConfigError(f"hydra.run.dir={self.run_dir}: another run trains there") from None
 
     def learn_and_evaluate(self, bar: bool) -> dict[str, Any]:
         """Train to the end, then measure the best and the last checkpoint. Returns fields of the result."""
@@ -144,7 +139,16 @@ class Run:
 
     def save_traceback(self) -> None:
         """Write down where the run was when it ended early."""
-        (self.run_dir / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        write_atomically(self.run_dir / "error.txt", traceback.format_exc())
+
+    def record_failure(self, error: BaseException) -> None:
+        """Write down an end that nobody foresaw, as far as the disk lets it: what is raised is the error itself."""
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        try:
+            self.save_traceback()
+            self.result(status, cause=cause_of(error)).save(self.run_dir)
+        except OSError as other:
+            log.warning("%s: how the run ended cannot be recorded (%s)", self.run_dir, other)
 
     def result(self, status: str, **found: Any) -> TrialResult:
         """What is known now, as a result."""

@@ -9,14 +9,13 @@ import os
 import signal
 import threading
 import time
-import traceback
 import types
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from vbot_train.result import FILE_NAME, SEARCH_STOPPED, TrialResult, TrialStopped
+from vbot_train.result import SEARCH_STOPPED, TrialStopped
 
 STOPS = (signal.SIGTERM, SEARCH_STOPPED, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 
@@ -41,24 +40,18 @@ def main() -> None:
 def train_trial(run_dir: Path, number: int) -> None:
     """Train on the config recorded in ``run_dir``, on as many seeds and for as long as the search wants."""
     from vbot_train.config import load_recorded_config
+    from vbot_train.run_directory import own_run_directory, record_early_end
 
     config = load_recorded_config(run_dir)
-    try:
-        _set_clock(config["search"]["trial_minutes"])
-        train_config(config, run_dir, number)
-    except TrialStopped as stop:  # before the training could record it
-        _record_early_end(run_dir, number, config["seed"], stop.status, stop.cause)
-    except Exception as error:
-        if not (run_dir / FILE_NAME).exists():
-            cause = f"{type(error).__name__}: {error}".splitlines()[0]
-            _record_early_end(run_dir, number, config["seed"], "failed", cause)
-        raise
-
-
-def _record_early_end(run_dir: Path, number: int, seed: int, status: str, cause: str) -> None:
-    """Write down how and where a trial ended that had not begun to train."""
-    (run_dir / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
-    TrialResult(status=status, trial=number, seed=seed, seeds=[seed], cause=cause).save(run_dir)
+    with own_run_directory(run_dir):
+        try:
+            _set_clock(config["search"]["trial_minutes"])
+            train_config(config, run_dir, number)
+        except TrialStopped as stop:  # before the training could record it
+            record_early_end(run_dir, stop.status, stop, trial=number, seed=config["seed"])
+        except Exception as error:
+            record_early_end(run_dir, "failed", error, trial=number, seed=config["seed"])
+            raise
 
 
 def train_config(config: Mapping[str, Any], run_dir: Path, number: int) -> None:

@@ -1,5 +1,6 @@
 """skrl's PPO, built from the config and read back from what was built."""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch.optim.lr_scheduler import LinearLR
 
 from vbot_train.agent.networks import ACTION_SPACE, OBSERVATION_SPACE, Policy, Value, hidden_sizes
 from vbot_train.config import ConfigError
+from vbot_train.result import write_atomically
 
 # Keys of conf/ppo that are ours; every other one is a field of skrl's PPO_CFG.
 OWN_KEYS = {"learning_rate_schedule", "kl_target", "initial_std"}
@@ -170,10 +172,10 @@ def mean_action(agent: PPO, observation: Tensor) -> Tensor:
 
 
 def save_checkpoint(agent: PPO, path: Path) -> None:
-    """Write networks, scalers and optimizer, by way of a temporary file."""
-    temporary = path.with_suffix(".tmp")
-    agent.save(str(temporary))
-    temporary.replace(path)
+    """Write networks, scalers and optimizer, whole or not at all."""
+    content = io.BytesIO()
+    torch.save({name: module.state_dict() for name, module in agent.checkpoint_modules.items()}, content)
+    write_atomically(path, content.getvalue())
 
 
 def load_checkpoint(agent: PPO, path: Path, *, optimizer: bool = True) -> None:

@@ -1,18 +1,17 @@
 """Write a matplotlib figure, whole or not at all."""
 
-import os
+import io
 from pathlib import Path
 
 from matplotlib.figure import Figure
+
+from vbot_train.result import write_atomically
 
 DPI = 120
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure by way of a temporary file, so that no reader ever sees half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        figure.savefig(temporary, dpi=DPI, format="png")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write a figure."""
+    content = io.BytesIO()
+    figure.savefig(content, dpi=DPI, format="png")
+    write_atomically(path, content.getvalue())

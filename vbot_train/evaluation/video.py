@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vbot_train.config import ConfigError
+from vbot_train.result import replacing
 
 
 def check_video(out: Path) -> None:
@@ -48,13 +49,9 @@ def write_video(robot_xml: Path, episodes: Sequence[NDArray[Any]], out: Path, *,
     """
     buffer = io.BytesIO()
     np.savez(buffer, *episodes)
-    temporary = out.with_name(f".{out.stem}.{os.getpid()}{out.suffix}")
-    try:
+    with replacing(out) as temporary:
         if fault := _render(str(robot_xml), str(temporary), "--fps", str(frames_per_s), given=buffer.getvalue()):
             raise ConfigError(f"--video={out}: could not be filmed ({fault})")
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _render(*arguments: str, given: bytes = b"") -> str | None:

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from filelock import BaseFileLock
 from hydra.errors import CompactHydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from vbot_train.checks import check_config
 from vbot_train.config import choices_of, plain
+from vbot_train.run_directory import take_run_directory
 from vbot_train.search.constraints import broken_rules, compile_rules
 
 P = ParamSpec("P")
@@ -42,6 +44,7 @@ class SearchCallback(Callback):
         self.study_dir: Path | None = None  # of the study whose last loop this was, set by the sweeper
         self.storage: str | None = None  # where that study lives, None in its directory
         self.farewell: str | None = None  # the last words of the search
+        self.run_lock: BaseFileLock | None = None  # of a single run's directory
 
     @must_happen
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -56,6 +59,8 @@ class SearchCallback(Callback):
         if (name := self.broken_rule(job, choices_of(config))) is not None:
             text = next(rule.text for rule in self._rules if rule.name == name)
             raise SystemExit(f"search.constraints.{name}={text}: this configuration breaks the rule")
+        # Before Hydra writes its record there. It is kept to the end of the process.
+        self.run_lock = take_run_directory(Path(config.hydra.run.dir))
 
     @must_happen
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:

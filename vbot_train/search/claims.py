@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.config import ConfigError, load_recorded_config
 from vbot_train.result import TrialResult
+from vbot_train.run_directory import has_owner
 from vbot_train.search import budget
 from vbot_train.search.ledger import (
     CAUSE,
@@ -283,13 +284,17 @@ class Claims:
         return self._trials_dir / f"{number:03d}"
 
     def _recover(self) -> bool:
-        """Settle the trials of loops that died. Returns whether other loops, which live, train something."""
+        """Settle the trials of loops that died. Returns whether others train something.
+
+        A trial's process takes a moment to notice that its loop has died; until then its directory is its own.
+        """
         others_train = False
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if not self._presence.is_alive(trial.user_attrs.get(LOOP)):
+            loop = trial.user_attrs.get(LOOP)
+            if self._presence.is_alive(loop) or has_owner(self.trial_directory(trial.number)):
+                others_train = others_train or loop != self._presence.name
+            else:
                 self._recover_trial(trial)
-            elif trial.user_attrs[LOOP] != self._presence.name:
-                others_train = True
         return others_train
 
     def _recover_trial(self, frozen: FrozenTrial) -> None:

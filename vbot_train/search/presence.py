@@ -13,8 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
+from vbot_train.locks import file_lock, take
 from vbot_train.search.sweeper import FOLDER
 
 PATIENCE_S = 120.0  # a loop holds the study's lock for well below a second
@@ -32,12 +33,12 @@ class Presence:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._host = socket.gethostname()
         self.name = f"{self._host}-{os.getpid()}-{secrets.token_hex(3)}"
-        self._own = FileLock(self._file(self.name))
-        self._study = FileLock(self._folder / "study.lock")
+        self._own = file_lock(self._file(self.name))
+        self._study = file_lock(self._folder / "study.lock")
 
     def __enter__(self) -> Self:
         with self.lock():
-            self._own.acquire(timeout=0)
+            take(self._own, 0)
         return self
 
     def __exit__(
@@ -55,8 +56,11 @@ class Presence:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keep the other loops from reading or changing what is read and changed within. May be nested."""
-        with self._study.acquire(timeout=PATIENCE_S):
+        take(self._study, PATIENCE_S)
+        try:
             yield
+        finally:
+            self._study.release()
 
     def is_alive(self, name: str | None) -> bool:
         """Whether a loop lives. Only within ``lock``."""
@@ -68,7 +72,7 @@ class Presence:
         if not path.exists():
             return False
         try:
-            with FileLock(path).acquire(timeout=0):
+            with file_lock(path).acquire(timeout=0):
                 path.unlink(missing_ok=True)
         except Timeout:
             return True

@@ -34,7 +34,7 @@ from vbot_train.search.study import (
     record_trial,
 )
 from vbot_train.search.surroundings import revision
-from vbot_train.search.terminal import outlive_the_terminal
+from vbot_train.terminal import outlive_the_terminal
 
 FREE_KEYS = ("max_trials", "confirm", "test", "default")  # of a study's record; a later line may change them
 

@@ -4,30 +4,35 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial
 
+from vbot_train.locks import take
 from vbot_train.result import FILE_NAME, ResultError, TrialResult
+from vbot_train.run_directory import run_lock
 
 KILLED_CAUSE = "its search was killed"
+PATIENCE_S = 30.0  # with a trial's process that still owns its directory
 LOG = "train.log"  # what a trial's process prints; there from its start
 
 
 def settle(directory: Path, status: str, cause: str, *, trial: int, seed: int, wall_time_s: float) -> TrialResult:
-    """The result that a trial left; where it left none, one that says how it ended. What cannot be read is kept."""
-    path = directory / FILE_NAME
-    has_written = path.exists()  # asked first: what appears meanwhile is whole
+    """The result that a trial left; where it left none, one that says how it ended. What cannot be read is kept.
+
+    Its process, the last to notice that it is to end, may be finishing after all: it is waited for.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    path, lock = directory / FILE_NAME, run_lock(directory)
+    take(lock, PATIENCE_S)
     try:
         return TrialResult.load(directory)
     except ResultError:
-        if has_written:
+        if path.exists():
             path.rename(path.with_suffix(".broken"))
-    directory.mkdir(parents=True, exist_ok=True)
-    result = TrialResult(
-        status=status, trial=trial, seed=seed, seeds=[seed], wall_time_s=round(wall_time_s, 3), cause=cause
-    )
-    try:
+        result = TrialResult(
+            status=status, trial=trial, seed=seed, seeds=[seed], wall_time_s=round(wall_time_s, 3), cause=cause
+        )
         result.save(directory)
-    except FileExistsError:  # its process, the last to notice, has just finished after all
-        return TrialResult.load(directory)
-    return result
+        return result
+    finally:
+        lock.release()
 
 
 def lived_s(trial: FrozenTrial, directory: Path) -> float:

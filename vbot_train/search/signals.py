@@ -1,13 +1,13 @@
 """Ctrl-C, SIGTERM and SIGHUP: the first asks the search to stop, the second ends it at once."""
 
 import os
-import signal
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from vbot_train.search.process import TrialProcess
-from vbot_train.search.terminal import show_cursor
+from vbot_train.signals import handle_stop_signals
+from vbot_train.terminal import show_cursor
 
 
 class Stop:
@@ -17,10 +17,7 @@ class Stop:
         self.number: int | None = None  # the signal that asked
         self.trials: list[TrialProcess] = []  # in training
         self._gently = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._receive)
-        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup has its way
-            signal.signal(signal.SIGHUP, self._receive)
+        handle_stop_signals(self._receive)
 
     @contextmanager
     def gently(self) -> Iterator[None]:

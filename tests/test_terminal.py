@@ -1,15 +1,18 @@
-"""A search outlives whatever it prints to."""
+"""A command outlives whatever it prints to."""
 
 import os
+import shlex
 import subprocess
 import sys
 
-from vbot_train.search.terminal import show_cursor
+import pytest
+
+from vbot_train.terminal import show_cursor
 
 SCRIPT = """
 import sys
 from pathlib import Path
-from vbot_train.search.terminal import outlive_the_terminal
+from vbot_train.terminal import outlive_the_terminal
 outlive_the_terminal()
 print("ready", flush=True)
 sys.stdin.readline()
@@ -39,6 +42,32 @@ def test_what_is_printed_to_a_terminal_that_closed_does_no_harm(tmp_path):
     os.close(ours)
     _, errors = process.communicate(b"go on\n", timeout=20)
     assert (process.returncode, done.read_text(encoding="utf-8"), errors) == (0, "in order", b"")
+
+
+WRITING = """
+import sys
+from pathlib import Path
+from vbot_train.terminal import outlive_the_terminal
+outlive_the_terminal()
+with Path(sys.argv[1]).open("w", encoding="utf-8") as file:
+    for stream in (sys.stdout, sys.stderr):
+        print("does anybody listen? \u2713", file=stream, flush=True)
+    file.write("in order")
+"""
+
+
+@pytest.mark.parametrize("redirection", [">/dev/full 2>&1", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_what_is_printed_where_nothing_can_be_written_does_no_harm(tmp_path, redirection):
+    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(WRITING)} done {redirection}"
+    assert subprocess.run(command, shell=True, cwd=tmp_path, timeout=20).returncode == 0
+    assert (tmp_path / "done").read_text(encoding="utf-8") == "in order"  # no descriptor that was closed was reused
+
+
+def test_a_letter_that_the_terminal_does_not_know_does_no_harm(tmp_path):
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-c", WRITING, str(tmp_path / "done")]
+    said = subprocess.run(command, env=ascii_only, capture_output=True, timeout=20)
+    assert (said.returncode, said.stdout) == (0, b"does anybody listen? ?\n")
 
 
 def test_a_terminal_gets_its_cursor_back(monkeypatch):

@@ -1,0 +1,84 @@
+"""The directory of one training run: whoever holds its lock owns it, and nobody else changes anything in it."""
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import BaseFileLock, Timeout
+
+from vbot_train.config import ConfigError
+from vbot_train.locks import file_lock, take
+from vbot_train.result import FILE_NAME, TrialResult, TrialStopped, write_atomically
+
+LOCK = "run.lock"
+CHECKPOINTS = "checkpoints"
+
+
+def run_lock(run_dir: Path) -> BaseFileLock:
+    """The lock of a directory, not yet taken. Whoever holds it in this process may take it once more."""
+    return file_lock(run_dir / LOCK, shared=True)
+
+
+def take_run_directory(run_dir: Path) -> BaseFileLock:
+    """Become the owner of an unused directory, which is created if need be, for as long as the lock is kept.
+
+    Raises:
+        ConfigError: Another process owns it, it holds another run, or its file system has no locks.
+    """
+    run_dir.mkdir(parents=True, exist_ok=True)
+    lock = run_lock(run_dir)
+    try:
+        take(lock, 0)
+    except Timeout:
+        raise ConfigError(f"hydra.run.dir={run_dir}: another run trains there; give another") from None
+    for name in (FILE_NAME, CHECKPOINTS):
+        if (run_dir / name).exists():
+            lock.release()
+            raise ConfigError(f"hydra.run.dir={run_dir}: already holds {name} of another run; give another")
+    return lock
+
+
+@contextmanager
+def own_run_directory(run_dir: Path) -> Iterator[None]:
+    """Own an unused directory while a training runs; as ``take_run_directory``."""
+    lock = take_run_directory(run_dir)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def record_early_end(run_dir: Path, status: str, error: BaseException, *, trial: int | None, seed: int) -> None:
+    """Write down how and where a run ended that had not begun to train; one that had has done so itself.
+
+    Args:
+        run_dir: Its directory, which the caller owns.
+        status: Of the result.
+        error: What ended it.
+        trial: Number in its study.
+        seed: Training seed.
+    """
+    if (run_dir / FILE_NAME).exists():
+        return
+    write_atomically(run_dir / "error.txt", "".join(traceback.format_exception(error)))
+    TrialResult(status=status, trial=trial, seed=seed, seeds=[seed], cause=cause_of(error)).save(run_dir)
+
+
+def cause_of(error: BaseException) -> str:
+    """What ended a run, in a line."""
+    asked = isinstance(error, KeyboardInterrupt | TrialStopped)
+    return str(error) if asked else f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def has_owner(run_dir: Path) -> bool:
+    """Whether a process that lives owns a directory."""
+    if not (run_dir / LOCK).exists():
+        return False
+    lock = file_lock(run_dir / LOCK)
+    try:
+        take(lock, 0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
