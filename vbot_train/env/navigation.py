@@ -45,7 +45,8 @@ class NavigationEnv:
 
     **Terminated** when the trunk tilts more than 75 degrees or (with the head) touches the ground, when the robot
     leaves the platform, or when it becomes unstable (physics or action not finite, or a joint faster than
-    100 rad/s). An unstable robot earns nothing at that step and is counted in ``unstable_robots``.
+    100 rad/s). An unstable robot pays the termination term like any fall, earns and pays nothing else at that step,
+    and is counted in ``unstable_robots``.
     **Truncated** after 10 s. **Success**: was inside the goal radius and never fell or left.
 
     **Departures from the predecessor**, each on purpose:
@@ -163,7 +164,7 @@ class NavigationEnv:
         fell, left = self._failures(state, unstable)
         state.terminated = fell | left
         truncated = (self._steps >= self.max_steps) & ~state.terminated
-        terms = self._rewards(state).masked_fill(unstable, 0.0)
+        terms = torch.where(unstable, self._rewards.failure, self._rewards(state))
         self._returns += terms
         self._distance = torch.where(unstable, self._distance, state.goal_distance)
         final = self._observe(state)
