@@ -130,20 +130,21 @@ class NavigationEnv:
         self._no_episodes = self._sum_up(self._all[:0], fell=nobody, left=nobody)  # given out by most control steps
 
     @torch.inference_mode()
-    def reset(self, *, seed: int | None = None, stagger: bool = False) -> Tensor:
-        """Start a new episode for every robot.
+    def reset(self, *, seed: int | None = None, stagger: bool = False, robots: Tensor | None = None) -> Tensor:
+        """Start a new episode for every robot, or for some.
 
         Args:
             seed: Seeds the starts anew.
-            stagger: Let the first episodes begin at random ages, so that not all robots end at the same step.
+            stagger: Let the first episodes of all begin at random ages, so that not all end at the same step.
+            robots: Index (K,) of those that start; None is all.
 
         Returns:
-            (E, 54) observations.
+            (K, 54) observations of those that start.
         """
         if seed is not None:
             self._generator.manual_seed(seed)
             self._starts.clear()
-        observation = self._start(self._all)
+        observation = self._start(self._all if robots is None else robots)
         if stagger:
             ages = torch.randint(self.max_steps, (self.num_envs,), generator=self._generator)
             self._first_step = ages.to(self.device)
