@@ -7,7 +7,7 @@ import torch
 from torch.distributions import Normal
 from torch.testing import assert_close
 
-from vbot_train.agent.networks import Policy
+from vbot_train.agent.networks import Policy, Value
 
 
 @pytest.fixture
@@ -52,3 +52,15 @@ def test_a_gradient_of_the_density_pulls_the_mean_towards_a_taken_action(policy,
     policy.act({"observations": seen, "taken_actions": taken})[1]["log_prob"].mean().backward()
     bias = policy.net[-1].bias.grad
     assert_close(bias, torch.full((12,), 1.0 / 0.4**2))  # d/dm of -(a - m)^2 / 2 s^2
+
+
+def test_values_are_float32_numbers_of_a_float32_network_unless_they_are_learnt_from(seen):
+    value = Value([16], device="cpu")
+    exact = value.net(seen)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        learning, _ = value.act({"observations": seen})
+        with torch.no_grad():
+            answer, _ = value.act({"observations": seen})
+    assert answer.dtype == learning.dtype == torch.float32
+    assert torch.equal(answer, exact)
+    assert not torch.equal(learning, exact)  # by bfloat16: its products are cheap

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from skrl.agents.torch.ppo import PPO
+from skrl.agents.torch.ppo.ppo import compute_gae
 from torch.testing import assert_close
 
 from vbot_train.agent.ppo import Learner, build_agent
@@ -14,13 +15,13 @@ NEVER = torch.zeros(ROBOTS, 1, dtype=torch.bool)
 
 @pytest.fixture
 def build(monkeypatch):
-    """Build an agent with equal random weights, in float32: a ``Learner``, or skrl's own class."""
-    ppo = compose_config([f"ppo.rollouts={STEPS}", "ppo.mini_batches=2", "ppo.mixed_precision=false"])["ppo"]
+    """Build an agent with equal random weights, in float32 unless told: a ``Learner``, or skrl's own class."""
+    ppo = compose_config([f"ppo.rollouts={STEPS}", "ppo.mini_batches=2"])["ppo"]
 
-    def made(kind=Learner):
+    def made(kind=Learner, mixed_precision=False):
         monkeypatch.setattr("vbot_train.agent.ppo.Learner", kind)
         torch.manual_seed(0)
-        agent = build_agent(ppo, [16], num_envs=ROBOTS, env_steps=1000)
+        agent = build_agent(ppo | {"mixed_precision": mixed_precision}, [16], num_envs=ROBOTS, env_steps=1000)
         agent.enable_training_mode(True)
         return agent
 
@@ -86,3 +87,24 @@ def test_a_rollout_is_paid_for_once(build):
     roll_out(agent, ~NEVER)
     agent.update(timestep=STEPS, timesteps=STEPS)
     assert not agent._cut_off
+
+
+@pytest.mark.parametrize("mixed_precision", [False, True])
+def test_advantages_are_computed_in_float32_whatever_the_networks_learn_in(build, monkeypatch, mixed_precision):
+    agent, pairs = build(mixed_precision=mixed_precision), []
+
+    def value_of(observations):
+        return agent.value.net(observations.clamp(-5, 5)).detach()  # the scalers have seen nothing yet
+
+    def gae(**given):
+        pairs.append((given["values"].clone(), value_of(agent.memory.get_tensor_by_name("observations"))))
+        pairs.append((given["last_values"], value_of(agent._current_next_observations)))
+        return compute_gae(**given)
+
+    monkeypatch.setattr("skrl.agents.torch.ppo.ppo.compute_gae", gae)
+    roll_out(agent, SOME)
+    (step, robots, following), rewards = agent._cut_off[0], agent.memory.get_tensor_by_name("rewards")
+    paid = rewards[step, robots] + 0.99 * value_of(following)
+    agent.update(timestep=STEPS, timesteps=STEPS)
+    for given, expected in [*pairs, (rewards[step, robots], paid)]:
+        assert_close(given, expected, atol=1e-6, rtol=1e-6)  # of bfloat16 they would be off by 1e-3

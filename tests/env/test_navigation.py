@@ -132,7 +132,7 @@ def test_a_fallen_robot_starts_anew_in_the_same_step(make_env):
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf])
-def test_broken_physics_ends_one_episode_without_pay_and_leaves_the_others_alone(make_env, number):
+def test_broken_physics_ends_one_episode_pays_what_a_fall_pays_and_leaves_the_others_alone(make_env, number):
     broken, whole = make_env(3), make_env(3)
     broken.reset(), whole.reset()
     broken.simulation.place(tensor([1]), torch.full((1, 19), number))
@@ -144,7 +144,9 @@ def test_broken_physics_ends_one_episode_without_pay_and_leaves_the_others_alone
         assert torch.equal(step.observation[others], undisturbed.observation[others])
         assert torch.equal(step.reward[others], undisturbed.reward[others])
         if index == 0:
-            assert step.reward[1] == 0 and step.episodes.reward.tolist() == [0.0]
+            assert step.reward[1] == -30 and step.episodes.reward.tolist() == [-30.0]
+            paid = dict(zip(broken.reward_terms, step.episodes.reward_terms[0].tolist(), strict=True))
+            assert {name: value for name, value in paid.items() if value} == {"termination": -30.0}
             assert step.episodes.robot.tolist() == [1] and step.episodes.fell.tolist() == [True]
     assert (broken.unstable_robots, whole.unstable_robots) == (1, 0)
 
@@ -154,7 +156,7 @@ def test_an_action_that_is_no_number_ends_one_episode_and_is_forgotten(make_pupp
     action = rest(env)
     action[0, 3] = math.nan
     step = env.step(action)
-    assert step.terminated.tolist() == [True, False] and step.reward[0] == 0 and env.unstable_robots == 1
+    assert step.terminated.tolist() == [True, False] and step.reward[0] == -30 and env.unstable_robots == 1
     assert env.step(rest(env)).final_observation.isfinite().all()
 
 
@@ -171,7 +173,22 @@ def test_a_joint_faster_than_100_rad_s_counts_as_broken(make_puppet_env):
     env.simulation.qvel[:, 6] = tensor([99.0, -101.0])
     step = env.step(rest(env))
     assert step.terminated.tolist() == [False, True]
-    assert step.reward[1] == 0 and env.unstable_robots == 1
+    assert step.reward[1] == -30 and env.unstable_robots == 1
+    assert step.episodes.fell.tolist() == [True]
+
+
+def test_becoming_unstable_later_in_an_episode_costs_a_fall_on_top_of_what_was_earned(make_puppet_env):
+    terms = {"termination": {"weight": -7.0}, "alive_bonus": {"weight": 50.0}}  # 50 x 0.02 s = 1 a step
+    env = make_puppet_env(1, reward=terms)
+    env.step(rest(env)), env.step(rest(env))
+    env.simulation.qvel = torch.full((1, 18), math.nan)
+    assert env.step(rest(env)).episodes.reward_terms.tolist() == [[-7.0, 2.0]]
+
+
+def test_without_a_price_for_falling_becoming_unstable_has_none(make_puppet_env):
+    env = make_puppet_env(1, reward={"alive_bonus": {"weight": 50.0}})
+    env.simulation.qvel = torch.full((1, 18), math.nan)
+    assert env.step(rest(env)).reward.tolist() == [0.0]
 
 
 def test_staggered_first_episodes_end_at_many_steps_and_later_ones_last_in_full(make_env):

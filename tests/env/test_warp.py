@@ -185,6 +185,7 @@ def test_a_robot_whose_physics_breaks_is_counted_and_leaves_the_others_alone(spe
         step, undisturbed = broken.step(torch.zeros(3, 12)), whole.step(torch.zeros(3, 12))
         assert step.terminated.tolist() == [False, index == 0, False]
         assert step.observation.isfinite().all() and step.final_observation.isfinite().all()
+        assert (step.reward[1] == -30) == (index == 0)
         assert torch.equal(step.observation[others], undisturbed.observation[others])
     assert (broken.unstable_robots, whole.unstable_robots) == (1, 0)
 

@@ -90,7 +90,11 @@ class Policy(Model):
 
 
 class Value(DeterministicMixin, Model):
-    """State value. Takes the same hidden layers as the policy and shares none of them."""
+    """State value. Takes the same hidden layers as the policy and shares none of them.
+
+    It answers in float32 whatever the precision it learns in: an advantage is a difference of values, far smaller than
+    they are late in a training, when bfloat16's rounding alone is off by 7 % of the advantages' spread.
+    """
 
     def __init__(self, hidden: Sequence[int], *, device: torch.device | str) -> None:
         Model.__init__(self, observation_space=OBSERVATION_SPACE, action_space=ACTION_SPACE, device=device)
@@ -99,4 +103,7 @@ class Value(DeterministicMixin, Model):
 
     def compute(self, inputs: dict[str, Any], role: str = "") -> tuple[Tensor, dict[str, Any]]:
         """Returns the (standardized) value (N, 1)."""
-        return self.net(inputs["observations"]), {}
+        if torch.is_grad_enabled():  # it learns
+            return self.net(inputs["observations"]).float(), {}
+        with torch.autocast(self.device.type, enabled=False):
+            return self.net(inputs["observations"]), {}

@@ -43,7 +43,7 @@ class Learner(PPO):
         self, observations: Tensor, states: Tensor | None, *, timestep: int, timesteps: int
     ) -> tuple[Tensor, dict[str, Any]]:
         """Sample an action (E, 12) for every robot."""
-        with self._precision():
+        with torch.autocast(self._device_type, enabled=self.cfg.mixed_precision):
             action, outputs = self.policy.act({"observations": self._observation_preprocessor(observations)})
         self._current_log_prob = outputs["log_prob"]
         return action, outputs
@@ -86,12 +86,8 @@ class Learner(PPO):
     @torch.no_grad()
     def _value_of(self, observations: Tensor) -> Tensor:
         """The value function's answer, in units of reward. Returns (..., 1)."""
-        with self._precision():
-            value = self.value.net(self._observation_preprocessor(observations))
+        value, _ = self.value.act({"observations": self._observation_preprocessor(observations)})
         return self._value_preprocessor(value, inverse=True)
-
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(self._device_type, enabled=self.cfg.mixed_precision)
 
 
 def build_agent(

@@ -3,7 +3,11 @@
 Importing this package tells Gymnasium about ``VBotNavigation-v0``.
 """
 
+import os
+
 import gymnasium
+
+PROCESS = os.getpid()  # that imported this package; another one that finds it imported is a fork of it
 
 gymnasium.register(
     id="VBotNavigation-v0",

@@ -45,7 +45,8 @@ class NavigationEnv:
 
     **Terminated** when the trunk tilts more than 75 degrees or (with the head) touches the ground, when the robot
     leaves the platform, or when it becomes unstable (physics or action not finite, or a joint faster than
-    100 rad/s). An unstable robot earns nothing at that step and is counted in ``unstable_robots``.
+    100 rad/s). An unstable robot pays the termination term like any fall, earns and pays nothing else at that step,
+    and is counted in ``unstable_robots``.
     **Truncated** after 10 s. **Success**: was inside the goal radius and never fell or left.
 
     **Departures from the predecessor**, each on purpose:
@@ -129,20 +130,21 @@ class NavigationEnv:
         self._no_episodes = self._sum_up(self._all[:0], fell=nobody, left=nobody)  # given out by most control steps
 
     @torch.inference_mode()
-    def reset(self, *, seed: int | None = None, stagger: bool = False) -> Tensor:
-        """Start a new episode for every robot.
+    def reset(self, *, seed: int | None = None, stagger: bool = False, robots: Tensor | None = None) -> Tensor:
+        """Start a new episode for every robot, or for some.
 
         Args:
             seed: Seeds the starts anew.
-            stagger: Let the first episodes begin at random ages, so that not all robots end at the same step.
+            stagger: Let the first episodes of all begin at random ages, so that not all end at the same step.
+            robots: Index (K,) of those that start; None is all.
 
         Returns:
-            (E, 54) observations.
+            (K, 54) observations of those that start.
         """
         if seed is not None:
             self._generator.manual_seed(seed)
             self._starts.clear()
-        observation = self._start(self._all)
+        observation = self._start(self._all if robots is None else robots)
         if stagger:
             ages = torch.randint(self.max_steps, (self.num_envs,), generator=self._generator)
             self._first_step = ages.to(self.device)
@@ -163,7 +165,7 @@ class NavigationEnv:
         fell, left = self._failures(state, unstable)
         state.terminated = fell | left
         truncated = (self._steps >= self.max_steps) & ~state.terminated
-        terms = self._rewards(state).masked_fill(unstable, 0.0)
+        terms = torch.where(unstable, self._rewards.failure, self._rewards(state))
         self._returns += terms
         self._distance = torch.where(unstable, self._distance, state.goal_distance)
         final = self._observe(state)

@@ -202,6 +202,8 @@ class Rewards:
     ) -> None:
         scales = [params["weight"] * (1.0 if name in EVENTS else dt_s) for name, params in terms.items()]
         self._scales = torch.tensor(scales, device=device).unsqueeze(1)
+        ended = torch.tensor([name == "termination" for name in terms], device=device).unsqueeze(1)
+        self.failure = self._scales.where(ended, 0.0)  # (T, 1), the terms of a robot that became unstable
         self._terms = [partial(TERMS[name], **_kernel(params)) for name, params in terms.items()]
 
     def __call__(self, state: RobotState) -> Tensor:
