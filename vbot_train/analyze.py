@@ -23,6 +23,7 @@ from vbot_train.analysis.stages import Verdict
 from vbot_train.analysis.summary import summarize
 from vbot_train.analysis.trials import StudyError, Trial, load_study
 from vbot_train.result import METRICS, ResultError, write_atomically
+from vbot_train.terminal import outlive_the_terminal
 
 LOG_WIDTH = 140  # columns, where the output goes to a file
 SHOWN = 10  # configurations on the leaderboard
@@ -154,4 +155,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    outlive_the_terminal()
     main()

@@ -25,6 +25,7 @@ from vbot_train.comparison.sides import load_side
 from vbot_train.config import ConfigError
 from vbot_train.result import METRICS, ResultError, write_atomically
 from vbot_train.statistics import few
+from vbot_train.terminal import outlive_the_terminal
 
 LOG_WIDTH = 140  # columns, where the output goes to a file; more sides take more
 SIDE_WIDTH = 36
@@ -256,4 +257,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    outlive_the_terminal()
     main()

@@ -15,6 +15,7 @@ from vbot_train.config import ConfigError
 from vbot_train.evaluation.recorded import find_subject
 from vbot_train.evaluation.video import check_video
 from vbot_train.result import write_atomically
+from vbot_train.terminal import outlive_the_terminal
 
 
 def main() -> None:
@@ -90,4 +91,5 @@ def check_arguments(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    outlive_the_terminal()
     main()

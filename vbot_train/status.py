@@ -15,6 +15,7 @@ from rich.text import Text
 from vbot_train.analysis.trials import StudyError
 from vbot_train.config import ConfigError
 from vbot_train.search.budget import HOUR_S
+from vbot_train.terminal import outlive_the_terminal
 from vbot_train.watching.picture import picture
 from vbot_train.watching.progress import Observer
 
@@ -87,4 +88,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    outlive_the_terminal()
     main()

@@ -1,6 +1,7 @@
 """What was interrupted, crashed or lost is trained again, and no result is ever overwritten."""
 
 import os
+import threading
 import time
 
 import pytest
@@ -8,6 +9,7 @@ from loops import CELLS, METRIC, Same, begin
 from optuna.trial import TrialState
 
 from vbot_train.result import FILE_NAME, TrialResult
+from vbot_train.run_directory import LOCK, own_run_directory
 from vbot_train.search.ledger import CAUSE, KILLED, LOOP, ORIGIN, RETRY_OF, SEED, STATUS, WALL_TIME_S
 from vbot_train.search.settle import KILLED_CAUSE, settle
 
@@ -189,14 +191,32 @@ def test_a_result_that_cannot_be_read_is_kept_beside_the_new_one(tmp_path):
     assert (tmp_path / "result.broken").read_text(encoding="utf-8") == "schema_version: 1\nstat"
 
 
-def test_a_result_that_its_process_writes_at_the_last_moment_wins(tmp_path, monkeypatch):
+def test_a_result_that_its_process_writes_at_the_last_moment_wins(tmp_path):
     own = TrialResult(status="completed", trial=3, seed=5, metrics={METRIC: 1.0})
-    save = TrialResult.save
+    training = threading.Event()
 
-    def save_too_late(result, directory):
-        save(own, directory)
-        save(result, directory)
+    def finish():
+        with own_run_directory(tmp_path):
+            training.set()
+            time.sleep(0.2)
+            own.save(tmp_path)
 
-    monkeypatch.setattr(TrialResult, "save", save_too_late)
+    process = threading.Thread(target=finish)
+    process.start()
+    training.wait(timeout=5)
     assert settled(tmp_path) == own == TrialResult.load(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+    process.join()
+    assert {path.name for path in tmp_path.iterdir()} == {FILE_NAME, LOCK}
+
+
+def test_a_trial_whose_process_has_not_noticed_yet_that_its_loop_died_is_left_alone(join):
+    dead, other = join(), join()
+    claim = dead.claims.claim()
+    begin(claim)
+    dead.presence.leave()
+    with own_run_directory(claim.directory):
+        assert other.claims.claim().trial.number == 1
+        assert other.claims.others_train
+        assert not (claim.directory / FILE_NAME).exists()
+    assert other.claims.claim().candidate.params == claim.candidate.params
+    assert TrialResult.load(claim.directory).status == "interrupted"
