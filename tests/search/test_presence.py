@@ -1,5 +1,6 @@
 """Loops see each other live and die, however they die."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import pytest
 from filelock import Timeout
 
+from vbot_train.config import ConfigError
 from vbot_train.search import presence as presence_module
 from vbot_train.search.presence import Presence
 
@@ -101,6 +103,15 @@ def test_the_lock_may_be_nested_and_holds_until_the_outermost_end(tmp_path, impa
         with pytest.raises(Timeout), other.lock():
             pass
     with other.lock():
+        pass
+
+
+def test_a_study_where_the_file_system_has_no_locks_is_refused_in_a_line(tmp_path, monkeypatch):
+    def unknown(descriptor, operation):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", unknown)
+    with pytest.raises(ConfigError, match=r"has no locks \(Function not implemented\); choose"), Presence(tmp_path):
         pass
 
 
