@@ -10,9 +10,7 @@ from vbot_train.result import FILE_NAME, ResultError, TrialResult
 KILLED_CAUSE = "its search was killed"
 LOG = "train.log"  # what a trial's process prints; there from its start
 # A number with its sign, which "seed-3" has none of; what stands in its place; an address.
-NUMBER = re.compile(
-    r"0x[0-9a-f]+|(?:(?<!\w)[+-])?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?|\b(?:nan|inf)\b)", re.IGNORECASE
-)
+NUMBER = re.compile(r"0x[0-9a-f]+|(?:(?<!\w)[+-])?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?|\b(?:nan|inf)\b)", re.IGNORECASE)
 
 
 def settle(directory: Path, status: str, cause: str, *, trial: int, seed: int, wall_time_s: float) -> TrialResult:
