@@ -1,6 +1,7 @@
 """Statistics over training seeds and episodes."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -43,6 +44,14 @@ def test_interquartile_means_cut_off_a_quarter_at_each_end():
 def test_the_probability_of_improvement_is_the_share_of_pairs_a_tie_counting_half():
     assert probability_of_improvement([1.0, 3.0], [2.0, 3.0], maximize=True) == pytest.approx(1.5 / 4)  # 3 > 2, 3 = 3
     assert probability_of_improvement([1.0, 3.0], [2.0, 3.0], maximize=False) == pytest.approx(2.5 / 4)
+
+
+def test_a_lost_run_loses_against_every_other_and_ties_with_a_lost_one_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lost = -math.inf
+        assert probability_of_improvement([lost, 1.0], [lost, 0.0], maximize=True) == pytest.approx(2.5 / 4)
+        assert probability_of_improvement([-lost, 1.0], [-lost, 0.0], maximize=False) == pytest.approx(1.5 / 4)
 
 
 def test_resampling_is_reproducible():

@@ -56,9 +56,8 @@ def probability_of_improvement(ours: Sequence[float], theirs: Sequence[float], *
 
     A run without a value may be given as the worst there is, an infinity: then it loses against every other one.
     """
-    sign = 1 if maximize else -1
-    difference = np.sign(np.nan_to_num(np.subtract.outer(sign * np.asarray(ours), sign * np.asarray(theirs)), nan=0.0))
-    return float(((difference > 0) + 0.5 * (difference == 0)).mean())
+    better = (np.greater if maximize else np.less).outer(ours, theirs)
+    return float((better + 0.5 * np.equal.outer(ours, theirs)).mean())
 
 
 def resamples(values: Sequence[float], seed: int) -> NDArray[np.float64]:

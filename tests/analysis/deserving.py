@@ -60,23 +60,37 @@ def planted(generator, *, best=None, spread=2.0):
     return lambda params: float(spread * (raw(params) - mean) / deviation)
 
 
+def growing(share, value):
+    """In proportion to the share of its training, a trial has what it ends with."""
+    return share * value
+
+
+def late(share, value):
+    """At half length hardly anything of what tells trials apart shows; at the end, all of it."""
+    return share * (10 + max(0.02, 2 * share - 1) * (value - 10))
+
+
+def early(share, value):
+    """From half length on nothing changes any more."""
+    return min(2 * share, 1.0) * value
+
+
 def completed(number, value, seed):
     return TrialResult("completed", number, seed, [seed], metrics={METRIC: float(value)})
 
 
-def judge(generator, points, quality, *, half_tells=1.0, diverged=(), noise_of=lambda number: 1.0, **record):
+def judge(generator, points, quality, *, reached=growing, few=0.3, diverged=(), noise_of=lambda number: 1.0, **record):
     """The verdict on a study of some points, trained, confirmed and tested.
 
-    ``half_tells``: how much of a trial's final value shows at half length. ``noise_of``: a configuration's seed noise.
+    ``reached``: from a share of a training and its final value to what it has reached by then. ``few``: noise of the
+    few episodes that this is measured on; the final value is of many. ``noise_of``: a configuration's seed noise.
     """
     trials = []
     for number, params in enumerate(points):
         value = 10 + quality[number] + noise_of(number) * generator.normal()
         result = completed(number, value, 42)
         shares = np.arange(1, EVALUATIONS + 1) / EVALUATIONS
-        curve = {
-            k: share * (10 + half_tells * (value - 10)) + 0.3 * generator.normal() for k, share in enumerate(shares, 1)
-        }
+        curve = {k: reached(share, value) + few * generator.normal() for k, share in enumerate(shares, 1)}
         if number in diverged:
             result, curve = TrialResult("diverged", number, 42, [42]), {}
         trials.append(Trial(number, params, SPACE, result, Path(), curve, "proposed"))
@@ -138,7 +152,14 @@ def too_short(seed):
     """At half length hardly anything of the final order shows."""
     generator = np.random.default_rng(seed)
     points, hill = drawn(generator), planted(generator)
-    return judge(generator, points, [hill(params) for params in points], half_tells=0.02)
+    return judge(generator, points, [hill(params) for params in points], reached=late)
+
+
+def roughly_measured(seed):
+    """Over at half length, but measured on so few episodes until the end that their noise is twice the spread."""
+    generator = np.random.default_rng(seed)
+    points, hill = drawn(generator), planted(generator)
+    return judge(generator, points, [hill(params) for params in points], reached=early, few=4.0)
 
 
 def diverging(seed):

@@ -5,6 +5,7 @@ import shlex
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from deserving import (
     METRIC,
@@ -13,8 +14,11 @@ from deserving import (
     bayesian,
     completed,
     diverging,
+    drawn,
     edge,
+    judge,
     ordinary,
+    roughly_measured,
     stuck,
     too_short,
     unstable,
@@ -27,7 +31,7 @@ from vbot_train.analysis.evidence.corners import corner
 from vbot_train.analysis.evidence.noise import pooled
 from vbot_train.analysis.evidence.ranges import Range
 from vbot_train.analysis.evidence.regions import find_region
-from vbot_train.analysis.evidence.trends import distance
+from vbot_train.analysis.evidence.trends import distance, early_share
 from vbot_train.analysis.stages import Verdict
 from vbot_train.analysis.trials import Study, Trial
 from vbot_train.search.constraints import compile_rules
@@ -54,7 +58,7 @@ def test_in_nine_of_ten_studies_that_deserve_an_advice_it_is_given(name, say):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [ordinary, bayesian])
+@pytest.mark.parametrize("make", [ordinary, bayesian, roughly_measured])
 def test_in_one_of_twenty_ordinary_studies_at_most_an_advice_is_given(make, say):
     rates = share(make)
     say(f"ordinary studies ({make.__name__}): {rates}")
@@ -74,6 +78,24 @@ def test_every_advice_is_given_with_a_line_that_hydra_can_read(name):
         for override in OverridesParser.create().parse_overrides(shlex.split(advice.line)):
             if override.key_or_group.startswith("search.constraints."):
                 compile_rules({"advised": override.value()})
+
+
+def test_the_noise_of_few_episodes_alone_makes_no_study_too_short():
+    assert not any("too_short" in names(roughly_measured(seed)) for seed in range(10))
+
+
+def test_what_half_a_training_shows_does_not_depend_on_the_noise_of_few_episodes():
+    generator = np.random.default_rng(0)
+    final = generator.normal(size=500)
+    exact = np.column_stack([0.5 * final, final, final])
+    assert early_share(exact) == pytest.approx((0.5, 0.5, 0.5))
+    few = exact + generator.normal(size=(500, 3)) * [1.0, 1.0, 0.0]
+    share, low, high = early_share(few)
+    assert low < 0.5 < high and share == pytest.approx(0.5, abs=0.1)
+
+
+def test_where_the_end_of_a_training_shows_no_difference_its_half_is_not_blamed():
+    assert early_share(np.column_stack([np.arange(20.0), np.ones(20), np.arange(20.0)])) == (1.0, 1.0, 1.0)
 
 
 def test_a_study_without_trials_or_settings_gets_no_advice():
@@ -113,6 +135,39 @@ def test_a_region_is_told_by_the_threshold_between_two_groups():
     assert region.rule == "ppo.learning_rate > 0.0045"  # the geometric middle of 0.004 and 0.005
     assert (region.inside, region.outside) == (6, 0)
     assert region.fisher == pytest.approx(1 / math.comb(10, 4))
+
+
+def test_replicates_of_one_configuration_are_no_region():
+    generator = np.random.default_rng(0)
+    diverged, *others = drawn(generator, 40)
+    trials = [Trial(0, params, SPACE, None, Path(), {}) for params in (*[diverged] * 6, *others)]
+    assert find_region(trials[:6], trials[6:]).p == 1.0  # no other one has six replicates: nothing to hold it against
+
+
+@pytest.mark.slow
+def test_replicates_that_end_alike_are_taken_for_a_region_no_more_often_than_by_chance(say):
+    found = []
+    for seed in range(100):
+        generator = np.random.default_rng(seed)
+        points, diverges = drawn(generator, 24), generator.random(24) < 0.2
+        counts = generator.integers(1, 5, 24)
+        groups = [], []
+        for params, count, hit in zip(points, counts, diverges, strict=True):
+            groups[int(hit)].extend([Trial(0, params, SPACE, None, Path(), {})] * count)
+        region = find_region(groups[1], groups[0])
+        found.append(region is not None and region.p <= 0.05)
+    say(f"configurations that diverge anywhere, with all their replicates: a region at 5 % in {np.mean(found):.0%}")
+    assert np.mean(found) <= 0.1
+
+
+def test_replicates_of_one_configuration_at_the_end_of_a_range_are_no_trend():
+    generator = np.random.default_rng(0)
+    points = drawn(generator, 20)
+    points[0]["ppo.learning_rate"] = 9e-3
+    order = generator.permutation([0] * 20 + list(range(1, 20)))
+    quality = [5.0 if number == 0 else 0.0 for number in order]
+    verdict = judge(generator, [points[number] for number in order], quality)
+    assert not any("ppo.learning_rate" in advice.text for advice in advise(verdict) if advice.name == "edge")
 
 
 def test_a_corner_spares_the_others():

@@ -12,7 +12,7 @@ from optuna.importance import PedAnovaImportanceEvaluator
 from planted import METRIC, NINE, SIX, TOP_TWO, WITHOUT_EFFECT, plant, trial
 
 from vbot_train.analysis.estimators.ped_anova import PedAnova, best_of
-from vbot_train.analysis.estimators.resampling import Resampled, units
+from vbot_train.analysis.estimators.resampling import Resampled, resample, units
 from vbot_train.analysis.importance import BEST, measure_importance
 from vbot_train.analysis.trials import StudyError
 
@@ -175,8 +175,74 @@ def test_replicates_are_drawn_together_but_in_a_whole_grid_each_by_itself():
     names = ["network", "ppo.rollouts"]
     sample = [("small", 16), ("small", 16), ("large", 24)]  # two of four combinations, one of them twice
     assert units([configuration(k, *row) for k, row in enumerate(sample)], names).tolist() == [0, 0, 1]
-    grid = [*sample, ("small", 24), ("large", 16)]
-    assert units([configuration(k, *row) for k, row in enumerate(grid)], names).tolist() == [0, 1, 2, 3, 4]
+    grid = [*sample, ("small", 24), ("large", 16), ("small", 48), ("large", 48)]
+    assert units([configuration(k, *row) for k, row in enumerate(grid)], names).tolist() == list(range(7))
+
+
+def test_values_of_one_parameter_are_no_whole_grid_while_others_might_have_been_drawn():
+    space = {"ppo.rollouts": IntDistribution(16, 64)}
+    trials = [trial(k, {"ppo.rollouts": value}, space, 0.0, seed=k) for k, value in enumerate([16, 16, 40])]
+    assert units(trials, ["ppo.rollouts"]).tolist() == [0, 0, 1]
+
+
+def test_replicates_stay_together_when_values_are_shuffled_whatever_their_number():
+    sizes = [1, 3, 2, 3, 1, 2, 1, 4]
+    unit = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    seen = []
+
+    class Recording:
+        is_additive = True
+
+        def __call__(self, losses, weights):
+            seen.append(losses)
+            return np.ones((len(losses), 1))
+
+    resample(Recording(), unit.astype(float), unit, (50, 2), seed=0)  # a trial's value tells whose it was
+    shuffled = next(rows for rows in seen if len(rows) == 50)
+    for row in shuffled:
+        received = [set(row[unit == number]) for number in range(len(sizes))]
+        assert all(len(values) == 1 for values in received)  # each gets those of one
+        assert sorted(value for values in received for value in values) == list(range(len(sizes)))  # each of another
+    assert {row[unit == 1][0] for row in shuffled} == {1, 3} and {row[unit == 7][0] for row in shuffled} == {7}
+
+
+def replicated(seed, sizes, effect):
+    """A study of configurations with so many replicates each, whose noise is a third of what is their own."""
+    generator = np.random.default_rng(seed)
+    trials = []
+    for point, size in zip(plant(SIX, len(sizes), seed), sizes, strict=True):
+        own = effect(point, generator)
+        for _ in range(size):
+            number = len(trials)
+            value = own + 0.3 * generator.normal()
+            trials.append(trial(number, point.params, point.distributions, value, seed=number))
+    return trials
+
+
+def test_where_no_two_configurations_have_as_many_replicates_nothing_stands_out():
+    trials = replicated(0, range(1, 10), lambda point, generator: point.result.metrics[METRIC])
+    assert measure_importance(trials, METRIC).reliability == "insufficient: no parameter stands out from chance"
+
+
+@pytest.mark.slow
+def test_what_replicates_share_is_taken_for_an_effect_in_5_percent_of_400_studies(say):
+    def study(seed):
+        return replicated(seed, np.random.default_rng(seed).integers(1, 7, 24), lambda _, generator: generator.normal())
+
+    share = np.mean([measure_importance(study(seed), METRIC).is_sufficient for seed in range(400)])
+    say(f"configurations that differ, but not by their parameters, are given an importance in {share:.1%}")
+    assert share <= 0.075  # two standard errors above 5 %
+
+
+@pytest.mark.slow
+def test_effects_are_found_among_configurations_of_unequal_numbers_of_replicates(say):
+    def study(seed):
+        return replicated(seed, np.random.default_rng(seed).integers(1, 5, 64), lambda p, _: p.result.metrics[METRIC])
+
+    reports = [measure_importance(study(seed), METRIC) for seed in range(50)]
+    found = np.mean([r.is_sufficient and {row.parameter for row in r.rows[:2]} == TOP_TWO for r in reports])
+    say(f"64 configurations of one to four replicates: top two found in {found:.0%}")
+    assert found >= 0.8
 
 
 def test_shares_are_of_what_exceeds_chance():

@@ -12,6 +12,10 @@ CRASH = "failed: the trial's process ended with code 3, see train.log"
     [
         ([CRASH] * 3, True),
         (["diverged: reward 1e9 at 10", "diverged: reward 2.5e9 at 20", "diverged: reward -3 at 5"], True),
+        ([f"diverged: the loss is {x} in update {n}" for n, x in enumerate(("nan", "-inf", "-1e+30"))], True),
+        ([f"failed: <Box at {at}> is closed" for at in ("0x7f3a", "0x7f9e", "0x1c")], True),
+        ([f"failed: no mod{end}l.pt" for end in ("e", ".", "ee")], False),  # these differ in letters
+        ([f"failed: reward {x}" for x in ("-3", "0.5", "2e-3")], True),
         ([CRASH] * 2, False),  # may be chance
         ([CRASH] * 4, False),  # said before, or not at the start
         ([CRASH, CRASH, "diverged: NaN"], False),

@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,15 +18,15 @@ from vbot_train.analysis.evidence.corners import corner
 from vbot_train.analysis.evidence.noise import Contrast, Unstable, contrast, learns, unstable
 from vbot_train.analysis.evidence.ranges import Range, ranges_of
 from vbot_train.analysis.evidence.regions import Region, find_region
-from vbot_train.analysis.evidence.trends import Trend, distance, rank_correlation, trend
-from vbot_train.analysis.ranking import config_id
+from vbot_train.analysis.evidence.trends import Trend, distance, early_share, trend
+from vbot_train.analysis.ranking import Configuration, config_id, configurations
 from vbot_train.analysis.stages import Verdict
 from vbot_train.analysis.trials import Trial
 from vbot_train.result import METRICS
 
 ENOUGH = 10  # trials, or nothing is said of trends
 WIDEN = 2  # ranges, the narrowest
-FORETOLD = 0.7  # rank correlation from which half a training says what the whole one does
+HALF = 0.4  # of what sets trials apart in the end, shown by half a training; where they part steadily it is 0.5
 EDGE = 0.25  # outer part of a range, in its own scale
 ALPHA_EDGE, ALPHA_OUTER = 0.01, 0.1  # of the trend over a range, all ranges together; and over its outer half
 ALPHA_REGION = 0.01
@@ -78,7 +79,8 @@ def _alike(verdict: Verdict, seen: Contrast | None) -> Advice | None:
 def _too_short(verdict: Verdict, seen: Contrast | None) -> Advice | None:
     """Half a training does not tell which configuration is good, though whole ones differ by more than seeds.
 
-    A pruner keeps what was good at half length, which by itself lowers the correlation: then nothing is said.
+    Values on the way are of few episodes, final ones of many: their noise alone must not look like another order. A
+    pruner keeps what was good at half length, which by itself makes half a training tell less: then nothing is said.
     """
     training = (verdict.study.record.get("config") or {}).get("training") or {}
     evaluations, env_steps = training.get("evaluations"), training.get("env_steps")
@@ -88,39 +90,47 @@ def _too_short(verdict: Verdict, seen: Contrast | None) -> Advice | None:
     if seen is None or not seen.differ or verdict.study.pruned:
         return None
     half = (evaluations + 1) // 2
-    trials = [trial for trial in verdict.study.ranked(verdict.metric) if half in trial.intermediate]
-    if evaluations < 2 or len(trials) < ENOUGH:
+    found = [_on_the_way(each, (half, evaluations), verdict.metric) for each in verdict.screened]
+    rows = [row for row in found if row is not None]
+    if evaluations < 2 or len(rows) < ENOUGH:
         return None
-    pairs = [(trial.intermediate[half], trial.result.metrics[verdict.metric]) for trial in trials]
-    correlation, low, high = rank_correlation(np.array(pairs, dtype=float))
-    if high >= FORETOLD:
+    share, low, high = early_share(np.array(rows))
+    if high >= HALF:
         return None
     return Advice(
         name="too_short",
-        text="The trials are too short, their order still changes in the second half: train for twice as long.",
-        evidence=f"The rank correlation of the values at evaluation {half} of {evaluations} with the final ones is "
-        f"{correlation:.2f} (90 % interval {low:.2f} to {high:.2f}; {len(trials)} trials of {env_steps:_} env steps).",
+        text="The trials are too short, what sets them apart comes in their second half: train for twice as long.",
+        evidence=f"Of the differences between configurations in the end, {share:.0%} (90 % interval {low:.0%} to "
+        f"{high:.0%}) were there at evaluation {half} of {evaluations}, the noise of the few episodes taken out; "
+        f"{len(rows)} configurations of {env_steps:_} env steps.",
         line=f"training.env_steps={2 * env_steps:_}",
     )
 
 
+def _on_the_way(found: Configuration, evaluations: Sequence[int], metric: str) -> NDArray[np.float64] | None:
+    """A configuration's values at some evaluations, then its final one, means over the trials that have them all."""
+    trials = [trial for trial in found.trials if all(number in trial.intermediate for number in evaluations)]
+    rows = [[*(t.intermediate[number] for number in evaluations), t.result.metrics[metric]] for t in trials]
+    return np.array(rows, dtype=float).mean(axis=0) if rows else None
+
+
 def _edges(verdict: Verdict) -> list[Advice]:
     """The best lies near the end of a range, and trials become better up to the end."""
-    values = _in_time(verdict)
+    found = sorted(configurations(verdict.study.trials, verdict.metric), key=lambda each: each.number)
     ordered = [there for there in ranges_of(verdict.study.trials) if there.ordered]
-    if np.isfinite(values).sum() < ENOUGH:
+    if np.isfinite([_mean_value(each, verdict.metric) for each in found]).sum() < ENOUGH:
         return []
     tests = 2 * len(ordered)
-    found = [_edge(verdict, there, values, tests, up=up) for there in ordered for up in (False, True)]
-    return [advice for advice in found if advice is not None]
+    advised = [_edge(verdict, there, found, tests, up=up) for there in ordered for up in (False, True)]
+    return [advice for advice in advised if advice is not None]
 
 
-def _edge(verdict: Verdict, there: Range, values: NDArray[np.float64], tests: int, *, up: bool) -> Advice | None:
+def _edge(verdict: Verdict, there: Range, found: Sequence[Configuration], tests: int, *, up: bool) -> Advice | None:
     assert verdict.winner is not None
     best = verdict.winner.params[there.key]
     wider = there.wider(low=not up, high=up)
     at_end = there.place(best) >= 1 - EDGE if up else there.place(best) <= EDGE
-    seen = _towards(verdict, there, values, up=up) if at_end and wider is not None else None
+    seen = _towards(found, there, verdict.metric, up=up) if at_end and wider is not None else None
     if wider is None or seen is None or seen.p * tests > ALPHA_EDGE or seen.p_outer > ALPHA_OUTER:
         return None
     return Advice(
@@ -133,19 +143,27 @@ def _edge(verdict: Verdict, there: Range, values: NDArray[np.float64], tests: in
     )
 
 
-def _towards(verdict: Verdict, there: Range, values: NDArray[np.float64], *, up: bool) -> Trend | None:
-    """The trend of the completed trials, or, if weaker, with diverged ones as the worst.
+def _towards(found: Sequence[Configuration], there: Range, metric: str, *, up: bool) -> Trend | None:
+    """The trend of the configurations that completed, or, if weaker, with those that diverged as the worst.
 
-    So no range is extended to where trials diverge, nor away from it alone.
+    So no range is extended to where trials diverge, nor away from it alone. Replicates of a configuration are no
+    evidence of their own for a trend: they share their place, and whatever else is peculiar to them.
     """
-    trials = sorted(verdict.study.trials, key=lambda trial: trial.number)
-    places = np.array([there.place(trial.params[there.key]) for trial in trials])
+    places = np.array([there.place(each.params[there.key]) for each in found])
     towards = places if up else 1 - places
+    values = np.array([_mean_value(each, metric) for each in found])
     completed = np.isfinite(values)
-    ended = completed | [trial.result.status == "diverged" for trial in trials]
-    worst = np.maximum(values, values[completed].min() - 1)
-    seen = [trend(towards[which], worst[which]) for which in (completed, ended)]
-    return None if seen[0] is None or seen[1] is None else max(seen[0], seen[1], key=lambda found: found.weakness)
+    diverged = np.array([any(trial.result.status == "diverged" for trial in each.trials) for each in found])
+    worst = np.where(diverged, values[completed].min() - 1, values)
+    ended = completed | diverged
+    seen = trend(towards[completed], values[completed]), trend(towards[ended], worst[ended])
+    return None if seen[0] is None or seen[1] is None else max(seen[0], seen[1], key=lambda each: each.weakness)
+
+
+def _mean_value(found: Configuration, metric: str) -> float:
+    """Mean over its trials that have a value, higher is better; of one that has none, minus infinity."""
+    values = [value for trial in found.trials if (value := trial.result.objective(metric)) is not None]
+    return float(np.mean(values)) * (1 if METRICS[metric] == "maximize" else -1) if values else -math.inf
 
 
 def _diverged(verdict: Verdict) -> list[Trial]:

@@ -1,6 +1,5 @@
 """The loop that keeps ``workers`` trial processes busy: claim, spawn, watch, tell."""
 
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from vbot_train.result import TrialResult
 from vbot_train.search.claims import Claim, Claims
 from vbot_train.search.display import Display
 from vbot_train.search.process import OUT_OF_TIME, TERMINATE_S, TrialProcess
+from vbot_train.search.settle import without_numbers
 from vbot_train.search.signals import Stop
 
 POLL_S = 0.2
@@ -196,7 +196,7 @@ def is_hopeless(causes: Sequence[str | None]) -> bool:
     Args:
         causes: Why each trial that has ended did so, None for a good end. Numbers in them may differ.
     """
-    alike = {None if cause is None else re.sub(r"[\d.e+-]+", "#", cause) for cause in causes}
+    alike = {None if cause is None else without_numbers(cause) for cause in causes}
     return len(causes) == HOPELESS and len(alike) == 1 and None not in alike
 
 

@@ -1,5 +1,6 @@
 """What is said of a trial that has ended: its own result, or how it ended where it left none."""
 
+import re
 from pathlib import Path
 
 from optuna.trial import FrozenTrial
@@ -11,6 +12,8 @@ from vbot_train.run_directory import run_lock
 KILLED_CAUSE = "its search was killed"
 PATIENCE_S = 30.0  # with a trial's process that still owns its directory
 LOG = "train.log"  # what a trial's process prints; there from its start
+# A number with its sign, which "seed-3" has none of; what stands in its place; an address.
+NUMBER = re.compile(r"0x[0-9a-f]+|(?:(?<!\w)[+-])?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?|\b(?:nan|inf)\b)", re.IGNORECASE)
 
 
 def settle(directory: Path, status: str, cause: str, *, trial: int, seed: int, wall_time_s: float) -> TrialResult:
@@ -41,3 +44,8 @@ def lived_s(trial: FrozenTrial, directory: Path) -> float:
     files = [path for path in directory.rglob("*") if path.is_file() and path.name != FILE_NAME]  # may be written later
     written = [path.stat().st_mtime for path in files]
     return max(max(written, default=0.0) - trial.datetime_start.timestamp(), 0.0)
+
+
+def without_numbers(cause: str) -> str:
+    """A cause with ``#`` for every number: of trials that ended alike it is the same."""
+    return NUMBER.sub("#", cause)

@@ -1,6 +1,5 @@
 """What a study is doing, for people."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -19,12 +18,12 @@ from vbot_train.analysis.trials import TRIALS
 from vbot_train.result import METRICS, STATUSES, ResultError, TrialResult, iqm
 from vbot_train.search.budget import HOUR_S
 from vbot_train.search.ledger import CAUSE, STATUS
+from vbot_train.search.settle import without_numbers
 from vbot_train.watching.forecast import remaining_s, trials_that_fit, workers_of
 from vbot_train.watching.progress import Progress, Stage, Training
 
 GOOD_ENDS = ("completed", "pruned")
 PLACES = 5  # trials that are named of those that failed alike
-NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", re.IGNORECASE)
 
 
 def picture(progress: Progress, directory: Path) -> Group:
@@ -202,7 +201,7 @@ def failures(progress: Progress) -> Iterator[str]:
             status, cause = trial.user_attrs.get(STATUS), trial.user_attrs.get(CAUSE) or "no cause"
             if status is not None and status not in GOOD_ENDS:
                 where = f"{stage.name}/{trial.number:03d}"
-                groups.setdefault((status, NUMBER.sub("#", cause)), []).append((cause, where))
+                groups.setdefault((status, without_numbers(cause)), []).append((cause, where))
     for (status, alike), found in sorted(groups.items(), key=lambda group: -len(group[1])):
         causes, places = {cause for cause, _ in found}, [where for _, where in found]
         text = alike if len(causes) == 1 else f"such as {found[0][0]}"

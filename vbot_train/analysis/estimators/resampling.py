@@ -14,12 +14,14 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from vbot_train.analysis.trials import Trial
 
 Array = NDArray[np.float64]
 
 LEVEL = 0.05  # of the test against chance
+ROUNDING = 1e-9  # no difference: a shuffle may be the study itself again
 QUANTILES = (0.05, 0.95)  # of a 90 % interval
 
 
@@ -48,8 +50,8 @@ class Resampled:
         """Whether any parameter is more important than shuffled losses make the luckiest one, at 5 %."""
         pool = np.vstack([self.estimate, self.by_chance])  # under pure chance, any row is as good as the first
         spread = pool.std(axis=0)
-        luckiest = ((pool - pool.mean(axis=0)) / np.where(spread > 0, spread, np.inf)).max(axis=1)
-        return bool(np.mean(luckiest >= luckiest[0]) <= LEVEL)
+        luckiest = ((pool - pool.mean(axis=0)) / np.where(spread > ROUNDING, spread, np.inf)).max(axis=1)
+        return bool(np.mean(luckiest >= luckiest[0] - ROUNDING) <= LEVEL)
 
     @property
     def shares(self) -> Array:
@@ -89,9 +91,7 @@ def resample(
     generator = np.random.default_rng(seed)
     shuffles, draws = counts
     total = int(units.max()) + 1
-    order = np.argsort(generator.random((shuffles, total))[:, units], axis=1, kind="stable")
-    shuffled = np.empty(order.shape)
-    np.put_along_axis(shuffled, order, losses[np.argsort(units, kind="stable")][None], axis=1)
+    shuffled = shuffle_units(losses, units, shuffles, generator)
     drawn = generator.multinomial(total, np.full(total, 1 / total), size=draws)[:, units].astype(np.float64)
     by_chance = estimator(shuffled, np.ones(shuffled.shape))
     return Resampled(
@@ -102,6 +102,33 @@ def resample(
     )
 
 
+def shuffle_units(
+    values: Array, units: NDArray[np.int64], shuffles: int, generator: np.random.Generator
+) -> NDArray[np.float64]:
+    """Shuffle values over trials, each unit's as a whole, among the units of the same size: (N,) to (shuffles, N).
+
+    The replicates of a configuration share whatever is peculiar to it, so single values are not exchangeable, and
+    neither are units of different sizes. Where parameters have no effect, the values of units of one size are: under
+    that null hypothesis every shuffle is as likely as the study itself, and a test against them is exact, whatever
+    made some configurations be trained more often than others. A unit whose size no other has keeps its values:
+    there is nothing to hold it against.
+
+    Args:
+        values: Of each trial.
+        units: Number, from 0, of the unit that each trial belongs to.
+        shuffles: How many.
+        generator: Of the order.
+    """
+    shuffled = np.repeat(values[None], shuffles, axis=0)
+    sizes = np.bincount(units)[units]
+    for size in np.unique(sizes):
+        members = np.flatnonzero(sizes == size)
+        rows = members[np.argsort(units[members], kind="stable")].reshape(-1, size)  # trials of each unit
+        order = np.argsort(generator.random((shuffles, len(rows))), axis=1)
+        shuffled[np.arange(shuffles)[:, None, None], rows[order]] = values[rows]
+    return shuffled
+
+
 def units(trials: Sequence[Trial], names: Sequence[str]) -> NDArray[np.int64]:
     """What may be drawn independently: configurations, with all their replicates.
 
@@ -110,10 +137,20 @@ def units(trials: Sequence[Trial], names: Sequence[str]) -> NDArray[np.int64]:
     """
     configurations = [tuple(trial.params.get(name) for name in names) for trial in trials]
     numbers = {configuration: number for number, configuration in enumerate(dict.fromkeys(configurations))}
-    combinations = math.prod(len(set(values)) for values in zip(*configurations, strict=True))
-    if combinations == len(numbers):
+    distributions = [{t.distributions[name] for t in trials if name in t.distributions} for name in names]
+    if math.prod(max(map(_count_values, found)) for found in distributions) == len(numbers):
         return np.arange(len(trials))
     return np.array([numbers[configuration] for configuration in configurations])
+
+
+def _count_values(distribution: BaseDistribution) -> float:
+    """How many values may be drawn."""
+    if isinstance(distribution, CategoricalDistribution):
+        return len(distribution.choices)
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    if distribution.step is None:
+        return math.inf
+    return round((distribution.high - distribution.low) / distribution.step) + 1
 
 
 def _parts(importances: Array) -> Array:

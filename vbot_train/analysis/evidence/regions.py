@@ -1,7 +1,8 @@
 """A rule that tells two groups of trials apart, in the grammar of ``search.constraints``.
 
 Some threshold always separates few trials, so every rule that is looked at is looked at again with the groups
-shuffled: what is found must be better than nearly all that is found by chance.
+shuffled: what is found must be better than nearly all that is found by chance. Replicates of a configuration lie at
+one point and tend to end alike, so they are shuffled together.
 """
 
 import itertools
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from vbot_train.analysis.estimators.resampling import shuffle_units, units
 from vbot_train.analysis.evidence.ranges import Range, ranges_of
 from vbot_train.analysis.trials import Trial
 
@@ -67,13 +69,16 @@ def find_region(group: Sequence[Trial], others: Sequence[Trial], *, seed: int = 
     trials = [*group, *others]
     if min(len(group), len(others)) < FEWEST:
         return None
-    conditions = [found for there in ranges_of(trials) for found in _conditions(there, trials)]
+    ranges = ranges_of(trials)
+    conditions = [found for there in ranges for found in _conditions(there, trials)]
     if not conditions:
         return None
     search = _Search(conditions)
     first, second, clarity = search.best(np.arange(len(group)))
-    generator = np.random.default_rng(seed)
-    shuffled = [search.best(generator.permutation(len(trials))[: len(group)])[2] for _ in range(SHUFFLES)]
+    is_in_group = (np.arange(len(trials)) < len(group)).astype(np.float64)
+    points = units(trials, [there.key for there in ranges])
+    shuffled_groups = shuffle_units(is_in_group, points, SHUFFLES, np.random.default_rng(seed))
+    shuffled = [search.best(np.flatnonzero(row))[2] for row in shuffled_groups]
     holds = conditions[first].holds & conditions[second].holds
     inside, outside = int(holds[: len(group)].sum()), int(holds[len(group) :].sum())
     table = [[inside, len(group) - inside], [outside, len(others) - outside]]

@@ -64,21 +64,29 @@ def _partial(places: Array, values: Array) -> tuple[float, float]:
     return correlation, float(stats.t.sf(t, freedom))
 
 
-def rank_correlation(pairs: Array) -> tuple[float, float, float]:
-    """Spearman's of the columns of (N, 2), with the ends of its 90 % bootstrap interval over the rows."""
-    ranks = stats.rankdata(pairs, axis=0)
-    rows = np.random.default_rng(0).integers(len(ranks), size=(RESAMPLES, len(ranks)))
-    found = _correlations(ranks[np.vstack([np.arange(len(ranks)), rows])])
-    low, high = np.quantile(found[1:], [0.05, 0.95])
-    return float(found[0]), float(low), float(high)
+def early_share(values: Array) -> tuple[float, float, float]:
+    """How much of what sets trials apart in the end was there early: a slope, that of true early on true late values.
 
+    Early and late values are means over few episodes. Their noise lowers every correlation (Spearman 1904,
+    https://doi.org/10.2307/1412159), but no covariance with what was measured on other episodes, as final values are.
+    So the slope is a ratio of two of these: the final values, by rank, are the instrument of a regression with errors
+    in the variables.
 
-def _correlations(samples: Array) -> Array:
-    """Of the two columns of each sample: (R, N, 2) to (R,); 0 where one is constant."""
+    Args:
+        values: (N, 3) early, late and final ones.
+
+    Returns:
+        The share, and the ends of its 90 % bootstrap interval over the rows. It is 1 where late values do not rise
+        with the final ones: then nothing is known.
+    """
+    columns = np.column_stack([values[:, :2], stats.rankdata(values[:, 2])])
+    rows = np.random.default_rng(0).integers(len(columns), size=(RESAMPLES, len(columns)))
+    samples = columns[np.vstack([np.arange(len(columns)), rows])]  # (1 + RESAMPLES, N, 3)
     centred = samples - samples.mean(axis=1, keepdims=True)
-    scale = np.sqrt((centred**2).sum(axis=1)).prod(axis=1)
-    covariances: Array = centred.prod(axis=2).sum(axis=1) / np.maximum(scale, 1e-9)
-    return covariances
+    early, late = (centred[:, :, :2] * centred[:, :, 2:]).sum(axis=1).T
+    shares = np.divide(early, late, out=np.ones_like(early), where=late > 0)
+    low, high = np.quantile(shares[1:], [0.05, 0.95])
+    return float(shares[0]), float(low), float(high)
 
 
 def distance(trials: Sequence[Trial], ranges: Sequence[Range]) -> float:
