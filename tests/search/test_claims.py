@@ -1,6 +1,7 @@
 """Loops claim trials from one study, and none is lost or taken twice."""
 
 import threading
+from pathlib import Path
 
 import optuna
 import pytest
@@ -12,7 +13,7 @@ from sqlalchemy import event
 
 from vbot_train.config import compose_config
 from vbot_train.search import presence as presence_module
-from vbot_train.search.ledger import CAUSE, KILLED, LOOP, ORIGIN, SEED, STATUS, WALL_TIME_S
+from vbot_train.search.ledger import CAUSE, HISTORY, KILLED, LOOP, ORIGIN, SEED, STATUS, WALL_TIME_S
 from vbot_train.search.priors import Prior
 from vbot_train.search.proposals import GridProposals
 from vbot_train.search.question import worker_count
@@ -231,6 +232,13 @@ def test_a_forked_trials_result_is_taken_over_where_it_was_trained_on_just_that(
     claim = loop.claims.claim()
     assert claim.candidate.params == CELLS[3]
     assert claim.history == (history if taken_over else None)
+
+
+def test_a_forked_trial_is_written_down_with_its_whole_path(join, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    loop = join()
+    loop.claims.enqueue([Prior("old", "history", CELLS[3], history=Path("multirun/old/trials/005"))])
+    assert loop.attributes(0)[HISTORY] == f"{tmp_path}/multirun/old/trials/005"
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,24 @@ import sqlite3
 
 import optuna
 import pytest
+import yaml
+from standing import record_of
 
+from vbot_train.analysis.trials import StudyError, load_study
 from vbot_train.config import ConfigError
 from vbot_train.search import study as study_module
-from vbot_train.search.study import STUDY_DB, begin_study, continue_study, home_of, look_into
+from vbot_train.search.secrets import check_storage
+from vbot_train.search.study import (
+    STUDY_DB,
+    begin_study,
+    continue_study,
+    home_of,
+    look_into,
+    look_into_stages,
+    open_stage,
+    read_record,
+)
+from vbot_train.watching.progress import Observer
 
 RECORD = {"study": "s", "storage": None}
 
@@ -65,9 +79,63 @@ def test_looking_into_a_study_changes_nothing(database):
     assert database.read_bytes() == before and [path.name for path in database.parent.iterdir()] == [STUDY_DB]
 
 
-def begin(database, prepare=nothing):
+def begin(database, prepare=nothing, *, storage=None, directory=None):
     record = {"study": "s", "metric": "episode_reward_mean"}
-    return begin_study(database.parent, None, record, None, {}, prepare)
+    return begin_study(directory or database.parent, storage, record, None, {}, prepare)
+
+
+@pytest.fixture
+def wanders(tmp_path, empty_study, monkeypatch):
+    """A study whose record names its database as it was typed once, two directories to read it in."""
+    for name in ("home", "away", "home/s"):
+        (tmp_path / name).mkdir()
+    shutil.copy(empty_study, tmp_path / "home" / "x.db")
+    record = record_of(storage="sqlite:///x.db")
+    (tmp_path / "home" / "s" / "study.yaml").write_text(yaml.safe_dump(record), encoding="utf-8")
+    monkeypatch.chdir(tmp_path / "away")
+    return tmp_path / "home" / "s"
+
+
+def test_the_storage_that_is_written_down_is_the_same_file_everywhere(tmp_path, wanders, monkeypatch):
+    monkeypatch.chdir(tmp_path / "home")
+    continue_study(wanders, check_storage("sqlite:///x.db"), read_record(wanders), None, nothing, alone=True)  # no move
+    monkeypatch.chdir(tmp_path / "away")
+    assert read_record(wanders)["storage"] == f"sqlite:///{tmp_path / 'home' / 'x.db'}"
+    assert look_into(wanders, None, read_record(wanders)) == []
+
+
+READERS = {
+    "look": lambda directory: look_into(directory, None, read_record(directory)),
+    "look_into_stages": lambda directory: look_into_stages(directory, None),
+    "open_stage": lambda directory: open_stage(directory, None, "confirm"),
+    "continue": lambda directory: continue_study(directory, None, read_record(directory), None, nothing, alone=True),
+    "move": lambda directory: continue_study(
+        directory, "sqlite:///y.db", read_record(directory), None, nothing, alone=True
+    ),
+    "load": load_study,
+    "status": lambda directory: Observer(directory).look(),
+}
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+def test_whoever_looks_for_a_study_leaves_no_empty_database(tmp_path, wanders, reader):
+    with pytest.raises((ConfigError, StudyError), match=r"x\.db is missing"):
+        reader(wanders)
+    assert list((tmp_path / "away").iterdir()) == []
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+def test_whoever_looks_for_a_study_in_an_empty_file_leaves_it_empty(tmp_path, wanders, reader):
+    (tmp_path / "away" / "x.db").touch()
+    with pytest.raises((ConfigError, StudyError), match="no such table"):
+        reader(wanders)
+    assert [path.stat().st_size for path in (tmp_path / "away").iterdir()] == [0]
+
+
+@pytest.mark.parametrize("storage", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"])
+def test_a_storage_that_nobody_else_could_read_is_refused(storage):
+    with pytest.raises(ConfigError, match=r"^storage=sqlite:.*: a database in memory ends with its connection"):
+        check_storage(storage)
 
 
 def test_a_beginning_that_was_cut_short_is_begun_anew(database):

@@ -125,7 +125,7 @@ class Claims:
                     continue
                 attributes = {ORIGIN: prior.origin, SEED: seed}
                 if prior.history is not None:
-                    attributes[HISTORY] = str(prior.history)
+                    attributes[HISTORY] = str(prior.history.absolute())
                 self._study.enqueue_trial(prior.params, user_attrs=attributes)
 
     @patient

@@ -23,7 +23,7 @@ from vbot_train.search.presence import Presence
 from vbot_train.search.question import Question
 from vbot_train.search.resume import name_fork, refuse_other
 from vbot_train.search.retrain import begin_stage, check_fresh, elsewhere
-from vbot_train.search.secrets import shown_url, without_password
+from vbot_train.search.secrets import check_storage, without_password
 from vbot_train.search.signals import Stop
 from vbot_train.search.study import (
     begin_study,
@@ -66,7 +66,7 @@ def run_search(
     stop = Stop() if launch is None else None  # loops elsewhere get their signals themselves
     job = {**plain(config), "study": str(config.study)}  # the same time in it as in the directory's name
     check_search(job)
-    shown_url(job["storage"])  # refuses what is no URL
+    job["storage"] = check_storage(job["storage"])
     directory, question = ask(Path(config.hydra.sweep.dir), sampler, params, arguments, config, job, context)
     if job["search"]["dry_run"]:
         record = read_record(directory)
