@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+from contextlib import suppress
 
 import optuna
 import pytest
@@ -150,9 +151,45 @@ def test_a_beginning_that_was_cut_short_is_begun_anew(database):
 def test_trials_without_a_record_are_never_begun_over(database):
     earlier = optuna.load_study(study_name="s", storage=f"sqlite:///{database}")
     earlier.tell(earlier.ask(), 1.0)
-    with pytest.raises(ConfigError, match=r"the storage has its trials, but .* no study.yaml of it"):
+    with pytest.raises(ConfigError, match=r"the storage holds it already, but .* no study.yaml of it"):
         begin(database)
     assert len(earlier.get_trials()) == 1
+
+
+def cut_short(study):
+    study.enqueue_trial({"x": 1})
+    raise RuntimeError("killed here")
+
+
+@pytest.fixture
+def server(tmp_path, empty_study):
+    """A storage elsewhere, where studies of other directories may live too."""
+    (tmp_path / "server").mkdir()
+    shutil.copy(empty_study, tmp_path / "server" / "x.db")
+    url = f"sqlite:///{tmp_path / 'server' / 'x.db'}"
+    optuna.delete_study(study_name="s", storage=url)
+    return url
+
+
+def test_a_beginning_that_was_cut_short_on_a_server_is_begun_anew(tmp_path, server):
+    with pytest.raises(RuntimeError):
+        begin(None, cut_short, storage=server, directory=tmp_path)
+    study = begin(None, lambda study: study.enqueue_trial({"y": 2}), storage=server, directory=tmp_path)
+    (trial,) = study.get_trials(deepcopy=False)
+    assert trial.system_attrs["fixed_params"] == {"y": 2}
+    assert (tmp_path / "study.yaml").exists()
+
+
+@pytest.mark.parametrize("beginning", [cut_short, nothing], ids=["cut short", "without trials"])
+def test_another_directorys_study_on_a_server_is_never_begun_over(tmp_path, server, beginning):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    with suppress(RuntimeError):
+        begin(None, beginning, storage=server, directory=tmp_path / "one")
+    before = optuna.load_study(study_name="s", storage=server).get_trials()
+    with pytest.raises(ConfigError, match=r"the storage holds it already, but .*other no study.yaml of it"):
+        begin(None, storage=server, directory=tmp_path / "other")
+    assert optuna.load_study(study_name="s", storage=server).get_trials() == before
 
 
 def test_what_is_queued_first_is_queued_before_the_record_says_that_the_study_is_whole(database):

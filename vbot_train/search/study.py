@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Literal, cast
 
 import optuna
@@ -19,12 +20,15 @@ from vbot_train.search.experiment import experiment_of
 from vbot_train.search.secrets import check_storage, shown_url
 from vbot_train.search.space import Candidate
 from vbot_train.search.surroundings import surroundings
+from vbot_train.search.sweeper import FOLDER
 from vbot_train.storage_url import sqlite_file, url_of_file
 
 STUDY_DB = "study.db"
 STUDY_YAML = "study.yaml"
 EXPERIMENT_YAML = "experiment.yaml"
 RECORD_KEYS = {"study", "metric", "space", "options", "constraints", "config", "storage", "revision"}
+ID = "id"  # attribute of a study
+ID_FILE = "study.id"
 LOCKED_S = 10  # patience with another process that writes to the database
 
 Prepare = Callable[[optuna.Study], None]
@@ -71,15 +75,16 @@ def begin_study(
         ConfigError: The database cannot be used, or holds a study of this name from elsewhere.
     """
     name, direction = record["study"], cast(Direction, METRICS[record["metric"]])
+    own_id = id_of(directory)
     with storage_errors(storage, directory):
         database = connect(storage, directory)
-        if storage is None:
-            _clear_half_begun(database, name)
+        _clear_half_begun(database, name, None if storage is None else own_id)
         study = optuna.create_study(
             study_name=name, storage=database, direction=direction, pruner=pruner, load_if_exists=True
         )
-        if study.get_trials(deepcopy=False):
-            raise ConfigError(f"study={name}: the storage has its trials, but {directory} no {STUDY_YAML} of it")
+        if study.get_trials(deepcopy=False) or study.user_attrs.get(ID, own_id) != own_id:
+            raise ConfigError(f"study={name}: the storage holds it already, but {directory} no {STUDY_YAML} of it")
+        study.set_user_attr(ID, own_id)
         for stale in _stages_in(database, name).values():
             optuna.delete_study(study_name=stale, storage=database)
         study.set_user_attr("infeasible", dict(infeasible))
@@ -189,12 +194,28 @@ def _stages_in(database: RDBStorage, study: str) -> dict[str, str]:
     return {stage: name for stage in STAGES if (name := stage_name(study, stage)) in known}
 
 
-def _clear_half_begun(database: RDBStorage, name: str) -> None:
-    """Forget a study whose beginning was cut short: nothing but priors wait in it, for maybe another question."""
+def _clear_half_begun(database: RDBStorage, name: str, own_id: str | None) -> None:
+    """Forget a study whose beginning was cut short: nothing but priors wait in it, for maybe another question.
+
+    Args:
+        database: Where it may be.
+        name: Its name.
+        own_id: Its id, where the database may hold studies of other directories; None where it cannot.
+    """
     if name in optuna.get_all_study_names(database):
-        trials = optuna.load_study(study_name=name, storage=database).get_trials(deepcopy=False)
-        if all(trial.state == TrialState.WAITING for trial in trials):
+        study = optuna.load_study(study_name=name, storage=database)
+        is_own = own_id in (None, study.user_attrs.get(ID))
+        if is_own and all(trial.state == TrialState.WAITING for trial in study.get_trials(deepcopy=False)):
             optuna.delete_study(study_name=name, storage=database)
+
+
+def id_of(directory: Path) -> str:
+    """The id of the study that a directory holds, or is to hold; it is written there before the study is begun."""
+    file = directory / FOLDER / ID_FILE
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, token_hex(16) + "\n")
+    return file.read_text(encoding="utf-8").strip()
 
 
 def _open(storage: str | None, directory: Path) -> RDBStorage:
