@@ -15,6 +15,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 from yaml import YAMLError
 
+from vbot_train.lives import ended_at
 from vbot_train.result import METRICS, STATUSES, TrialResult, read_yaml
 from vbot_train.storage_url import sqlite_file, url_of_file
 
@@ -45,7 +46,7 @@ class Trial:
     directory: Path
     intermediate: dict[int, float]  # held-out value of what the study optimizes, by number of the evaluation
     origin: str | None = None  # why it was tried: default, enqueued, history, proposed; of a later stage, its name
-    ended: datetime | None = None  # local time
+    ended: datetime | None = None  # UTC
     killed: bool = False  # interrupted, and not by its search
 
     @property
@@ -165,6 +166,6 @@ def _load_trial(trial: optuna.trial.FrozenTrial, folder: Path) -> Trial:
         directory=path,
         intermediate=trial.intermediate_values,
         origin=trial.user_attrs.get("origin"),
-        ended=trial.datetime_complete,
+        ended=ended_at(trial),
         killed=trial.user_attrs.get("killed", False),
     )
