@@ -1,6 +1,7 @@
 """What tests of the task share: two robots at rest, a simulation without physics, and the environment's builder."""
 
 import math
+import time
 
 import pytest
 import torch
@@ -21,6 +22,19 @@ def say(capsys):
             print(f"\n{text}")
 
     return show
+
+
+@pytest.fixture
+def zone(monkeypatch):
+    """``zone("Europe/Berlin")``: from now on this process is on a host that stands there."""
+
+    def move(name):
+        monkeypatch.setenv("TZ", name)
+        time.tzset()
+
+    yield move
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.fixture(scope="session")

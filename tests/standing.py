@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +14,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 from sqlalchemy import NullPool
 
-from vbot_train.search.ledger import CAUSE, STATUS, WALL_TIME_S
+from vbot_train.lives import LIVES
+from vbot_train.search.ledger import CAUSE, STATUS
 from vbot_train.search.study import RECORD_KEYS, STUDY_DB, STUDY_YAML
 
 SPACE = {
@@ -38,23 +39,29 @@ def record_of(*, name="s", budget_hours=None, seeds_per_trial=1, **changes):
     return dict.fromkeys(RECORD_KEYS) | content | {"groups": {"network": "medium"}} | changes
 
 
-def ended(wall_time_s=100.0, status="completed", *, start=None, value=1.0, cause=None, params=None, space=SPACE):
+def life(start, lived_s=None):
+    """A time during which a trial ran, or has run since, as its study holds it."""
+    end = None if lived_s is None else (start + timedelta(seconds=lived_s)).isoformat()
+    return {"start": start.isoformat(), "end": end, "env_steps": 0, "host": "here"}
+
+
+def ended(lived_s=100.0, status="completed", *, start=None, value=1.0, cause=None, params=None, space=SPACE):
     """A trial that has ended."""
     state, value = (TrialState.COMPLETE, value) if status == "completed" else (TrialState.FAIL, None)
-    attributes = {STATUS: status, WALL_TIME_S: wall_time_s, CAUSE: cause}
+    start = start or datetime.now(UTC) - timedelta(seconds=lived_s)
+    attributes = {STATUS: status, LIVES: [life(start, lived_s)], CAUSE: cause}
     trial = create_trial(
         state=state, value=value, user_attrs=attributes, params=params or DEFAULT_POINT, distributions=space
     )
-    trial.datetime_start = start or datetime.now() - timedelta(seconds=wall_time_s)
-    trial.datetime_complete = trial.datetime_start + timedelta(seconds=wall_time_s)
     return trial
 
 
 def running(age_s=0.0, *, now=None, params=None, space=SPACE):
     """A trial that has begun some time ago."""
-    trial = create_trial(state=TrialState.RUNNING, params=params or DEFAULT_POINT, distributions=space)
-    trial.datetime_start = (now or datetime.now()) - timedelta(seconds=age_s)
-    return trial
+    lives = [life((now or datetime.now(UTC)) - timedelta(seconds=age_s))]
+    return create_trial(
+        state=TrialState.RUNNING, params=params or DEFAULT_POINT, distributions=space, user_attrs={LIVES: lives}
+    )
 
 
 def again(number, trial_of, *arguments, **options):

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from rich.console import Console
@@ -36,7 +36,7 @@ def run(monkeypatch, *arguments):
 
 
 def test_a_search_at_work_is_told_in_the_order_of_a_persons_questions(tmp_path):
-    start = datetime.now() - HOUR_AGO
+    start = datetime.now(UTC) - HOUR_AGO
     small = {"ppo.learning_rate": 1e-3, "network": "small"}
     trials = [ended(500.0, start=start, value=2.5), ended(700.0, start=start, value=1.5, params=small)]
     study = write_study(tmp_path / "s", [*trials, running(120), running(120, params=small)], budget_hours=12)
@@ -78,7 +78,7 @@ def test_a_study_without_trials_says_so(tmp_path):
 
 
 def test_a_search_that_was_stopped_says_since_when(tmp_path):
-    study = write_study(tmp_path / "s", [ended(600.0, start=datetime.now() - HOUR_AGO)])
+    study = write_study(tmp_path / "s", [ended(600.0, start=datetime.now(UTC) - HOUR_AGO)])
     assert seen(study)[0] == "study s: no trial runs, for 50 min"
 
 
@@ -93,7 +93,7 @@ def test_a_study_that_is_over_says_so(tmp_path):
 
 
 def test_an_end_that_the_budget_brings_is_foretold(tmp_path):
-    study = write_study(tmp_path / "s", [ended(1800.0, start=datetime.now() - HOUR_AGO), running(1)], budget_hours=1)
+    study = write_study(tmp_path / "s", [ended(1800.0, start=datetime.now(UTC) - HOUR_AGO), running(1)], budget_hours=1)
     lines = seen(study)
     assert re.fullmatch(r"ETA about 30 min, at (\d\d \w+ )?\d\d:\d\d, as the budget ends", lines[2])
     assert (

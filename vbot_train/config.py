@@ -12,6 +12,8 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
+from vbot_train.cgroups import cpu_quota
+
 ROOT = Path(__file__).parents[1]
 CONF_DIR = ROOT / "conf"
 
@@ -102,8 +104,13 @@ def look_up(config: Mapping[str, Any], key: str) -> Any:
 
 
 def available_cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """CPU cores that this process may use: those it may run on, as far as its container's quota goes.
+
+    Rounded down, for one process more than there are cores has the system pause them all; but one at least.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_quota()
+    return cores if quota is None else max(min(cores, int(quota)), 1)
 
 
 def on_gpu(simulation: Mapping[str, Any]) -> bool:

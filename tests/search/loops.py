@@ -23,11 +23,12 @@ class Worker:
     presence: Presence
     study: optuna.Study
 
-    def end(self, claim, status="completed", reward=1.0, *, wall_time_s=1.0, cause=None):
+    def end(self, claim, status="completed", reward=1.0, *, lived_s=1.0, cause=None, env_steps=0):
         """Tell the study that a claimed trial ended so."""
         number, seed = claim.trial.number, claim.candidate.config["seed"]
-        result = TrialResult(status=status, trial=number, seed=seed, metrics={METRIC: reward}, cause=cause)
-        self.claims.tell(claim, result, wall_time_s)
+        metrics = {METRIC: reward}
+        result = TrialResult(status, number, seed, metrics=metrics, cause=cause, env_steps=env_steps)
+        self.claims.tell(claim, result, lived_s)
 
     def work(self, status="completed"):
         """Claim and end trials until there are none. Returns their points."""

@@ -1,29 +1,42 @@
 """The wall clock of a study, by hand."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 from optuna.trial import TrialState, create_trial
+from standing import life
 
+from vbot_train.lives import LIVES, WALL_TIME_S
 from vbot_train.search.budget import expected_s, fitting, spent_s
-from vbot_train.search.ledger import STATUS, WALL_TIME_S
+from vbot_train.search.ledger import STATUS
 
 
-def at(clock):
-    return datetime.fromisoformat(f"2026-05-04 {clock}")
+def at(clock, day="2026-05-04"):
+    return datetime.fromisoformat(f"{day} {clock}+00:00")
 
 
-def lasted(wall_time_s, start="12:00", status="completed"):
+def lasted(lived_s, start="12:00", status="completed"):
     """A trial that ended after so many seconds."""
+    return lived(life(at(start), lived_s), status=status)
+
+
+def lived(*lives, status="completed"):
+    """A trial that ended after so many lives."""
     state, value = (TrialState.COMPLETE, 1.0) if status == "completed" else (TrialState.FAIL, None)
-    trial = create_trial(state=state, value=value, user_attrs={STATUS: status, WALL_TIME_S: wall_time_s})
-    trial.datetime_start = at(start)
-    return trial
+    return create_trial(state=state, value=value, user_attrs={STATUS: status, LIVES: list(lives)})
 
 
 def running_since(start):
-    trial = create_trial(state=TrialState.RUNNING)
-    trial.datetime_start = at(start)
+    return create_trial(state=TrialState.RUNNING, user_attrs={LIVES: [life(at(start))]})
+
+
+def older(start, wall_time_s=None, status=None):
+    """A trial of an older study: its start is local time, as Optuna stamps it; it runs, or lasted so long."""
+    if wall_time_s is None:
+        trial = create_trial(state=TrialState.RUNNING)
+    else:
+        trial = create_trial(state=TrialState.FAIL, user_attrs={STATUS: status, WALL_TIME_S: wall_time_s})
+    trial.datetime_start = datetime.fromisoformat(start)
     return trial
 
 
@@ -50,8 +63,30 @@ def test_time_is_spent_while_at_least_one_trial_runs(trials, seconds):
 
 def test_a_trial_that_ended_without_a_time_took_none():
     trial = create_trial(state=TrialState.FAIL)
-    trial.datetime_start = at("12:00")
+    trial.datetime_start = datetime(2026, 5, 4, 12)
     assert spent_s([trial], now=at("20:00")) == 0
+    assert spent_s([lived(life(at("12:00")))], now=at("20:00")) == 0
+
+
+def test_the_pause_between_two_lives_of_a_trial_is_not_spent():
+    lives = [life(at("12:00"), 600), life(at("15:00"), 300)]
+    assert spent_s([lived(*lives)], now=at("20:00")) == expected_s([lived(*lives)]) == 900
+    runs = create_trial(state=TrialState.RUNNING, user_attrs={LIVES: [*lives, life(at("19:30"))]})
+    assert spent_s([runs], now=at("20:00")) == 900 + 1800
+
+
+def test_an_hour_that_the_clock_goes_back_is_spent(zone):
+    zone("Europe/Berlin")  # 2026-10-25, 01:00 UTC: from 03:00 back to 02:00
+    now = at("01:30", "2026-10-25")
+    begun = datetime.fromisoformat("2026-10-25 01:30").astimezone(UTC)
+    assert begun == at("23:30", "2026-10-24") and now.astimezone().replace(tzinfo=None) == datetime(2026, 10, 25, 2, 30)
+    assert spent_s([older("2026-10-25 01:30")], now) == 7200  # not the hour that the clocks show
+    assert spent_s([older("2026-10-25 01:30", 5400.0, "failed")], now) == 5400
+
+
+def test_an_hour_that_the_clock_goes_forward_is_not_spent(zone):
+    zone("Europe/Berlin")  # 2026-03-29, 01:00 UTC: from 02:00 to 03:00
+    assert spent_s([older("2026-03-29 01:30")], at("01:30", "2026-03-29")) == 3600
 
 
 def test_a_trial_is_expected_to_take_the_median_of_the_completed_ones():

@@ -1,6 +1,9 @@
 """Loops claim trials from one study, and none is lost or taken twice."""
 
+import socket
 import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import optuna
 import pytest
@@ -11,8 +14,9 @@ from optuna.trial import TrialState
 from sqlalchemy import event
 
 from vbot_train.config import compose_config
+from vbot_train.lives import LIVES, lived_s, lives_of
 from vbot_train.search import presence as presence_module
-from vbot_train.search.ledger import CAUSE, KILLED, LOOP, ORIGIN, SEED, STATUS, WALL_TIME_S
+from vbot_train.search.ledger import CAUSE, HISTORY, KILLED, LOOP, ORIGIN, SEED, STATUS
 from vbot_train.search.priors import Prior
 from vbot_train.search.proposals import GridProposals
 from vbot_train.search.question import worker_count
@@ -24,7 +28,9 @@ def test_the_cells_of_a_grid_are_claimed_in_order_each_once(join, tmp_path):
         claim = loop.claims.claim()
         assert (claim.trial.number, claim.candidate.params, claim.history) == (number, point, None)
         assert claim.directory == tmp_path / "trials" / f"00{number}"
-        assert loop.attributes(number) == {ORIGIN: "proposed", SEED: 42, LOOP: loop.presence.name}
+        attributes = loop.attributes(number)
+        assert attributes.keys() == {ORIGIN, SEED, LOOP, LIVES}
+        assert (attributes[ORIGIN], attributes[SEED], attributes[LOOP]) == ("proposed", 42, loop.presence.name)
         loop.end(claim)
     assert loop.claims.claim() is None
 
@@ -123,12 +129,49 @@ def test_a_random_search_tries_the_same_points_shared_interrupted_or_neither(joi
 )
 def test_only_a_completed_trial_has_a_value_in_the_study(join, status, reward, state, value):
     loop = join()
-    loop.end(loop.claims.claim(), status, reward, wall_time_s=3.00049, cause="so it was")
+    loop.end(loop.claims.claim(), status, reward, lived_s=3.00049, cause="so it was")
     trial = loop.trial(0)
     assert (trial.state, trial.value) == (state, value)
-    told = {key: trial.user_attrs[key] for key in (STATUS, CAUSE, WALL_TIME_S)}
-    assert told == {STATUS: status, CAUSE: "so it was", WALL_TIME_S: 3.0}
+    told = {key: trial.user_attrs[key] for key in (STATUS, CAUSE)}
+    assert told == {STATUS: status, CAUSE: "so it was"}
+    assert lived_s(trial) == pytest.approx(3.0, abs=0.001)
     assert KILLED not in trial.user_attrs
+
+
+def test_a_trials_life_is_written_down_in_utc_when_it_begins_and_when_it_ends(join, zone):
+    zone("Asia/Tokyo")
+    loop, before = join(), datetime.now(UTC)
+    claim = loop.claims.claim()
+    (life,) = lives_of(loop.trial(0))
+    assert before - timedelta(seconds=0.001) <= life.start <= datetime.now(UTC) and life.end is None
+    assert life.host == socket.gethostname() and loop.attributes(0)[LIVES][0]["start"].endswith("+00:00")
+    loop.end(claim, lived_s=90.0, env_steps=5000)
+    (life,) = lives_of(loop.trial(0))
+    assert ((life.end - life.start).total_seconds(), life.env_steps) == (90.0, 5000)
+
+
+def test_a_result_that_is_taken_over_took_no_time_and_no_env_steps(join, grid, tmp_path):
+    history = tmp_path / "old"
+    (history / ".hydra").mkdir(parents=True)
+    OmegaConf.save(OmegaConf.create(grid.candidate(CELLS[3]).config), history / ".hydra" / "config.yaml")
+    loop = join()
+    loop.claims.enqueue([Prior("old", "history", CELLS[3], history=history)])
+    loop.end(loop.claims.claim(), lived_s=0.0, env_steps=5000)
+    (life,) = lives_of(loop.trial(0))
+    assert (life.end, life.env_steps) == (life.start, 0)
+
+
+def test_hosts_in_two_time_zones_spend_one_budget(join, zone):
+    zone("America/New_York")
+    far = join(budget_hours=1)
+    claim = far.claims.claim()
+    zone("Asia/Tokyo")
+    near = join(budget_hours=1)
+    assert near.claims.left_s() == pytest.approx(3600, abs=5)
+    far.end(claim, lived_s=600)
+    assert near.claims.left_s() == pytest.approx(3000, abs=5)
+    near.end(near.claims.claim(), lived_s=900)  # from the same moment on
+    assert near.claims.left_s() == pytest.approx(2700, abs=5)
 
 
 def test_a_configuration_proposed_again_becomes_a_replicate_on_the_next_seed(join):
@@ -233,6 +276,13 @@ def test_a_forked_trials_result_is_taken_over_where_it_was_trained_on_just_that(
     assert claim.history == (history if taken_over else None)
 
 
+def test_a_forked_trial_is_written_down_with_its_whole_path(join, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    loop = join()
+    loop.claims.enqueue([Prior("old", "history", CELLS[3], history=Path("multirun/old/trials/005"))])
+    assert loop.attributes(0)[HISTORY] == f"{tmp_path}/multirun/old/trials/005"
+
+
 @pytest.mark.parametrize(
     ("workers", "options", "count"),
     [
@@ -258,10 +308,10 @@ def test_trials_that_share_a_machine_run_on_one_thread_each(join, workers, loops
 
 def test_a_trial_that_cannot_finish_within_the_budget_is_not_started(join):
     loop = join(budget_hours=1)
-    loop.end(loop.claims.claim(), wall_time_s=1700)  # 1900 s are left
+    loop.end(loop.claims.claim(), lived_s=1700)  # 1900 s are left
     second = loop.claims.claim()
     assert second is not None and not loop.claims.out_of_time
-    loop.end(second, wall_time_s=1900)  # from the same moment on: 1700 s are left, and 1800 s the median
+    loop.end(second, lived_s=1900)  # from the same moment on: 1700 s are left, and 1800 s the median
     assert loop.claims.left_s() == pytest.approx(1700, abs=5)
     assert loop.claims.claim() is None and loop.claims.out_of_time
     assert len(join(budget_hours=2).work()) == 2  # with a larger budget it goes on
@@ -273,7 +323,7 @@ def test_the_first_trial_is_started_within_any_budget_that_is_left(join):
 
 def test_without_a_budget_there_is_no_end_of_time(join):
     loop = join()
-    loop.end(loop.claims.claim(), wall_time_s=1e9)
+    loop.end(loop.claims.claim(), lived_s=1e9)
     assert loop.claims.left_s() is None and loop.claims.forecast() is None
     assert loop.claims.claim() is not None
 
@@ -290,7 +340,7 @@ def test_without_a_budget_there_is_no_end_of_time(join):
 def test_the_first_trials_tell_how_many_will_fit(join, line, total, workers, others, fit):
     loop = join(at_random(line), space=line, total=total, workers=workers, budget_hours=1)
     assert loop.claims.forecast() is None  # nothing is known yet
-    loop.end(loop.claims.claim(), wall_time_s=600)
+    loop.end(loop.claims.claim(), lived_s=600)
     for _ in range(1 + others):
         loop.claims.claim()
     assert loop.claims.forecast() == fit

@@ -76,12 +76,15 @@ def test_a_stopped_search_marks_its_trials_and_prints_the_line_that_goes_on(sear
     assert line == ["python", "-m", "vbot_train", "-m", UNCONFIRMED, RATES, "workers=2", "study=s"]
 
 
-def test_a_stopped_search_goes_on_to_its_end(searches):
-    process = searches.start(RATES, "workers=2", IDLE_S="2")
+def test_the_line_that_a_stopped_search_prints_goes_on_with_it_to_its_end(searches):
+    searches.study = searches.cwd / "multirun" / "4513e17"  # a number, as Hydra reads it
+    process = searches.start(RATES, "study=4513e17", "workers=2", IDLE_S="2")
     searches.wait_for_training(2)
     process.send_signal(signal.SIGINT)
-    process.wait(timeout=30)
-    searches.run(RATES, "workers=2")
+    output, _ = process.communicate(timeout=30)
+    line = shlex.split(output.splitlines()[-1].partition("to go on: ")[2])
+    assert line[-1] == "study=4513e17"
+    searches.run(*line[line.index("-m", 2) + 1 :])
     assert searches.rates() == [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3]
 
 

@@ -1,8 +1,11 @@
 """When a search gives up."""
 
+import time
+from types import SimpleNamespace
+
 import pytest
 
-from vbot_train.search.loop import evaluations_of, is_hopeless
+from vbot_train.search.loop import Loop, evaluations_of, is_hopeless
 
 CRASH = "failed: the trial's process ended with code 3, see train.log"
 
@@ -31,3 +34,15 @@ def test_three_equal_failures_at_the_start_are_hopeless(causes, hopeless):
 def test_a_run_evaluates_no_more_often_than_it_updates(env_steps, expected):
     training = {"env_steps": env_steps, "num_envs": 16, "evaluations": 5}
     assert evaluations_of({"training": training, "ppo": {"rollouts": 20}}) == expected
+
+
+def test_a_budget_is_spent_while_the_host_sleeps(monkeypatch):
+    """The host sleeps for 200 s of the 100 s that are left, in which no clock but that on the wall goes on."""
+    claims = SimpleNamespace(claim=lambda: None, others_train=True, left_s=lambda: 100.0, out_of_time=False)
+    begun = time.time()
+    clock = iter([begun, begun + 200.0])
+    monkeypatch.setattr(time, "time", lambda: next(clock, begun + 200.0))
+    polls = iter([None])
+    monkeypatch.setattr(time, "sleep", lambda seconds: next(polls))
+    Loop(claims, metric="", workers=1, stop=SimpleNamespace(number=None), record=None, display=None).run()
+    assert claims.out_of_time

@@ -124,10 +124,21 @@ def test_of_several_that_leave_one_is_the_last(tmp_path):
             assert not second.is_alive(third.name)  # also for one that has left itself
 
 
-def test_a_loop_elsewhere_does_not_share_this_machine(tmp_path, monkeypatch):
-    with monkeypatch.context() as elsewhere:
-        elsewhere.setattr("socket.gethostname", lambda: "elsewhere")
-        far = Presence(tmp_path)
+@pytest.mark.parametrize(
+    ("here", "there", "shared"),
+    [
+        ("node", "elsewhere", False),
+        ("node", "node-1", False),
+        ("node", "node-1-2", False),
+        ("node-1", "node", False),
+        ("node", "node.local", False),
+        ("a-b.node-1", "a-b.node-1", True),
+    ],
+)
+def test_a_machine_is_shared_by_loops_of_just_its_name(tmp_path, monkeypatch, here, there, shared):
+    monkeypatch.setattr("socket.gethostname", lambda: there)
+    far = Presence(tmp_path)
+    monkeypatch.setattr("socket.gethostname", lambda: here)
     with far, Presence(tmp_path) as near, near.lock():
         assert near.others() == [far.name]
-        assert not near.shares_host()
+        assert near.shares_host() is shared

@@ -56,6 +56,12 @@ def test_a_trial_that_does_not_heed_its_own_clock_is_killed(start, monkeypatch):
     assert 0.3 < result.wall_time_s < 10
 
 
+def test_a_trial_lives_on_while_the_host_sleeps(start, monkeypatch):
+    running, now = start("import time; time.sleep(60)"), time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 3600)
+    assert running.lived_s == pytest.approx(3600, abs=5)
+
+
 def test_a_trial_that_is_abandoned_was_stopped(start):
     running = start("import time; time.sleep(60)")
     running.process.kill()

@@ -8,9 +8,10 @@ import pytest
 from loops import CELLS, METRIC, Same, begin
 from optuna.trial import TrialState
 
+from vbot_train.lives import LIVES, end_life, lived_s, lives_of
 from vbot_train.result import FILE_NAME, TrialResult
 from vbot_train.run_directory import LOCK, own_run_directory
-from vbot_train.search.ledger import CAUSE, KILLED, LOOP, ORIGIN, RETRY_OF, SEED, STATUS, WALL_TIME_S
+from vbot_train.search.ledger import CAUSE, KILLED, LOOP, ORIGIN, RETRY_OF, SEED, STATUS
 from vbot_train.search.settle import KILLED_CAUSE, settle
 
 
@@ -35,7 +36,9 @@ def test_the_trial_of_a_loop_that_died_is_claimed_again_once_under_a_new_number(
     begin(again)
     assert (again.trial.number, again.candidate.params) == (1, CELLS[0])
     assert again.directory == tmp_path / "trials" / "001"
-    assert heir.attributes(1) == {ORIGIN: "proposed", SEED: 42, RETRY_OF: 0, LOOP: heir.presence.name}
+    attributes = heir.attributes(1)
+    assert attributes.keys() == {ORIGIN, SEED, RETRY_OF, LOOP, LIVES}
+    assert [attributes[key] for key in (ORIGIN, SEED, RETRY_OF, LOOP)] == ["proposed", 42, 0, heir.presence.name]
     assert heir.trial(0).state == TrialState.FAIL
     assert (heir.attributes(0)[STATUS], heir.attributes(0)[KILLED]) == ("interrupted", True)
     assert (lost.directory / "progress.csv").read_text(encoding="utf-8") == "env_steps\n"
@@ -77,7 +80,7 @@ def test_a_dead_loops_trial_lived_until_it_last_wrote_something(join):
     gone = join()
     lost = gone.claims.claim()
     (lost.directory / "checkpoints").mkdir(parents=True)
-    start = gone.trial(0).datetime_start.timestamp()
+    start = lives_of(gone.trial(0))[0].start.timestamp()
     for name, age in [("progress.csv", 40), ("checkpoints/best.pt", 100), ("train.log", 5)]:
         (lost.directory / name).touch()
         os.utime(lost.directory / name, (start + age, start + age))
@@ -85,8 +88,20 @@ def test_a_dead_loops_trial_lived_until_it_last_wrote_something(join):
     gone.presence.leave()
     heir = join()
     heir.claims.claim()
-    assert heir.attributes(0)[WALL_TIME_S] == pytest.approx(100, abs=0.01)
+    assert lived_s(heir.trial(0)) == pytest.approx(100, abs=0.01)
     assert TrialResult.load(lost.directory).wall_time_s == pytest.approx(100, abs=0.01)
+
+
+def test_a_dead_loops_trial_lived_as_long_wherever_the_loop_that_finds_it_is(join, zone):
+    zone("Asia/Tokyo")
+    lost = abandoned(join)
+    written = lives_of(join().trial(0))[0].start.timestamp() + 100
+    for name in ("progress.csv", "train.log"):
+        os.utime(lost.directory / name, (written, written))
+    zone("America/New_York")
+    heir = join()
+    heir.claims.claim()
+    assert lived_s(heir.trial(0)) == pytest.approx(100, abs=0.01)
 
 
 def test_a_dead_loops_trial_that_never_wrote_lived_no_time(join):
@@ -95,7 +110,7 @@ def test_a_dead_loops_trial_that_never_wrote_lived_no_time(join):
     gone.presence.leave()
     heir = join()
     heir.claims.claim()
-    assert heir.attributes(0)[WALL_TIME_S] == 0
+    assert lived_s(heir.trial(0)) == 0
 
 
 def test_a_dead_loops_trial_did_not_live_until_its_result_was_written_for_it(join):
@@ -106,8 +121,19 @@ def test_a_dead_loops_trial_did_not_live_until_its_result_was_written_for_it(joi
     os.utime(lost.directory / FILE_NAME, (tomorrow, tomorrow))
     heir = join()
     heir.claims.claim()
-    assert heir.attributes(0)[WALL_TIME_S] == pytest.approx(100, abs=1)
+    assert lived_s(heir.trial(0)) == pytest.approx(100, abs=1)
     assert heir.attributes(0)[KILLED]
+
+
+def test_a_life_whose_end_its_loop_has_told_is_not_told_again(join):
+    gone = join()
+    claim = gone.claims.claim()
+    end_life(claim.trial, 50.0, env_steps=10)  # and then it died
+    gone.presence.leave()
+    heir = join()
+    heir.claims.claim()
+    (life,) = lives_of(heir.trial(0))
+    assert ((life.end - life.start).total_seconds(), life.env_steps) == (50.0, 10)
 
 
 def test_a_trial_that_was_told_to_stop_is_trained_again_however_often_its_search_was_killed(join):

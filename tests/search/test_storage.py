@@ -31,6 +31,7 @@ def test_a_fork_takes_over_what_still_holds_and_trains_the_rest(searches):
 def test_a_study_moves_to_another_storage_and_goes_on_there_alone(searches):
     searches.run(*RANDOM, "search.max_trials=2")
     searches.run(*RANDOM, "search.max_trials=3", "storage=sqlite:///elsewhere.db")
+    assert f"storage: sqlite:///{searches.cwd}/elsewhere.db\n" in (searches.study / "study.yaml").read_text("utf-8")
     searches.run(*RANDOM, "search.max_trials=4")  # where its record says
     back = f"storage=sqlite:///{searches.study / 'study.db'}"
     refused = searches.run(*RANDOM, "search.max_trials=5", back, code=1)

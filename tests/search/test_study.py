@@ -2,13 +2,28 @@
 
 import shutil
 import sqlite3
+from contextlib import suppress
 
 import optuna
 import pytest
+import yaml
+from standing import record_of
 
+from vbot_train.analysis.trials import StudyError, load_study
 from vbot_train.config import ConfigError
 from vbot_train.search import study as study_module
-from vbot_train.search.study import STUDY_DB, begin_study, continue_study, home_of, look_into
+from vbot_train.search.secrets import check_storage
+from vbot_train.search.study import (
+    STUDY_DB,
+    begin_study,
+    continue_study,
+    home_of,
+    look_into,
+    look_into_stages,
+    open_stage,
+    read_record,
+)
+from vbot_train.watching.progress import Observer
 
 RECORD = {"study": "s", "storage": None}
 
@@ -65,9 +80,63 @@ def test_looking_into_a_study_changes_nothing(database):
     assert database.read_bytes() == before and [path.name for path in database.parent.iterdir()] == [STUDY_DB]
 
 
-def begin(database, prepare=nothing):
+def begin(database, prepare=nothing, *, storage=None, directory=None):
     record = {"study": "s", "metric": "episode_reward_mean"}
-    return begin_study(database.parent, None, record, None, {}, prepare)
+    return begin_study(directory or database.parent, storage, record, None, {}, prepare)
+
+
+@pytest.fixture
+def wanders(tmp_path, empty_study, monkeypatch):
+    """A study whose record names its database as it was typed once, two directories to read it in."""
+    for name in ("home", "away", "home/s"):
+        (tmp_path / name).mkdir()
+    shutil.copy(empty_study, tmp_path / "home" / "x.db")
+    record = record_of(storage="sqlite:///x.db")
+    (tmp_path / "home" / "s" / "study.yaml").write_text(yaml.safe_dump(record), encoding="utf-8")
+    monkeypatch.chdir(tmp_path / "away")
+    return tmp_path / "home" / "s"
+
+
+def test_the_storage_that_is_written_down_is_the_same_file_everywhere(tmp_path, wanders, monkeypatch):
+    monkeypatch.chdir(tmp_path / "home")
+    continue_study(wanders, check_storage("sqlite:///x.db"), read_record(wanders), None, nothing, alone=True)  # no move
+    monkeypatch.chdir(tmp_path / "away")
+    assert read_record(wanders)["storage"] == f"sqlite:///{tmp_path / 'home' / 'x.db'}"
+    assert look_into(wanders, None, read_record(wanders)) == []
+
+
+READERS = {
+    "look": lambda directory: look_into(directory, None, read_record(directory)),
+    "look_into_stages": lambda directory: look_into_stages(directory, None),
+    "open_stage": lambda directory: open_stage(directory, None, "confirm"),
+    "continue": lambda directory: continue_study(directory, None, read_record(directory), None, nothing, alone=True),
+    "move": lambda directory: continue_study(
+        directory, "sqlite:///y.db", read_record(directory), None, nothing, alone=True
+    ),
+    "load": load_study,
+    "status": lambda directory: Observer(directory).look(),
+}
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+def test_whoever_looks_for_a_study_leaves_no_empty_database(tmp_path, wanders, reader):
+    with pytest.raises((ConfigError, StudyError), match=r"x\.db is missing"):
+        reader(wanders)
+    assert list((tmp_path / "away").iterdir()) == []
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+def test_whoever_looks_for_a_study_in_an_empty_file_leaves_it_empty(tmp_path, wanders, reader):
+    (tmp_path / "away" / "x.db").touch()
+    with pytest.raises((ConfigError, StudyError), match="no such table"):
+        reader(wanders)
+    assert [path.stat().st_size for path in (tmp_path / "away").iterdir()] == [0]
+
+
+@pytest.mark.parametrize("storage", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"])
+def test_a_storage_that_nobody_else_could_read_is_refused(storage):
+    with pytest.raises(ConfigError, match=r"^storage=sqlite:.*: a database in memory ends with its connection"):
+        check_storage(storage)
 
 
 def test_a_beginning_that_was_cut_short_is_begun_anew(database):
@@ -82,9 +151,45 @@ def test_a_beginning_that_was_cut_short_is_begun_anew(database):
 def test_trials_without_a_record_are_never_begun_over(database):
     earlier = optuna.load_study(study_name="s", storage=f"sqlite:///{database}")
     earlier.tell(earlier.ask(), 1.0)
-    with pytest.raises(ConfigError, match=r"the storage has its trials, but .* no study.yaml of it"):
+    with pytest.raises(ConfigError, match=r"the storage holds it already, but .* no study.yaml of it"):
         begin(database)
     assert len(earlier.get_trials()) == 1
+
+
+def cut_short(study):
+    study.enqueue_trial({"x": 1})
+    raise RuntimeError("killed here")
+
+
+@pytest.fixture
+def server(tmp_path, empty_study):
+    """A storage elsewhere, where studies of other directories may live too."""
+    (tmp_path / "server").mkdir()
+    shutil.copy(empty_study, tmp_path / "server" / "x.db")
+    url = f"sqlite:///{tmp_path / 'server' / 'x.db'}"
+    optuna.delete_study(study_name="s", storage=url)
+    return url
+
+
+def test_a_beginning_that_was_cut_short_on_a_server_is_begun_anew(tmp_path, server):
+    with pytest.raises(RuntimeError):
+        begin(None, cut_short, storage=server, directory=tmp_path)
+    study = begin(None, lambda study: study.enqueue_trial({"y": 2}), storage=server, directory=tmp_path)
+    (trial,) = study.get_trials(deepcopy=False)
+    assert trial.system_attrs["fixed_params"] == {"y": 2}
+    assert (tmp_path / "study.yaml").exists()
+
+
+@pytest.mark.parametrize("beginning", [cut_short, nothing], ids=["cut short", "without trials"])
+def test_another_directorys_study_on_a_server_is_never_begun_over(tmp_path, server, beginning):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    with suppress(RuntimeError):
+        begin(None, beginning, storage=server, directory=tmp_path / "one")
+    before = optuna.load_study(study_name="s", storage=server).get_trials()
+    with pytest.raises(ConfigError, match=r"the storage holds it already, but .*other no study.yaml of it"):
+        begin(None, storage=server, directory=tmp_path / "other")
+    assert optuna.load_study(study_name="s", storage=server).get_trials() == before
 
 
 def test_what_is_queued_first_is_queued_before_the_record_says_that_the_study_is_whole(database):

@@ -1,19 +1,21 @@
 """When a study will be done, by hand."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from standing import ended, number_trials, record_of, running
+from standing import ended, life, number_trials, record_of, running
 
+from vbot_train.lives import LIVES
 from vbot_train.search.ledger import Ledger
 from vbot_train.watching.forecast import duration_s, makespan_s, remaining_s, trials_that_fit, workers_of
+from vbot_train.watching.picture import when_done
 from vbot_train.watching.progress import Progress, Stage, Training
 
-NOW = datetime(2026, 5, 4, 20, 0)
+NOW = datetime(2026, 5, 4, 20, 0, tzinfo=UTC)
 
 
 def at(clock):
-    return datetime.fromisoformat(f"2026-05-04 {clock}")
+    return datetime.fromisoformat(f"2026-05-04 {clock}+00:00")
 
 
 def training(number, age_s, share, silent_s=0.0):
@@ -96,6 +98,21 @@ def test_as_many_trials_run_at_a_time_as_when_the_last_one_began():
     assert workers_of(progress(stage([first, ended(600.0, start=at("19:10"))], 9))) == 1
     assert workers_of(progress(stage([running(now=NOW), running(now=NOW)], 9))) == 2  # both have just begun
     assert workers_of(progress(stage([], 9))) == 1
+
+
+def test_a_trial_that_was_put_off_took_as_long_as_its_lives_together():
+    trial = ended(20.0, start=at("19:00"))
+    trial.user_attrs[LIVES] = [life(at("18:00"), 40.0), life(at("19:00"), 20.0)]
+    assert duration_s(stage([trial], 9)) == 60.0
+    assert workers_of(progress(stage([trial, ended(600.0, start=at("18:30"))], 9))) == 1  # it was put off then
+
+
+def test_when_it_will_be_done_is_told_in_the_time_of_the_clock_on_the_wall(zone):
+    zone("Europe/Berlin")  # where at 01:00 UTC it is 03:00, and 02:00 again
+    now = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    trials = [ended(3600.0, start=now - timedelta(hours=1)), running(0.0, now=now)]
+    found = Progress(record_of(), [stage(trials, 2, [training(1, 0.0, 0.0)])], now)
+    assert when_done(found) == "ETA       about 60 min, at 02:30"
 
 
 @pytest.mark.parametrize(

@@ -3,20 +3,21 @@
 import sqlite3
 import subprocess
 import sys
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import optuna
 import pytest
-from standing import add_trials, again, ended, number_trials, record_of, running, write_curve, write_study
+from standing import add_trials, again, ended, life, number_trials, record_of, running, write_curve, write_study
 
 from vbot_train.analysis.trials import StudyError
 from vbot_train.config import ConfigError
+from vbot_train.lives import LIVES
 from vbot_train.search.ledger import Ledger
 from vbot_train.search.secrets import shown_url
 from vbot_train.watching import readonly
 from vbot_train.watching.progress import Observer, Progress, Stage, Training, planned
 
-NOW = datetime(2026, 5, 4, 20, 0)
+NOW = datetime(2026, 5, 4, 20, 0, tzinfo=UTC)
 CUT_SHORT = """
 import os, sqlite3, sys
 connection = sqlite3.connect(sys.argv[1])
@@ -78,6 +79,22 @@ def test_a_trial_is_silent_since_it_last_wrote_anything(tmp_path):
     assert training.silent_s == pytest.approx(720, abs=5) and training.is_silent
     (study / "trials" / "000" / "train.log").touch()
     assert not only_training(study).is_silent
+
+
+def test_a_trial_that_goes_on_is_as_old_as_its_lives_together(tmp_path):
+    trial, now = running(age_s=60), datetime.now(UTC)
+    trial.user_attrs[LIVES] = [life(now - timedelta(hours=5), 100.0), life(now - timedelta(seconds=60))]
+    training = only_training(write_study(tmp_path / "s", [trial]))
+    assert training.age_s == pytest.approx(160, abs=5) and not training.is_silent
+
+
+def test_a_search_in_another_time_zone_looks_the_same(tmp_path, zone):
+    zone("America/New_York")
+    study = write_study(tmp_path / "s", [ended(600.0), running(age_s=60)], budget_hours=1)
+    zone("Asia/Tokyo")
+    found = Observer(study).look()
+    assert found.running[0].age_s == pytest.approx(60, abs=5) and found.idle_s < 5
+    assert found.left_s == pytest.approx(3600 - 600, abs=5)
 
 
 def test_a_later_stage_has_a_study_and_a_folder_of_its_own(tmp_path):

@@ -11,10 +11,13 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 from yaml import YAMLError
 
+from vbot_train.lives import ended_at
 from vbot_train.result import METRICS, STATUSES, TrialResult, read_yaml
+from vbot_train.storage_url import sqlite_file, url_of_file
 
 TRIALS, STAGES = "trials", ("confirm", "test")  # folders of a study's trials, and of what is trained after them
 KILLS = 1  # a trial that was killed is trained again so often: it may be what fills the memory
@@ -43,7 +46,7 @@ class Trial:
     directory: Path
     intermediate: dict[int, float]  # held-out value of what the study optimizes, by number of the evaluation
     origin: str | None = None  # why it was tried: default, enqueued, history, proposed; of a later stage, its name
-    ended: datetime | None = None  # local time
+    ended: datetime | None = None  # UTC
     killed: bool = False  # interrupted, and not by its search
 
     @property
@@ -111,12 +114,12 @@ def load_study(directory: Path, storage: str | None = None) -> Study:
         content = read_yaml(record)
         if content["metric"] not in METRICS:
             raise StudyError(f"{record}: metric={content['metric']}: choose one of {', '.join(METRICS)}")
-        url = content.get("storage") or _sqlite(directory)
+        url = content.get("storage") or url_of_file(directory / "study.db")
         if HIDDEN in url and storage is not None:
             url = storage
         if HIDDEN in url:
             raise StudyError(f"{directory}: lives in {url}; its storage must be given with the password")
-        storage_there = optuna.storages.get_storage(url)
+        storage_there = _open(url, directory)
         study = optuna.load_study(study_name=content["study"], storage=storage_there)
         ended = {TRIALS: _ended(study)} | {
             stage: _ended(optuna.load_study(study_name=name, storage=storage_there))
@@ -139,10 +142,12 @@ def _ended(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
 
 
-def _sqlite(directory: Path) -> str:
-    if not (database := directory / "study.db").is_file():  # SQLite would create an empty one
-        raise StudyError(f"{directory}: not the directory of a study ({database.name} is missing)")
-    return f"sqlite:///{database}"
+def _open(url: str, directory: Path) -> BaseStorage:
+    """A database that is there; nothing is created in one that is not, or is empty."""
+    file = sqlite_file(url)
+    if file is not None and not file.is_file():  # SQLite would create it
+        raise StudyError(f"{directory}: its study cannot be read ({file} is missing)")
+    return optuna.storages.get_storage(RDBStorage(url, skip_table_creation=True))
 
 
 def what_a_database_says(error: Exception) -> str:
@@ -161,6 +166,6 @@ def _load_trial(trial: optuna.trial.FrozenTrial, folder: Path) -> Trial:
         directory=path,
         intermediate=trial.intermediate_values,
         origin=trial.user_attrs.get("origin"),
-        ended=trial.datetime_complete,
+        ended=ended_at(trial),
         killed=trial.user_attrs.get("killed", False),
     )

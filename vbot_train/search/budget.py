@@ -3,36 +3,30 @@
 import math
 import statistics
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from optuna.trial import FrozenTrial
 
-from vbot_train.search.ledger import STATUS, WALL_TIME_S
+from vbot_train.lives import lived_s, spans_of
+from vbot_train.search.ledger import STATUS
 
 HOUR_S = 3600.0
 MOST_KEPT = 0.5  # share of a budget that is kept for what comes after the search
 
 
 def spent_s(trials: Sequence[FrozenTrial], now: datetime) -> float:
-    """Seconds during which at least one trial ran.
+    """Seconds during which at least one trial ran. A host that sleeps meanwhile spends them too.
 
     Args:
         trials: Of the study; one that runs has run until ``now``.
-        now: Local time, as Optuna stamps trials.
+        now: With its time zone.
     """
-    spans = sorted(_span(trial, now) for trial in trials if trial.datetime_start is not None)
-    spent, reached = timedelta(), datetime.min
+    spans = sorted(span for trial in trials for span in spans_of(trial, now))
+    spent, reached = timedelta(), datetime.min.replace(tzinfo=UTC)
     for start, end in spans:
         spent += max(end - max(start, reached), timedelta())
         reached = max(reached, end)
     return spent.total_seconds()
-
-
-def _span(trial: FrozenTrial, now: datetime) -> tuple[datetime, datetime]:
-    assert trial.datetime_start is not None
-    if not trial.state.is_finished():
-        return trial.datetime_start, now
-    return trial.datetime_start, trial.datetime_start + timedelta(seconds=trial.user_attrs.get(WALL_TIME_S, 0.0))
 
 
 def expected_s(trials: Sequence[FrozenTrial]) -> float | None:
@@ -40,7 +34,7 @@ def expected_s(trials: Sequence[FrozenTrial]) -> float | None:
 
     A result that was taken over from a forked study took no time, and says nothing about the next one.
     """
-    times = [trial.user_attrs[WALL_TIME_S] for trial in trials if trial.user_attrs.get(STATUS) == "completed"]
+    times = [lived_s(trial) for trial in trials if trial.user_attrs.get(STATUS) == "completed"]
     trained = [time for time in times if time > 0]
     return statistics.median(trained) if trained else None
 

@@ -1,6 +1,5 @@
 """Refuse a search that cannot run, before anything is opened."""
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -37,8 +36,6 @@ def check_search(config: Mapping[str, Any]) -> None:
 
 
 def _search_faults(config: Mapping[str, Any]) -> Iterator[str]:
-    if not re.fullmatch(r"\w[\w.-]*", str(config["study"])):
-        yield f"study={config['study']}: letters, digits, '_', '.' and '-' make a study's name"
     for key, bounds in SEARCH_BOUNDS.items():
         value = look_up(config, key)
         if (value is not None or key not in NULLABLE) and (key, value) != ("workers", "auto"):

@@ -7,7 +7,7 @@ at any time, share it without a trial lost or taken twice.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.config import ConfigError, load_recorded_config
+from vbot_train.lives import begin_life, end_life
 from vbot_train.result import TrialResult
 from vbot_train.run_directory import has_owner
 from vbot_train.search import budget
@@ -29,14 +30,13 @@ from vbot_train.search.ledger import (
     RETRY_OF,
     SEED,
     STATUS,
-    WALL_TIME_S,
     Ledger,
     identity,
     is_trained,
     params_of,
 )
 from vbot_train.search.patience import patient
-from vbot_train.search.presence import Presence
+from vbot_train.search.presence import Presence, host_of
 from vbot_train.search.priors import Prior
 from vbot_train.search.proposals import Proposals
 from vbot_train.search.resume import result_settings
@@ -126,7 +126,7 @@ class Claims:
                     continue
                 attributes = {ORIGIN: prior.origin, SEED: seed}
                 if prior.history is not None:
-                    attributes[HISTORY] = str(prior.history)
+                    attributes[HISTORY] = str(prior.history.absolute())
                 self._study.enqueue_trial(prior.params, user_attrs=attributes)
 
     @patient
@@ -166,12 +166,13 @@ class Claims:
             return claim.trial.should_prune()
 
     @patient
-    def tell(self, claim: Claim, result: TrialResult, wall_time_s: float, *, killed: bool = False) -> None:
-        """Tell the study what came of a trial; ``killed`` if it was interrupted, but not by its search."""
+    def tell(self, claim: Claim, result: TrialResult, lived_s: float, *, killed: bool = False) -> None:
+        """Tell the study what came of a trial, which ran so long; ``killed`` if not its search interrupted it."""
         with self._presence.lock():
             if killed:
                 claim.trial.set_user_attr(KILLED, True)
-            self._tell(claim.trial, result, wall_time_s)
+            end_life(claim.trial, lived_s, 0 if claim.history is not None else result.env_steps)
+            self._tell(claim.trial, result)
 
     @patient
     def forecast(self) -> int | None:
@@ -194,7 +195,7 @@ class Claims:
         if self._budget_s is None:
             return None
         trials = [*self._elsewhere, *(ledger or self._ledger()).trials]
-        return self._budget_s - budget.spent_s(trials, datetime.now())
+        return self._budget_s - budget.spent_s(trials, datetime.now(UTC))
 
     @patient
     def has_completed(self) -> bool:
@@ -271,6 +272,7 @@ class Claims:
     def _take(self) -> Claim:
         trial = self._study.ask(self._space.distributions)
         trial.set_user_attr(LOOP, self._presence.name)
+        begin_life(trial, host_of(self._presence.name))
         shared = self._workers > 1 or self._presence.shares_host()
         candidate = self._space.candidate(trial.params, trial.user_attrs.get(SEED), shared=shared)
         history = trial.user_attrs.get(HISTORY)
@@ -306,14 +308,14 @@ class Claims:
         result = settle(directory, "interrupted", KILLED_CAUSE, trial=frozen.number, seed=seed, wall_time_s=seconds)
         if result.cause == KILLED_CAUSE and (directory / LOG).exists():  # else it cannot have been the cause
             trial.set_user_attr(KILLED, True)
-        self._tell(trial, result, max(seconds, result.wall_time_s))
+        end_life(trial, max(seconds, result.wall_time_s), result.env_steps)
+        self._tell(trial, result)
 
-    def _tell(self, trial: optuna.Trial, result: TrialResult, wall_time_s: float) -> None:
+    def _tell(self, trial: optuna.Trial, result: TrialResult) -> None:
         value = result.objective(self._metric)
         state = TrialState.FAIL if value is None else TrialState.COMPLETE
-        attributes = {WALL_TIME_S: round(wall_time_s, 3), CAUSE: result.cause, STATUS: result.status}
-        for key, attribute in attributes.items():
-            trial.set_user_attr(key, attribute)
+        trial.set_user_attr(CAUSE, result.cause)
+        trial.set_user_attr(STATUS, result.status)
         self._study.tell(trial, value, state=TrialState.PRUNED if result.status == "pruned" else state)
 
 

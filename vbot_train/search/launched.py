@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 
+from vbot_train.search.naming import as_override, key_of
 from vbot_train.search.space import THREAD_KEYS
 
 COMMAND = "VBOT_TRAIN_COMMAND"  # environment variable: the arguments of the line that launches; no file holds them
@@ -38,8 +39,8 @@ def run_loop(loops: int) -> None:
     node = HydraConfig.get()
     directory = Path(node.sweep.dir)
     given = typed_arguments()
-    threads = [f"{key}=1" for key in THREAD_KEYS if loops > 1 and not any(a.startswith(f"{key}=") for a in given)]
-    place = [f"hydra.sweep.dir={directory}", f"study={directory.name}", "resume=continue"]
+    threads = [f"{key}=1" for key in THREAD_KEYS if loops > 1 and key not in map(key_of, given)]
+    place = [f"hydra.sweep.dir={directory}", as_override(directory.name), "resume=continue"]
     arguments = [*threads, *given, *place, "hydra/launcher=basic", "workers=1"]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the loop hears Ctrl-C itself, and needs time to put things in order
     process = subprocess.Popen([sys.executable, "-m", "vbot_train", *arguments], cwd=node.runtime.cwd)

@@ -8,11 +8,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.analysis.trials import KILLS
 
-# Attributes that our trials carry in the study.
+# Attributes that our trials carry in the study, beside their lives.
 STATUS = "status"  # of its result
 CAUSE = "cause"
 SEED = "seed"  # its (first) training seed
-WALL_TIME_S = "wall_time_s"  # from the start of its process to the end
 LOOP = "loop"  # the loop that runs it
 KILLED = "killed"  # True: interrupted because its loop died or it was stopped from outside, not by its search
 ORIGIN = "origin"  # default, enqueued, history, proposed; in a later stage its name

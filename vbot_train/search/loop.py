@@ -56,7 +56,7 @@ class Loop:
         self._causes: list[str | None] = []  # of the trials that have ended; None of a good end
         self._look_again = 0.0  # when to ask for work again
         self._others_train = False  # whether other loops did when there was no work
-        self._deadline: float | None = None
+        self._deadline: float | None = None  # of time.time(), for the budget is spent while the host sleeps
         self._has_forecast = False
 
     def run(self) -> None:
@@ -76,7 +76,7 @@ class Loop:
                 time.sleep(POLL_S)
 
     def _must_stop(self) -> bool:
-        if self._deadline is not None and time.monotonic() > self._deadline:
+        if self._deadline is not None and time.time() > self._deadline:
             self._claims.out_of_time = True
             return True
         return self._stop.number is not None
@@ -94,7 +94,7 @@ class Loop:
 
     def _note_deadline(self) -> None:
         left_s = self._claims.left_s()
-        self._deadline = None if left_s is None else time.monotonic() + left_s
+        self._deadline = None if left_s is None else time.time() + left_s
 
     def _start(self, claim: Claim) -> None:
         """Start a claimed trial. What fails here ends the search, and the trial is owed to whoever resumes it."""

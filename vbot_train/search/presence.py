@@ -85,7 +85,12 @@ class Presence:
 
     def shares_host(self) -> bool:
         """Whether another loop lives on this machine. Only within ``lock``."""
-        return any(name.startswith(f"{self._host}-") for name in self.others())
+        return self._host in map(host_of, self.others())
 
     def _file(self, name: str) -> Path:
         return self._folder / f"{name}.lock"
+
+
+def host_of(name: str) -> str:
+    """The machine on which a loop of this name runs; what follows it has no dash, but a machine's name may."""
+    return name.rsplit("-", 2)[0]

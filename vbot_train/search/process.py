@@ -33,9 +33,9 @@ class TrialProcess:
         self._asked: tuple[str, str] | None = None  # status and cause it was told to end with
         self._size = 0  # of the progress file when it was read last
         self._rows_seen = 0
-        self._started = time.monotonic()
+        self._began = time.time()
         minutes = claim.candidate.config["search"]["trial_minutes"]
-        self._overtime = None if minutes is None else self._started + 60 * minutes + OVERTIME_S
+        self._overtime = None if minutes is None else time.monotonic() + 60 * minutes + OVERTIME_S
         command = [sys.executable, "-m", MODULE, str(claim.directory)]
         command += ["--trial", str(claim.trial.number), "--parent", str(os.getpid())]
         with (claim.directory / LOG).open("wb") as output:
@@ -43,8 +43,8 @@ class TrialProcess:
 
     @property
     def lived_s(self) -> float:
-        """Time since its start [s]."""
-        return time.monotonic() - self._started
+        """Time since its start, the host's sleep included [s]."""
+        return max(time.time() - self._began, 0.0)
 
     @property
     def was_asked(self) -> bool:

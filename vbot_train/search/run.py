@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,22 @@ from vbot_train.search.claims import Claim, Claims
 from vbot_train.search.display import TRIAL, Display
 from vbot_train.search.launched import typed_arguments
 from vbot_train.search.loop import HopelessError, Loop
+from vbot_train.search.naming import (
+    as_argument,
+    as_override,
+    check_name,
+    first_free,
+    key_of,
+    reserve,
+    settle_name,
+    without_name,
+)
 from vbot_train.search.plan import announce, dry_run, show
 from vbot_train.search.presence import Presence
 from vbot_train.search.question import Question
 from vbot_train.search.resume import name_fork, refuse_other
 from vbot_train.search.retrain import begin_stage, check_fresh, elsewhere
-from vbot_train.search.secrets import shown_url, without_password
+from vbot_train.search.secrets import check_storage, without_password
 from vbot_train.search.signals import Stop
 from vbot_train.search.study import (
     begin_study,
@@ -64,16 +75,22 @@ def run_search(
     quiet_optuna()
     outlive_the_terminal()
     stop = Stop() if launch is None else None  # loops elsewhere get their signals themselves
-    job = {**plain(config), "study": str(config.study)}  # the same time in it as in the directory's name
+    is_default = settle_name(config, arguments)
+    job = plain(config)
     check_search(job)
-    shown_url(job["storage"])  # refuses what is no URL
-    directory, question = ask(Path(config.hydra.sweep.dir), sampler, params, arguments, config, job, context)
+    job["storage"] = check_storage(job["storage"])
+    named = Path(config.hydra.sweep.dir)
+    is_new = is_default and named.name == job["study"]  # hydra.sweep.dir= may give another, and continue what is there
+    work_out = partial(ask, named, sampler, params, arguments, config, job, context, is_new=is_new)
+    directory, question = work_out()
     if job["search"]["dry_run"]:
         record = read_record(directory)
         trials = look_into(directory, job["storage"], record) if record else []
         show([f"study {job['study']}, a dry run", *dry_run(question, trials, directory.parent)])
         return
     with one_line_errors():
+        while (is_new or directory != named) and not reserve(directory):  # another search has just taken that name
+            directory, question = work_out()
         search = Search(question, directory, config.hydra)
         if stop is not None:
             search.run(stop)
@@ -83,23 +100,30 @@ def run_search(
 
 
 def ask(
-    directory: Path,
+    named: Path,
     sampler: DictConfig,
     params: dict[str, Any],
     arguments: list[str],
     config: DictConfig,
     job: dict[str, Any],
     context: HydraContext,
+    *,
+    is_new: bool,
 ) -> tuple[Path, Question]:
-    """Work out what is asked, and in which directory: a fork's is another. Touches nothing.
+    """Work out what is asked, and in which directory: a fork's, or a new study's, is one that is free. Touches nothing.
 
     Raises:
         ConfigError: It cannot be answered, or the study that is there answers another question.
     """
-    forked = directory if job["resume"] == "fork" else None
+    directory, forked = named, named if job["resume"] == "fork" else None
     if forked is not None:
         directory, job["study"] = name_fork(forked)
+        check_name(job["study"])
+    elif is_new:
+        directory = first_free(named)
+        job["study"] = directory.name
     earlier = read_record(directory)
+    arguments = [*without_name(arguments), as_override(job["study"])]
     question = Question(sampler, params, arguments, config, job, context, earlier)
     if forked is not None and (record := read_record(forked)) is not None:
         question.take_over(forked, record, look_into(forked, job["storage"], record))
@@ -257,13 +281,13 @@ class Search:
 
     def _line_to_resume(self) -> str:
         """The command line that continues this search."""
-        study, kept = self.question.job["study"], []
-        for argument in map(without_password, typed_arguments()):
-            if argument.startswith("hydra.sweep.dir=") and self.question.job["resume"] == "fork":
+        job, kept = self.question.job, []
+        for argument in without_name(map(without_password, typed_arguments())):
+            if key_of(argument) == "hydra.sweep.dir" and job["resume"] == "fork":
                 kept.append(f"hydra.sweep.dir={self.directory}")
-            elif not argument.startswith(("study=", "resume=")):
+            elif key_of(argument) != "resume":
                 kept.append(argument)
-        return shlex.join(["python", "-m", "vbot_train", *kept, f"study={study}"])
+        return shlex.join(["python", "-m", "vbot_train", *kept, as_argument(job["study"])])
 
 
 @contextmanager

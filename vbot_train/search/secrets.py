@@ -6,6 +6,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from vbot_train.analysis.trials import HIDDEN
 from vbot_train.config import ConfigError
 from vbot_train.search.space import SECRET_KEYS
+from vbot_train.storage_url import absolute_url, is_in_memory
 
 QUOTES = "'\""  # of Hydra's grammar
 
@@ -24,6 +25,20 @@ def shown_url(storage: str | None) -> str | None:
         raise ConfigError("storage: not a SQLAlchemy URL such as postgresql://HOST/DATABASE") from None
     secrets = {key: HIDDEN for key in url.query if "pass" in key.lower()}
     return url.update_query_dict(secrets).render_as_string(hide_password=True).replace("%2A", "*")
+
+
+def check_storage(storage: str | None) -> str | None:
+    """A storage's URL as typed, made absolute: every loop and every later command must find the study there.
+
+    Raises:
+        ConfigError: It is not a URL, or one of a database that none of them would find.
+    """
+    shown = shown_url(storage)
+    if storage is None:
+        return None
+    if is_in_memory(storage):
+        raise ConfigError(f"storage={shown}: a database in memory ends with its connection; name a file, or a server")
+    return absolute_url(storage)
 
 
 def without_password(argument: str) -> str:

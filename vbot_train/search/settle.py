@@ -5,6 +5,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial
 
+from vbot_train.lives import lives_of
 from vbot_train.locks import take
 from vbot_train.result import FILE_NAME, ResultError, TrialResult
 from vbot_train.run_directory import run_lock
@@ -39,11 +40,11 @@ def settle(directory: Path, status: str, cause: str, *, trial: int, seed: int, w
 
 
 def lived_s(trial: FrozenTrial, directory: Path) -> float:
-    """How long a killed trial ran [s]: until it last wrote something."""
-    assert trial.datetime_start is not None
+    """How long a killed trial ran, since it was begun or continued [s]: until it last wrote something."""
+    started_s = lives_of(trial)[-1].start.timestamp()
     files = [path for path in directory.rglob("*") if path.is_file() and path.name != FILE_NAME]  # may be written later
     written = [path.stat().st_mtime for path in files]
-    return max(max(written, default=0.0) - trial.datetime_start.timestamp(), 0.0)
+    return max(max(written, default=0.0) - started_s, 0.0)
 
 
 def without_numbers(cause: str) -> str:

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Literal, cast
 
 import optuna
@@ -16,14 +17,18 @@ from vbot_train.analysis.trials import HIDDEN, STAGES, STORAGE_ERRORS, TRIALS, s
 from vbot_train.config import ConfigError
 from vbot_train.result import METRICS, write_atomically
 from vbot_train.search.experiment import experiment_of
-from vbot_train.search.secrets import shown_url
+from vbot_train.search.secrets import check_storage, shown_url
 from vbot_train.search.space import Candidate
 from vbot_train.search.surroundings import surroundings
+from vbot_train.search.sweeper import FOLDER
+from vbot_train.storage_url import sqlite_file, url_of_file
 
 STUDY_DB = "study.db"
 STUDY_YAML = "study.yaml"
 EXPERIMENT_YAML = "experiment.yaml"
 RECORD_KEYS = {"study", "metric", "space", "options", "constraints", "config", "storage", "revision"}
+ID = "id"  # attribute of a study
+ID_FILE = "study.id"
 LOCKED_S = 10  # patience with another process that writes to the database
 
 Prepare = Callable[[optuna.Study], None]
@@ -45,7 +50,7 @@ def read_record(directory: Path) -> dict[str, Any] | None:
         raise ConfigError(f"study={directory.name}: {path} cannot be read ({str(error).splitlines()[0]})") from error
     if not isinstance(content, dict) or not content.keys() >= RECORD_KEYS:
         raise ConfigError(f"study={directory.name}: {path} is not the record of a study, or of another version")
-    return content
+    return content | {"storage": check_storage(content["storage"])}  # earlier versions wrote it down as it was typed
 
 
 def begin_study(
@@ -70,15 +75,16 @@ def begin_study(
         ConfigError: The database cannot be used, or holds a study of this name from elsewhere.
     """
     name, direction = record["study"], cast(Direction, METRICS[record["metric"]])
+    own_id = id_of(directory)
     with storage_errors(storage, directory):
         database = connect(storage, directory)
-        if storage is None:
-            _clear_half_begun(database, name)
+        _clear_half_begun(database, name, None if storage is None else own_id)
         study = optuna.create_study(
             study_name=name, storage=database, direction=direction, pruner=pruner, load_if_exists=True
         )
-        if study.get_trials(deepcopy=False):
-            raise ConfigError(f"study={name}: the storage has its trials, but {directory} no {STUDY_YAML} of it")
+        if study.get_trials(deepcopy=False) or study.user_attrs.get(ID, own_id) != own_id:
+            raise ConfigError(f"study={name}: the storage holds it already, but {directory} no {STUDY_YAML} of it")
+        study.set_user_attr(ID, own_id)
         for stale in _stages_in(database, name).values():
             optuna.delete_study(study_name=stale, storage=database)
         study.set_user_attr("infeasible", dict(infeasible))
@@ -105,15 +111,16 @@ def continue_study(
     Raises:
         ConfigError: The database is missing, is not one, is locked, or does not hold the study.
     """
-    name, home = record["study"], record["storage"]
+    name, home = record["study"], home_of(record, storage)
     with storage_errors(storage or home, directory):
-        _check_there(home, directory)
-        if shown_url(storage) not in (None, home):
+        database = _open(home, directory)
+        if storage not in (None, home):
             if not alone:
                 raise ConfigError(f"storage={shown_url(storage)}: others are at work on the study where it is now")
-            _move(connect(home, directory), connect(storage, directory), name)
+            there, database = database, connect(storage, directory)
+            _move(there, database, name)
             record["storage"] = shown_url(storage)
-        study = optuna.load_study(study_name=name, storage=connect(storage or home, directory), pruner=pruner)
+        study = optuna.load_study(study_name=name, storage=database, pruner=pruner)
     prepare(study)
     record.setdefault("resumed", []).append(surroundings())
     write_atomically(directory / STUDY_YAML, yaml.safe_dump(record, sort_keys=False))
@@ -133,9 +140,8 @@ def look_into(directory: Path, storage: str | None, record: Mapping[str, Any]) -
     """
     home = home_of(record, storage)
     with storage_errors(home, directory):
-        _check_there(home, directory)
-        database = connect(home, directory)
-        return optuna.load_study(study_name=record["study"], storage=database).get_trials(deepcopy=False)
+        study = optuna.load_study(study_name=record["study"], storage=_open(home, directory))
+        return study.get_trials(deepcopy=False)
 
 
 def open_stage(directory: Path, storage: str | None, stage: str) -> optuna.Study:
@@ -156,7 +162,7 @@ def open_stage(directory: Path, storage: str | None, stage: str) -> optuna.Study
     with storage_errors(home, directory):
         return optuna.create_study(
             study_name=stage_name(record["study"], stage),
-            storage=connect(home, directory),
+            storage=_open(home, directory),
             direction=cast(Direction, METRICS[record["metric"]]),
             pruner=optuna.pruners.NopPruner(),
             load_if_exists=True,
@@ -169,7 +175,7 @@ def look_into_stages(directory: Path, storage: str | None) -> dict[str, list[Fro
     assert record is not None
     home = home_of(record, storage)
     with storage_errors(home, directory):
-        database = connect(home, directory)
+        database = _open(home, directory)
         there = _stages_in(database, record["study"])
         studies = {stage: optuna.load_study(study_name=name, storage=database) for stage, name in there.items()}
         return {stage: studies[stage].get_trials(deepcopy=False) if stage in studies else [] for stage in STAGES}
@@ -178,6 +184,7 @@ def look_into_stages(directory: Path, storage: str | None) -> dict[str, list[Fro
 def home_of(record: Mapping[str, Any], storage: str | None) -> str | None:
     """Where a study lives: as its record says, with the password of the command line's storage if that is the same."""
     home: str | None = record["storage"]
+    storage = check_storage(storage)  # a reader's, as typed
     return storage if storage is not None and shown_url(storage) == home else home
 
 
@@ -187,17 +194,36 @@ def _stages_in(database: RDBStorage, study: str) -> dict[str, str]:
     return {stage: name for stage in STAGES if (name := stage_name(study, stage)) in known}
 
 
-def _clear_half_begun(database: RDBStorage, name: str) -> None:
-    """Forget a study whose beginning was cut short: nothing but priors wait in it, for maybe another question."""
+def _clear_half_begun(database: RDBStorage, name: str, own_id: str | None) -> None:
+    """Forget a study whose beginning was cut short: nothing but priors wait in it, for maybe another question.
+
+    Args:
+        database: Where it may be.
+        name: Its name.
+        own_id: Its id, where the database may hold studies of other directories; None where it cannot.
+    """
     if name in optuna.get_all_study_names(database):
-        trials = optuna.load_study(study_name=name, storage=database).get_trials(deepcopy=False)
-        if all(trial.state == TrialState.WAITING for trial in trials):
+        study = optuna.load_study(study_name=name, storage=database)
+        is_own = own_id in (None, study.user_attrs.get(ID))
+        if is_own and all(trial.state == TrialState.WAITING for trial in study.get_trials(deepcopy=False)):
             optuna.delete_study(study_name=name, storage=database)
 
 
-def _check_there(storage: str | None, directory: Path) -> None:
-    if storage is None and not (directory / STUDY_DB).is_file():  # SQLite would create an empty one
-        raise ConfigError(f"study={directory.name}: {directory / STUDY_DB} is missing")
+def id_of(directory: Path) -> str:
+    """The id of the study that a directory holds, or is to hold; it is written there before the study is begun."""
+    file = directory / FOLDER / ID_FILE
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, token_hex(16) + "\n")
+    return file.read_text(encoding="utf-8").strip()
+
+
+def _open(storage: str | None, directory: Path) -> RDBStorage:
+    """The database of a study that was begun: it is there, or else is not created."""
+    file = directory / STUDY_DB if storage is None else sqlite_file(storage)
+    if file is not None and not file.is_file():  # SQLite would create an empty one
+        raise ConfigError(f"study={directory.name}: {file} is missing")
+    return connect(storage, directory, skip_table_creation=True)
 
 
 def _move(old: RDBStorage, new: RDBStorage, name: str) -> None:
@@ -209,17 +235,17 @@ def _move(old: RDBStorage, new: RDBStorage, name: str) -> None:
         optuna.copy_study(from_study_name=part, from_storage=old, to_storage=new)
 
 
-def connect(storage: str | None, directory: Path) -> RDBStorage:
-    """The database of a study.
+def connect(storage: str | None, directory: Path, *, skip_table_creation: bool = False) -> RDBStorage:
+    """The database of a study, with Optuna's tables created if they are not there, unless that is skipped.
 
     Raises:
         ConfigError: The URL is one from a record, where its password is left out.
     """
-    url = storage or f"sqlite:///{directory / STUDY_DB}"
+    url = storage or url_of_file(directory / STUDY_DB)
     if HIDDEN in url:
         raise ConfigError(f"storage: study={directory.name} lives in {url}; give storage= with the password")
     patience = {"connect_args": {"timeout": LOCKED_S}} if url.startswith("sqlite") else {}
-    return RDBStorage(url, engine_kwargs=patience)
+    return RDBStorage(url, engine_kwargs=patience, skip_table_creation=skip_table_creation)
 
 
 @contextmanager

@@ -65,12 +65,13 @@ class VBotSweeper(Sweeper):
         """Have the launcher run loops on one study, a Hydra job each; ``launched.run_loop`` is what they do."""
         assert self.config is not None and self.hydra_context is not None and self.task_function is not None
         from vbot_train.search.launched import hand_on_command
+        from vbot_train.search.naming import as_override
 
         hand_on_command()
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self.hydra_context, task_function=self.task_function, config=self.config
         )
-        place = [f"hydra.sweep.dir={directory.resolve()}", f"study={directory.name}"]
+        place = [f"hydra.sweep.dir={directory.resolve()}", as_override(directory.name)]
         jobs = [[*place, f"workers={loops}", f"hydra.sweep.subdir={FOLDER}/{n}"] for n in range(loops)]
         for job in launcher.launch(jobs, 0):
             _ = job.return_value  # raises what the job raised

@@ -3,10 +3,11 @@
 import heapq
 import statistics
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
+from vbot_train.lives import lived_s, spans_of
 from vbot_train.search.budget import HOUR_S, MOST_KEPT, expected_s, fitting, rounds
-from vbot_train.search.ledger import STATUS, WALL_TIME_S
+from vbot_train.search.ledger import STATUS
 from vbot_train.watching.progress import Progress, Stage, Training
 
 ENOUGH = 0.05  # share of its training after which a trial's own pace says when it ends
@@ -74,9 +75,7 @@ def duration_s(stage: Stage) -> float | None:
 
     The mean, not the median that ``search.budget`` takes: for the sum of many, those that are pruned count too.
     """
-    times = [
-        trial.user_attrs[WALL_TIME_S] for trial in stage.trials if trial.user_attrs.get(STATUS) in ENDED_BY_THEMSELVES
-    ]
+    times = [lived_s(trial) for trial in stage.trials if trial.user_attrs.get(STATUS) in ENDED_BY_THEMSELVES]
     trained = [time for time in times if time > 0]  # a result that was taken over from another study took none
     paces = trained or [whole_s(training) for training in stage.alive if training.share >= ENOUGH]
     return statistics.mean(paces) if paces else None
@@ -94,11 +93,13 @@ def whole_s(training: Training) -> float:
 
 def workers_of(progress: Progress) -> int:
     """Trials at a time: as many as ran when the last one began, for of those that run now one may just have ended."""
+    for_good = datetime.max.replace(tzinfo=UTC)
     spans = [
-        (trial.datetime_start, trial.datetime_complete or datetime.max)
+        span
         for stage in progress.stages
         for trial in stage.trials
-        if trial.datetime_start is not None and trial.number not in stage.silent
+        if trial.number not in stage.silent
+        for span in spans_of(trial, for_good)
     ]
     last = max((start for start, _ in spans), default=progress.now)
     return max(sum(start <= last < end for start, end in spans), 1)

@@ -89,8 +89,8 @@ def when_done(progress: Progress) -> str:
     if not progress.is_alive:
         return f"ETA       about {duration(needed_s)} once it goes on, {workers_of(progress)} at a time"
     end_s = needed_s if left_s is None else min(needed_s, left_s)
-    end = progress.now + timedelta(seconds=end_s)
-    day = "" if end.date() == progress.now.date() else f"{end:%d %b} "
+    now, end = progress.now.astimezone(), (progress.now + timedelta(seconds=end_s)).astimezone()  # for people: local
+    day = "" if end.date() == now.date() else f"{end:%d %b} "
     return f"ETA       about {duration(end_s)}, at {day}{end:%H:%M}" + (
         ", as the budget ends" if end_s < needed_s else ""
     )

@@ -6,7 +6,7 @@ Nothing is written, and no lock of a search is taken: it does not notice that it
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.analysis.trials import HIDDEN, READ_ERRORS, STAGES, TRIALS, StudyError, stage_name, what_a_database_says
+from vbot_train.lives import ended_at, lived_s, lives_of
 from vbot_train.search.budget import HOUR_S, spent_s
 from vbot_train.search.ledger import Ledger, identity, params_of
 from vbot_train.search.process import PROGRESS_CSV, whole_rows
@@ -31,7 +32,7 @@ class Training:
 
     number: int
     params: Mapping[str, Any]
-    age_s: float  # since its start
+    age_s: float  # since its start, pauses left out
     silent_s: float  # since it last wrote something
     total_env_steps: int  # of its training, over its seeds
     env_steps: int = 0  # of them, done
@@ -94,7 +95,7 @@ class Progress:
 
     record: Mapping[str, Any]  # study.yaml
     stages: list[Stage]  # the search, then those that follow it
-    now: datetime  # local time, as Optuna stamps trials
+    now: datetime  # UTC
 
     @property
     def search(self) -> Stage:
@@ -119,7 +120,7 @@ class Progress:
     @property
     def idle_s(self) -> float | None:
         """Since the last trial ended [s], None before the first."""
-        ends = [trial.datetime_complete for trial in self.trials if trial.datetime_complete is not None]
+        ends = [end for trial in self.trials if (end := ended_at(trial)) is not None]
         return max((self.now - max(ends)).total_seconds(), 0.0) if ends else None
 
     @property
@@ -164,7 +165,7 @@ class Observer:
         if record is None:
             raise StudyError(f"{self.directory}: not the directory of a study (there is no {STUDY_YAML})")
         try:
-            now = datetime.now()
+            now = datetime.now(UTC)
             return Progress(record, self._stages(record, now), now)
         except StudyError:
             raise
@@ -236,11 +237,9 @@ def read_training(trial: FrozenTrial, directory: Path, total_env_steps: int, met
         directory: The trial's, which may not be there yet.
         total_env_steps: Env steps of its training.
         metric: What the study optimizes.
-        now: Local time.
+        now: With its time zone.
     """
-    assert trial.datetime_start is not None
-    started_s = trial.datetime_start.timestamp()
-    written_s = max(started_s, last_written_s(directory))
+    written_s = max(lives_of(trial)[-1].start.timestamp(), last_written_s(directory))
     curves = [whole_rows(path) for path in sorted(curve_files(directory), key=lambda path: path.stat().st_mtime)]
     curves = [rows for rows in curves if rows]
     rows = curves[-1] if curves else []
@@ -248,7 +247,7 @@ def read_training(trial: FrozenTrial, directory: Path, total_env_steps: int, met
     return Training(
         number=trial.number,
         params=params_of(trial),
-        age_s=max(now.timestamp() - started_s, 0.0),
+        age_s=lived_s(trial, now),
         silent_s=max(now.timestamp() - written_s, 0.0),
         total_env_steps=total_env_steps,
         env_steps=sum(int(curve[-1]["env_steps"]) for curve in curves),

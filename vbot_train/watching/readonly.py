@@ -7,10 +7,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from optuna.storages import BaseStorage, RDBStorage, get_storage
-from sqlalchemy import NullPool, make_url
+from sqlalchemy import NullPool
 
 from vbot_train.analysis.trials import StudyError
 from vbot_train.search.study import LOCKED_S, STUDY_DB
+from vbot_train.storage_url import sqlite_file, url_of_file
 
 
 def open_to_read(home: str | None, directory: Path) -> BaseStorage:
@@ -25,10 +26,10 @@ def open_to_read(home: str | None, directory: Path) -> BaseStorage:
         SQLAlchemyError: What is there is no database, or stays locked.
         RuntimeError: It is that of another version of Optuna.
     """
-    if home is not None and not home.startswith("sqlite"):
-        return get_storage(RDBStorage(home, skip_table_creation=True))
-    named = None if home is None else make_url(home).database
-    path = directory / STUDY_DB if named is None else Path(named.removeprefix("file:"))
+    url = home or url_of_file(directory / STUDY_DB)
+    path = sqlite_file(url)
+    if path is None:
+        return get_storage(RDBStorage(url, skip_table_creation=True))
     if not path.is_file():
         raise StudyError(f"{directory}: its study cannot be read ({path} is missing)")
     settings = {"creator": lambda: connect_to_read(path), "poolclass": NullPool}
