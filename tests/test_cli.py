@@ -63,15 +63,29 @@ def test_the_analysis_imports_neither_hydra_nor_torch_nor_mujoco():
         (["training.num_envs=0"], "training.num_envs=0: must be at least 1"),
         (["network.hidden_layer_sizes=[]"], "network.hidden_layer_sizes=[]"),
         (["ppo.discount_factor=1.5"], "ppo.discount_factor=1.5"),
-        (["+reward.flying.weight=1"], "reward.flying: unknown term"),
-        (["search.metric=speed"], "search.metric=speed: unknown"),
+        (["+reward.flying.weight=1"], "reward.flying.weight=1: no such key"),
+        (["search.metric=speed"], "search.metric=speed: choose one of episode_reward_mean"),
         (["search=quick"], "search=quick: a search needs -m"),
+        (["search=[quick]"], "search=[quick]: a search needs -m"),
+        (["network=[small]"], "network: must be one option of conf/network/, no list"),
+        (["search.max_trials=many"], "search.max_trials=many: must be a number"),
+        (["pruner=percentile", "+pruner.percentil=1"], "percentil"),
         (["+search.constraints.mine='seed == 42'"], "search.constraints.mine=seed == 42: this configuration breaks"),
         (["ppo.mini_batches=20000"], "ppo.mini_batches"),
         (["init_from=nowhere"], "init_from=nowhere: no such run or checkpoint"),
         (["ppo.nonsense=1"], "nonsense"),
         (["network=huge"], "huge"),
         (["-m"], "nothing to search"),
+        (["-m", "network=[small]", "ppo.rollouts=24,48"], "network: must be one option of conf/network/, no list"),
+        (["-m", "search=quick", "~search.constraints"], "search.constraints: is missing"),
+        (["-m", "search=quick", "~study"], "study: is missing"),
+        (["-m", "seed=1,4294967296"], "seed=4294967296: must be at least 0 and at most 4294967295"),
+        (
+            ["-m", "search=quick", "seed=4294967295", "search.seeds_per_trial=2"],
+            "seeds up to 4294967296, and the largest",
+        ),
+        (["-m", "search=full", "ppo.discount_factor=interval(0.9,1.0001)"], "ppo.discount_factor=1.0001: must be"),
+        (["-m", "search=quick", "pruner=percentile", "+pruner._partial_=true"], "makes no pruner"),
         (["-m", "search=quick", "ppo.learning_rate=-1"], "ppo.learning_rate=-1: must be more than 0"),
         (["-m", "ppo.nonsense=1,2"], "ppo.nonsense: no such key"),
         (["-m", "search=full,quick"], "search=choice(full, quick): cannot be searched"),
@@ -123,6 +137,39 @@ def test_bad_input_is_refused_in_a_line_before_anything_trains(tmp_path, refuse,
     assert "Traceback" not in output
     assert not list(tmp_path.glob("multirun/*/trials")), "a study was opened"
     assert not list(tmp_path.glob("outputs/*/checkpoints")), "a run was begun"
+
+
+HEADER = "# @package _global_\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "arguments", "message"),
+    [
+        (
+            "experiment/x.yaml",
+            "ppo:\n  learning_rate: 5e-4\n",
+            ["experiment=x"],
+            "experiment.ppo.learning_rate=0.0005:",
+        ),
+        ("experiment/x.yaml", f"\ufeff{HEADER}workers: 2\n", ["experiment=x"], "no byte order mark before it"),
+        ("experiment/x.yaml", f"{HEADER}workrs: 1\n", ["experiment=x"], "workrs=1: no such key; did you mean workers?"),
+        ("search/x.yaml", "search: {name: x}\n", ["-m", "search=x", "ppo.rollouts=24,48"], "search.search.name=x:"),
+        (
+            "network/x.yaml",
+            "hidden_layers: [64]\n",
+            ["-m", "network=x,small"],
+            "did you mean network.hidden_layer_sizes?",
+        ),
+    ],
+)
+def test_an_option_of_a_users_own_that_sets_what_nothing_reads_is_refused(
+    tmp_path, refuse, file, content, arguments, message
+):
+    path = tmp_path / "own" / file
+    path.parent.mkdir(parents=True)
+    path.write_text(content, encoding="utf-8")
+    output = refuse("--config-dir", "own", *arguments)
+    assert message in output and "Traceback" not in output
 
 
 @pytest.mark.parametrize("arguments", [["ppo.learning_rate=-1"], ["-m", "search=quick", "ppo.learning_rate=-1"]])

@@ -97,6 +97,8 @@ def test_a_trial_on_several_seeds_says_which_one_it_is(tiny_run, tmp_path, capsy
         (["--episodes", "0"], "--episodes=0: must be at least 1"),
         (["--video-episodes", "0"], "--video-episodes=0: must be at least 1"),
         (["--seed", "-1"], "--seed=-1: must be at least 0"),
+        (["--seed", "4294967296"], "--seed=4294967296: must be at least 0 and at most 4294967295"),
+        (["--episodes", "1" * 320], "must be at least 1 and at most 2147483647"),
         (["--json", "no/such/found.json"], "--json=no/such/found.json: there is no folder no/such"),
         (["--video", "no/such/film.mp4"], "--video=no/such/film.mp4: there is no folder no/such"),
         (["--video", "film.avi"], "--video=film.avi: must end in .mp4"),

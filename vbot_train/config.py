@@ -10,16 +10,24 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import setup_globals
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from vbot_train.cgroups import cpu_quota
 
 ROOT = Path(__file__).parents[1]
 CONF_DIR = ROOT / "conf"
+# Config groups that a trial's result depends on.
+GROUPS = ("env", "reward", "ppo", "network", "training", "simulation")
 
 
 class ConfigError(CompactHydraException):
     """A configuration that cannot run. The message is one line with the key and its value."""
+
+
+def one_line(text: str) -> str:
+    """A message without line breaks, whatever the value in it."""
+    return " ".join(text.split())
 
 
 def compose_config(overrides: list[str] | None = None) -> dict[str, Any]:
@@ -34,9 +42,16 @@ def compose_config(overrides: list[str] | None = None) -> dict[str, Any]:
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """Resolve a composed config into plain containers, without Hydra's own node."""
+    """Resolve a composed config into plain containers, without Hydra's own node.
+
+    Raises:
+        ConfigError: A value cannot be resolved.
+    """
     job = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]) if "hydra" in config else config
-    content = OmegaConf.to_container(job, resolve=True)
+    try:
+        content = OmegaConf.to_container(job, resolve=True)
+    except OmegaConfBaseException as error:  # an interpolation that leads nowhere
+        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
 

@@ -11,9 +11,11 @@ from pathlib import Path
 from hydra.errors import CompactHydraException
 from rich.console import Console
 
+from vbot_train.checks import refuse
 from vbot_train.config import ConfigError
 from vbot_train.evaluation.recorded import find_subject
 from vbot_train.evaluation.video import check_video
+from vbot_train.keys import COUNT, SEED, number_faults
 from vbot_train.result import write_atomically
 from vbot_train.terminal import outlive_the_terminal
 
@@ -77,13 +79,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 def check_arguments(arguments: argparse.Namespace) -> None:
     """Refuse a command line that cannot end well, before anything runs."""
-    for option, count in (("episodes", arguments.episodes), ("video-episodes", arguments.video_episodes)):
-        if count < 1:
-            raise ConfigError(f"--{option}={count}: must be at least 1")
+    refuse(number_faults("--episodes", arguments.episodes, COUNT))
+    refuse(number_faults("--video-episodes", arguments.video_episodes, COUNT))
     if arguments.seed is not None and any(given.startswith("evaluation.seed=") for given in arguments.overrides):
         raise ConfigError(f"--seed={arguments.seed}: evaluation.seed is given too, and is the same")
-    if arguments.seed is not None and arguments.seed < 0:
-        raise ConfigError(f"--seed={arguments.seed}: must be at least 0")
+    if arguments.seed is not None:
+        refuse(number_faults("--seed", arguments.seed, SEED))
     if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
         raise ConfigError(f"--json={arguments.json}: there is no folder {arguments.json.parent}")
     if arguments.video is not None:

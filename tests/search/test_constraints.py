@@ -6,7 +6,7 @@ from vbot_train.config import ConfigError
 from vbot_train.search.constraints import Rule, broken_rules, compile_rules
 
 CONFIG = {
-    "ppo": {"learning_rate": 1e-3, "learning_epochs": 10, "rollouts": 24, "mini_batches": 32},
+    "ppo": {"learning_rate": 1e-3, "learning_epochs": 10, "rollouts": 24, "mini_batches": 24},
     "network": {"hidden_layer_sizes": [256, 128]},
     "training": {"num_envs": 2},
     "seed": 42,
@@ -48,12 +48,13 @@ def test_rules_are_evaluated(text, expected):
         (3, "must be a string"),
         ("1 == 1 and " * 100 + "True", "must be a string of at most"),
         ("(" * 400, "not an expression"),
+        ("seed ==\n    1 ==", "seed == 1 ==: not an expression"),
     ],
 )
 def test_anything_but_the_grammar_is_refused_when_compiled(text, reason):
     with pytest.raises(ConfigError, match=reason) as error:
         Rule("mine", text)
-    assert "search.constraints.mine=" in str(error.value)
+    assert "search.constraints.mine=" in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -76,14 +77,14 @@ def test_what_cannot_be_evaluated_is_refused(text, reason):
 
 
 def test_a_rule_of_null_is_off_and_the_name_of_a_rule_is_a_string():
-    assert [rule.name for rule in compile_rules({"off": None, "on": "seed == 1"})] == ["mini_batches_fit", "on"]
+    assert [rule.name for rule in compile_rules({"off": None, "on": "seed == 1"})] == ["mini_batches_too_small", "on"]
     with pytest.raises(ConfigError, match="must be a string"):
         compile_rules({1: "seed == 1"})
 
 
-def test_all_broken_rules_are_named_and_mini_batches_always_fit_the_rollout():
+def test_all_broken_rules_are_named_and_mini_batches_always_have_two_samples():
     rules = compile_rules({"first": "seed == 42", "second": "seed == 1", "third": "seed > 1"})
-    assert broken_rules(rules, CONFIG, CHOICES) == ["first", "third"]  # 32 mini-batches fit 24 x 2 = 48 samples
-    crowded = CONFIG | {"ppo": CONFIG["ppo"] | {"mini_batches": 49}}
-    assert broken_rules(compile_rules({}), crowded, CHOICES) == ["mini_batches_fit"]
+    assert broken_rules(rules, CONFIG, CHOICES) == ["first", "third"]  # 24 mini-batches of 24 x 2 = 48 samples
+    crowded = CONFIG | {"ppo": CONFIG["ppo"] | {"mini_batches": 25}}
+    assert broken_rules(compile_rules({}), crowded, CHOICES) == ["mini_batches_too_small"]
     assert broken_rules(compile_rules({}), CONFIG, CHOICES) == []

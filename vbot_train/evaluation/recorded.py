@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from vbot_train.checks import check_simulation, check_values
+from vbot_train.checks import check_evaluation, check_simulation
 from vbot_train.config import (
     CONF_DIR,
     ConfigError,
@@ -60,7 +60,7 @@ def find_subject(run: Path, env_option: str | None, overrides: Sequence[str]) ->
     config = _overridden(config, overrides)
     check_simulation(config["simulation"])
     if env_option is not None or overrides:
-        check_values(config | {"init_from": None})  # what the run started from need not be there any more
+        check_evaluation(config)
     checkpoint = run if run.is_file() else checkpoint_of(directory)
     if not checkpoint.is_file():
         raise ConfigError(f"{run}: has no checkpoint ({checkpoint} is missing){_how_it_ended(directory)}")

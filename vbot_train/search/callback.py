@@ -11,9 +11,10 @@ from hydra.errors import CompactHydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from vbot_train.checks import check_config
-from vbot_train.config import choices_of, plain
+from vbot_train.checks import check_config, check_values
+from vbot_train.config import choices_of, one_line, plain
 from vbot_train.run_directory import take_run_directory
+from vbot_train.search.check import check_choices, check_settings
 from vbot_train.search.constraints import broken_rules, compile_rules
 
 P = ParamSpec("P")
@@ -36,6 +37,15 @@ def must_happen(method: Callable[P, T]) -> Callable[P, T]:
     return wrapped
 
 
+def chosen_search(config: DictConfig) -> str | None:
+    """The search preset that was chosen, None if there is none; a list of options is no choice to Hydra."""
+    choices = config.hydra.runtime.choices
+    if "search" in choices:
+        return choices.search
+    typed = [override.partition("=")[2] for override in config.hydra.overrides.task if override.startswith("search=")]
+    return next(iter(typed), None)
+
+
 class SearchCallback(Callback):
     """Compiles the constraints before anything trains, answers for them, writes the analysis at the end."""
 
@@ -51,21 +61,26 @@ class SearchCallback(Callback):
         """Guard a single run: a search needs -m, and the rules hold here too."""
         job = plain(config)
         recorded_trial = not OmegaConf.is_missing(config.hydra.job, "num")
-        option = config.hydra.runtime.choices.get("search")
+        option = chosen_search(config)
         if option is not None and not recorded_trial:
             raise SystemExit(f"search={option}: a search needs -m, as in: python -m vbot_train -m search={option}")
+        check_choices(choices_of(config))
         check_config(job)
+        check_settings(job)
         self._compile(job, config)
         if (name := self.broken_rule(job, choices_of(config))) is not None:
             text = next(rule.text for rule in self._rules if rule.name == name)
-            raise SystemExit(f"search.constraints.{name}={text}: this configuration breaks the rule")
+            raise SystemExit(one_line(f"search.constraints.{name}={text}: this configuration breaks the rule"))
         # Before Hydra writes its record there. It is kept to the end of the process.
         self.run_lock = take_run_directory(Path(config.hydra.run.dir))
 
     @must_happen
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Compile the rules, and try each on the composed configuration."""
-        self._compile(plain(config), config)
+        job = plain(config)
+        check_choices(choices_of(config))
+        check_values(job)  # which the rules read
+        self._compile(job, config)
 
     @must_happen
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:

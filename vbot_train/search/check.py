@@ -1,26 +1,13 @@
 """Refuse a search that cannot run, before anything is opened."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vbot_train.checks import COUNT, POSITIVE, WHOLE, Bounds, check_values, number_faults
-from vbot_train.config import ConfigError, look_up
+from vbot_train.checks import check_values, refuse
+from vbot_train.config import GROUPS
+from vbot_train.keys import SEED, SEEDS, WHOLE, number_faults
 
-# Of a search. Those of NULLABLE may be null.
-SEARCH_BOUNDS: dict[str, Bounds] = {
-    "workers": COUNT,
-    "budget_hours": POSITIVE,
-    "search.max_trials": COUNT,
-    "search.seeds_per_trial": COUNT,
-    "search.retries": WHOLE,
-    "search.trial_minutes": POSITIVE,
-}
-SEARCH_OPTIONS: dict[str, tuple[Any, ...]] = {
-    "resume": ("continue", "fork"),
-    "search.duplicates": ("replicate", "skip"),
-    "search.dry_run": (True, False),
-}
-NULLABLE = ("workers", "search.max_trials", "search.trial_minutes", "budget_hours")
 NO_PRUNER = "optuna.pruners.NopPruner"
 
 
@@ -31,45 +18,71 @@ def check_search(config: Mapping[str, Any]) -> None:
         ConfigError: With the first fault found.
     """
     check_values(config)
-    for fault in _search_faults(config):
-        raise ConfigError(fault)
+    check_settings(config)
+    refuse(_pruning_faults(config))
 
 
-def _search_faults(config: Mapping[str, Any]) -> Iterator[str]:
-    for key, bounds in SEARCH_BOUNDS.items():
-        value = look_up(config, key)
-        if (value is not None or key not in NULLABLE) and (key, value) != ("workers", "auto"):
-            yield from number_faults(key, value, bounds)
-    for key, options in SEARCH_OPTIONS.items():
-        if (option := look_up(config, key)) not in options:
-            yield f"{key}={option}: choose one of {', '.join(map(str, options))}"
-    settings, evaluations = config["search"], config["training"]["evaluations"]
+def check_choices(choices: Mapping[str, str]) -> None:
+    """Refuse a config group without one option: to Hydra, a list of options is no choice.
+
+    Args:
+        choices: The chosen option of each config group.
+
+    Raises:
+        ConfigError: With the first such group.
+    """
+    refuse(f"{group}: must be one option of conf/{group}/, no list of them" for group in GROUPS if group not in choices)
+
+
+def check_settings(config: Mapping[str, Any]) -> None:
+    """Refuse settings of a search that make no sense; a single run reads none of them, and refuses them too.
+
+    Raises:
+        ConfigError: With the first fault found.
+    """
+    refuse(_settings_faults(config))
+    if config["pruner"] != {"_target_": NO_PRUNER}:
+        from vbot_train.search.samplers import build_pruner  # imports Optuna, which a single run needs for nothing else
+
+        build_pruner(config["pruner"])
+
+
+def _settings_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    settings = config["search"]
+    if settings["name"] is None or not re.fullmatch(r"\w[\w.-]*", str(settings["name"])):
+        yield f"search.name={settings['name']}: must be a name, of letters, digits, '_', '.' and '-': the study's begins so"
+    if not isinstance(config["storage"], str | None):
+        yield "storage: must be a SQLAlchemy URL"  # without the value: it may hold a password
     yield from _stage_faults(settings)
     if not isinstance(settings["enqueue"], list):
         yield f"search.enqueue={settings['enqueue']}: must be a list, as in search.enqueue=[multirun/NAME:3]"
     if not isinstance(settings["around"], str | None):
         yield f"search.around={settings['around']}: must be the directory of a study"
-    if config["pruner"]["_target_"] != NO_PRUNER:
-        if evaluations < 2:
-            yield f"training.evaluations={evaluations}: a pruner needs evaluations before the last one"
-        if settings["metric"] == "env_steps_to_success":
-            yield "search.metric=env_steps_to_success: a pruner has nothing to go by, it is known at the end only"
 
 
 def _stage_faults(settings: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with ``search.confirm`` and ``search.test``: each is off, or knows its own keys."""
-    for stage, number in (("confirm", "top_k"), ("test", "evaluation_seed")):
+    for stage, number, bounds in (("confirm", "top_k", WHOLE), ("test", "evaluation_seed", SEED)):
         given = settings[stage]
         if given in (None, "none"):
             continue
-        if not isinstance(given, Mapping) or given.keys() != {number, "seeds"}:
+        if not isinstance(given, Mapping):
             yield f"search.{stage}={given}: must be none, or have the keys {number} and seeds"
             continue
-        yield from number_faults(f"search.{stage}.{number}", given[number], WHOLE)
+        yield from number_faults(f"search.{stage}.{number}", given[number], bounds)
         if not isinstance(given["seeds"], list):
-            yield from number_faults(f"search.{stage}.seeds", given["seeds"], COUNT)
+            yield from number_faults(f"search.{stage}.seeds", given["seeds"], SEEDS)
             continue
         for seed in given["seeds"]:
-            yield from number_faults(f"search.{stage}.seeds", seed, WHOLE)
+            yield from number_faults(f"search.{stage}.seeds", seed, SEED)
         if not given["seeds"] or len(set(given["seeds"])) < len(given["seeds"]):
             yield f"search.{stage}.seeds={given['seeds']}: must be a number, or seeds that differ"
+
+
+def _pruning_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    if config["pruner"]["_target_"] == NO_PRUNER:
+        return
+    if (evaluations := config["training"]["evaluations"]) < 2:
+        yield f"training.evaluations={evaluations}: a pruner needs evaluations before the last one"
+    if config["search"]["metric"] == "env_steps_to_success":
+        yield "search.metric=env_steps_to_success: a pruner has nothing to go by, it is known at the end only"

@@ -11,10 +11,11 @@ from typing import Any
 
 import simpleeval
 
-from vbot_train.config import ConfigError, look_up
+from vbot_train.config import ConfigError, look_up, one_line
 
-# Always there. It refers to the rollout: num_envs x rollouts samples.
-BUILT_IN = {"mini_batches_fit": "ppo.mini_batches > training.num_envs * ppo.rollouts"}
+# Always there, what ``check_config`` demands of a single run: two samples in each mini-batch of a rollout.
+BUILT_IN = {"mini_batches_too_small": "training.num_envs * ppo.rollouts < 2 * ppo.mini_batches"}
+FORMERLY_BUILT_IN = ("mini_batches_fit",)  # in the records of older studies
 
 _GRAMMAR = (
     *(ast.Expression, ast.Expr, ast.Constant, ast.List, ast.Tuple, ast.Load, ast.Name, ast.Attribute),
@@ -73,7 +74,7 @@ class Rule:
         return value
 
     def _error(self, reason: str) -> ConfigError:
-        return ConfigError(f"search.constraints.{self.name}={self.text}: {reason}")
+        return ConfigError(one_line(f"search.constraints.{self.name}={self.text}: {reason}"))
 
 
 class _Evaluator(simpleeval.EvalWithCompoundTypes):
@@ -107,7 +108,7 @@ def compile_rules(constraints: Any) -> list[Rule]:
         ConfigError: It is no mapping of names to rules, a name is not a string, or a rule is malformed.
     """
     if not isinstance(constraints, Mapping):
-        raise ConfigError(f"search.constraints={constraints}: must be names with rules; {{}} for none")
+        raise ConfigError(one_line(f"search.constraints={constraints}: must be names with rules; {{}} for none"))
     for name in constraints:
         if not isinstance(name, str):
             raise ConfigError(f"search.constraints.{name}: the name of a rule must be a string")

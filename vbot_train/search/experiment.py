@@ -5,7 +5,8 @@ from typing import Any
 
 import yaml
 
-from vbot_train.search.space import GROUPS, Candidate
+from vbot_train.config import GROUPS
+from vbot_train.search.space import Candidate
 
 # What changes a trial's result; the study's own keys (budget, workers, name) do not.
 KEYS = (*GROUPS, "seed", "init_from", "evaluation")

@@ -14,8 +14,8 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from vbot_train.checks import BOUNDS
 from vbot_train.config import look_up
+from vbot_train.keys import BOUNDS
 from vbot_train.search.priors import best_trials, open_earlier, settings_of
 from vbot_train.search.ranges import describe, find
 from vbot_train.search.space import split_overrides

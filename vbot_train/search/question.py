@@ -13,13 +13,14 @@ from optuna.trial import FrozenTrial
 
 from vbot_train.checks import check_values
 from vbot_train.config import ConfigError, available_cores, choices_of, on_gpu, training_seeds
+from vbot_train.keys import SEED
 from vbot_train.result import METRICS
 from vbot_train.search.callback import SearchCallback
 from vbot_train.search.ledger import Ledger, identity
 from vbot_train.search.narrow import Narrowing, narrow_space
 from vbot_train.search.priors import Prior, Priors, without_repeats
-from vbot_train.search.proposals import GridProposals, Proposals, SampledProposals, survey
-from vbot_train.search.ranges import values_of
+from vbot_train.search.proposals import GridProposals, Proposals, SampledProposals, random_points, survey
+from vbot_train.search.ranges import ends_of, values_of
 from vbot_train.search.resume import option_settings
 from vbot_train.search.samplers import build_pruner, build_sampler, check_sampler, is_grid
 from vbot_train.search.space import Candidate, OutsideError, Space, split_overrides
@@ -73,8 +74,10 @@ class Question:
         narrowing = self._narrow(distributions, set(split_overrides({}, arguments)[0]), earlier)
         self.notes = narrowing.notes
         self.space = Space(narrowing.distributions, fixed, config, context.config_loader)
+        self._check_ends()
         self.survey = survey(self.space, self.broken_rules, grid=self.grid, seed=self.seed)
         self.total = self._total()
+        self._check_last_seed()
         self.plan = plan_stages(job["search"]).among(self._configurations())
         check_disjoint(self.plan, self._training_seeds(), job["evaluation"])
         self.first_draw: int = 0 if earlier is None else earlier.get("first_draw", 0)
@@ -167,6 +170,20 @@ class Question:
         """Seeds that trials begin with; where a configuration is drawn again, ``Claims`` leaves out the stages'."""
         searched = values_of(self.space.distributions.get("seed"))
         return training_seeds(self.job) if searched is None else [int(seed) for seed in searched]
+
+    def _check_ends(self) -> None:
+        """Refuse a range that reaches beyond what can train: the points of a survey may all lie on this side."""
+        start = next(random_points(self.space, self.seed, 1))
+        for key, distribution in self.space.distributions.items():
+            for value in ends_of(distribution):
+                check_values(self.space.candidate({**start, key: value}).config)
+
+    def _check_last_seed(self) -> None:
+        """A configuration that is drawn again is trained on the next seeds; the last of them must be one too."""
+        draws = 1 if self.grid else self.total
+        last = self.seed + draws * self.job["search"]["seeds_per_trial"] - 1
+        if "seed" not in self.space.distributions and last > SEED[1]:
+            raise ConfigError(f"seed={self.seed}: trials may need seeds up to {last}, and the largest is {SEED[1]}")
 
     def _total(self) -> int:
         wanted, cells = self.job["search"]["max_trials"], len(self.survey.feasible)

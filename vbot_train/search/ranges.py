@@ -52,6 +52,18 @@ def values_of(distribution: BaseDistribution | None) -> list[Any] | None:
     return None
 
 
+def ends_of(distribution: BaseDistribution) -> list[Any]:
+    """The outermost values of a range; of a choice all. An interval may begin at 0 where only more is allowed."""
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return list(choices)
+        case FloatDistribution(low=low, high=high, step=None):
+            return [math.nextafter(low, high), high]
+        case IntDistribution(low=low, high=high) | FloatDistribution(low=low, high=high):
+            return [low, high]
+    raise TypeError(distribution)
+
+
 def describe(distribution: BaseDistribution) -> str:
     """A distribution in Hydra's grammar."""
     match distribution:

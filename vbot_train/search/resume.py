@@ -5,8 +5,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vbot_train.config import ConfigError, look_up, with_randomization
-from vbot_train.search.space import GROUPS, THREAD_KEYS
+from vbot_train.config import GROUPS, ConfigError, look_up, with_randomization
+from vbot_train.search.constraints import BUILT_IN, FORMERLY_BUILT_IN
+from vbot_train.search.space import THREAD_KEYS
 from vbot_train.search.study import read_record
 
 # What a trial's result depends on.
@@ -80,12 +81,17 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         now: The record that this command line would write.
     """
     lines = [f"  {line}" for _, line in _changes(then["space"], now["space"])]
-    lines += [f"  search.constraints.{line}" for _, line in _changes(then["constraints"], now["constraints"])]
+    lines += [f"  search.constraints.{line}" for _, line in _changes(_own_rules(then), _own_rules(now))]
     for name in then["options"].keys() & now["options"].keys():
         varying = {*then["options"][name], *now["options"][name]}
         for key, line in _changes(_settings(then, name), _settings(now, name)):
             lines.append(f"  {name}: {line}" if name and key in varying else f"  {line}")
     return list(dict.fromkeys(lines))
+
+
+def _own_rules(record: Mapping[str, Any]) -> dict[str, str]:
+    """The rules that a study was given. A built-in one only keeps out what could not train."""
+    return {name: rule for name, rule in record["constraints"].items() if name not in (*BUILT_IN, *FORMERLY_BUILT_IN)}
 
 
 def _settings(record: Mapping[str, Any], combination: str) -> dict[str, Any]:

@@ -101,7 +101,8 @@ def build_pruner(config: Mapping[str, Any]) -> BasePruner:
     """
     try:
         pruner = instantiate(dict(config), _execution_whitelist_=PRUNERS)
-    except (HydraException, TypeError, ValueError) as error:
+    except (HydraException, TypeError, ValueError, ArithmeticError) as error:
         raise ConfigError(f"pruner={dict(config)}: {str(error.__cause__ or error).splitlines()[0]}") from error
-    assert isinstance(pruner, BasePruner)
+    if not isinstance(pruner, BasePruner):
+        raise ConfigError(f"pruner={dict(config)}: makes no pruner")
     return pruner

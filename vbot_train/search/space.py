@@ -14,7 +14,7 @@ from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_
 from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
-from vbot_train.config import ConfigError, choices_of, look_up, plain
+from vbot_train.config import GROUPS, ConfigError, choices_of, look_up, plain
 from vbot_train.search.ranges import describe, find, parse, to_text, values_of
 
 Params = Mapping[str, Any]
@@ -23,8 +23,6 @@ Params = Mapping[str, Any]
 SCHEDULE_KEY = "ppo.learning_rate_schedule"
 # How many threads a trial runs on; null leaves it open. Two beside a busy neighbour cost a factor of ten.
 THREAD_KEYS = ("simulation.threads", "training.torch_threads")
-# What a trial's result depends on, but for the seeds.
-GROUPS = ("env", "reward", "ppo", "network", "training", "simulation")
 SECRET_KEYS = ("storage",)  # a URL may hold a password: no trial needs it, none records it
 SEARCHABLE = ("ppo", "network", "reward", "seed", "init_from")
 
