@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import types
 
 import hydra
@@ -9,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from vbot_train.config import CONF_DIR
+from vbot_train.config import CONF_DIR, quote_option
 
 # What a config file may bring to life, and nothing else.
 WHITELIST = ("vbot_train.search.callback.SearchCallback",)
@@ -39,4 +40,5 @@ def quit_quietly(number: int, frame: types.FrameType | None) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, quit_quietly)  # a run and a search set their own
+    sys.argv[1:] = map(quote_option, sys.argv[1:])
     main()

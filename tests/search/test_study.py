@@ -2,13 +2,15 @@
 
 import shutil
 import sqlite3
+import warnings
 
 import optuna
 import pytest
+from optuna.distributions import FloatDistribution
 
 from vbot_train.config import ConfigError
 from vbot_train.search import study as study_module
-from vbot_train.search.study import STUDY_DB, begin_study, continue_study, home_of, look_into
+from vbot_train.search.study import STUDY_DB, begin_study, connect, continue_study, home_of, look_into
 
 RECORD = {"study": "s", "storage": None}
 
@@ -57,6 +59,20 @@ def test_a_locked_database_is_refused_when_patience_ends(database, monkeypatch):
         holder.execute("BEGIN EXCLUSIVE")
         with pytest.raises(ConfigError, match="database is locked"):
             open_it(database)
+
+
+def test_a_study_moves_with_what_an_earlier_version_left_in_it(database):
+    study = optuna.load_study(study_name="s", storage=connect(None, database.parent))
+    study.set_user_attr("infeasible", {"unstable": 3})
+    study.enqueue_trial({"x": 0.9 + 0.05}, user_attrs={"origin": "enqueued"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # out of range, says Optuna
+        study.tell(study.ask({"x": FloatDistribution(0.9, 0.95, step=0.05)}), 1.0)
+    there = f"sqlite:///{database.with_name('other.db')}"
+    moved = continue_study(database.parent, there, dict(RECORD), None, nothing, alone=True)
+    (trial,) = moved.get_trials()
+    assert (trial.params, trial.value, trial.user_attrs) == ({"x": 0.95}, 1.0, {"origin": "enqueued"})
+    assert (moved.user_attrs, moved.direction) == (study.user_attrs, study.direction)
 
 
 def test_looking_into_a_study_changes_nothing(database):

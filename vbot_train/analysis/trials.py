@@ -14,6 +14,7 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 from yaml import YAMLError
 
+from vbot_train.analysis.steps import exact_params
 from vbot_train.result import METRICS, STATUSES, TrialResult, read_yaml
 
 TRIALS, STAGES = "trials", ("confirm", "test")  # folders of a study's trials, and of what is trained after them
@@ -155,7 +156,7 @@ def _load_trial(trial: optuna.trial.FrozenTrial, folder: Path) -> Trial:
     path = folder / f"{trial.number:03d}"
     return Trial(
         number=trial.number,
-        params=trial.params,
+        params=exact_params(trial.params, trial.distributions),
         distributions=trial.distributions,
         result=TrialResult.load(path),
         directory=path,

@@ -7,12 +7,14 @@ from typing import Any
 from vbot_train.checks import COUNT, POSITIVE, WHOLE, Bounds, check_values, number_faults
 from vbot_train.config import ConfigError, look_up
 
+SEEDS: Bounds = (1, 1000, True, True)  # how many: those of confirming are 1001 to 2000, then come the test's
+
 # Of a search. Those of NULLABLE may be null.
 SEARCH_BOUNDS: dict[str, Bounds] = {
     "workers": COUNT,
     "budget_hours": POSITIVE,
     "search.max_trials": COUNT,
-    "search.seeds_per_trial": COUNT,
+    "search.seeds_per_trial": SEEDS,
     "search.retries": WHOLE,
     "search.trial_minutes": POSITIVE,
 }
@@ -70,7 +72,7 @@ def _stage_faults(settings: Mapping[str, Any]) -> Iterator[str]:
             continue
         yield from number_faults(f"search.{stage}.{number}", given[number], WHOLE)
         if not isinstance(given["seeds"], list):
-            yield from number_faults(f"search.{stage}.seeds", given["seeds"], COUNT)
+            yield from number_faults(f"search.{stage}.seeds", given["seeds"], SEEDS)
             continue
         for seed in given["seeds"]:
             yield from number_faults(f"search.{stage}.seeds", seed, WHOLE)
