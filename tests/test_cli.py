@@ -128,6 +128,18 @@ def test_the_analysis_imports_neither_hydra_nor_torch_nor_mujoco():
         (["-m", "search=full", "seed=1002"], "search.confirm.seeds: 1002 is a seed of the search too"),
         (["-m", "search=full", "search.test.evaluation_seed=2_000_003"], "2000003 is a seed of evaluation.seed too"),
         (["-m", "search=quick", "storage=sqlite:////no/such/folder/study.db"], "unable to open database file"),
+        (["-m", "network=glob(z*)"], "network=glob(z*): there is no such option"),
+        (["-m", "seed=range(0,1000000000)"], "seed=range(0, 1000000000): a grid of 1,000,000,000 cells"),
+        (
+            ["-m", "seed=range(0,1000000000)", "ppo.rollouts=16,24", "method=random"],  # all but listed
+            "search.confirm.seeds: 1001 is a seed of the search too",
+        ),
+        (["-m", "seed=range(0,1000000000)", "method=gp"], "seed=range(0, 1000000000): method=gp takes at most 100,000"),
+        (
+            ["-m", "search=full", "search.confirm.seeds=1000000000"],
+            "search.confirm.seeds=1000000000: must be at least 1",
+        ),
+        (["-m", "search=full", "search.seeds_per_trial=1000000000"], "search.seeds_per_trial=1000000000: must be at"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -185,6 +197,13 @@ def test_a_directory_that_is_no_study_and_no_run_is_refused(tmp_path, module):
     assert done.returncode == 1
     assert str(tmp_path) in done.stderr and "not the directory of a" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_option_may_be_named_like_a_number(tmp_path):
+    (tmp_path / "network").mkdir()
+    (tmp_path / "network" / "256.yaml").write_text("hidden_layer_sizes: [7]\n", encoding="utf-8")
+    done = run(tmp_path, "--config-dir", str(tmp_path), "--cfg", "job", "--package", "network", "network=256")
+    assert done.stdout.split() == ["#", "@package", "network", "hidden_layer_sizes:", "-", "7"], done.stderr
 
 
 def test_a_single_run_trains_shows_its_metrics_and_can_be_evaluated(tmp_path):

@@ -5,7 +5,7 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 from vbot_train.checks import check_config
-from vbot_train.config import CONF_DIR, compose_config, look_up
+from vbot_train.config import CONF_DIR, compose_config, look_up, quote_option
 from vbot_train.known_keys import reward_kernels
 from vbot_train.result import METRICS
 
@@ -35,6 +35,22 @@ def test_every_reward_option_lists_every_term(path):
 def test_presets_override_method_and_training():
     assert compose_config(["search=quick"])["training"] == compose_config(["training=quick"])["training"]
     assert compose_config(["search=fine_tune"])["search"]["constraints"].keys() == {"unstable", "no_learning"}
+
+
+@pytest.mark.parametrize("name", ["256", "1e3", "1_000", "null", "true"])
+def test_an_option_named_like_a_number_is_quoted_for_hydra(name):
+    assert quote_option(f"network={name}") == f"network='{name}'"
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        *("network=small", "network=64x64", "network=a-b.c", "network='256'", "network=256,512", "network=", "network"),
+        *("ppo.rollouts=24", "seed=7", "workers=2", "storage=null", "--config-dir=256", "~network", "+network.x=1"),
+    ],
+)
+def test_every_other_argument_stays_as_it_was_typed(argument):
+    assert quote_option(argument) == argument
 
 
 def test_an_unknown_key_is_refused_by_hydra():

@@ -1,11 +1,13 @@
 """``python -m vbot_train``: one training run, or with ``-m`` one search."""
 
+import sys
+
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from vbot_train.config import CONF_DIR
+from vbot_train.config import CONF_DIR, quote_option
 from vbot_train.signals import handle_stop_signals, quit_at_once
 from vbot_train.terminal import outlive_the_terminal
 
@@ -33,4 +35,5 @@ def main(config: DictConfig) -> None:
 if __name__ == "__main__":
     outlive_the_terminal()
     handle_stop_signals(quit_at_once)  # while the config is composed; a run and a search set their own
+    sys.argv[1:] = map(quote_option, sys.argv[1:])
     main()

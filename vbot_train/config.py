@@ -1,12 +1,14 @@
 """Compose a configuration, or read a recorded one. Imports neither torch nor mujoco: it runs before anything trains."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import setup_globals
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
@@ -41,15 +43,15 @@ def compose_config(overrides: list[str] | None = None) -> dict[str, Any]:
         GlobalHydra.instance().hydra = active
 
 
-def plain(config: DictConfig) -> dict[str, Any]:
-    """Resolve a composed config into plain containers, without Hydra's own node.
+def plain(config: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
+    """A composed config in plain containers, interpolations resolved, without Hydra's own node.
 
     Raises:
         ConfigError: A value cannot be resolved.
     """
     job = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]) if "hydra" in config else config
     try:
-        content = OmegaConf.to_container(job, resolve=True)
+        content = OmegaConf.to_container(job, resolve=resolve)
     except OmegaConfBaseException as error:  # an interpolation that leads nowhere
         raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     assert isinstance(content, dict)
@@ -60,6 +62,15 @@ def with_absolute_paths(config: Mapping[str, Any], folder: Path) -> dict[str, An
     """A config that means the same wherever it is read: ``init_from`` was typed in that folder."""
     start = config.get("init_from")
     return {**config, "init_from": str(folder / start)} if isinstance(start, str) else dict(config)
+
+
+def quote_option(argument: str) -> str:
+    """An override of the command line; an option named like a number is put in quotes, for Hydra takes none without."""
+    group, _, option = argument.partition("=")
+    if not re.fullmatch(r"\w+", group) or not (CONF_DIR / group).is_dir() or not re.fullmatch(r"[\w.+-]+", option):
+        return argument
+    is_word = isinstance(OverridesParser.create().parse_override(argument).value(), str)
+    return argument if is_word else f"{group}='{option}'"
 
 
 def choices_of(config: DictConfig) -> dict[str, str]:

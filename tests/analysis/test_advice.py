@@ -120,6 +120,8 @@ def test_the_name_of_an_advised_rule_is_free():
         (CategoricalDistribution([0.99, 0.995, 0.999]), "choice(0.98,0.99,0.995,0.999,0.9995)"),  # halves the rest to 1
         (CategoricalDistribution([8, 16, 32]), "choice(4,8,16,32,64)"),
         (CategoricalDistribution([4, 6, 8]), "choice(2,4,6,8,10)"),
+        (IntDistribution(8, 16), "range(4,21,1)"),  # Hydra's interval would be one of floats
+        (IntDistribution(10, 1000, log=True), "tag(log,int(interval(1,10000)))"),
         (IntDistribution(8, 64, step=8), "range(8,104,8)"),  # 28 more are four steps, the stop is exclusive
     ],
 )

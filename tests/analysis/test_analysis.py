@@ -2,6 +2,7 @@
 
 import math
 import random
+import sqlite3
 import subprocess
 import sys
 
@@ -12,6 +13,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
 from vbot_train.analysis.importance import measure_importance
+from vbot_train.analysis.report_figures import as_optuna
+from vbot_train.analysis.stages import Verdict
 from vbot_train.analysis.trials import StudyError, load_study
 from vbot_train.analyze import analyze, main
 from vbot_train.result import METRICS, ResultError, TrialResult, iqm
@@ -194,6 +197,28 @@ def test_seeds_are_summed_up_as_replicates(write_study):
 def test_the_interquartile_mean_is_the_mean_of_the_middle_half():
     assert iqm([100.0, 1.0, 2.0, -50.0]) == 1.5
     assert iqm([1.0, 2.0, 6.0]) == 3.0
+
+
+def test_a_trial_at_a_computed_step_is_the_one_that_was_written(write_study):
+    """Earlier versions trained at 0.9500000000000001, which Optuna refuses of a range that ends at 0.95."""
+    space = {"ppo.gae_lambda": FloatDistribution(0.9, 0.95, step=0.05)}
+    rows = [
+        ({"ppo.gae_lambda": value}, "completed", reward) for value, reward in ((0.95, 1.0), (0.9, 2.0), (0.95, 4.0))
+    ]
+    directory = write_study(rows, space)
+    with sqlite3.connect(directory / "study.db") as database:
+        changed = database.execute("UPDATE trial_params SET param_value = ? WHERE trial_id = 3", (0.9 + 0.05,))
+        assert changed.rowcount == 1
+    record = yaml.safe_load((directory / "study.yaml").read_text(encoding="utf-8"))
+    (directory / "study.yaml").write_text(
+        yaml.safe_dump(record | {"default": {"ppo.gae_lambda": 0.9 + 0.05}}), encoding="utf-8"
+    )
+    study = load_study(directory)
+    assert [trial.params["ppo.gae_lambda"] for trial in study.trials] == [0.95, 0.9, 0.95]
+    verdict = Verdict(study, "episode_reward_mean")
+    assert [(found.number, len(found.trials)) for found in verdict.best_first] == [(0, 2), (1, 1)]
+    assert verdict.default == 0
+    assert len(as_optuna(verdict).trials) == 3
 
 
 def test_a_directory_that_is_no_study_is_refused(tmp_path):

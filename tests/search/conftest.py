@@ -3,11 +3,13 @@
 import shutil
 import sqlite3
 from contextlib import ExitStack
+from pathlib import Path
 
 import optuna
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from loops import CELLS, METRIC, Worker
 from omegaconf import OmegaConf
@@ -35,14 +37,19 @@ def do_not_wait_for_the_disk(connection, record):
 
 @pytest.fixture(scope="session")
 def make_space():
-    """Build a Space as a search does, from a preset's params and the command line."""
+    """Build a Space as a search does, from a preset's params and the command line; ``config_dir`` is a user's own."""
 
-    def make(*arguments: str) -> Space:
+    def make(*arguments: str, config_dir: Path | None = None) -> Space:
         with initialize_config_dir(str(CONF_DIR)):
+            if config_dir is not None:  # as hydra.main does
+                path = GlobalHydra.instance().config_loader().get_search_path()
+                path.append("command-line", f"file://{config_dir}")
+                GlobalHydra.instance().clear()
+                Hydra.create_main_hydra2("vbot_train", path)
             fixed = [line for line in arguments if "," not in line and "(" not in line]
             config = compose("config", overrides=fixed, return_hydra_config=True)
             loader = GlobalHydra.instance().config_loader()
-            distributions, fixed = split_overrides(dict(config.hydra.sweeper.params or {}), arguments)
+            distributions, fixed = split_overrides(dict(config.hydra.sweeper.params or {}), arguments, loader)
             return Space(distributions, fixed, config, loader)
 
     return make

@@ -68,6 +68,12 @@ def test_disjoint_seeds_are_accepted():
     check_disjoint(PLAN, range(42, 142), EVALUATION)
 
 
+def test_the_seeds_of_a_search_are_not_listed():
+    check_disjoint(PLAN, range(10_000, 10**15), EVALUATION)
+    with pytest.raises(ConfigError, match=r"search\.confirm\.seeds: 1001 is a seed of the search too"):
+        check_disjoint(PLAN, range(10**15), EVALUATION)
+
+
 def test_the_finalists_are_confirmed_seed_by_seed():
     confirm = trainings_of("confirm", Verdict(study(TRIALS), "episode_reward_mean"), PLAN)
     assert pairs(confirm) == [(1, 1001), (2, 1001), (1, 1002), (2, 1002)]

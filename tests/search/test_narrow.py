@@ -1,13 +1,16 @@
 """Narrower ranges around the best, by hand."""
 
 import math
+import warnings
 
 import pytest
+import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from vbot_train.config import ConfigError
 from vbot_train.search.narrow import as_choices, narrow_space, narrowed
-from vbot_train.search.space import split_overrides
+from vbot_train.search.ranges import describe
+from vbot_train.search.space import read_space, split_overrides
 
 RATE = FloatDistribution(1e-5, 1e-2, log=True)  # a third of it is one decade: half a decade to each side
 LINE = FloatDistribution(0, 6)  # a third of it is 2: one to each side
@@ -127,6 +130,14 @@ def test_a_stepped_range_of_numbers_keeps_its_steps_and_stays_inside():
     assert narrowed(KEY, old, 3.0, []).step == 0.5
 
 
+def test_a_stepped_range_of_numbers_is_narrowed_to_numbers_that_are_written():
+    old = FloatDistribution(0.1, 0.9, step=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Optuna's, where a range is not divisible by its step
+        narrow = narrowed("ppo.ratio_clip", old, 0.5, [0.3, 0.7])  # 0.1 + 0.1 * 2 is 0.30000000000000004
+    assert limits(narrow) == (0.3, 0.7) and read_space({"x": describe(narrow)}) == {"x": narrow}
+
+
 @pytest.mark.parametrize(
     ("choices", "best", "others", "expected"),
     [
@@ -201,6 +212,20 @@ def test_a_range_of_the_command_line_is_kept_without_a_word(study):
 def test_the_earlier_studys_own_range_is_narrowed_where_it_had_one(study):
     found = narrow(study, "ppo.value_loss_scale=interval(0,600)", top=1)
     assert found.distributions["ppo.value_loss_scale"] == FloatDistribution(2, 4)
+
+
+def test_a_range_of_whole_numbers_of_the_earlier_study_stays_one(earlier_study):
+    directory = earlier_study("ppo.rollouts=range(8,69)", trials=[({"ppo.rollouts": 40}, "completed", 1.0)])
+    found = narrow(directory, "ppo.rollouts=range(8,69)")
+    assert found.distributions == {"ppo.rollouts": IntDistribution(30, 50)}  # a third of 60: 10 to each side
+
+
+def test_an_option_that_the_earlier_study_had_written_out_narrows_nothing(earlier_study):
+    directory = earlier_study("ppo.rollouts=16,24", trials=[({"ppo.rollouts": 24}, "completed", 1.0)])
+    record = yaml.safe_load((directory / "study.yaml").read_text(encoding="utf-8"))
+    record["groups"]["network"] = None
+    (directory / "study.yaml").write_text(yaml.safe_dump(record), encoding="utf-8")
+    assert narrow(directory, "network=small,large").notes == ["network: kept"]
 
 
 def test_a_key_that_the_earlier_study_fixed_is_narrowed_around_its_value(earlier_study):

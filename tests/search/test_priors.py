@@ -75,6 +75,20 @@ def test_an_entry_names_a_list_as_hydra_writes_it(make_space):
     assert prior.params == {"network.hidden_layer_sizes": "[32,32]"}
 
 
+def test_an_entry_names_an_option_as_it_is_typed(make_space, tmp_path):
+    (tmp_path / "network").mkdir()
+    (tmp_path / "network" / "1e3.yaml").write_text("hidden_layer_sizes: [1000]\n", encoding="utf-8")
+    space = make_space("network=1e3,small", config_dir=tmp_path)
+    assert [prior.params for prior in enqueued(space, "network=1e3", "network='1e3'")] == [{"network": "1e3"}] * 2
+
+
+def test_a_value_that_was_computed_is_the_one_that_was_written(space, make_space):
+    (prior,) = enqueued(make_space("ppo.ratio_clip=range(0.1,0.5,0.1)"), "ppo.ratio_clip=0.30000000000000004")
+    assert prior.params == {"ppo.ratio_clip": 0.3}
+    (prior,) = enqueued(space, "ppo.gae_lambda=0.9500000000000001")  # fixed at 0.95
+    assert prior.params == point()
+
+
 def test_an_entry_leaves_the_composed_configuration_as_it_was_for_the_next(space):
     first, second = enqueued(space, "ppo.rollouts=16 network=small", "ppo.learning_rate=2e-4")
     assert (first.params, second.params) == (point(network="small", rollouts=16), point(2e-4))

@@ -107,6 +107,17 @@ def test_random_points_are_uniform_in_the_logarithm_of_a_log_range_and_the_same_
     assert points[0] != next(random_points(space, 4, 1))[KEY]
 
 
+@pytest.mark.parametrize("sampler", [RandomSampler, tpe], ids=["random", "bayesian"])
+def test_what_is_drawn_from_a_range_of_floats_is_a_number_that_is_written(make_space, sampler):
+    space, key, values = make_space("ppo.ratio_clip=range(0.1,0.5,0.1)"), "ppo.ratio_clip", {0.1, 0.2, 0.3, 0.4}
+    assert {point[key] for point in random_points(space, 0, 40)} == values  # not 0.1 + 2 * 0.1
+    study, proposals = optuna.create_study(direction="maximize"), sampled(space, sampler=sampler)
+    for _ in range(12):
+        trial = propose(study, space, proposals)
+        study.tell(trial, -abs(trial.params[key] - 0.3))
+    assert 0.3 in (drawn := {trial.params[key] for trial in study.trials}) and drawn <= values
+
+
 def test_a_grid_gives_its_cells_in_order_but_for_those_that_are_taken():
     cells = [{"x": x, "y": y} for x in (1, 2) for y in ("a", "b")]
     grid = GridProposals(cells)

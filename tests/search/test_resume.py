@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from vbot_train.search.constraints import BUILT_IN
-from vbot_train.search.resume import differences, option_settings, result_settings
+from vbot_train.search.resume import differences, option_settings, result_settings, same_result
 
 SIZES, ROLLOUTS = "network.hidden_layer_sizes", "ppo.rollouts"
 NETWORKS = {"network=small": {SIZES: [128, 64], ROLLOUTS: 24}, "network=large": {SIZES: [512], ROLLOUTS: 48}}
@@ -93,13 +93,26 @@ def test_what_changes_no_result_is_free(record, key, value):
 
 
 def test_a_changed_range_a_key_more_and_a_key_less_are_told(record):
-    then = record(space={"ppo.learning_rate": "interval(1, 2)", "ppo.rollouts": "choice(16, 24)"})
-    now = record(space={"ppo.learning_rate": "interval(1, 3)", "ppo.gae_lambda": "choice(0.9, 0.95)"})
+    then = record(space={"ppo.learning_rate": "interval(1.0, 2.0)", "ppo.rollouts": "choice(16, 24)"})
+    now = record(space={"ppo.learning_rate": "interval(1.0, 3.0)", "ppo.gae_lambda": "choice(0.9, 0.95)"})
     assert differences(then, now)[:3] == [
-        "  ppo.learning_rate: interval(1, 2) -> interval(1, 3)",
+        "  ppo.learning_rate: interval(1.0, 2.0) -> interval(1.0, 3.0)",
         "  ppo.rollouts: choice(16, 24) -> absent",
         "  ppo.gae_lambda: absent -> choice(0.9, 0.95)",
     ]
+
+
+def test_a_study_whose_record_an_earlier_version_wrote_is_continued(record):
+    then = record(space={"ppo.rollouts": "interval(8, 11)", "init_from": "choice(null, outputs/x)"})
+    now = record(space={"ppo.rollouts": "range(8, 12)", "init_from": "null, outputs/x"})
+    assert differences(then, now) == []
+
+
+def test_a_number_that_was_computed_is_the_one_that_is_written(record):
+    then, now = record(**{"ppo.gae_lambda": 0.9 + 0.05}), record(**{"ppo.gae_lambda": 0.95})
+    assert differences(then, now) == [] and same_result(then["config"], now["config"])
+    other = record(**{"ppo.gae_lambda": 0.951})
+    assert not same_result(then["config"], other["config"])
 
 
 def test_a_changed_rule_a_new_and_a_dropped_one_are_told(record):

@@ -1,11 +1,12 @@
 """What varies, in Hydra's grammar, and what each point composes to."""
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from vbot_train.config import ConfigError, compose_config
-from vbot_train.search.space import OutsideError, split_overrides
+from vbot_train.search.space import OutsideError, read_space, split_overrides
 
 PRESET = {"ppo.learning_rate": "tag(log, interval(1e-5, 1e-2))", "ppo.rollouts": "choice(24, 48)"}
 
@@ -102,24 +103,6 @@ def test_the_kl_schedule_is_refused_where_the_learning_rate_is_searched(make_spa
     make_space(rates, "ppo.learning_rate_schedule=none,linear")
 
 
-@pytest.mark.parametrize(
-    "sweep",
-    [
-        "interval(1, 5)",
-        "tag(log, interval(1.2345678e-04, 0.01))",
-        "range(16, 65, 16)",
-        "range(0.1, 0.3, 0.1)",
-        "choice(a, b)",
-    ],
-)
-def test_a_described_range_reads_as_itself(sweep):
-    from vbot_train.search.ranges import describe
-
-    (distribution,) = split_overrides({"x": sweep}, [])[0].values()
-    (again,) = split_overrides({"x": describe(distribution)}, [])[0].values()
-    assert again == distribution
-
-
 def test_the_default_configuration_is_a_point_where_the_space_contains_it(make_space):
     config = compose_config()
     choices = {"network": "medium"}
@@ -130,9 +113,57 @@ def test_the_default_configuration_is_a_point_where_the_space_contains_it(make_s
 
 
 def test_a_step_of_a_range_is_found_although_it_is_rounded(make_space):
-    space = make_space("ppo.ratio_clip=range(0.1,0.5,0.1)")  # 0.1 + 0.1 * 2 is 0.30000000000000004
-    config = compose_config(["ppo.ratio_clip=0.3"])
-    assert space.point(config, {}) == {"ppo.ratio_clip": pytest.approx(0.3)}
+    space = make_space("ppo.ratio_clip=range(0.1,0.5,0.1)")
+    config = compose_config(["ppo.ratio_clip=0.30000000000000004"])  # 0.1 + 0.1 * 2
+    assert space.point(config, {}) == {"ppo.ratio_clip": 0.3}
+    assert space.candidate({"ppo.ratio_clip": 0.1 + 0.1 * 2}).config["ppo"]["ratio_clip"] == 0.3
+
+
+def test_the_cells_of_a_range_of_floats_are_the_numbers_that_are_written(make_space):
+    shares = [space.values() for space in make_space("ppo.gae_lambda=range(0.9,1.0,0.05)").cells()]
+    assert [list(share) for share in shares] == [[0.9], [0.95]]
+
+
+def test_a_grid_of_too_many_cells_is_refused_before_they_are_listed(make_space):
+    space = make_space("seed=range(0,1000000000000)", "ppo.rollouts=16,24")
+    with pytest.raises(ConfigError, match=r"^seed=range\(0, 1000000000000\): a grid of 2,000,000,000,000 cells, more"):
+        next(space.cells())
+
+
+NAMES = ["256", "1e3", "null", "true", "1_000", "64x64", "a-b.c"]
+
+
+def test_an_option_may_be_named_like_a_number(make_space, tmp_path):
+    (tmp_path / "network").mkdir()
+    for size, name in enumerate(NAMES, start=1):
+        (tmp_path / "network" / f"{name}.yaml").write_text(f"hidden_layer_sizes: [{size}]\n", encoding="utf-8")
+    space = make_space(f"network={','.join(NAMES)},'256',small", config_dir=tmp_path)
+    *cells, small = space.cells()
+    assert (cells, small) == ([{"network": name} for name in NAMES], {"network": "small"})
+    for size, cell in enumerate(cells, start=1):
+        candidate = space.candidate(cell)
+        assert candidate.choices["network"] == cell["network"]
+        assert candidate.config["network"] == {"hidden_layer_sizes": [size]}
+        assert space.point(candidate.config, candidate.choices) == cell
+        (written,) = OverridesParser.create().parse_overrides(candidate.overrides)
+        assert written.value() == cell["network"]  # as Hydra takes it: a string
+    assert read_space(space.describe()) == space.distributions
+
+
+def test_a_glob_is_every_option_that_it_matches(make_space):
+    space = make_space("network=glob(*,exclude=d*)")
+    assert space.distributions == {"network": CategoricalDistribution(["large", "medium", "small"])}
+    for sweep in ("network=glob(z*)", "ppo.rollouts=glob(*)"):
+        with pytest.raises(ConfigError, match="there is no such option"):
+            make_space(sweep)
+
+
+def test_options_that_differ_in_how_a_number_is_written_are_the_same_configuration(make_space, tmp_path):
+    (tmp_path / "network").mkdir()
+    for name, size in (("a", "64"), ("b", "64.0")):
+        (tmp_path / "network" / f"{name}.yaml").write_text(f"hidden_layer_sizes: [{size}]\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="network=a and network=b: are the same configuration"):
+        make_space("network=a,b", config_dir=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 import shutil
 import sqlite3
+import warnings
 from contextlib import suppress
 
 import optuna
 import pytest
 import yaml
+from optuna.distributions import FloatDistribution
 from standing import record_of
 
 from vbot_train.analysis.trials import StudyError, load_study
@@ -16,6 +18,7 @@ from vbot_train.search.secrets import check_storage
 from vbot_train.search.study import (
     STUDY_DB,
     begin_study,
+    connect,
     continue_study,
     home_of,
     look_into,
@@ -72,6 +75,20 @@ def test_a_locked_database_is_refused_when_patience_ends(database, monkeypatch):
         holder.execute("BEGIN EXCLUSIVE")
         with pytest.raises(ConfigError, match="database is locked"):
             open_it(database)
+
+
+def test_a_study_moves_with_what_an_earlier_version_left_in_it(database):
+    study = optuna.load_study(study_name="s", storage=connect(None, database.parent))
+    study.set_user_attr("infeasible", {"unstable": 3})
+    study.enqueue_trial({"x": 0.9 + 0.05}, user_attrs={"origin": "enqueued"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # out of range, says Optuna
+        study.tell(study.ask({"x": FloatDistribution(0.9, 0.95, step=0.05)}), 1.0)
+    there = f"sqlite:///{database.with_name('other.db')}"
+    moved = continue_study(database.parent, there, dict(RECORD), None, nothing, alone=True)
+    (trial,) = moved.get_trials()
+    assert (trial.params, trial.value, trial.user_attrs) == ({"x": 0.95}, 1.0, {"origin": "enqueued"})
+    assert (moved.user_attrs, moved.direction) == (study.user_attrs, study.direction)
 
 
 def test_looking_into_a_study_changes_nothing(database):

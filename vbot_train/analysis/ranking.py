@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vbot_train.analysis.steps import exact_params
 from vbot_train.analysis.trials import Trial
 from vbot_train.result import METRICS, iqm
 
@@ -31,6 +32,10 @@ class Configuration:
     def params(self) -> dict[str, Any]:
         """What it sets; the training seed is a replicate, not a parameter."""
         return {key: value for key, value in self.trials[0].params.items() if key != "seed"}
+
+    def is_at(self, point: Mapping[str, Any]) -> bool:
+        """Whether it is this point; earlier versions recorded some as they were computed."""
+        return self.params == exact_params(point, self.trials[0].distributions)
 
     @property
     def seeds(self) -> list[int]:

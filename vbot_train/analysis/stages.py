@@ -136,7 +136,7 @@ class Verdict:
         """Number of the default configuration among the trials, or ``DEFAULT`` where none of them tried it."""
         point = self.study.record.get("default")
         if point is not None:
-            tried = [found.number for found in self.screened if found.params == point]
+            tried = [found.number for found in self.screened if found.is_at(point)]
         else:  # it lies outside the space, or an earlier version wrote the record
             tried = [found.number for found in self.screened if any(t.origin == "default" for t in found.trials)]
         return tried[0] if tried else DEFAULT

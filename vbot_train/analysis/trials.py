@@ -15,6 +15,7 @@ from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 from yaml import YAMLError
 
+from vbot_train.analysis.steps import exact_params
 from vbot_train.lives import ended_at
 from vbot_train.result import METRICS, STATUSES, TrialResult, read_yaml
 from vbot_train.storage_url import sqlite_file, url_of_file
@@ -160,7 +161,7 @@ def _load_trial(trial: optuna.trial.FrozenTrial, folder: Path) -> Trial:
     path = folder / f"{trial.number:03d}"
     return Trial(
         number=trial.number,
-        params=trial.params,
+        params=exact_params(trial.params, trial.distributions),
         distributions=trial.distributions,
         result=TrialResult.load(path),
         directory=path,

@@ -50,7 +50,7 @@ def check_settings(config: Mapping[str, Any]) -> None:
 def _settings_faults(config: Mapping[str, Any]) -> Iterator[str]:
     settings = config["search"]
     if settings["name"] is None or not re.fullmatch(r"\w[\w.-]*", str(settings["name"])):
-        yield f"search.name={settings['name']}: must be a name, of letters, digits, '_', '.' and '-': the study's begins so"
+        yield f"search.name={settings['name']}: must be a name, of letters, digits, '_', '.' and '-'"
     if not isinstance(config["storage"], str | None):
         yield "storage: must be a SQLAlchemy URL"  # without the value: it may hold a password
     yield from _stage_faults(settings)

@@ -39,7 +39,7 @@ from vbot_train.search.patience import patient
 from vbot_train.search.presence import Presence, host_of
 from vbot_train.search.priors import Prior
 from vbot_train.search.proposals import Proposals
-from vbot_train.search.resume import result_settings
+from vbot_train.search.resume import same_result
 from vbot_train.search.settle import KILLED_CAUSE, LOG, lived_s, settle
 from vbot_train.search.space import Candidate
 from vbot_train.search.stages import NO_STAGES, Plan
@@ -322,7 +322,6 @@ class Claims:
 def _is_trained_on(directory: Path, candidate: Candidate) -> bool:
     """Whether an earlier trial is just what this candidate would become."""
     try:
-        recorded = load_recorded_config(directory)
-        return result_settings(recorded) == result_settings(candidate.config)
+        return same_result(load_recorded_config(directory), candidate.config)
     except (ConfigError, KeyError):
         return False

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
+from omegaconf import OmegaConf
 
 from vbot_train.config import GROUPS
 from vbot_train.search.space import Candidate
@@ -13,26 +14,48 @@ KEYS = (*GROUPS, "seed", "init_from", "evaluation")
 
 
 def experiment_of(candidate: Candidate) -> str:
-    """The body of the option: groups written as groups, and every value that differs from them."""
-    base = candidate.base
+    """The body of the option: the options of config groups by name, and every value that differs from them.
+
+    A group whose option is not one of conf/ is written out, as is one that lacks a key of its option: a value can be
+    set over an option, but not taken out of it.
+    """
+    config = candidate.config
+    base = {key: value for key, value in candidate.base.items() if key not in GROUPS or not _lacks(config[key], value)}
     body: dict[str, Any] = {
-        "defaults": [{f"override /{group}": candidate.choices[group]} for group in GROUPS],
-        **difference({key: candidate.config[key] for key in KEYS}, base),
+        "defaults": [{f"override /{group}": candidate.choices[group] if group in base else None} for group in GROUPS],
+        **difference({key: config[key] for key in KEYS}, base, config),
     }
-    metric = candidate.config["search"]["metric"]  # it chose the checkpoint
+    metric = config["search"]["metric"]  # it chose the checkpoint
     if metric != base["search"]["metric"]:
         body["search"] = {"metric": metric}
     text: str = yaml.safe_dump(body, sort_keys=False, allow_unicode=True)
     return text
 
 
-def difference(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of ``config`` that ``base`` lacks or has otherwise, nested alike."""
+def difference(config: Mapping[str, Any], base: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of ``config`` that ``base`` lacks or has otherwise, nested alike.
+
+    Args:
+        config: A config, or a part of one.
+        base: What is there already; some of its values refer to others.
+        whole: All of the config, which is what they refer to.
+    """
     found: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping) and isinstance(base.get(key), Mapping):
-            if nested := difference(value, base[key]):
+            if nested := difference(value, base[key], whole):
                 found[key] = nested
-        elif key not in base or base[key] != value:
+        elif key not in base or _resolve(base[key], whole) != value:
             found[key] = value
     return found
+
+
+def _resolve(value: Any, whole: Mapping[str, Any]) -> Any:
+    refers = isinstance(value, str) and "${" in value
+    return OmegaConf.create({**whole, "value": value}).value if refers else value
+
+
+def _lacks(config: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
+    """Whether a key of the base is not in a config."""
+    nested = [key for key, value in base.items() if isinstance(value, Mapping) and isinstance(config.get(key), Mapping)]
+    return not base.keys() <= config.keys() or any(_lacks(config[key], base[key]) for key in nested)

@@ -1,11 +1,13 @@
 """What a study's trials amount to: which count, which are owed another attempt. Read from the study, never kept."""
 
+import copy
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from vbot_train.analysis.steps import exact_params
 from vbot_train.analysis.trials import KILLS
 
 # Attributes that our trials carry in the study, beside their lives.
@@ -23,12 +25,20 @@ Identity = frozenset[tuple[str, Any]]
 
 def params_of(trial: FrozenTrial) -> dict[str, Any]:
     """A trial's parameters, also while it waits in the queue, and where its loop died before it had set them all."""
-    return dict(trial.system_attrs.get("fixed_params") or trial.params)
+    return exact_params(trial.system_attrs.get("fixed_params") or trial.params, trial.distributions)
+
+
+def exact_trial(trial: FrozenTrial) -> FrozenTrial:
+    """A trial whose parameters Optuna accepts: earlier versions left computed steps in a study, which it refuses."""
+    exact = copy.copy(trial)
+    exact.params = exact_params(trial.params, trial.distributions)
+    return exact
 
 
 def identity(params: dict[str, Any]) -> Identity:
-    """What makes two points of a space the same."""
-    return frozenset(params.items())
+    """What makes two points of a space the same; floats are so but for rounding, for some were computed."""
+    rounded = {key: float(f"{value:.12g}") for key, value in params.items() if isinstance(value, float)}
+    return frozenset({**params, **rounded}.items())
 
 
 def is_trained(seed: int, firsts: Iterable[int], seeds_per_trial: int) -> bool:
@@ -48,7 +58,7 @@ class Ledger:
     """
 
     def __init__(self, trials: Sequence[FrozenTrial], retries: int) -> None:
-        self.trials = trials
+        self.trials = [exact_trial(trial) for trial in trials]
         replaced = {trial.user_attrs.get(RETRY_OF) for trial in trials}
         self.counted = [trial for trial in trials if trial.number not in replaced]
         self.waiting = [trial for trial in self.counted if trial.state == TrialState.WAITING]

@@ -14,11 +14,12 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from vbot_train.analysis.steps import nth_step
 from vbot_train.config import look_up
 from vbot_train.keys import BOUNDS
 from vbot_train.search.priors import best_trials, open_earlier, settings_of
 from vbot_train.search.ranges import describe, find
-from vbot_train.search.space import split_overrides
+from vbot_train.search.space import read_space
 
 SHARE = 1 / 3  # of a range's width
 DIGITS = 3  # of a new limit, rounded outwards
@@ -56,7 +57,7 @@ def narrow_space(
     """
     study = open_earlier(directory, "search.around", storage)
     best = [settings_of(study, trial) for trial in best_trials(study, metric, "search.around")[:top]]
-    searched = split_overrides(study.record["space"], [])[0]
+    searched = read_space(study.record["space"])
     narrow, notes = {}, []
     for key, own in distributions.items():
         if key in given:
@@ -64,13 +65,20 @@ def narrow_space(
             continue
         before = searched.get(key, own)
         try:
-            values = [choices[key] if key in choices else look_up(config, key) for config, choices in best]
+            values = [_value_of(key, config, choices) for config, choices in best]
         except KeyError:  # the earlier study's version of the code did not know it
             values = []
         narrow[key] = narrowed(key, before, *as_choices(before, values)) if values else before
         changed = describe(narrow[key]) != describe(before)
         notes.append(f"{key}: {describe(before)} narrowed to {describe(narrow[key])}" if changed else f"{key}: kept")
     return Narrowing(narrow, notes)
+
+
+def _value_of(key: str, config: Mapping[str, Any], choices: Mapping[str, str | None]) -> Any:
+    """What a trial had for a key. An option that an experiment writes out has no name."""
+    if key in choices and choices[key] is None:
+        raise KeyError(key)
+    return choices[key] if key in choices else look_up(config, key)
 
 
 def as_choices(distribution: BaseDistribution, values: Sequence[Any]) -> tuple[Any, list[Any]]:
@@ -101,9 +109,9 @@ def narrowed(key: str, distribution: BaseDistribution, best: Any, others: Sequen
             low = max(_rounded(low, ROUND_FLOOR), min(smallest, best))
             high = min(_rounded(high, ROUND_CEILING), max(largest, best))
             return FloatDistribution(low, high, log=log)
-        case FloatDistribution(low=low, step=float(step)):
+        case FloatDistribution(step=float(step)):
             start, stop = _steps(key, distribution, best, others, step)
-            return FloatDistribution(low + step * start, low + step * stop, step=step)
+            return FloatDistribution(nth_step(distribution, start), nth_step(distribution, stop), step=step)
         case IntDistribution(low=low, step=step, log=log):
             start, stop = _steps(key, distribution, best, others, step)
             return IntDistribution(low + step * start, low + step * stop, step=step, log=log)
@@ -126,7 +134,9 @@ def _steps(
     """First and last step of a range, within the old one."""
     low, high = _window(key, distribution, best, others)
     steps = round((distribution.high - distribution.low) / step)
-    start, stop = math.floor((low - distribution.low) / step), math.ceil((high - distribution.low) / step)
+    # Rounded, lest 2.9999999999999996 steps be two, and 4.000000000000001 five.
+    start, stop = (round((end - distribution.low) / step, 9) for end in (low, high))
+    start, stop = math.floor(start), math.ceil(stop)
     return min(max(start, 0), steps), max(min(stop, steps), 0)
 
 

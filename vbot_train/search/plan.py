@@ -69,9 +69,10 @@ def dry_run(question: Question, trials: Sequence[FrozenTrial], studies: Path) ->
 def first_proposals(question: Question, trials: Sequence[FrozenTrial]) -> Iterator[Candidate]:
     """The next configurations, as if none of them told the sampler anything."""
     study = optuna.create_study(direction=question.direction)
-    study.add_trials(trials)
     proposals, retries = question.proposals(), question.job["search"]["retries"]
-    for trial in Ledger(trials, retries).interrupted:
+    before = Ledger(trials, retries)
+    study.add_trials(before.trials)
+    for trial in before.interrupted:
         study.enqueue_trial(params_of(trial), user_attrs={RETRY_OF: trial.number})
     for _ in range(PROPOSALS):
         ledger = Ledger(study.get_trials(deepcopy=False), retries)

@@ -15,6 +15,7 @@ from vbot_train.config import ConfigError, load_recorded_config, look_up
 from vbot_train.result import ResultError
 from vbot_train.search.ledger import Identity, identity, is_trained
 from vbot_train.search.proposals import BrokenRules
+from vbot_train.search.ranges import is_same, name_of_option, values_of
 from vbot_train.search.resume import result_settings
 from vbot_train.search.space import OutsideError, Space
 
@@ -111,7 +112,8 @@ class Priors:
         if prior.params is None:
             return ""
         before, now = result_settings(then), result_settings(self._space.candidate(prior.params).config)
-        other = [f"{key}={value}" for key, value in now.items() if key != "seed" and before.get(key) != value]
+        before["seed"] = now["seed"]  # it says itself which one it trains on
+        other = [f"{key}={value}" for key, value in now.items() if not is_same(before.get(key), value)]
         more = f" and {len(other) - SHOWN} more" if len(other) > SHOWN else ""
         return f", but with {', '.join(other[:SHOWN])}{more}" if other else ""
 
@@ -120,7 +122,7 @@ class Priors:
         config, choices = _copy_nested(self._config), dict(self._choices)
         for key, value in values.items():
             if key in self._space.groups:
-                choices[key] = str(value)
+                choices[key] = name_of_option(value, values_of(self._space.distributions[key]) or ())
             elif key in self._space.distributions or self._is_fixed_at(key, value):
                 _set(config, key, value)
             else:
@@ -129,7 +131,9 @@ class Priors:
 
     def _is_fixed_at(self, key: str, value: Any) -> bool:
         try:
-            return bool(self._choices[key] == value if key in self._choices else look_up(self._config, key) == value)
+            if key in self._choices:
+                return self._choices[key] == name_of_option(value, [self._choices[key]])
+            return is_same(look_up(self._config, key), value)
         except KeyError:
             raise ConfigError(f"search.enqueue: {key}={value}: no such key") from None
 

@@ -12,6 +12,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from vbot_train.analysis.steps import exact_params
 from vbot_train.config import ConfigError
 from vbot_train.search.ledger import Identity, identity
 from vbot_train.search.mirror import Mirror
@@ -63,7 +64,7 @@ def random_points(space: Space, seed: int, count: int) -> Iterator[dict[str, Any
     """Draw points uniformly (in the logarithm where a range is tagged so)."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     for _ in range(count):
-        yield study.ask(space.distributions).params
+        yield exact_params(study.ask(space.distributions).params, space.distributions)
 
 
 class Proposals(Protocol):
@@ -143,8 +144,9 @@ class SampledProposals:
         for _ in range(MAX_TRIES):
             trial = study.ask(self._space.distributions)
             study.tell(trial, state=TrialState.FAIL)
-            if self._accepts(trial.params, taken):
-                return trial.params
+            params = exact_params(trial.params, self._space.distributions)
+            if self._accepts(params, taken):
+                return params
         log.warning("%d points from the sampler in a row were infeasible or taken; a random one follows", MAX_TRIES)
         return self._draw_at_random(taken, other_seed)
 

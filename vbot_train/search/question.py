@@ -20,10 +20,10 @@ from vbot_train.search.ledger import Ledger, identity
 from vbot_train.search.narrow import Narrowing, narrow_space
 from vbot_train.search.priors import Prior, Priors, without_repeats
 from vbot_train.search.proposals import GridProposals, Proposals, SampledProposals, random_points, survey
-from vbot_train.search.ranges import ends_of, values_of
+from vbot_train.search.ranges import count_values, ends_of, values_of
 from vbot_train.search.resume import option_settings
 from vbot_train.search.samplers import build_pruner, build_sampler, check_sampler, is_grid
-from vbot_train.search.space import Candidate, OutsideError, Space, split_overrides
+from vbot_train.search.space import Candidate, OutsideError, Space, read_space, split_overrides
 from vbot_train.search.stages import check_disjoint, plan_stages
 
 DEFAULT_TRIALS = 20
@@ -56,7 +56,6 @@ class Question:
         context: HydraContext,
         earlier: Mapping[str, Any] | None,
     ) -> None:
-        check_sampler(sampler)
         self.sampler = sampler
         self.job = job
         self.seed: int = job["seed"]
@@ -66,13 +65,15 @@ class Question:
         self.choices = choices_of(config)
         self.callback = next(c for c in context.callbacks.callbacks if isinstance(c, SearchCallback))
         self.pruner = build_pruner(job["pruner"])
-        distributions, fixed = split_overrides(params, arguments)
+        distributions, fixed = split_overrides(params, arguments, context.config_loader)
         if not distributions and not params:
             raise ConfigError("-m: nothing to search; add search=quick, or a sweep such as ppo.rollouts=24,48")
         if "seed" in distributions and job["search"]["seeds_per_trial"] > 1:
             raise ConfigError("search.seeds_per_trial: must be 1 where seed is searched")
-        narrowing = self._narrow(distributions, set(split_overrides({}, arguments)[0]), earlier)
+        given = set(split_overrides({}, arguments, context.config_loader)[0])
+        narrowing = self._narrow(distributions, given, earlier)
         self.notes = narrowing.notes
+        check_sampler(sampler, narrowing.distributions)
         self.space = Space(narrowing.distributions, fixed, config, context.config_loader)
         self._check_ends()
         self.survey = survey(self.space, self.broken_rules, grid=self.grid, seed=self.seed)
@@ -147,7 +148,7 @@ class Question:
         if around is None:
             return Narrowing(distributions, [])
         if earlier is not None and earlier["config"]["search"].get("around") == around:
-            then = split_overrides(earlier["space"], [])[0]
+            then = read_space(earlier["space"])
             return Narrowing({k: own if k in given else then.get(k, own) for k, own in distributions.items()}, [])
         storage = self.job["storage"]
         return narrow_space(distributions, given, Path(around), self.metric, top=AROUND_TOP, storage=storage)
@@ -156,8 +157,8 @@ class Question:
         """How many configurations the search will try at most; the training seed is a replicate."""
         if self.grid:
             return min(len({identity(_without_seed(cell)) for cell in self.survey.feasible}), self.total)
-        values = [values_of(space) for key, space in self.space.distributions.items() if key != "seed"]
-        return self.total if None in values else min(math.prod(len(row or ()) for row in values), self.total)
+        counts = [count_values(space) for key, space in self.space.distributions.items() if key != "seed"]
+        return self.total if None in counts else min(math.prod(count or 0 for count in counts), self.total)
 
     def _default(self) -> dict[str, Any] | None:
         """The composed configuration as a point of the space, but for the seed; None if it lies outside."""
@@ -166,10 +167,10 @@ class Question:
         except OutsideError:
             return None
 
-    def _training_seeds(self) -> list[int]:
+    def _training_seeds(self) -> Sequence[int]:
         """Seeds that trials begin with; where a configuration is drawn again, ``Claims`` leaves out the stages'."""
         searched = values_of(self.space.distributions.get("seed"))
-        return training_seeds(self.job) if searched is None else [int(seed) for seed in searched]
+        return training_seeds(self.job) if searched is None else searched
 
     def _check_ends(self) -> None:
         """Refuse a range that reaches beyond what can train: the points of a survey may all lie on this side."""

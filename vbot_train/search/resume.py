@@ -7,6 +7,7 @@ from typing import Any
 
 from vbot_train.config import GROUPS, ConfigError, look_up, with_randomization
 from vbot_train.search.constraints import BUILT_IN, FORMERLY_BUILT_IN
+from vbot_train.search.ranges import described_now, is_same
 from vbot_train.search.space import THREAD_KEYS
 from vbot_train.search.study import read_record
 
@@ -28,6 +29,11 @@ def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:
             values |= dict(_flat(key, look_up(config, key)))
     values.setdefault("simulation.backend", "mujoco")  # a study that was begun before there was a choice
     return {key: value for key, value in values.items() if key not in HARDWARE_KEYS}
+
+
+def same_result(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two composed configs, in plain containers, train to the same result."""
+    return not any(_changes(result_settings(one), result_settings(other)))
 
 
 def option_settings(
@@ -80,7 +86,8 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         then: The study's record.
         now: The record that this command line would write.
     """
-    lines = [f"  {line}" for _, line in _changes(then["space"], now["space"])]
+    space = {key: described_now(text) for key, text in then["space"].items()}
+    lines = [f"  {line}" for _, line in _changes(space, now["space"])]
     lines += [f"  search.constraints.{line}" for _, line in _changes(_own_rules(then), _own_rules(now))]
     for name in then["options"].keys() & now["options"].keys():
         varying = {*then["options"][name], *now["options"][name]}
@@ -103,7 +110,7 @@ def _settings(record: Mapping[str, Any], combination: str) -> dict[str, Any]:
 def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Each key whose value differs, and a line that tells it."""
     for key in dict.fromkeys([*then, *now]):
-        if then.get(key) != now.get(key):
+        if not is_same(then.get(key), now.get(key)):
             yield key, f"{key}: {then.get(key, 'absent')} -> {now.get(key, 'absent')}"
 
 

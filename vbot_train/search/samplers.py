@@ -7,18 +7,20 @@ from typing import Any
 from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study, create_study
 from optuna.trial import FrozenTrial
 
 from vbot_train.config import ConfigError
+from vbot_train.search.ranges import MOST_LISTED, describe
 
 GRID = "optuna.samplers.GridSampler"
 # The others of Optuna keep their state in a study of one process (CMA-ES and NSGA in its trials, QMC in a counter):
 # loops that share a study, or go on with it, cannot.
 DRAWING = tuple(f"optuna.samplers.{name}" for name in ("RandomSampler", "TPESampler", "GPSampler"))
+GAUSSIAN = "optuna.samplers.GPSampler"
 WHITELIST = (*DRAWING, "vbot_train.search.samplers.good_trials")
 PRUNERS = ("optuna.pruners.*",)
 
@@ -28,8 +30,8 @@ def is_grid(config: Mapping[str, Any]) -> bool:
     return bool(config["_target_"] == GRID)
 
 
-def check_sampler(config: Mapping[str, Any]) -> None:
-    """Refuse a sampler that cannot be shared.
+def check_sampler(config: Mapping[str, Any], space: Mapping[str, BaseDistribution]) -> None:
+    """Refuse a sampler that cannot be shared, or takes all memory: Optuna's Gaussian process lists whole numbers.
 
     Raises:
         ConfigError: In a line.
@@ -39,6 +41,11 @@ def check_sampler(config: Mapping[str, Any]) -> None:
         raise ConfigError(f"hydra/sweeper/sampler: {name} cannot be resumed or shared; method=random, bayesian or gp")
     if config.get("group"):
         raise ConfigError("hydra.sweeper.sampler.group=True: keys are drawn jointly, in one group")
+    for key, there in space.items() if config["_target_"] == GAUSSIAN else ():
+        if isinstance(there, IntDistribution) and (there.high - there.low) // there.step >= MOST_LISTED:
+            raise ConfigError(
+                f"{key}={describe(there)}: method=gp takes at most {MOST_LISTED:,} values; or method=random"
+            )
 
 
 def build_sampler(config: DictConfig, seed: int) -> BaseSampler:

@@ -8,14 +8,22 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
-from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
 from omegaconf import DictConfig, OmegaConf, open_dict
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from vbot_train.config import GROUPS, ConfigError, choices_of, look_up, plain
-from vbot_train.search.ranges import describe, find, parse, to_text, values_of
+from vbot_train.analysis.steps import exact_params
+from vbot_train.config import CONF_DIR, GROUPS, ConfigError, choices_of, look_up, plain
+from vbot_train.search.ranges import (
+    count_values,
+    describe,
+    described_now,
+    distribution_of,
+    find,
+    parse,
+    to_text,
+    values_of,
+)
 
 Params = Mapping[str, Any]
 
@@ -25,6 +33,7 @@ SCHEDULE_KEY = "ppo.learning_rate_schedule"
 THREAD_KEYS = ("simulation.threads", "training.torch_threads")
 SECRET_KEYS = ("storage",)  # a URL may hold a password: no trial needs it, none records it
 SEARCHABLE = ("ppo", "network", "reward", "seed", "init_from")
+LARGEST_GRID = 10_000  # cells. Each is composed and checked before the first trial, which takes some 10 ms
 
 
 class OutsideError(ValueError):
@@ -38,7 +47,7 @@ class Candidate:
     params: dict[str, Any]  # by key, as Optuna knows them
     config: dict[str, Any]  # in plain containers, interpolations resolved
     choices: dict[str, str]  # chosen option of each config group
-    base: dict[str, Any]  # the config that those options of GROUPS compose to by themselves
+    base: dict[str, Any]  # what those options of GROUPS that conf/ holds compose to by themselves, unresolved
     overrides: list[str]  # that compose it
 
 
@@ -49,34 +58,35 @@ class Composed:
     config: DictConfig  # with the command line's overrides; the searched values are set in place
     content: dict[str, Any]  # the same as it was composed, in plain containers
     choices: dict[str, str]  # chosen option of each config group
-    base: dict[str, Any]  # the config that the options of GROUPS compose to by themselves
+    base: dict[str, Any]  # what those options of GROUPS that conf/ holds compose to by themselves, unresolved
 
 
 def split_overrides(
-    params: Mapping[str, Any], arguments: Sequence[str]
+    params: Mapping[str, Any], arguments: Sequence[str], loader: ConfigLoader | None = None
 ) -> tuple[dict[str, BaseDistribution], list[str]]:
     """Tell what varies from what is fixed.
 
     Args:
         params: ``hydra.sweeper.params`` of the preset: sweep expressions by key.
         arguments: Overrides of the command line; they win over the preset, a plain value takes its key out.
+        loader: Knows the options of config groups; a record, where each is a word or in quotes, needs none.
 
     Returns:
         The distribution of each key that varies, and the overrides that hold for every trial.
 
     Raises:
-        ConfigError: A range is empty or not understood.
+        ConfigError: A range is empty, too long or not understood.
     """
-    parser = OverridesParser.create()
+    parser = OverridesParser.create(loader)
     distributions: dict[str, BaseDistribution] = {}
     fixed = []
     for override in parser.parse_overrides([f"{key}={value}" for key, value in params.items()]):
-        distributions[override.get_key_element()] = _distribution(override)
+        distributions[override.get_key_element()] = distribution_of(override)
     for line, override in zip(arguments, parser.parse_overrides(list(arguments)), strict=True):
         key = override.get_key_element()
         if not override.is_delete() and override.is_sweep_override():
             distributions.pop(key, None)
-            distributions[key] = _distribution(override)
+            distributions[key] = distribution_of(override)
         else:
             distributions.pop(key.lstrip("+"), None)
             if key.lstrip("+") not in SECRET_KEYS:
@@ -84,17 +94,14 @@ def split_overrides(
     return distributions, fixed
 
 
-def _distribution(override: Override) -> BaseDistribution:
-    line = override.input_line
-    try:
-        distribution = create_optuna_distribution_from_override(override)
-    except (ValueError, NotImplementedError, AssertionError) as error:  # it asserts what a user can get wrong
-        raise ConfigError(f"{line}: {error}") from error
-    if not isinstance(distribution, BaseDistribution):  # a preset may pin a key
-        distribution = CategoricalDistribution([distribution])
-    if isinstance(distribution, FloatDistribution) and not math.isfinite(distribution.high - distribution.low):
-        raise ConfigError(f"{line}: the range must be finite")
-    return distribution
+def read_space(texts: Mapping[str, str]) -> dict[str, BaseDistribution]:
+    """The ranges of a study's record, by key."""
+    return split_overrides({key: described_now(text) for key, text in texts.items()}, [])[0]
+
+
+def ships(group: str, option: str | None) -> bool:
+    """Whether conf/ holds this option of a config group; others are a user's own."""
+    return option is not None and (CONF_DIR / group / f"{option}.yaml").is_file()
 
 
 class Space:
@@ -129,7 +136,7 @@ class Space:
             self._check_searchable(key, config)
         self._composed: dict[tuple[Any, ...], Composed] = {}
         for options in itertools.product(*(self._options(group) for group in self.groups)):
-            overrides = [f"{group}={option}" for group, option in zip(self.groups, options, strict=True)]
+            overrides = [f"{group}={to_text(option)}" for group, option in zip(self.groups, options, strict=True)]
             self._composed[options] = self._compose(overrides, config, loader)
         self._default = self._compose([], config, loader)
         self._check_keys()
@@ -139,12 +146,12 @@ class Space:
     def _compose(self, options: list[str], config: DictConfig, loader: ConfigLoader) -> Composed:
         composed = loader.load_sweep_config(config, [*self.fixed, *options])
         chosen = choices_of(composed)
-        groups = [f"{group}={chosen[group]}" for group in GROUPS]
+        groups = [f"{group}={chosen[group]}" if ships(group, chosen[group]) else f"~{group}" for group in GROUPS]
         base = loader.load_configuration(config.hydra.job.config_name, groups, run_mode=RunMode.RUN)
         with open_dict(composed):
             composed.pop("hydra")
             composed.storage = None
-        return Composed(composed, plain(composed), chosen, plain(base))
+        return Composed(composed, plain(composed), chosen, plain(base, resolve=False))
 
     def _check_searchable(self, key: str, config: DictConfig) -> None:
         top, metric = key.split(".")[0], config.search.metric
@@ -170,20 +177,23 @@ class Space:
 
     def _check_options_differ(self) -> None:
         """A key that is set below a group can leave nothing of the group's choice: that would be searched in vain."""
-        seen: dict[str, str] = {}
+        seen: list[tuple[dict[str, Any], str]] = []
         for name, content in self.combinations():
             rest = OmegaConf.create({group: content[group] for group in GROUPS})
             for key in self.distributions.keys() - set(self.groups):
                 if key.split(".")[0] in GROUPS:
                     OmegaConf.update(rest, key, None)
-            if (other := seen.setdefault(OmegaConf.to_yaml(rest), name)) != name:
+            settings = plain(rest)  # 1 equals 1.0
+            if other := next((other for before, other in seen if before == settings), None):
                 raise ConfigError(f"{other} and {name}: are the same configuration, with what else is set or searched")
+            seen.append((settings, name))
 
     def _check_schedule(self) -> None:
         """Under the kl schedule a learning rate is a start value only: searching it would say nothing."""
-        schedules = [str(value) for value in values_of(self.distributions.get(SCHEDULE_KEY)) or []]
-        schedules += [look_up(composed.content, SCHEDULE_KEY) for composed in self._composed.values()]
-        if "kl" in schedules and "ppo.learning_rate" in self.distributions:
+        searched = self.distributions.get(SCHEDULE_KEY)
+        schedules = [look_up(composed.content, SCHEDULE_KEY) for composed in self._composed.values()]
+        may_be_kl = "kl" in schedules or (searched is not None and find(searched, "kl"))
+        if may_be_kl and "ppo.learning_rate" in self.distributions:
             raise ConfigError(f"{SCHEDULE_KEY}=kl: cannot be used where ppo.learning_rate is searched")
 
     def candidate(self, params: Params, seed: int | None = None, *, shared: bool = False) -> Candidate:
@@ -195,7 +205,7 @@ class Space:
             shared: Whether it will share the machine: then it runs on one thread, where the config leaves that open.
         """
         composed = self._composed[tuple(params[group] for group in self.groups)]
-        return self._candidate(composed, params, seed, shared=shared)
+        return self._candidate(composed, exact_params(params, self.distributions), seed, shared=shared)
 
     def default(self, seed: int | None = None, *, shared: bool = False) -> Candidate:
         """The composed configuration itself, which need not be a point of the space; as ``candidate``."""
@@ -215,23 +225,31 @@ class Space:
     def combinations(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Every combination of searched config groups, by name, with what it composes to."""
         for options, composed in self._composed.items():
-            name = " ".join(f"{group}={option}" for group, option in zip(self.groups, options, strict=True))
+            name = " ".join(f"{group}={to_text(option)}" for group, option in zip(self.groups, options, strict=True))
             yield name, composed.content
 
     def cells(self) -> Iterator[dict[str, Any]]:
         """Every point of a grid, the last key varying fastest.
 
         Raises:
-            ConfigError: A key takes values without end.
+            ConfigError: A key takes values without end, or all together make too many cells.
         """
-        columns = []
-        for key, distribution in self.distributions.items():
-            values = values_of(distribution)
-            if values is None:
-                raise ConfigError(f"{key}: a grid needs choice(...) or range(...), not an interval; or method=random")
-            columns.append(values)
+        self._check_grid()
+        columns = [values_of(distribution) or () for distribution in self.distributions.values()]
         for row in itertools.product(*columns):
             yield dict(zip(self.distributions, row, strict=True))
+
+    def _check_grid(self) -> None:
+        counts = {}
+        for key, distribution in self.distributions.items():
+            count = count_values(distribution)
+            if count is None:
+                raise ConfigError(f"{key}: a grid needs choice(...) or range(...), not an interval; or method=random")
+            counts[key] = count
+        if (cells := math.prod(counts.values())) > LARGEST_GRID:
+            key = max(counts, key=lambda key: counts[key])
+            what = f"a grid of {cells:,} cells, more than {LARGEST_GRID:,}; take larger steps, or method=random"
+            raise ConfigError(f"{key}={describe(self.distributions[key])}: {what}")
 
     def point(self, config: Mapping[str, Any], choices: Mapping[str, str], *, but: str | None = None) -> dict[str, Any]:
         """A composed configuration as a point of the space, without the key ``but``.

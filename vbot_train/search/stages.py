@@ -1,6 +1,6 @@
 """What is planned after a search: its finalists are confirmed, then the winner and the default configuration tested."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,7 +76,7 @@ def seeds_of(stage: str, seeds: int | list[int]) -> list[int]:
     return seeds if isinstance(seeds, list) else [FIRST_SEED[stage] + k for k in range(seeds)]
 
 
-def check_disjoint(plan: Plan, screened: Iterable[int], evaluation: Mapping[str, int]) -> None:
+def check_disjoint(plan: Plan, screened: Container[int], evaluation: Mapping[str, int]) -> None:
     """Refuse a stage whose seeds are not its own.
 
     Args:
@@ -87,14 +87,14 @@ def check_disjoint(plan: Plan, screened: Iterable[int], evaluation: Mapping[str,
     Raises:
         ConfigError: With the first seed that is used twice.
     """
-    taken = {seed: f"evaluation.{key}" for key, seed in evaluation.items()} | dict.fromkeys(screened, "the search")
+    taken = {seed: f"evaluation.{key}" for key, seed in evaluation.items()}
     uses = [("search.confirm.seeds", seed) for seed in (plan.confirm or {}).get("seeds", [])]
     if plan.test is not None:
         uses += [("search.test.seeds", seed) for seed in plan.test["seeds"]]
         uses.append(("search.test.evaluation_seed", plan.test["evaluation_seed"]))
     for key, seed in uses:
-        if seed in taken:
-            raise ConfigError(f"{key}: {seed} is a seed of {taken[seed]} too; give another, so that the test is fair")
+        if user := "the search" if seed in screened else taken.get(seed):
+            raise ConfigError(f"{key}: {seed} is a seed of {user} too; give another, so that the test is fair")
         taken[seed] = key
 
 

@@ -17,6 +17,7 @@ from vbot_train.analysis.trials import HIDDEN, STAGES, STORAGE_ERRORS, TRIALS, s
 from vbot_train.config import ConfigError
 from vbot_train.result import METRICS, write_atomically
 from vbot_train.search.experiment import experiment_of
+from vbot_train.search.ledger import exact_trial
 from vbot_train.search.secrets import check_storage, shown_url
 from vbot_train.search.space import Candidate
 from vbot_train.search.surroundings import surroundings
@@ -232,7 +233,11 @@ def _move(old: RDBStorage, new: RDBStorage, name: str) -> None:
     if taken:
         raise ConfigError(f"study={name}: the other storage holds {', '.join(sorted(taken))}; delete it there first")
     for part in (*_stages_in(old, name).values(), name):
-        optuna.copy_study(from_study_name=part, from_storage=old, to_storage=new)
+        source = optuna.load_study(study_name=part, storage=old)
+        target = optuna.create_study(study_name=part, storage=new, direction=source.direction)
+        for key, value in source.user_attrs.items():
+            target.set_user_attr(key, value)
+        target.add_trials([exact_trial(trial) for trial in source.get_trials(deepcopy=False)])
 
 
 def connect(storage: str | None, directory: Path, *, skip_table_creation: bool = False) -> RDBStorage:

@@ -109,9 +109,10 @@ class Range:
 
     def _interval(self, low: float, high: float) -> str:
         assert isinstance(self.distribution, FloatDistribution | IntDistribution)
-        step = self.distribution.step
-        if step is None or (step == 1 and isinstance(step, int)):
-            text = f"interval({_text(low)},{_text(high)})"
+        step, text = self.distribution.step, f"interval({_text(low)},{_text(high)})"
+        if isinstance(self.distribution, IntDistribution) and self.distribution.log:
+            text = f"int({text})"  # an interval is of floats
+        if step is None or self.distribution.log:
             return f"tag(log,{text})" if self.distribution.log else text
         stop = high + step if isinstance(step, int) else high + step / 2  # Hydra's stop is exclusive
         return f"range({_text(low)},{_text(stop)},{_text(step)})"

@@ -1,0 +1,44 @@
+"""The values of a range of floats with steps, each the number that a person would write.
+
+Optuna computes them, ``low + k * step``: 0.9 + 0.05 is 0.9500000000000001, more than a range that ends at 0.95 holds.
+"""
+
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from optuna.distributions import BaseDistribution, FloatDistribution
+
+
+def count_steps(distribution: FloatDistribution) -> int:
+    """How many values a range with steps holds."""
+    assert distribution.step is not None
+    return round((distribution.high - distribution.low) / distribution.step) + 1
+
+
+def nth_step(distribution: FloatDistribution, number: int) -> float:
+    """A value of a range with steps, counted from 0 at its low end."""
+    value = float(Decimal(repr(distribution.low)) + number * Decimal(repr(distribution.step)))
+    return min(value, distribution.high)
+
+
+def find_step(distribution: FloatDistribution, value: float) -> float | None:
+    """The value of a range with steps that a number is but for rounding; None if it is none of them."""
+    low, high, step = distribution.low, distribution.high, distribution.step
+    assert step is not None
+    if not low - step < value < high + step:
+        return None
+    number = round((value - low) / step)
+    found = nth_step(distribution, min(max(number, 0), count_steps(distribution) - 1))
+    return found if math.isclose(found, value, rel_tol=1e-9, abs_tol=1e-12) else None
+
+
+def exact_params(params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+    """Parameters as they are trained and compared: what was computed from a step, as the number of that step."""
+    exact = dict(params)
+    for key, distribution in distributions.items():
+        if key in params and isinstance(distribution, FloatDistribution) and distribution.step is not None:
+            found = find_step(distribution, params[key])
+            exact[key] = params[key] if found is None else found
+    return exact
