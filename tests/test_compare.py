@@ -29,6 +29,7 @@ def write_run(tmp_path, config):
             node[leaf] = value
         (directory / ".hydra").mkdir(parents=True)
         (directory / ".hydra" / "config.yaml").write_text(yaml.safe_dump(content | {"seed": seed}), encoding="utf-8")
+        (directory / "experiment.yaml").write_text("seed: 1\n", encoding="utf-8")
         values = dict.fromkeys(METRICS, 0.5) | metrics
         TrialResult(status, None, seed, seeds=[seed], metrics=values, env_steps=env_steps, cause=cause).save(directory)
         if curve is not None:
@@ -49,7 +50,7 @@ def write_search(tmp_path, write_run):
             ended(value=value, status=status, params=point)
             for (value, _), status, point in zip(trials, statuses, points, strict=True)
         ]
-        directory = write_study(tmp_path / name, rows, **record)
+        directory = write_study(tmp_path / name, rows, files=False, **record)
         for n, ((value, env_steps), status) in enumerate(zip(trials, statuses, strict=True)):
             rate = {"ppo.learning_rate": points[n]["ppo.learning_rate"]}
             write_run(f"{name}/trials/{n:03d}", rate, status=status, env_steps=env_steps, episode_reward_mean=value)

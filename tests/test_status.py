@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from rich.console import Console
-from standing import DEFAULT_POINT, add_trials, again, ended, running, write_curve, write_study
+from standing import DEFAULT_POINT, add_trials, again, ended, running, write_curve, write_files, write_study
 
 from vbot_train import status
 from vbot_train.result import TrialResult
@@ -26,7 +26,7 @@ HOUR_AGO = timedelta(hours=1)
 def seen(study):
     """Every line of the picture, without the blanks between its columns."""
     console = Console(file=io.StringIO(), width=200)
-    console.print(picture(Observer(study).look(), study))
+    console.print(picture(Observer(study).look()))
     return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
 
 
@@ -42,8 +42,8 @@ def test_a_search_at_work_is_told_in_the_order_of_a_persons_questions(tmp_path):
     study = write_study(tmp_path / "s", [*trials, running(120), running(120, params=small)], budget_hours=12)
     write_curve(study / "trials" / "002", "1,250,50.4,-1.0,0.75,0.125")
     write_curve(study / "trials" / "003", "1,10,49.0,-1.0,,")
-    metrics = {"success_rate": 0.5}
-    (study / "trials" / "000").mkdir()
+    metrics = {"episode_reward_mean": 2.5, "success_rate": 0.5}
+    (study / "trials" / "000" / "result.yaml").unlink()
     TrialResult(status="completed", trial=0, seed=42, seeds=[42], metrics=metrics).save(study / "trials" / "000")
     lines = [line for line in seen(study) if line and "─" not in line]
     assert lines[0] == "study s: running, 2 at a time"
@@ -107,6 +107,7 @@ def test_the_later_stages_compare_their_configurations_best_first(tmp_path):
     values = [(1, 3.0), (0, 2.0), (1, 5.0)]
     trainings = [again(number, ended, value=value) for number, value in values]
     add_trials(study, "s/confirm", [*trainings, again(-1, running, age_s=9)])
+    write_files(study / "confirm", trainings, seeds=[1001, 1001, 1002])
     lines = seen(study)
     assert lines[2] == "confirm 3 of 4 have ended, 1 running; trial 1 4 (2 seeds); trial 0 2 (1 seed)"
     assert lines[3].startswith("ETA")  # of one configuration, there is nothing to test

@@ -4,7 +4,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from vbot_train.search.ledger import KILLED, RETRY_OF, STATUS, Ledger, identity, is_trained, params_of
+from vbot_train.search.ledger import KILLED, LOOP, RETRY_OF, STATUS, Ledger, identity, is_trained, params_of
 
 UNIT = FloatDistribution(0, 1)
 
@@ -18,6 +18,7 @@ def ended(status, x=0.5, **attributes):
 
 
 def running(**attributes):
+    attributes[LOOP] = "a loop"
     return create_trial(state=TrialState.RUNNING, params={"x": 0.5}, distributions={"x": UNIT}, user_attrs=attributes)
 
 

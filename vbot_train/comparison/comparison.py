@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vbot_train.analysis.curves import Climb, Curve, climb, common_env_steps, mean_curve
-from vbot_train.analysis.trials import Study, StudyError
+from vbot_train.analysis.trials import Study, StudyError, tell_left_out
 from vbot_train.result import METRICS, TrialResult, iqm
 from vbot_train.statistics import difference_interval, interval, probability_of_improvement, wilson_interval
 
@@ -125,7 +125,7 @@ class Comparison:
     @property
     def warnings(self) -> list[str]:
         """What makes the sides hard to compare, a line each."""
-        lines = []
+        lines = [f"{side.path}: {line}" for side in self.sides if side.study for line in tell_left_out(side.study)]
         if self.metric == REWARD and changes_reward(self.settings):
             lines.append(f"the rewards differ, so {REWARD} does not compare: --metric success_rate does")
         prefixes = ("env.", "evaluation.", "training.") if self.climbs else ("env.", "evaluation.")

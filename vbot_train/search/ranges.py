@@ -33,6 +33,13 @@ def find(distribution: BaseDistribution, value: Any) -> list[Any]:
     return [value] if inside else []
 
 
+def holds(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a trial may have the value."""
+    if isinstance(distribution, CategoricalDistribution):
+        return value in distribution.choices
+    return bool(find(distribution, value))
+
+
 def _is_same(choice: Any, value: Any) -> bool:
     """Whether they are equal; the steps of a range of floats are so but for rounding."""
     if isinstance(choice, float) and isinstance(value, float):
