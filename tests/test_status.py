@@ -128,7 +128,9 @@ def test_failures_are_grouped_by_cause_the_most_frequent_first(tmp_path):
 
 
 def test_the_best_is_the_least_of_a_metric_to_minimize(tmp_path):
-    study = write_study(tmp_path / "s", [ended(value=0.3), ended(value=0.1), ended(value=0.2)], metric="fall_rate")
+    points = [DEFAULT_POINT | {"ppo.learning_rate": rate} for rate in (1e-4, 3e-4, 1e-3)]
+    trials = [ended(value=value, params=point) for value, point in zip((0.3, 0.1, 0.2), points, strict=True)]
+    study = write_study(tmp_path / "s", trials, metric="fall_rate")
     assert "best trial 1: fall_rate 0.1 default" in seen(study)
 
 

@@ -136,7 +136,7 @@ def read_whole_yaml(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         content = _parse(text)
     except (OSError, yaml.YAMLError, ValueError) as error:
-        what = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        what = getattr(error, "strerror", None) or getattr(error, "problem", None) or str(error).splitlines()[0]
         raise ResultError(f"{path} cannot be read: {what}") from error
     if not isinstance(content, dict) or not text.endswith("\n"):
         raise ResultError(f"{path} cannot be read: it was cut short, or holds something else")

@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 from sqlalchemy import event
 
 from vbot_train.config import compose_config
+from vbot_train.result import TrialResult
 from vbot_train.search import presence as presence_module
 from vbot_train.search.ledger import CAUSE, KILLED, LOOP, ORIGIN, SEED, STATUS, WALL_TIME_S
 from vbot_train.search.priors import Prior
@@ -226,6 +227,7 @@ def test_a_forked_trials_result_is_taken_over_where_it_was_trained_on_just_that(
             OmegaConf.update(config, key, value)
         (history / ".hydra").mkdir(parents=True)
         OmegaConf.save(config, history / ".hydra" / "config.yaml")
+        TrialResult("completed", 5, 42, [42]).save(history)
     loop = join()
     loop.claims.enqueue([Prior("old", "history", CELLS[3], history=history)])
     claim = loop.claims.claim()

@@ -4,7 +4,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from vbot_train.search.ledger import KILLED, LOOP, RETRY_OF, STATUS, Ledger, identity, is_trained, params_of
+from vbot_train.search.ledger import KILLED, LOOP, ORIGIN, RETRY_OF, STATUS, Ledger, identity, is_trained, params_of
 
 UNIT = FloatDistribution(0, 1)
 
@@ -157,3 +157,20 @@ def test_trials_that_share_a_seed_train_the_same_thing_twice(seed, firsts, seeds
 def test_the_order_of_keys_does_not_make_another_point():
     assert identity({"x": 1, "y": "a"}) == identity({"y": "a", "x": 1.0})
     assert identity({"x": 1, "y": "a"}) != identity({"x": 1, "y": "b"})
+
+
+def test_what_no_search_began_or_ended_does_not_count():
+    """A script added one with a value, left one running, and told the end of one that waited in the queue."""
+    added = create_trial(value=99.0, params={"x": 0.5}, distributions={"x": UNIT})
+    left = create_trial(state=TrialState.RUNNING, params={"x": 0.5}, distributions={"x": UNIT})
+    told = create_trial(value=99.0, params={"x": 0.5}, distributions={"x": UNIT}, user_attrs={ORIGIN: "proposed"})
+    books = ledger(ended("failed"), added, left, told, ended("completed", **retry(0)))
+    assert numbers(books.trials) == [0, 4] and numbers(books.counted) == [4]
+    assert (books.promised, books.started, books.proposals) == (1, 1, 1)
+
+
+def test_a_trial_whose_files_are_gone_is_not_taken():
+    trials = [ended("completed", 0.25), ended("failed", 0.75), ended("completed", 0.75, **retry(1))]
+    for number, trial in enumerate(trials):
+        trial.number = number
+    assert Ledger(trials, 1, but=[2]).taken.keys() == {identity({"x": 0.25})}

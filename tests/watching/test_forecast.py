@@ -4,7 +4,9 @@ from datetime import datetime, timedelta
 
 import pytest
 from standing import ended, number_trials, record_of, running
+from studies import METRIC, study
 
+from vbot_train.analysis.stages import Verdict
 from vbot_train.search.ledger import Ledger
 from vbot_train.watching.forecast import duration_s, makespan_s, remaining_s, trials_that_fit, workers_of
 from vbot_train.watching.progress import Progress, Stage, Training
@@ -25,7 +27,7 @@ def stage(trials, total, trainings=(), name="trials"):
 
 
 def progress(*stages, **record):
-    return Progress(record_of(**record), list(stages), NOW)
+    return Progress(record_of(**record), list(stages), NOW, Verdict(study([]), METRIC))
 
 
 def two_and_two(total, silent_s=0.0):

@@ -1,7 +1,7 @@
 """Two or more configurations against each other: what differs, in what they set and in what came of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ class Side:
     episodes: int  # held-out, behind each run's metrics
     curves: Sequence[Curve]  # of the runs that have one
     study: Study | None = None
+    lost: Mapping[int, str] = field(default_factory=dict)  # seeds that were not completed, and how they ended
 
     def values(self, metric: str) -> dict[int, float]:
         """The runs' values by training seed, without those that have none."""
@@ -192,8 +193,9 @@ def difference(ours: Side, theirs: Side, metric: str) -> Difference:
     difference of the interquartile means. Nothing is said where a run has no value: what never happened has no mean.
     """
     for side in (ours, theirs):
-        if missing := len(side.runs) - len(side.values(metric)):
-            return Difference(None, None, None, f"{missing} of {len(side.runs)} runs of {side.path} have no {metric}")
+        runs = len(side.runs) + len(side.lost)
+        if missing := runs - len(side.values(metric)):
+            return Difference(None, None, None, f"{missing} of {runs} runs of {side.path} have no {metric}")
     our, their = ours.values(metric), theirs.values(metric)
     a, b = list(our.values()), list(their.values())
     if len(a) == len(b) == 1:

@@ -70,10 +70,11 @@ def side_of_study(path: Path, storage: str | None) -> Side:
     completed = {seed: (run, directory) for seed, (run, directory) in runs.items() if run.status == "completed"}
     if not completed:
         raise StudyError(f"{path}: nothing to compare, {STAGES[stage]} {config_id(winner.number)} is {lost}")
-    over = f" on {len(runs.keys() - lost.keys())} of {len(runs.keys() | lost.keys())} seeds" if lost else ""
-    parts = [f"best of the study by {metric}: {config_id(winner.number)}, {STAGES[stage]}{over}{told(lost)}"]
+    lost = {seed: status for seed, status in lost.items() if seed not in completed}
+    over = f" on {len(completed)} of {len(completed) + len(lost)} seeds{told(lost)}" if lost else ""
+    parts = [f"best of the study by {metric}: {config_id(winner.number)}, {STAGES[stage]}{over}"]
     parts += [] if verdict.doubt is None else [f"not confirmed: {verdict.doubt}"]
-    return build_side(path, "; ".join(parts), STAGES[stage], config, completed, study)
+    return build_side(path, "; ".join(parts), STAGES[stage], config, completed, study, lost)
 
 
 def best_known(verdict: Verdict, winner: Configuration) -> tuple[str, Runs, dict[int, str]]:
@@ -98,7 +99,13 @@ def runs_of(result: TrialResult, directory: Path) -> Runs:
 
 
 def build_side(
-    path: Path, what: str, stage: str | None, config: Mapping[str, Any], runs: Runs, study: Study | None = None
+    path: Path,
+    what: str,
+    stage: str | None,
+    config: Mapping[str, Any],
+    runs: Runs,
+    study: Study | None = None,
+    lost: Mapping[int, str] | None = None,
 ) -> Side:
     """Put a side together from its config and its completed runs."""
     for result, directory in runs.values():
@@ -122,7 +129,7 @@ def build_side(
         else:
             curves.append(curve)
     results = {seed: result for seed, (result, _) in runs.items()}
-    return Side(path, what, stage, settings, seeds, results, episodes, curves, study)
+    return Side(path, what, stage, settings, seeds, results, episodes, curves, study, lost or {})
 
 
 def check_numbers(result: TrialResult, directory: Path) -> None:
