@@ -126,6 +126,20 @@ def test_the_printed_leaderboard_ranks_configurations_by_the_mean_of_their_seeds
     assert rows == [["2", "1", "5"], ["0", "2", "4"]]  # first trial, seeds, reward
 
 
+def test_a_trial_on_several_seeds_of_which_one_diverged_is_analysed_by_the_others(write_study, capsys):
+    directory = write_study([(params(1e-4), "diverged", 0.0)])
+    trial = directory / "trials" / "000"
+    (trial / "result.yaml").unlink()
+    TrialResult("diverged", 0, 42, seeds=[42, 43]).save(trial)
+    for seed, status in ((42, "completed"), (43, "diverged")):
+        (trial / f"seed_{seed}").mkdir()
+        result = TrialResult(status, 0, seed, [seed], metrics=dict.fromkeys(METRICS, 7.0))
+        result.save(trial / f"seed_{seed}")
+    assert analysis_of(directory)["top_5_configs"][0]["without_value"] == {43: "diverged"}
+    output = capsys.readouterr().out
+    assert "1 of 2 seeds   7" in output and "one configuration on 1 of 2 seeds: episode_reward_mean 7" in output
+
+
 def test_of_equal_trials_the_faster_to_the_goal_comes_first(write_study):
     directory = write_study([(params(1e-4), "completed", 1.0), (params(2e-4), "completed", 1.0)])
     for number, time_s in enumerate([3.0, 2.0]):

@@ -98,15 +98,15 @@ def check_fresh(question: Question, directory: Path, screened: Sequence[FrozenTr
     evaluation = question.job["evaluation"]
     check_disjoint(replace(plan, test=None), [*searched, *used["test"]], evaluation)
     check_disjoint(plan, [*searched, *(seed for seed in used["confirm"] if seed not in plan.confirm_seeds)], evaluation)
-    then = _tested_on(directory)
+    then = tested_on(directory)
     if plan.test is not None and then not in (None, plan.test["evaluation_seed"]):
         now = plan.test["evaluation_seed"]
         raise ConfigError(f"search.test.evaluation_seed={now}: the test was begun with {then}; it would not compare")
 
 
-def _tested_on(directory: Path) -> int | None:
+def tested_on(directory: Path) -> int | None:
     """Seed of the starts that a study is tested on, None where no test of it has left a config that can be read."""
     for path in sorted((directory / "test").glob("*/.hydra")):
-        with suppress(ConfigError, KeyError):
+        with suppress(ConfigError, KeyError, TypeError):
             return int(load_recorded_config(path.parent)["evaluation"]["seed"])
     return None
