@@ -26,7 +26,7 @@ from optuna.trial import TrialState
 
 from vbot_train.config import CONF_DIR
 from vbot_train.search.constraints import broken_rules, compile_rules
-from vbot_train.search.ledger import Ledger
+from vbot_train.search.ledger import STATUS, Ledger
 from vbot_train.search.proposals import GridProposals, Proposals, SampledProposals, survey
 from vbot_train.search.samplers import build_sampler
 from vbot_train.search.space import Candidate, Space, split_overrides
@@ -110,7 +110,7 @@ def ours(method: str, seed: int, space: Space) -> Outcome:
         params = proposals.draw(ledger.trials, ledger.taken, ledger.proposals)
         if params is None:
             break
-        study.enqueue_trial(params)
+        study.enqueue_trial(params, user_attrs={STATUS: "completed"})
         trial = study.ask(space.distributions)
         study.tell(trial, outcome.launch(trial.params, noise), state=TrialState.COMPLETE)
     return outcome

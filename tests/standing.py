@@ -15,7 +15,8 @@ from optuna.trial import TrialState, create_trial
 from sqlalchemy import NullPool
 
 from vbot_train.lives import LIVES
-from vbot_train.search.ledger import CAUSE, STATUS
+from vbot_train.result import TrialResult
+from vbot_train.search.ledger import CAUSE, LOOP, STATUS
 from vbot_train.search.study import RECORD_KEYS, STUDY_DB, STUDY_YAML
 
 SPACE = {
@@ -58,9 +59,9 @@ def ended(lived_s=100.0, status="completed", *, start=None, value=1.0, cause=Non
 
 def running(age_s=0.0, *, now=None, params=None, space=SPACE):
     """A trial that has begun some time ago."""
-    lives = [life((now or datetime.now(UTC)) - timedelta(seconds=age_s))]
+    attributes = {LOOP: "a loop", LIVES: [life((now or datetime.now(UTC)) - timedelta(seconds=age_s))]}
     return create_trial(
-        state=TrialState.RUNNING, params=params or DEFAULT_POINT, distributions=space, user_attrs={LIVES: lives}
+        state=TrialState.RUNNING, params=params or DEFAULT_POINT, distributions=space, user_attrs=attributes
     )
 
 
@@ -76,11 +77,13 @@ def number_trials(trials):
     return trials
 
 
-def write_study(directory, trials=(), **record):
-    """A study's directory and database."""
+def write_study(directory, trials=(), *, files=True, **record):
+    """A study's directory and database; with the files of its trials, if no others are to be written."""
     directory.mkdir(parents=True, exist_ok=True)
     content = record_of(name=directory.name, **record)
     add_trials(directory, content["study"], trials)
+    if files:
+        write_files(directory / "trials", trials, content["metric"])
     (directory / STUDY_YAML).write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
     return directory
 
@@ -92,6 +95,17 @@ def add_trials(directory, name, trials):
     study = optuna.create_study(study_name=name, storage=fast_storage(directory / STUDY_DB), direction="maximize")
     for trial in trials:
         study.add_trial(trial)
+
+
+def write_files(folder, trials, metric="episode_reward_mean", seeds=None):
+    """What completed trials leave behind: results, on a seed each, and what they were trained on."""
+    for number, trial in enumerate(trials):
+        if trial.state == TrialState.COMPLETE:
+            directory, seed = folder / f"{number:03d}", 42 if seeds is None else seeds[number]
+            (directory / ".hydra").mkdir(parents=True)
+            TrialResult("completed", number, seed, [seed], {metric: trial.value}).save(directory)
+            (directory / ".hydra" / "config.yaml").write_text("seed: 1\n", encoding="utf-8")
+            (directory / "experiment.yaml").write_text("seed: 1\n", encoding="utf-8")
 
 
 @cache

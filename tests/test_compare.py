@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import yaml
+from optuna.distributions import FloatDistribution
 from standing import add_trials, again, ended, write_study
 
 from vbot_train.compare import main
@@ -29,6 +30,7 @@ def write_run(tmp_path, config):
             node[leaf] = value
         (directory / ".hydra").mkdir(parents=True)
         (directory / ".hydra" / "config.yaml").write_text(yaml.safe_dump(content | {"seed": seed}), encoding="utf-8")
+        (directory / "experiment.yaml").write_text("seed: 1\n", encoding="utf-8")
         values = dict.fromkeys(METRICS, 0.5) | metrics
         TrialResult(status, None, seed, seeds=[seed], metrics=values, env_steps=env_steps, cause=cause).save(directory)
         if curve is not None:
@@ -49,7 +51,7 @@ def write_search(tmp_path, write_run):
             ended(value=value, status=status, params=point)
             for (value, _), status, point in zip(trials, statuses, points, strict=True)
         ]
-        directory = write_study(tmp_path / name, rows, **record)
+        directory = write_study(tmp_path / name, rows, files=False, **record)
         for n, ((value, env_steps), status) in enumerate(zip(trials, statuses, strict=True)):
             rate = {"ppo.learning_rate": points[n]["ppo.learning_rate"]}
             write_run(f"{name}/trials/{n:03d}", rate, status=status, env_steps=env_steps, episode_reward_mean=value)
@@ -209,6 +211,33 @@ def test_numbers_and_figure_are_written_whole(write_search, compare, tmp_path):
         "reward": [None, None, None, 2.0],  # before the update at 200, no episode had ended
     }
     assert content["searches"]["#1"]["best"] == [1.0, 3.0]
+
+
+def test_a_bad_trial_of_a_study_is_left_out_with_a_warning_and_the_others_are_compared(write_search, compare):
+    study, other = write_search("s", [(1.0, 100), (3.0, 100), (2.0, 100)]), write_search("t", [(1.0, 100)])
+    unfinished(study / "trials" / "001")
+    output = compare(study, other)
+    assert f"#1 {study}: best of the study by episode_reward_mean: config_002, as the search saw it" in output
+    assert f"warning: {study}: left out: {study}/trials/001/result.yaml cannot be read: No such file" in output
+
+
+def test_a_learning_curve_that_cannot_be_read_costs_a_study_that_curve_alone(write_search, compare):
+    study, other = write_search("s", [(1.0, 100)]), write_search("t", [(1.0, 100)])
+    bad_curve(study / "trials" / "000")
+    output = compare(study, other)
+    assert "no learning curve of seed 42" in output and row_of(output, "200") == ["-", "0.5", "/", "2"]
+
+
+def test_of_a_configuration_that_lost_a_seed_nothing_is_said_by_its_survivors(write_run, compare, tmp_path):
+    point = {"ppo.learning_rate": 3e-4}
+    space = {"ppo.learning_rate": FloatDistribution(1e-5, 1e-2, log=True)}
+    ends = [ended(status=status, params=point, space=space) for status in ("completed", "completed", "diverged")]
+    study = write_study(tmp_path / "s", ends, files=False)
+    for number, status in enumerate(("completed", "completed", "diverged")):
+        write_run(f"s/trials/{number:03d}", point, status=status, seed=number, episode_reward_mean=9.0)
+    output = compare(study, write_run("a", seed=1))
+    assert "as the search saw it on 2 of 3 seeds (seed 2 diverged)" in output
+    assert "#1: 1 of 3 training seeds have no value" in output
 
 
 def unfinished(run):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 import yaml
@@ -36,13 +37,44 @@ def test_a_truncated_file_is_refused_by_name(tmp_path, keep):
         TrialResult.load(tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"schema_version": 2}, {"status": "great"}, {"extra": 1}])
-def test_a_file_of_another_schema_is_refused(tmp_path, change):
-    TrialResult(status="completed", trial=3, seed=1).save(tmp_path)
-    path = tmp_path / FILE_NAME
-    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text(encoding="utf-8")) | change), encoding="utf-8")
-    with pytest.raises(ResultError):
-        TrialResult.load(tmp_path)
+REFUSED = [{"schema_version": 2}, {"schema_version": "2.1"}, {"status": "great"}, {"seed": None}, {"seeds": 3}]
+REFUSED += [{"metrics": None}, {"metrics": {"success_rate": "high"}}, {"wall_time_s": "long"}]
+
+
+@pytest.mark.parametrize("change", REFUSED)
+def test_a_file_of_another_schema_or_with_a_value_that_cannot_be_is_refused_by_name(tmp_path, change):
+    with pytest.raises(ResultError, match=FILE_NAME):
+        TrialResult.load(rewritten(tmp_path, change))
+
+
+def test_unknown_fields_are_kept_and_another_minor_version_is_read(tmp_path):
+    newer = {"schema_version": "1.1", "lives": [{"host": "a"}]}
+    again = tmp_path / "again"
+    again.mkdir()
+    TrialResult.load(rewritten(tmp_path, newer)).save(again)
+    assert TrialResult.load(again) == TrialResult.load(tmp_path)
+    assert yaml.safe_load((again / FILE_NAME).read_text(encoding="utf-8")).items() >= newer.items()
+
+
+@pytest.mark.parametrize("key", [field.name for field in fields(TrialResult) if field.name != "unknown"])
+def test_a_missing_field_has_its_default_unless_nothing_can_be_said_without_it(tmp_path, key):
+    rewritten(tmp_path, {}, without=key)
+    if key in ("status", "trial", "seed"):
+        with pytest.raises(ResultError, match=f"{FILE_NAME} is damaged: {key}=missing"):
+            TrialResult.load(tmp_path)
+    else:
+        found = TrialResult.load(tmp_path)
+        assert getattr(found, key) == getattr(TrialResult(status="completed", trial=3, seed=1), key)
+
+
+def rewritten(directory, change, without=None):
+    """A directory with a result in which keys are changed, and one is taken away."""
+    TrialResult(status="completed", trial=3, seed=1, seeds=[1], metrics={"success_rate": 0.5}).save(directory)
+    path = directory / FILE_NAME
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) | change
+    content.pop(without, None)
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return directory
 
 
 def test_a_missing_file_is_refused(tmp_path):

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from rich.console import Console
-from standing import DEFAULT_POINT, add_trials, again, ended, running, write_curve, write_study
+from standing import DEFAULT_POINT, add_trials, again, ended, running, write_curve, write_files, write_study
 
 from vbot_train import status
 from vbot_train.result import TrialResult
@@ -26,7 +27,7 @@ HOUR_AGO = timedelta(hours=1)
 def seen(study):
     """Every line of the picture, without the blanks between its columns."""
     console = Console(file=io.StringIO(), width=200)
-    console.print(picture(Observer(study).look(), study))
+    console.print(picture(Observer(study).look()))
     return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
 
 
@@ -42,8 +43,8 @@ def test_a_search_at_work_is_told_in_the_order_of_a_persons_questions(tmp_path):
     study = write_study(tmp_path / "s", [*trials, running(120), running(120, params=small)], budget_hours=12)
     write_curve(study / "trials" / "002", "1,250,50.4,-1.0,0.75,0.125")
     write_curve(study / "trials" / "003", "1,10,49.0,-1.0,,")
-    metrics = {"success_rate": 0.5}
-    (study / "trials" / "000").mkdir()
+    metrics = {"episode_reward_mean": 2.5, "success_rate": 0.5}
+    (study / "trials" / "000" / "result.yaml").unlink()
     TrialResult(status="completed", trial=0, seed=42, seeds=[42], metrics=metrics).save(study / "trials" / "000")
     lines = [line for line in seen(study) if line and "─" not in line]
     assert lines[0] == "study s: running, 2 at a time"
@@ -107,6 +108,7 @@ def test_the_later_stages_compare_their_configurations_best_first(tmp_path):
     values = [(1, 3.0), (0, 2.0), (1, 5.0)]
     trainings = [again(number, ended, value=value) for number, value in values]
     add_trials(study, "s/confirm", [*trainings, again(-1, running, age_s=9)])
+    write_files(study / "confirm", trainings, seeds=[1001, 1001, 1002])
     lines = seen(study)
     assert lines[2] == "confirm 3 of 4 have ended, 1 running; trial 1 4 (2 seeds); trial 0 2 (1 seed)"
     assert lines[3].startswith("ETA")  # of one configuration, there is nothing to test
@@ -127,8 +129,60 @@ def test_failures_are_grouped_by_cause_the_most_frequent_first(tmp_path):
 
 
 def test_the_best_is_the_least_of_a_metric_to_minimize(tmp_path):
-    study = write_study(tmp_path / "s", [ended(value=0.3), ended(value=0.1), ended(value=0.2)], metric="fall_rate")
+    points = [DEFAULT_POINT | {"ppo.learning_rate": rate} for rate in (1e-4, 3e-4, 1e-3)]
+    trials = [ended(value=value, params=point) for value, point in zip((0.3, 0.1, 0.2), points, strict=True)]
+    study = write_study(tmp_path / "s", trials, metric="fall_rate")
     assert "best trial 1: fall_rate 0.1 default" in seen(study)
+
+
+def points(*rates):
+    return [DEFAULT_POINT | {"ppo.learning_rate": rate} for rate in rates]
+
+
+def test_a_trial_that_a_script_added_or_left_running_is_neither_the_best_nor_counted(tmp_path):
+    outside = ended(value=99.0)
+    outside.user_attrs = {}
+    left = running(age_s=900)
+    left.user_attrs = {}
+    lines = seen(write_study(tmp_path / "s", [ended(value=1.0), outside, left], files=True, max_trials=2))
+    assert lines[1] == "trials 1 of 2 have ended, 0 running"
+    assert "best trial 0: episode_reward_mean 1 default" in lines and "ended 1 completed" in lines
+    assert (
+        lines[-1]
+        == f"left out: {tmp_path}/s/trials/001: no search trained it, something else wrote it into the database"
+    )
+
+
+def test_what_the_analysis_leaves_out_is_not_the_best_here_either(tmp_path):
+    trials = [ended(value=value, params=point) for value, point in zip((2.0, 3.0), points(1e-4, 3e-4), strict=True)]
+    study = write_study(tmp_path / "s", trials)
+    assert "best trial 1: episode_reward_mean 3 default" in seen(study)
+    shutil.rmtree(study / "trials" / "001")
+    lines = seen(study)
+    assert "best trial 0: episode_reward_mean 2 learning_rate=0.0001" in lines and "ended 1 completed" in lines
+    assert lines[-1] == f"left out: {study}/trials/001/result.yaml cannot be read: No such file or directory"
+
+
+def test_a_configuration_that_lost_a_seed_is_not_the_best(tmp_path):
+    first, second = points(1e-4, 3e-4)
+    trials = [ended(value=9.0, params=first), ended(status="diverged", params=first), ended(value=1.0, params=second)]
+    study = write_study(tmp_path / "s", trials)
+    assert "best trial 2: episode_reward_mean 1 default" in seen(study)
+    alone = write_study(tmp_path / "t", trials[:2])
+    assert "best trial 0: episode_reward_mean 9 on 1 of 2 seeds learning_rate=0.0001" in seen(alone)
+
+
+def test_the_best_is_the_winner_once_it_is_confirmed(tmp_path):
+    trials = [ended(value=value, params=point) for value, point in zip((2.0, 3.0), points(1e-4, 3e-4), strict=True)]
+    later = {"confirm": {"top_k": 2, "seeds": [1001]}, "test": None}
+    study = write_study(tmp_path / "s", trials, max_trials=2, **later)
+    confirming = [again(0, ended, value=5.0), again(1, ended, status="diverged")]
+    confirming[1].user_attrs["seed"] = 1001
+    add_trials(study, "s/confirm", confirming)
+    write_files(study / "confirm", confirming, seeds=[1001, 1001])
+    lines = seen(study)
+    assert "confirm 2 of 2 have ended, 0 running; trial 0 5 (1 seed); trial 1 - (0 of 1 seeds)" in lines
+    assert "best trial 0: episode_reward_mean 5 over 1 seed, confirmed learning_rate=0.0001" in lines
 
 
 def test_what_a_study_holds_is_shown_as_it_is(tmp_path):

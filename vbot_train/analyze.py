@@ -15,14 +15,14 @@ from rich.table import Table
 
 from vbot_train.analysis.advice import Advice, advise
 from vbot_train.analysis.figures import draw_figures
-from vbot_train.analysis.headline import headline, spread
+from vbot_train.analysis.headline import headline, spread_over
 from vbot_train.analysis.importance import EstimatorName, ImportanceReport, measure_importance
-from vbot_train.analysis.ranking import TOP, Configuration, cell, shown
+from vbot_train.analysis.ranking import TOP, Configuration, cell, over_seeds, shown
 from vbot_train.analysis.report import write_report
 from vbot_train.analysis.stages import Verdict
 from vbot_train.analysis.summary import summarize
-from vbot_train.analysis.trials import StudyError, Trial, load_study
-from vbot_train.result import METRICS, ResultError, write_atomically
+from vbot_train.analysis.trials import StudyError, Trial, load_study, tell_left_out
+from vbot_train.result import METRICS, write_atomically
 from vbot_train.terminal import outlive_the_terminal
 
 LOG_WIDTH = 140  # columns, where the output goes to a file
@@ -53,7 +53,6 @@ def analyze(
 
     Raises:
         StudyError: The directory is not that of a study, or an extra is missing.
-        ResultError: A trial's result cannot be read.
         OSError: The analysis cannot be written.
     """
     study = load_study(study_dir, storage)
@@ -108,6 +107,8 @@ def show(verdict: Verdict, importance: ImportanceReport, advice: Sequence[Advice
         console.print(f"{SHOWN} of {len(found)} configurations; the report draws all")
     counts = ", ".join(f"{count} {status}" for status, count in verdict.study.counts.items() if count)
     console.print(f"trials: {counts or 'none'}")
+    for line in tell_left_out(verdict.study):
+        console.print(line)
     console.print(f"importance ({importance.estimator}): {importance.reliability}")
     for row in importance.rows:
         if row.importance is not None and row.interval_90 is not None:
@@ -133,9 +134,10 @@ def leaderboard(verdict: Verdict, found: Sequence[Configuration]) -> Table:
     table.add_column("configuration", overflow="fold")
     for row in found[:SHOWN]:
         again = verdict.confirmed.get(row.number)
-        value = ["-" if again is None else spread(again.describe(verdict.metric).get(verdict.metric))]
+        value = ["-" if again is None else spread_over(again, verdict.metric)]
         means = [cell(row.mean(name)) for name in columns]
-        table.add_row(str(row.number), str(len(row.seeds)), *means, *value[: len(confirmed)], shown(row.params))
+        seeds = over_seeds(row.runs, verdict.metric) if row.lost else str(len(row.runs))
+        table.add_row(str(row.number), seeds, *means, *value[: len(confirmed)], shown(row.params))
     return table
 
 
@@ -150,7 +152,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         analyze(arguments.study, arguments.metric, arguments.sort, arguments.storage, arguments.importance)
-    except (StudyError, ResultError, OSError) as error:
+    except (StudyError, OSError) as error:
         raise SystemExit(str(error)) from None
 
 

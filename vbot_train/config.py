@@ -89,7 +89,7 @@ def load_recorded_config(run_dir: Path) -> dict[str, Any]:
     path = run_dir / ".hydra" / "config.yaml"
     try:
         config = OmegaConf.load(path)
-    except (OSError, YAMLError) as error:
+    except (OSError, YAMLError, ValueError) as error:  # the last where it is no text
         raise ConfigError(f"{run_dir}: not the directory of a run ({path} cannot be read)") from error
     assert isinstance(config, DictConfig)
     return with_randomization(plain(config))

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 FILE_NAME = "result.yaml"
 SCHEMA_VERSION = 1
+NUMBERS = ("metrics", "last_metrics", "reward_terms")  # keys of a result that hold numbers by name
 STATUSES = ("completed", "pruned", "diverged", "timeout", "failed", "interrupted")
 
 # What a search may optimize, and which way is better.
@@ -56,7 +57,8 @@ class TrialResult:
     wall_time_s: float = 0.0
     unstable_robots: int = 0  # episodes ended by unstable physics, in training and in the final evaluations
     cause: str | None = None  # of a failure, one line; the traceback is in error.txt
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int | str = SCHEMA_VERSION  # of which only another major number is refused, as in "2.1"
+    unknown: dict[str, Any] = field(default_factory=dict)  # what a newer version wrote beside all that
 
     def objective(self, metric: str) -> float | None:
         """The value to optimize; None where the run has none (it failed, or the event never happened)."""
@@ -75,30 +77,42 @@ class TrialResult:
         path = next(path for path in (run_dir / name for name in names) if not os.path.lexists(path))
         if path.name != FILE_NAME:
             log.warning("%s is in the way; the result of this run is in %s", run_dir / FILE_NAME, path)
-        write_atomically(path, yaml.safe_dump({"schema_version": self.schema_version, **asdict(self)}, sort_keys=False))
+        content = {"schema_version": self.schema_version, **asdict(self)}
+        content |= content.pop("unknown")
+        write_atomically(path, yaml.safe_dump(content, sort_keys=False))
         return path
 
     @classmethod
     def load(cls, run_dir: Path) -> Self:
-        """Read back what ``save`` wrote.
+        """Read back what ``save`` wrote, in whatever version: fields that are missing have their defaults.
 
         Raises:
-            ResultError: The file is missing, truncated or of another schema.
+            ResultError: The file is missing, cut short, damaged or of another major schema.
         """
         path = run_dir / FILE_NAME
-        try:
-            content = read_yaml(path)
-        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ResultError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
-        if not isinstance(content, Mapping) or content.get("schema_version") != SCHEMA_VERSION:
+        content = read_whole_yaml(path)
+        if str(content.get("schema_version", SCHEMA_VERSION)).partition(".")[0] != str(SCHEMA_VERSION):
             raise ResultError(f"{path} is not a result of schema version {SCHEMA_VERSION}")
-        names = {f.name for f in fields(cls)}
-        if content.keys() != names or content["status"] not in STATUSES:
-            raise ResultError(f"{path} is truncated or has unknown keys: {sorted(content.keys() ^ names)}")
-        metrics = content["metrics"]
-        if not isinstance(metrics, Mapping) or not all(isinstance(v, int | float | None) for v in metrics.values()):
-            raise ResultError(f"{path}: metrics={metrics}: must be names with numbers")
-        return cls(**content)
+        if (key := next(_spoilt_keys(content), None)) is not None:
+            raise ResultError(f"{path} is damaged: {key}={content.get(key, 'missing')}")
+        known = {f.name for f in fields(cls)} - {"unknown"}
+        unknown = {key: value for key, value in content.items() if key not in known}
+        return cls(**{key: value for key, value in content.items() if key in known}, unknown=unknown)
+
+
+def _spoilt_keys(content: Mapping[str, Any]) -> Iterator[str]:
+    """The keys of a result that must be there and are not, or whose values cannot be."""
+    if content.get("status") not in STATUSES:
+        yield "status"
+    yield from (key for key in ("trial", "seed") if key not in content)
+    kinds: dict[str, Any] = {"trial": int | None, "seeds": list, "wall_time_s": int | float, "applied": dict}
+    kinds |= dict.fromkeys(("seed", "env_steps", "evaluation_env_steps", "unstable_robots"), int)
+    kinds |= dict.fromkeys(NUMBERS, dict)
+    yield from (key for key, kind in kinds.items() if key in content and not isinstance(content[key], kind))
+    for key in NUMBERS:
+        values = content[key].values() if isinstance(content.get(key), dict) else ()
+        if not all(isinstance(value, int | float | None) for value in values):
+            yield key
 
 
 SEARCH_STOPPED = signal.SIGRTMIN  # by it a search ends its trials; SIGTERM comes from outside, as when memory runs out
@@ -122,7 +136,28 @@ def iqm(values: Sequence[float]) -> float:
 
 def read_yaml(path: Path) -> Any:
     """The content of a YAML file, plain values only. By libyaml: a study has thousands of them."""
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    return _parse(path.read_text(encoding="utf-8"))
+
+
+def read_whole_yaml(path: Path) -> dict[str, Any]:
+    """A mapping in a YAML file that we wrote ourselves.
+
+    Raises:
+        ResultError: The file is missing, holds something else, or was cut short: then it lacks its last newline.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = _parse(text)
+    except (OSError, yaml.YAMLError, ValueError) as error:
+        what = getattr(error, "strerror", None) or getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ResultError(f"{path} cannot be read: {what}") from error
+    if not isinstance(content, dict) or not text.endswith("\n"):
+        raise ResultError(f"{path} cannot be read: it was cut short, or holds something else")
+    return content
+
+
+def _parse(text: str) -> Any:
+    return yaml.load(text, Loader=yaml.CSafeLoader)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

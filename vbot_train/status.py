@@ -43,18 +43,18 @@ def status(study_dir: Path, storage: str | None = None, every_s: float | None = 
         return
     if not console.is_terminal:
         console.width = LOG_WIDTH
-    console.print(picture(observer.look(), study_dir), soft_wrap=not console.is_terminal)
+    console.print(picture(observer.look()), soft_wrap=not console.is_terminal)
 
 
 def watch(observer: Observer, console: Console, every_s: float) -> None:
     """Show a study for good. When it cannot be read, as while others write to it, the last picture stays."""
-    seen, trouble = picture(observer.look(), observer.directory), Text()
+    seen, trouble = picture(observer.look()), Text()
     with Live(console=console, auto_refresh=False) as live:
         while True:
             live.update(Group(seen, trouble), refresh=True)
             time.sleep(every_s)
             try:
-                seen, trouble = picture(observer.look(), observer.directory), Text()
+                seen, trouble = picture(observer.look()), Text()
             except (StudyError, ConfigError) as error:
                 trouble = Text(f"{error}; trying again", style="red")
 

@@ -2,6 +2,7 @@
 
 import math
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from vbot_train.analysis.report_figures import as_optuna
 from vbot_train.analysis.stages import Verdict
 from vbot_train.analysis.trials import StudyError, load_study
 from vbot_train.analyze import analyze, main
-from vbot_train.result import METRICS, ResultError, TrialResult, iqm
+from vbot_train.result import METRICS, TrialResult, iqm
 
 SPACE = {
     "ppo.learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
@@ -46,9 +47,11 @@ def write_study(tmp_path):
 def write_trial(study, directory, space, number, params, status, reward):
     state = TrialState.COMPLETE if status == "completed" else TrialState.FAIL
     value = reward if status == "completed" else None
-    study.add_trial(optuna.trial.create_trial(state=state, params=params, distributions=space, value=value))
+    told = {"params": params, "distributions": space, "user_attrs": {"status": status}}
+    study.add_trial(optuna.trial.create_trial(state=state, value=value, **told))
     trial = directory / "trials" / f"{number:03d}"
-    trial.mkdir()
+    (trial / ".hydra").mkdir(parents=True)
+    (trial / ".hydra" / "config.yaml").write_text("seed: 1\n", encoding="utf-8")
     metrics = dict.fromkeys(METRICS, 0.5) | {"episode_reward_mean": reward, "fall_rate": 0.1 * number}
     seed = params.get("seed", 42 + number)
     TrialResult(status=status, trial=number, seed=seed, seeds=[seed], metrics=metrics).save(trial)
@@ -124,6 +127,20 @@ def test_the_printed_leaderboard_ranks_configurations_by_the_mean_of_their_seeds
     assert content["best"]["config_id"] == "config_002"
     rows = [line.split()[:3] for line in capsys.readouterr().out.splitlines() if "learning_rate=" in line]
     assert rows == [["2", "1", "5"], ["0", "2", "4"]]  # first trial, seeds, reward
+
+
+def test_a_trial_on_several_seeds_of_which_one_diverged_is_analysed_by_the_others(write_study, capsys):
+    directory = write_study([(params(1e-4), "diverged", 0.0)])
+    trial = directory / "trials" / "000"
+    (trial / "result.yaml").unlink()
+    TrialResult("diverged", 0, 42, seeds=[42, 43]).save(trial)
+    for seed, status in ((42, "completed"), (43, "diverged")):
+        (trial / f"seed_{seed}").mkdir()
+        result = TrialResult(status, 0, seed, [seed], metrics=dict.fromkeys(METRICS, 7.0))
+        result.save(trial / f"seed_{seed}")
+    assert analysis_of(directory)["top_5_configs"][0]["without_value"] == {43: "diverged"}
+    output = capsys.readouterr().out
+    assert "1 of 2 seeds   7" in output and "one configuration on 1 of 2 seeds: episode_reward_mean 7" in output
 
 
 def test_of_equal_trials_the_faster_to_the_goal_comes_first(write_study):
@@ -226,14 +243,6 @@ def test_a_directory_that_is_no_study_is_refused(tmp_path):
         analyze(tmp_path)
 
 
-def test_a_truncated_result_is_refused_by_name(write_study):
-    directory = write_study(FIVE)
-    path = directory / "trials" / "001" / "result.yaml"
-    path.write_text(path.read_text(encoding="utf-8")[:100], encoding="utf-8")
-    with pytest.raises(ResultError, match=r"trials/001/result\.yaml"):
-        analyze(directory)
-
-
 def test_a_learning_curve_without_its_columns_is_left_out_with_a_word_and_the_rest_is_analysed(write_study, caplog):
     directory = write_study(FIVE)
     (directory / "trials" / "001" / "progress.csv").write_text("step\n1\n", encoding="utf-8")
@@ -241,14 +250,71 @@ def test_a_learning_curve_without_its_columns_is_left_out_with_a_word_and_the_re
     assert "trials/001/progress.csv cannot be read: no column 'env_steps'" in caplog.text
 
 
-def test_a_result_of_another_schema_is_refused_by_name(write_study):
+def deleted(trial):
+    shutil.rmtree(trial)
+
+
+def cut(name):
+    def spoil(trial):
+        content = (trial / name).read_bytes()
+        (trial / name).write_bytes(content[: len(content) // 2])
+
+    return spoil
+
+
+def binary(name):
+    return lambda trial: (trial / name).write_bytes(b"\x80\x00\xff\n")
+
+
+def missing(name):
+    return lambda trial: (trial / name).unlink()
+
+
+def other_schema(trial):
+    path = trial / "result.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("version: 1", "version: 2"), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (deleted, "result.yaml cannot be read: No such file or directory"),
+        (cut("result.yaml"), "result.yaml cannot be read"),
+        (binary("result.yaml"), "result.yaml cannot be read"),
+        (other_schema, "result.yaml is not a result of schema version 1"),
+        (missing("experiment.yaml"), "experiment.yaml cannot be read: No such file"),
+        (cut("experiment.yaml"), "experiment.yaml cannot be read: it was cut short"),
+        (missing(".hydra/config.yaml"), ".hydra/config.yaml cannot be read: No such file"),
+        (binary(".hydra/config.yaml"), ".hydra/config.yaml cannot be read"),
+    ],
+)
+def test_a_trial_whose_files_cannot_be_read_is_left_out_with_a_line_and_the_others_are_analysed(
+    write_study, capsys, spoil, why
+):
     directory = write_study(FIVE)
-    path = directory / "trials" / "001" / "result.yaml"
-    path.write_text(
-        path.read_text(encoding="utf-8").replace("schema_version: 1", "schema_version: 2"), encoding="utf-8"
-    )
-    with pytest.raises(ResultError, match=r"trials/001/result\.yaml is not a result of schema version 1"):
-        analyze(directory)
+    spoil(directory / "trials" / "001")
+    content = analysis_of(directory)
+    assert [config["config_id"] for config in content["top_5_configs"]] == ["config_003", "config_000"]
+    assert content["trials"]["completed"] == 2
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("left out: "))
+    assert line.startswith(f"left out: {directory}/trials/001/") and why in line
+    assert content["left_out"] == [line.removeprefix("left out: ")]
+
+
+def test_of_a_trial_without_a_value_the_database_knows_enough(write_study):
+    directory = write_study(FIVE)
+    deleted(directory / "trials" / "002")  # diverged
+    content = analysis_of(directory)
+    assert content["trials"]["diverged"] == 1 and content["left_out"] == []
+
+
+def test_a_trial_that_a_script_added_is_left_out_with_a_line(write_study, capsys):
+    directory = write_study(FIVE)
+    study = optuna.load_study(study_name=directory.name, storage=f"sqlite:///{directory}/study.db")
+    study.add_trial(optuna.trial.create_trial(value=99.0, params=params(1e-3), distributions=SPACE))
+    study.ask()  # and one that was left running
+    assert analysis_of(directory)["best"]["config_id"] == "config_001"
+    assert f"left out: {directory}/trials/005: no search trained it" in capsys.readouterr().out
 
 
 def test_a_study_of_an_unknown_metric_is_refused(write_study):

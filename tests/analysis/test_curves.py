@@ -57,6 +57,12 @@ def test_a_curve_is_read_by_its_columns_and_may_begin_without_an_episode(tmp_pat
     np.testing.assert_array_equal(found.reward, [math.nan, 2.5])
 
 
+def test_a_last_row_that_was_cut_short_is_left_out(tmp_path):
+    path = tmp_path / "progress.csv"
+    path.write_text("env_steps,reward,success_rate\n1000,1.0,0.5\n2000,2.0,0.5\n30", encoding="utf-8")
+    np.testing.assert_array_equal(read_curve(path).env_steps, [1000, 2000])
+
+
 @pytest.mark.parametrize("content", [None, "", "env_steps,success_rate,reward\n"])
 def test_a_curve_that_is_not_there_is_none(tmp_path, content):
     if content is not None:

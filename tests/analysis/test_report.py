@@ -103,6 +103,7 @@ def test_the_table_holds_search_confirmation_and_test_of_the_best(verdict):
     assert (first["configuration"], first["search"], first["confirmed"]) == ("config_002", "20", "17 [17, 17]")
     assert (first["search_success"], first["tested_success"]) == ("success 50.0%", "success 50.0%")
     assert first["tested"] == "13.5 [13, 14]"
+    assert (first["search_seeds"], first["confirmed_seeds"], first["tested_seeds"]) == ("1 seed", "2 seeds", "2 seeds")
     assert (second["configuration"], second["tested"]) == ("config_001", "-")
     assert (third["configuration"], third["confirmed"], third["tested"]) == ("config_000", "-", "10.5 [10, 11]")
 
@@ -133,6 +134,16 @@ def test_one_configuration_on_several_seeds_is_told_with_its_range():
     twice = [screened(0, 1.0), screened(1, 3.0, rate=1e-4, seed=43)]
     (line,) = headline(Verdict(study(twice), METRIC))
     assert line == "one configuration on 2 seeds: episode_reward_mean 2 [1 to 3]; there was nothing to choose"
+
+
+def test_one_configuration_of_which_a_seed_was_lost_says_so():
+    trials = [screened(number, value, rate=1e-4, seed=number) for number, value in ((1, 1.0), (2, 3.0))]
+    lost = screened(3, 9.0, rate=1e-4, seed=3, status="diverged")
+    found = Verdict(study([*trials, lost]), METRIC)
+    (line,) = headline(found)
+    said = "one configuration on 2 of 3 seeds: episode_reward_mean 2 [1 to 3] (seed 3 diverged)"
+    assert line == f"{said}; there was nothing to choose"
+    assert next(table(found))["search_seeds"] == "2 of 3 seeds"
 
 
 def test_a_test_on_one_seed_each_says_nothing_of_others():

@@ -1,5 +1,6 @@
 """What is said of one side against another, worked out by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,12 @@ def test_one_seed_each_says_nothing_of_the_probability_of_improvement():
     found = difference(side({1: 3.0}), side({1: 1.0}), REWARD)
     assert (found.value, found.interval_95, found.probability_of_improvement) == (2.0, None, None)
     assert "one seed each" in found.how
+
+
+def test_nothing_is_said_of_the_seeds_that_survived():
+    found = difference(side({1: 3.0, 2: 3.0}), replace(side({1: 9.0, 2: 9.0}, name="b"), lost={3: "diverged"}), REWARD)
+    assert (found.value, found.interval_95, found.probability_of_improvement) == (None, None, None)
+    assert found.how == f"1 of 3 runs of b have no {REWARD}"
 
 
 def test_one_seed_against_several_has_no_interval_and_no_probability():

@@ -107,6 +107,14 @@ def test_an_environment_that_cannot_be_is_refused(run_dir, env_option, overrides
         find_subject(run_dir, env_option, overrides)
 
 
+def test_a_run_without_a_checkpoint_whose_result_cannot_be_read_is_told_in_a_line(run_dir):
+    (run_dir / "checkpoints" / "best.pt").unlink()
+    (run_dir / "result.yaml").write_text("schema_version: 1\nstat", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"has no checkpoint .*result\.yaml cannot be read") as error:
+        find_subject(run_dir, None, [])
+    assert len(str(error.value).splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -20,10 +20,11 @@ from sqlalchemy import Engine, event
 from vbot_train.config import CONF_DIR
 from vbot_train.result import METRICS, TrialResult
 from vbot_train.search.claims import Claims
+from vbot_train.search.ledger import STATUS
 from vbot_train.search.presence import Presence
 from vbot_train.search.proposals import GridProposals
 from vbot_train.search.space import Space, split_overrides
-from vbot_train.search.study import STUDY_DB, STUDY_YAML, connect, quiet_optuna
+from vbot_train.search.study import EXPERIMENT_YAML, STUDY_DB, STUDY_YAML, connect, quiet_optuna
 
 quiet_optuna()
 
@@ -77,9 +78,11 @@ def earlier_study(tmp_path_factory, make_space, empty_study):
             OmegaConf.save(candidate.config, trial / ".hydra" / "config.yaml")
             metrics = dict.fromkeys(METRICS, 0.5) | {"episode_reward_mean": reward}
             TrialResult(status=status, trial=number, seed=42, seeds=[42], metrics=metrics).save(trial)
+            (trial / EXPERIMENT_YAML).write_text("seed: 42\n", encoding="utf-8")
             end = (TrialState.COMPLETE, reward) if status == "completed" else (TrialState.FAIL, None)
             ranges = space.distributions
-            study.add_trial(create_trial(state=end[0], value=end[1], params=params, distributions=ranges))
+            told = {"params": params, "distributions": ranges, "user_attrs": {STATUS: status}}
+            study.add_trial(create_trial(state=end[0], value=end[1], **told))
         groups = space.candidate(next(params for params, _, _ in trials)).choices
         record = {"study": "s", "metric": "episode_reward_mean", "space": space.describe(), "groups": groups}
         (directory / STUDY_YAML).write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")

@@ -10,11 +10,12 @@ import pytest
 from filelock import FileLock, Timeout
 from loops import CELLS, Same, at_random
 from omegaconf import OmegaConf
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 from sqlalchemy import event
 
 from vbot_train.config import compose_config
 from vbot_train.lives import LIVES, lived_s, lives_of
+from vbot_train.result import TrialResult
 from vbot_train.search import presence as presence_module
 from vbot_train.search.ledger import CAUSE, HISTORY, KILLED, LOOP, ORIGIN, SEED, STATUS
 from vbot_train.search.priors import Prior
@@ -154,6 +155,7 @@ def test_a_result_that_is_taken_over_took_no_time_and_no_env_steps(join, grid, t
     history = tmp_path / "old"
     (history / ".hydra").mkdir(parents=True)
     OmegaConf.save(OmegaConf.create(grid.candidate(CELLS[3]).config), history / ".hydra" / "config.yaml")
+    TrialResult("completed", 0, 42).save(history)
     loop = join()
     loop.claims.enqueue([Prior("old", "history", CELLS[3], history=history)])
     loop.end(loop.claims.claim(), lived_s=0.0, env_steps=5000)
@@ -206,6 +208,48 @@ def test_a_claim_asks_the_database_as_often_late_as_early(join, line):
         loop.end(loop.claims.claim())
         counts.append(len(asked) - before)
     assert max(counts[-20:]) == max(counts[10:30])
+
+
+def test_trials_that_a_script_added_or_left_running_are_neither_counted_nor_the_best_nor_trained(join, grid):
+    loop = join(total=2)
+    loop.study.add_trial(create_trial(value=99.0, params=CELLS[0], distributions=grid.distributions))
+    loop.study.ask()
+    assert loop.claims.best() is None and not loop.claims.has_completed()
+    assert loop.work() == CELLS[:2]
+    assert (loop.claims.done(), loop.claims.best()) == (2, (1.0, 2))
+
+
+@pytest.mark.parametrize("params", [{"ppo.rollouts": 17, "ppo.learning_epochs": 2}, {"ppo.rollouts": 16}, {"x": "y"}])
+def test_what_a_script_queued_and_is_no_point_of_the_space_is_taken_out_of_the_queue(join, params):
+    loop = join(total=2)
+    loop.study.enqueue_trial(params)
+    assert loop.work() == CELLS[:2]
+    assert loop.trial(0).state == TrialState.FAIL and loop.claims.done() == 2
+
+
+def test_a_point_that_a_script_queued_is_trained(join):
+    loop = join(total=2)
+    loop.study.enqueue_trial(CELLS[3])
+    assert loop.work() == [CELLS[3], CELLS[0]]
+
+
+def test_a_training_whose_files_cannot_be_read_any_more_is_queued_again(join):
+    loop, prior = join(), Prior("mine", "confirm", CELLS[3], seed=1001)
+    loop.claims.enqueue([prior])
+    loop.end(loop.claims.claim())
+    loop.claims.enqueue([prior])
+    assert len(loop.study.trials) == 1
+    loop.claims.enqueue([prior], but=[0])
+    assert loop.trial(1).state == TrialState.WAITING and loop.attributes(1)[SEED] == 1001
+
+
+def test_a_forked_trial_whose_result_cannot_be_read_is_trained(join, grid, tmp_path):
+    history = tmp_path / "old" / "trials" / "005"
+    (history / ".hydra").mkdir(parents=True)
+    OmegaConf.save(OmegaConf.create(grid.candidate(CELLS[3]).config), history / ".hydra" / "config.yaml")
+    loop = join()
+    loop.claims.enqueue([Prior("old", "history", CELLS[3], history=history)])
+    assert loop.claims.claim().history is None
 
 
 def test_rejected_draws_are_counted_in_the_study_over_all_loops(join):
@@ -269,6 +313,7 @@ def test_a_forked_trials_result_is_taken_over_where_it_was_trained_on_just_that(
             OmegaConf.update(config, key, value)
         (history / ".hydra").mkdir(parents=True)
         OmegaConf.save(config, history / ".hydra" / "config.yaml")
+        TrialResult("completed", 5, 42, [42]).save(history)
     loop = join()
     loop.claims.enqueue([Prior("old", "history", CELLS[3], history=history)])
     claim = loop.claims.claim()

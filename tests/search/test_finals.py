@@ -6,6 +6,7 @@ import pytest
 from studies import retrained, screened, study
 
 from vbot_train.analysis.stages import DEFAULT, TRIAL, Verdict
+from vbot_train.analysis.trials import LeftOut
 from vbot_train.config import ConfigError
 from vbot_train.search.finals import Finals, trainings_of
 from vbot_train.search.stages import NO_STAGES, Plan, check_disjoint, plan_stages
@@ -108,6 +109,13 @@ def test_a_finalist_is_trained_on_one_seed_of_the_stage_and_its_starts(line):
     assert (candidate.config["seed"], candidate.config["evaluation"]["seed"]) == (1001, 7)
     assert candidate.config["search"]["seeds_per_trial"] == 1
     assert {"evaluation.seed=7", "seed=1001"} <= set(candidate.overrides)
+
+
+def test_a_finalist_that_waits_in_the_queue_is_trained_although_its_first_trial_cannot_be_read_any_more(line):
+    gone = LeftOut("trials", 1, {"ppo.learning_rate": 2e-4, "seed": 5}, "it was deleted")
+    finals = Finals(line, Verdict(replace(study(TRIALS[:1]), left_out=[gone]), "episode_reward_mean"), 7)
+    config = finals.candidate({TRIAL: 1}, seed=1001).config
+    assert (config["ppo"]["learning_rate"], config["seed"]) == (2e-4, 1001)
 
 
 def test_the_default_is_trained_although_the_space_does_not_hold_it(make_space):

@@ -8,7 +8,7 @@ from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from vbot_train.search.ledger import KILLED, RETRY_OF, STATUS, Ledger, identity, is_trained, params_of
+from vbot_train.search.ledger import KILLED, LOOP, ORIGIN, RETRY_OF, STATUS, Ledger, identity, is_trained, params_of
 from vbot_train.search.mirror import Mirror
 
 UNIT = FloatDistribution(0, 1)
@@ -23,6 +23,7 @@ def ended(status, x=0.5, **attributes):
 
 
 def running(**attributes):
+    attributes[LOOP] = "a loop"
     return create_trial(state=TrialState.RUNNING, params={"x": 0.5}, distributions={"x": UNIT}, user_attrs=attributes)
 
 
@@ -169,7 +170,9 @@ def by_an_earlier_version():
         study.enqueue_trial({"x": COMPUTED})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # out of range, says Optuna
-        study.tell(study.ask({"x": SHARE}), 1.0)
+        trial = study.ask({"x": SHARE})
+        trial.set_user_attr(STATUS, "completed")
+        study.tell(trial, 1.0)
     assert study.trials[0].params == {"x": COMPUTED}
     return study.trials
 
@@ -185,10 +188,27 @@ def test_optuna_accepts_the_trials_of_an_earlier_version():
     trials = Ledger(by_an_earlier_version(), 0).trials
     optuna.create_study(direction="maximize").add_trials(trials)
     mirror = Mirror(StudyDirection.MAXIMIZE)
-    mirror.follow(trials)
+    mirror.follow(trials, set())
     assert [trial.params for trial in mirror.study.trials] == [{"x": 0.95}]
 
 
 def test_the_order_of_keys_does_not_make_another_point():
     assert identity({"x": 1, "y": "a"}) == identity({"y": "a", "x": 1.0})
     assert identity({"x": 1, "y": "a"}) != identity({"x": 1, "y": "b"})
+
+
+def test_what_no_search_began_or_ended_does_not_count():
+    """A script added one with a value, left one running, and told the end of one that waited in the queue."""
+    added = create_trial(value=99.0, params={"x": 0.5}, distributions={"x": UNIT})
+    left = create_trial(state=TrialState.RUNNING, params={"x": 0.5}, distributions={"x": UNIT})
+    told = create_trial(value=99.0, params={"x": 0.5}, distributions={"x": UNIT}, user_attrs={ORIGIN: "proposed"})
+    books = ledger(ended("failed"), added, left, told, ended("completed", **retry(0)))
+    assert numbers(books.trials) == [0, 4] and numbers(books.counted) == [4]
+    assert (books.promised, books.started, books.proposals) == (1, 1, 1)
+
+
+def test_a_trial_whose_files_are_gone_is_not_taken():
+    trials = [ended("completed", 0.25), ended("failed", 0.75), ended("completed", 0.75, **retry(1))]
+    for number, trial in enumerate(trials):
+        trial.number = number
+    assert Ledger(trials, 1, but=[2]).taken.keys() == {identity({"x": 0.25})}

@@ -196,6 +196,12 @@ def test_a_space_is_narrowed_around_the_best_completed_trials(study):
     ]
 
 
+def test_a_trial_that_cannot_be_read_is_left_out_and_the_others_are_narrowed_around(earlier_study):
+    directory = earlier_study(*SWEEPS, trials=TRIALS)
+    (directory / "trials" / "002" / ".hydra" / "config.yaml").write_bytes(b"\x80\n")  # the best
+    assert narrow(directory, *SWEEPS, top=1).distributions["network"] == CategoricalDistribution(["medium"])
+
+
 def test_the_narrowed_space_holds_as_many_of_the_best_as_asked_for(study):
     found = narrow(study, *SWEEPS, top=3)
     assert found.distributions["network"] == CategoricalDistribution(["small", "medium", "large"])

@@ -1,6 +1,7 @@
 """Which known configurations are tried first, and why others are not."""
 
 import functools
+import shutil
 
 import pytest
 
@@ -221,6 +222,26 @@ def test_the_history_of_a_study_knows_the_directories_whose_results_it_takes_ove
     found = list(priors_in(space).history(seven))
     assert [prior.history.name for prior in found] == ["003", "006", "005", "004", "001", "002"]  # 2 diverged
     assert {(prior.origin, prior.seed) for prior in found} == {("history", 42)}
+
+
+def test_a_trial_that_cannot_be_read_is_left_out_with_the_reason_and_the_others_are_tried(space, earlier_study):
+    directory = earlier_study(*SWEEPS, trials=SEVEN)
+    shutil.rmtree(directory / "trials" / "003")  # the best
+    shutil.rmtree(directory / "trials" / "002")  # diverged: its result is not needed, but what it was trained on is
+    *found, gone = enqueued(space, f"{directory}:2")
+    assert [prior.params for prior in found] == [point(6e-4, "small"), None]
+    assert gone.name == f"trial 3 of {directory}" and gone.params is None
+    assert gone.reason == f"{directory}/trials/003/result.yaml cannot be read: No such file or directory"
+    *good, diverged, gone = priors_in(space).history(directory)
+    assert [prior.history.name for prior in good] == ["006", "005", "004", "001"]
+    assert (diverged.params, gone.params) == (None, None) and "not the directory of a run" in diverged.reason
+
+
+def test_a_configuration_that_lost_a_seed_comes_after_every_whole_one(space, earlier_study):
+    first, second = {"ppo.learning_rate": 4e-4}, {"ppo.learning_rate": 2e-4}
+    trials = [(first, "completed", 6.0), (first, "diverged", 0.0), (second, "completed", 1.0)]
+    found = enqueued(space, str(earlier_study(SWEEPS[0], trials=trials)))
+    assert [prior.params for prior in found] == [point(2e-4), point(4e-4)]
 
 
 def test_a_study_without_a_completed_trial_is_refused(space, earlier_study):

@@ -11,7 +11,7 @@ from optuna.trial import TrialState, create_trial
 
 from vbot_train.config import ConfigError
 from vbot_train.search import proposals as proposals_module
-from vbot_train.search.ledger import Ledger, identity
+from vbot_train.search.ledger import ORIGIN, STATUS, Ledger, identity
 from vbot_train.search.proposals import GridProposals, SampledProposals, random_points, survey
 
 KEY = "ppo.learning_rate"
@@ -66,7 +66,7 @@ def propose(study, space, proposals):
     point = proposals.draw(ledger.trials, ledger.taken, ledger.proposals)
     if point is None:
         return None
-    study.enqueue_trial(point)
+    study.enqueue_trial(point, user_attrs={ORIGIN: "proposed", STATUS: "completed"})  # the latter once it has ended
     return study.ask(space.distributions)
 
 

@@ -148,7 +148,7 @@ def test_a_trial_that_was_told_to_stop_is_trained_again_however_often_its_search
 @pytest.mark.parametrize("set_so_far", [[], ["ppo.rollouts"], ["ppo.rollouts", "ppo.learning_epochs"]])
 def test_a_trial_whose_loop_died_before_it_signed_it_is_claimed_again_whole(join, grid, set_so_far):
     loop = join()
-    loop.study.enqueue_trial(CELLS[3])
+    loop.study.enqueue_trial(CELLS[3], user_attrs={ORIGIN: "proposed"})
     loop.study.ask({key: grid.distributions[key] for key in set_so_far})
     again = loop.claims.claim()
     assert (again.trial.number, again.candidate.params) == (1, CELLS[3])

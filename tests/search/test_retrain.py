@@ -1,17 +1,21 @@
 """Whole searches with the stages after them; their trials train nothing."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import optuna
 import pytest
 import yaml
+from optuna.trial import create_trial
 from searches import RANDOM, kill_group
 
 from vbot_train.result import TrialResult
+from vbot_train.search.retrain import starts_of_test
 
 RATES = "ppo.learning_rate=1e-5,3e-5,9e-5,1e-3,2e-3,3e-3"  # the nearest to 10^-3.5, so the best, is the default
 STAGES = ["search.confirm.top_k=2", "search.confirm.seeds=2", "search.test.seeds=[7,8]"]
@@ -70,6 +74,32 @@ def test_ctrl_c_while_it_confirms_says_unconfirmed_and_how_to_go_on(searches):
     assert "unconfirmed (0 of 4 confirming trainings have ended)" in output
     assert "6 of 6 trials have ended, 0 of 4 trainings to confirm; to go on: " in output and "study=s" in output
     assert searches.analysis()["best"]["status"].startswith("unconfirmed: 0 of 4")
+
+
+@pytest.mark.slow
+def test_a_study_with_bad_trials_goes_on_and_a_confirmation_that_cannot_be_read_is_trained_again(searches):
+    searches.run(*GRID)
+    for path in ("trials/000", "trials/001", "confirm/001"):  # the default and another, and a confirming training
+        shutil.rmtree(searches.study / path)
+    for name in ("s", "s/confirm", "s/test"):
+        study = optuna.load_study(study_name=name, storage=f"sqlite:///{searches.study}/study.db")
+        first = study.trials[0]
+        study.add_trial(create_trial(value=99.0, params=first.params, distributions=first.distributions))
+        study.ask()
+    output = searches.run(*GRID)
+    assert output.count("left out: ") == 6
+    assert "trials: 4 completed" in output
+    assert (searches.study / "confirm" / "006" / "result.yaml").exists()
+    assert searches.analysis()["best"]["status"] == "tested"
+
+
+def test_a_test_whose_first_config_cannot_be_read_is_known_by_the_next(tmp_path):
+    assert starts_of_test(tmp_path) is None
+    for number, text in enumerate((b"\x80", b"evaluation:\n", b"evaluation:\n  seed: 7\n")):
+        directory = tmp_path / "test" / f"{number:03d}" / ".hydra"
+        directory.mkdir(parents=True)
+        (directory / "config.yaml").write_bytes(text)
+    assert starts_of_test(tmp_path) == 7
 
 
 @pytest.mark.slow

@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from standing import ended, life, number_trials, record_of, running
+from studies import METRIC, study
 
+from vbot_train.analysis.stages import Verdict
 from vbot_train.lives import LIVES
 from vbot_train.search.ledger import Ledger
 from vbot_train.watching.forecast import duration_s, makespan_s, remaining_s, trials_that_fit, workers_of
@@ -27,7 +29,7 @@ def stage(trials, total, trainings=(), name="trials"):
 
 
 def progress(*stages, **record):
-    return Progress(record_of(**record), list(stages), NOW)
+    return Progress(record_of(**record), list(stages), NOW, Verdict(study([]), METRIC))
 
 
 def two_and_two(total, silent_s=0.0):
@@ -111,7 +113,7 @@ def test_when_it_will_be_done_is_told_in_the_time_of_the_clock_on_the_wall(zone)
     zone("Europe/Berlin")  # where at 01:00 UTC it is 03:00, and 02:00 again
     now = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
     trials = [ended(3600.0, start=now - timedelta(hours=1)), running(0.0, now=now)]
-    found = Progress(record_of(), [stage(trials, 2, [training(1, 0.0, 0.0)])], now)
+    found = Progress(record_of(), [stage(trials, 2, [training(1, 0.0, 0.0)])], now, Verdict(study([]), METRIC))
     assert when_done(found) == "ETA       about 60 min, at 02:30"
 
 

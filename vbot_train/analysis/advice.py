@@ -19,7 +19,7 @@ from vbot_train.analysis.evidence.noise import Contrast, Unstable, contrast, lea
 from vbot_train.analysis.evidence.ranges import Range, ranges_of
 from vbot_train.analysis.evidence.regions import Region, find_region
 from vbot_train.analysis.evidence.trends import Trend, distance, early_share, trend
-from vbot_train.analysis.ranking import Configuration, config_id, configurations
+from vbot_train.analysis.ranking import Configuration, by_configuration, config_id
 from vbot_train.analysis.stages import Verdict
 from vbot_train.analysis.trials import Trial
 from vbot_train.result import METRICS
@@ -116,7 +116,7 @@ def _on_the_way(found: Configuration, evaluations: Sequence[int], metric: str) -
 
 def _edges(verdict: Verdict) -> list[Advice]:
     """The best lies near the end of a range, and trials become better up to the end."""
-    found = sorted(configurations(verdict.study.trials, verdict.metric), key=lambda each: each.number)
+    found = by_configuration(verdict.study.trials)
     ordered = [there for there in ranges_of(verdict.study.trials) if there.ordered]
     if np.isfinite([_mean_value(each, verdict.metric) for each in found]).sum() < ENOUGH:
         return []
@@ -125,7 +125,7 @@ def _edges(verdict: Verdict) -> list[Advice]:
     return [advice for advice in advised if advice is not None]
 
 
-def _edge(verdict: Verdict, there: Range, found: Sequence[Configuration], tests: int, *, up: bool) -> Advice | None:
+def _edge(verdict: Verdict, there: Range, found: Sequence[Sequence[Trial]], tests: int, *, up: bool) -> Advice | None:
     assert verdict.winner is not None
     best = verdict.winner.params[there.key]
     wider = there.wider(low=not up, high=up)
@@ -143,26 +143,26 @@ def _edge(verdict: Verdict, there: Range, found: Sequence[Configuration], tests:
     )
 
 
-def _towards(found: Sequence[Configuration], there: Range, metric: str, *, up: bool) -> Trend | None:
+def _towards(found: Sequence[Sequence[Trial]], there: Range, metric: str, *, up: bool) -> Trend | None:
     """The trend of the configurations that completed, or, if weaker, with those that diverged as the worst.
 
     So no range is extended to where trials diverge, nor away from it alone. Replicates of a configuration are no
     evidence of their own for a trend: they share their place, and whatever else is peculiar to them.
     """
-    places = np.array([there.place(each.params[there.key]) for each in found])
+    places = np.array([there.place(each[0].params[there.key]) for each in found])
     towards = places if up else 1 - places
     values = np.array([_mean_value(each, metric) for each in found])
     completed = np.isfinite(values)
-    diverged = np.array([any(trial.result.status == "diverged" for trial in each.trials) for each in found])
+    diverged = np.array([any(trial.result.status == "diverged" for trial in each) for each in found])
     worst = np.where(diverged, values[completed].min() - 1, values)
     ended = completed | diverged
     seen = trend(towards[completed], values[completed]), trend(towards[ended], worst[ended])
     return None if seen[0] is None or seen[1] is None else max(seen[0], seen[1], key=lambda each: each.weakness)
 
 
-def _mean_value(found: Configuration, metric: str) -> float:
-    """Mean over its trials that have a value, higher is better; of one that has none, minus infinity."""
-    values = [value for trial in found.trials if (value := trial.result.objective(metric)) is not None]
+def _mean_value(trials: Sequence[Trial], metric: str) -> float:
+    """Mean over a configuration's trials that have a value, higher is better; of one that has none, minus infinity."""
+    values = [value for trial in trials if (value := trial.result.objective(metric)) is not None]
     return float(np.mean(values)) * (1 if METRICS[metric] == "maximize" else -1) if values else -math.inf
 
 

@@ -52,7 +52,7 @@ class Climb:
 
 
 def read_curve(path: Path) -> Curve | None:
-    """Read a run's ``progress.csv``. None where it is missing, or holds no update.
+    """Read a run's ``progress.csv``, but for a last row that was cut short. None where it is missing or has no update.
 
     Raises:
         CurveError: It holds something else.
@@ -60,8 +60,7 @@ def read_curve(path: Path) -> Curve | None:
     if not path.exists():
         return None
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8").rpartition("\n")[0].splitlines()))
         env_steps, success_rate, reward = (np.array([float(row[name]) for row in rows]) for name in COLUMNS)
     except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
         what = f"no column {error}" if isinstance(error, KeyError) else str(error)

@@ -39,9 +39,10 @@ def draw_figures(verdict: Verdict, importance: ImportanceReport, directory: Path
         (directory / f"{name}.png").unlink(missing_ok=True)
     if verdict.screened:
         draw_learning_curves(verdict, directory / "learning_curves.png")
+    if verdict.study.ranked(verdict.metric):
         draw_history(verdict, directory / "history.png")
-    if any(found.params for found in verdict.screened):
-        draw_slices(verdict, directory / "slices.png")
+        if any(found.params for found in verdict.screened):
+            draw_slices(verdict, directory / "slices.png")
     if importance.is_sufficient:
         draw_importance(verdict.metric, importance, directory / "importance.png")
     if verdict.confirmed:

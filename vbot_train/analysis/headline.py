@@ -1,8 +1,8 @@
 """A study's answer in a few sentences, the tested values first: no choice was made on them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from vbot_train.analysis.ranking import Configuration, cell, config_id
+from vbot_train.analysis.ranking import Configuration, cell, config_id, over_seeds
 from vbot_train.analysis.stages import Retrained, Verdict
 from vbot_train.result import METRICS
 from vbot_train.statistics import difference_interval, few, probability_of_improvement
@@ -18,9 +18,8 @@ def headline(verdict: Verdict) -> Iterator[str]:
         yield from replicated(winner, verdict)
         return
     if verdict.doubt is not None:
-        seeds = "one seed" if len(winner.seeds) == 1 else f"{len(winner.seeds)} seeds"
         yield f"best so far: {name}, unconfirmed ({verdict.doubt})"
-        yield f"the search saw {seen(winner, verdict)} on {seeds}; the best of many is partly the luckiest: expect less"
+        yield f"the search saw {seen(winner, verdict)}; the best of many is partly the luckiest: expect less"
         return
     confirmed = value(verdict.confirmed[winner.number], metric)
     if verdict.test_doubt is not None:
@@ -37,11 +36,11 @@ def headline(verdict: Verdict) -> Iterator[str]:
 
 def replicated(found: Configuration, verdict: Verdict) -> Iterator[str]:
     """What is said of a study of one configuration: nothing was chosen."""
-    runs = [run.objective(verdict.metric) for trial in found.trials for run in trial.runs]
-    values = [value for value in runs if value is not None]
-    seeds = f"{len(values)} seed" + ("s" if len(values) > 1 else "")
+    values = [value for run in found.survivors if (value := run.objective(verdict.metric)) is not None]
     ends = f" [{cell(min(values))} to {cell(max(values))}]" if len(values) > 1 else ""
-    yield f"one configuration on {seeds}: {seen(found, verdict)}{ends}; there was nothing to choose"
+    over, mean = over_seeds(found.runs, verdict.metric), cell(found.mean(verdict.metric))
+    text = f"one configuration on {over}: {verdict.metric} {mean}{ends}{told(found.lost)}"
+    yield f"{text}; there was nothing to choose"
 
 
 def against_default(winner: Configuration, tested: Retrained, verdict: Verdict) -> Iterator[str]:
@@ -65,12 +64,16 @@ def against_default(winner: Configuration, tested: Retrained, verdict: Verdict) 
 def value(found: Retrained, metric: str) -> str:
     """A configuration's value over its seeds, with interval, success and falls, for people."""
     content, lost = found.describe(metric), found.lost(metric)
-    runs = len(found.runs)
-    over = f"{runs - len(lost)} of {runs} seeds" if lost else f"{runs} seed" + ("s" if runs > 1 else "")
+    runs, over = len(found.runs), over_seeds(found.runs.values(), metric)
     text = f"{metric} {spread(content[metric])} over {over}" if metric in content else f"no value on {runs} seeds"
     others = (("success_rate", "success"), ("fall_rate", "falls"))
     text += "".join(f", {name} {content[key]['iqm']:.1%}" for key, name in others if key in content and key != metric)
-    return text + (f" ({', '.join(f'seed {seed} {status}' for seed, status in lost.items())})" if lost else "")
+    return text + told(lost)
+
+
+def told(lost: Mapping[int, str]) -> str:
+    """The seeds that are lost, for people."""
+    return f" ({', '.join(f'seed {seed} {status}' for seed, status in lost.items())})" if lost else ""
 
 
 def spread(content: dict[str, object] | None) -> str:
@@ -82,6 +85,13 @@ def spread(content: dict[str, object] | None) -> str:
     return f"{cell(content['iqm'])}{bounds}"
 
 
+def spread_over(found: Retrained, metric: str) -> str:
+    """The same, and over how many seeds where some are lost."""
+    over = f" ({over_seeds(found.runs.values(), metric)})" if found.lost(metric) else ""
+    return spread(found.describe(metric).get(metric)) + over
+
+
 def seen(found: Configuration, verdict: Verdict) -> str:
     """What the search saw of a configuration."""
-    return f"{verdict.metric} {cell(found.mean(verdict.metric))}"
+    seeds = "one seed" if len(found.runs) == 1 else over_seeds(found.runs, verdict.metric)
+    return f"{verdict.metric} {cell(found.mean(verdict.metric))} on {seeds}"

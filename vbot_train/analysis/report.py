@@ -13,9 +13,10 @@ from plotly.offline import get_plotlyjs
 from vbot_train.analysis.advice import Advice
 from vbot_train.analysis.headline import headline, spread
 from vbot_train.analysis.importance import ImportanceReport
-from vbot_train.analysis.ranking import TOP, cell, config_id, shown
+from vbot_train.analysis.ranking import TOP, cell, config_id, over_seeds, shown
 from vbot_train.analysis.report_figures import Figure, figures
 from vbot_train.analysis.stages import Retrained, Verdict
+from vbot_train.analysis.trials import tell_left_out
 from vbot_train.result import write_atomically
 
 TEMPLATE = "report.html.jinja"
@@ -41,7 +42,7 @@ def write_report(verdict: Verdict, importance: ImportanceReport, advice: Sequenc
         study=verdict.study.record["study"],
         metric=verdict.metric,
         answer=first,
-        sentences=others,
+        sentences=[*others, *tell_left_out(verdict.study)],
         advice=advice,
         importance=importance,
         table=list(table(verdict)),
@@ -68,6 +69,7 @@ def table(verdict: Verdict) -> Iterator[dict[str, str]]:
             "configuration": config_id(found.number),
             "search": cell(found.mean(verdict.metric)),
             "search_success": "" if success is None else f"success {success:.1%}",
+            "search_seeds": over_seeds(found.runs, verdict.metric),
             **stage_cells("confirmed", verdict.confirmed.get(found.number), verdict.metric),
             **stage_cells("tested", verdict.tested.get(found.number), verdict.metric),
             "settings": shown(found.params),
@@ -78,7 +80,8 @@ def stage_cells(name: str, found: Retrained | None, metric: str) -> dict[str, st
     """What a later stage said of a configuration."""
     content = {} if found is None else found.describe(metric)
     success = f"success {content['success_rate']['iqm']:.1%}" if "success_rate" in content else ""
-    return {name: spread(content.get(metric)), f"{name}_success": success}
+    seeds = "" if found is None else over_seeds(found.runs.values(), metric)
+    return {name: spread(content.get(metric)), f"{name}_success": success, f"{name}_seeds": seeds}
 
 
 def lines(verdict: Verdict, analysis: Path) -> Iterator[tuple[str, str]]:

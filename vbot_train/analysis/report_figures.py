@@ -45,7 +45,7 @@ def figures(verdict: Verdict, importance: ImportanceReport) -> Iterator[Figure]:
         yield Figure("From search to test", f"{caption}, {caution}." if caution else f"{caption}.", stages(verdict))
     if importance.is_sufficient:
         yield Figure("What mattered", f"Importance for {metric}, with 90 % intervals.", importances(importance))
-    if verdict.screened:
+    if verdict.study.ranked(metric):
         study = as_optuna(verdict)
         caption = "Every completed trial in the order of the search, and the best so far."
         yield Figure("Optimization history", caption, _finish(plot_optimization_history(study, target_name=metric)))

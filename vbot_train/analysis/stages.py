@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from vbot_train.analysis.ranking import Configuration, configurations
-from vbot_train.analysis.trials import KILLS, Study, Trial
+from vbot_train.analysis.ranking import Configuration, configurations, lost_seeds, outcome, rank_key
+from vbot_train.analysis.trials import Study, Trial
 from vbot_train.result import METRICS, TrialResult, iqm
 from vbot_train.statistics import interval
 
@@ -42,15 +42,9 @@ class Retrained:
         values = self.values(metric)
         return iqm(values) if values else None
 
-    def worst_first(self, metric: str) -> tuple[int, float]:
-        """A key by which the best sorts last: a seed without a value weighs more than any value."""
-        sign = 1 if METRICS[metric] == "maximize" else -1
-        values = self.values(metric)
-        return -len(self.lost(metric)), sign * iqm(values) if values else 0.0
-
     def lost(self, metric: str) -> dict[int, str]:
         """The seeds that have no value, and how they ended."""
-        return {seed: run.status for seed, run in sorted(self.runs.items()) if run.objective(metric) is None}
+        return lost_seeds(self.runs.values(), metric)
 
     def describe(self, metric: str) -> dict[str, Any]:
         """For the analysis file: seeds, and each metric's interquartile mean with its 95 % bootstrap interval."""
@@ -74,17 +68,17 @@ class Verdict:
     @cached_property
     def confirmed(self) -> dict[int, Retrained]:
         """What confirming has said so far, by the number of the configuration."""
-        return retrained(self.study.confirm, self.study.record, "confirm")
+        return retrained(self.study, "confirm")
 
     @cached_property
     def tested(self) -> dict[int, Retrained]:
         """What testing has said so far, by the number of the configuration; ``DEFAULT`` is one."""
-        return retrained(self.study.test, self.study.record, "test")
+        return retrained(self.study, "test")
 
     @cached_property
     def screened(self) -> list[Configuration]:
         """All configurations with a value, best first by what the search saw."""
-        return configurations(self.study.ranked(self.metric), self.metric)
+        return configurations(self.study, self.metric)
 
     @cached_property
     def best_first(self) -> list[Configuration]:
@@ -92,9 +86,9 @@ class Verdict:
         if self.doubt is not None:
             return self.screened
         finalists = self.finalists
-        confirmed = {found.number: self.confirmed[found.number].worst_first(self.metric) for found in finalists}
-        by_value = sorted(finalists, key=lambda found: confirmed[found.number], reverse=True)  # of equals as the search
-        return [*by_value, *self.screened[len(finalists) :]]
+        confirmed = {found.number: list(self.confirmed[found.number].runs.values()) for found in finalists}
+        by_value = sorted(finalists, key=lambda found: rank_key(confirmed[found.number], self.metric))
+        return [*by_value, *self.screened[len(finalists) :]]  # of equals as the search
 
     @property
     def finalists(self) -> list[Configuration]:
@@ -155,33 +149,19 @@ def choose_finalists(screened: Sequence[Configuration], record: Mapping[str, Any
     return [] if settings is None else list(screened[: settings["top_k"]])
 
 
-def retrained(trials: Sequence[Trial], record: Mapping[str, Any], stage: str) -> dict[int, Retrained]:
+def retrained(study: Study, stage: str) -> dict[int, Retrained]:
     """A stage's trainings that have ended for good, by configuration and seed.
 
     Seeds that are not the stage's own any more, since a later command line gave others, do not count: all
     configurations are judged by the same ones.
     """
-    settings = record.get(stage) or {}
-    retries = ((record.get("config") or {}).get("search") or {}).get("retries", 1)
+    settings = study.record.get(stage) or {}
     attempts: dict[tuple[int, int], list[Trial]] = {}
-    for trial in trials:
+    for trial in study.confirm if stage == "confirm" else study.test:
         if trial.result.seed in settings.get("seeds", ()):
             attempts.setdefault((trial.params[TRIAL], trial.result.seed), []).append(trial)
     found: dict[int, dict[int, TrialResult]] = {}
     for (number, seed), tried in attempts.items():
-        if (result := outcome(tried, retries)) is not None:
-            found.setdefault(number, {})[seed] = result
+        if (last := outcome(tried, study.retries)) is not None:
+            found.setdefault(number, {})[seed] = last.result
     return {number: Retrained(runs) for number, runs in found.items()}
-
-
-def outcome(attempts: Sequence[Trial], retries: int) -> TrialResult | None:
-    """What became of a training that may have been tried several times; None if it is still owed another attempt."""
-    completed = [trial.result for trial in attempts if trial.result.status == "completed"]
-    last = attempts[-1].result
-    if completed:
-        return completed[0]
-    if last.status == "failed":
-        return last if sum(trial.result.status == "failed" for trial in attempts) > retries else None
-    if last.status == "interrupted":
-        return last if sum(trial.killed for trial in attempts) > KILLS else None
-    return last

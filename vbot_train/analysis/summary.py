@@ -8,7 +8,7 @@ from vbot_train.analysis.importance import ImportanceReport
 from vbot_train.analysis.ranking import TOP, Configuration, config_id
 from vbot_train.analysis.stages import ALSO, DEFAULT, Verdict
 from vbot_train.analysis.trials import Trial
-from vbot_train.result import METRICS, iqm
+from vbot_train.result import iqm
 
 SEARCH_SPACE_ID = "ppo_navigation_v1"
 
@@ -28,6 +28,7 @@ def summarize(verdict: Verdict, importance: ImportanceReport, advice: Sequence[A
         "metric": metric,
         "trials": study.counts,
         "infeasible": study.infeasible,
+        "left_out": [trial.reason for trial in study.left_out],
         "importance": {
             "estimator": importance.estimator,
             "reliability": importance.reliability,
@@ -65,10 +66,11 @@ def rank(importance: ImportanceReport, winner: Configuration | None) -> list[dic
 def describe(found: Configuration, verdict: Verdict) -> dict[str, Any]:
     """One configuration: what the search saw of it, and what confirming said."""
     metrics = {name: found.mean(name) for name in dict.fromkeys((verdict.metric, *ALSO))}
-    seeds = {"seeds": found.seeds} if len(found.seeds) > 1 else {}
+    seeds = {"seeds": sorted(run.seed for run in found.runs)} if len(found.runs) > 1 else {}
+    lost = {"without_value": found.lost} if found.lost else {}
     confirmed = verdict.confirmed.get(found.number)
     again = None if confirmed is None else confirmed.describe(verdict.metric)
-    return {"config_id": config_id(found.number), **found.params, **metrics, **seeds, "confirmed": again}
+    return {"config_id": config_id(found.number), **found.params, **metrics, **seeds, **lost, "confirmed": again}
 
 
 def describe_best(verdict: Verdict) -> dict[str, Any] | None:
@@ -107,10 +109,9 @@ def replicates(screened: Sequence[Configuration], metric: str) -> list[dict[str,
     """Configurations that the search trained on several seeds: interquartile mean and range, best first."""
     rows = []
     for found in screened:
-        runs = {run.seed: run.objective(metric) for trial in found.trials for run in trial.runs}
-        values = [value for seed in sorted(runs) if (value := runs[seed]) is not None]
-        if len(values) > 1:
+        values = [value for run in found.survivors if (value := run.objective(metric)) is not None]
+        if len(found.runs) > 1:
+            lost = {"without_value": found.lost} if found.lost else {}
             spread = {"iqm": iqm(values), "range": [min(values), max(values)]}
-            rows.append({**found.params, "seeds": sorted(runs), metric: spread})
-    sign = -1 if METRICS[metric] == "maximize" else 1
-    return sorted(rows, key=lambda row: sign * row[metric]["iqm"])
+            rows.append({**found.params, "seeds": sorted(run.seed for run in found.runs), **lost, metric: spread})
+    return rows

@@ -2,9 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,20 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 from yaml import YAMLError
 
 from vbot_train.analysis.steps import exact_params
 from vbot_train.lives import ended_at
-from vbot_train.result import METRICS, STATUSES, TrialResult, read_yaml
+from vbot_train.result import FILE_NAME, METRICS, STATUSES, ResultError, TrialResult, read_whole_yaml, read_yaml
 from vbot_train.storage_url import sqlite_file, url_of_file
 
 TRIALS, STAGES = "trials", ("confirm", "test")  # folders of a study's trials, and of what is trained after them
 KILLS = 1  # a trial that was killed is trained again so often: it may be what fills the memory
+SETTINGS = (".hydra/config.yaml", "experiment.yaml")  # what a trial was trained on, and how to train it again
+NAMED = 5  # trials that are left out and told one by one
+REMEMBERED = 10_000  # files that are not read again while they stay as they are
 HIDDEN = "***"  # stands for a password in a study's record
 STORAGE_ERRORS = (SQLAlchemyError, StorageInternalError)
 # What reading a study may raise: beside a database's errors, a driver that is missing, another version's tables, files
@@ -49,18 +54,28 @@ class Trial:
     origin: str | None = None  # why it was tried: default, enqueued, history, proposed; of a later stage, its name
     ended: datetime | None = None  # UTC
     killed: bool = False  # interrupted, and not by its search
+    retry_of: int | None = None  # number of the trial that it repeats
+    seed_runs: Sequence[TrialResult] = ()  # of one on several seeds, those
 
     @property
     def runs(self) -> list[TrialResult]:
         """The result of each training seed."""
-        if len(self.result.seeds) < 2:
-            return [self.result]
-        return [TrialResult.load(self.directory / f"seed_{seed}") for seed in self.result.seeds]
+        return list(self.seed_runs) or [self.result]
 
     @property
     def progress_files(self) -> list[Path]:
         """The curve of each training seed; none of a trial that never trained."""
         return sorted([*self.directory.glob("progress.csv"), *self.directory.glob("seed_*/progress.csv")])
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A trial that has ended and does not count."""
+
+    stage: str  # folder of the trials that it is of
+    number: int
+    params: dict[str, Any]
+    reason: str  # with the path of what cannot be used
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +88,13 @@ class Study:
     infeasible: dict[str, int]  # rejected proposals (of a grid: cells) by rule
     confirm: list[Trial] = field(default_factory=list)  # the finalists again, on fresh seeds; see analysis.stages
     test: list[Trial] = field(default_factory=list)  # the winner and the default, on seeds and starts of their own
+    left_out: list[LeftOut] = field(default_factory=list)  # of all stages
+
+    @property
+    def retries(self) -> int:
+        """How often a trial that crashed is trained again."""
+        search = (self.record.get("config") or {}).get("search") or {}
+        return int(search.get("retries", 1))
 
     @property
     def counts(self) -> dict[str, int]:
@@ -105,7 +127,6 @@ def load_study(directory: Path, storage: str | None = None) -> Study:
 
     Raises:
         StudyError: The directory is not that of a study.
-        ResultError: A trial's result cannot be read.
     """
     record = directory / "study.yaml"
     if not record.is_file():
@@ -122,25 +143,64 @@ def load_study(directory: Path, storage: str | None = None) -> Study:
             raise StudyError(f"{directory}: lives in {url}; its storage must be given with the password")
         storage_there = _open(url, directory)
         study = optuna.load_study(study_name=content["study"], storage=storage_there)
-        ended = {TRIALS: _ended(study)} | {
-            stage: _ended(optuna.load_study(study_name=name, storage=storage_there))
+        trials = {TRIALS: study.get_trials(deepcopy=False)} | {
+            stage: optuna.load_study(study_name=name, storage=storage_there).get_trials(deepcopy=False)
             for stage in STAGES
             if (name := stage_name(content["study"], stage)) in optuna.get_all_study_names(storage_there)
         }
         infeasible = study.user_attrs.get("infeasible", {})
     except READ_ERRORS as error:
         raise StudyError(f"{directory}: its study cannot be read ({what_a_database_says(error)})") from error
-    loaded = {stage: [_load_trial(trial, directory / stage) for trial in trials] for stage, trials in ended.items()}
-    return Study(directory, content, loaded.pop(TRIALS), infeasible, **loaded)
+    return build_study(directory, content, trials, infeasible)
+
+
+def build_study(
+    directory: Path,
+    record: Mapping[str, Any],
+    trials: Mapping[str, Sequence[FrozenTrial]],
+    infeasible: dict[str, int] | None = None,
+) -> Study:
+    """Put a study together from its database and its directory. Which trials count is decided here, for all commands.
+
+    A trial with a value counts if its files can be read: its result, those of its seeds, and what it was trained on,
+    without which it can be neither compared nor trained again. Of one that ended without a value the database knows
+    enough where the files are gone. A trial that no search trained, as where a script added it, does not count.
+
+    Args:
+        directory: The study's.
+        record: What ``study.yaml`` says.
+        trials: All that the database has, by stage.
+        infeasible: Rejected proposals by rule.
+    """
+    loaded: dict[str, list[Trial]] = {TRIALS: []}
+    left_out = []
+    for stage, found in trials.items():
+        loaded[stage] = []
+        for trial in (trial for trial in found if trial.state.is_finished()):
+            try:
+                loaded[stage].append(_load_trial(trial, directory / stage))
+            except ResultError as error:
+                left_out.append(LeftOut(stage, trial.number, trial.params, str(error)))
+    return Study(directory, record, loaded.pop(TRIALS), infeasible or {}, **loaded, left_out=left_out)
+
+
+def is_own(trial: FrozenTrial) -> bool:
+    """Whether a trial is a search's; else a script added it, or told its end. What waits, a search will train."""
+    signs = ("status",) if trial.state.is_finished() else ("loop", "origin")
+    return trial.state == TrialState.WAITING or any(sign in trial.user_attrs for sign in signs)
+
+
+def tell_left_out(study: Study) -> Iterator[str]:
+    """The trials that do not count, and why, for people."""
+    for trial in study.left_out[:NAMED]:
+        yield f"left out: {trial.reason}"
+    if (more := len(study.left_out) - NAMED) > 0:
+        yield f"left out: {more} more"
 
 
 def stage_name(study: str, stage: str) -> str:
     """Name, in the storage, of the study that holds a later stage's trainings; no user's study can have it."""
     return f"{study}/{stage}"
-
-
-def _ended(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    return [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
 
 
 def _open(url: str, directory: Path) -> BaseStorage:
@@ -157,16 +217,72 @@ def what_a_database_says(error: Exception) -> str:
     return (str(origin).splitlines() or [type(error).__name__])[0]
 
 
-def _load_trial(trial: optuna.trial.FrozenTrial, folder: Path) -> Trial:
+def _load_trial(trial: FrozenTrial, folder: Path) -> Trial:
+    """A trial that has ended.
+
+    Raises:
+        ResultError: It does not count.
+    """
     path = folder / f"{trial.number:03d}"
+    if not is_own(trial):
+        raise ResultError(f"{path}: no search trained it, something else wrote it into the database")
+    try:
+        result, *seed_runs = _read_results(path)
+    except ResultError:
+        if trial.state == TrialState.COMPLETE:
+            raise
+        result, seed_runs = _result_in_database(trial), []
     return Trial(
         number=trial.number,
         params=exact_params(trial.params, trial.distributions),
         distributions=trial.distributions,
-        result=TrialResult.load(path),
+        result=result,
         directory=path,
         intermediate=trial.intermediate_values,
         origin=trial.user_attrs.get("origin"),
         ended=ended_at(trial),
         killed=trial.user_attrs.get("killed", False),
+        retry_of=trial.user_attrs.get("retry_of"),
+        seed_runs=seed_runs,
     )
+
+
+def _read_results(directory: Path) -> list[TrialResult]:
+    """A trial's result, then those of its seeds if they are several.
+
+    Raises:
+        ResultError: One of them cannot be read, or not what the trial was trained on.
+    """
+    result = _load_result(directory, _stamp(directory / FILE_NAME))
+    seeds = [directory / f"seed_{seed}" for seed in result.seeds if len(result.seeds) > 1]
+    results = [result, *(_load_result(seed, _stamp(seed / FILE_NAME)) for seed in seeds)]
+    if any(each.status == "completed" for each in results):
+        for name in SETTINGS:
+            _check_settings(directory / name, _stamp(directory / name))
+    return results
+
+
+def _result_in_database(trial: FrozenTrial) -> TrialResult:
+    """How a trial ended that has no value."""
+    attributes = trial.user_attrs
+    seed = int(trial.params.get("seed", attributes.get("seed", 0)))
+    return TrialResult(attributes["status"], trial.number, seed, [seed], cause=attributes.get("cause"))
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when a file does; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+@lru_cache(REMEMBERED)
+def _load_result(directory: Path, stamp: tuple[int, int] | None) -> TrialResult:
+    return TrialResult.load(directory)
+
+
+@lru_cache(REMEMBERED)
+def _check_settings(path: Path, stamp: tuple[int, int] | None) -> None:
+    read_whole_yaml(path)

@@ -1,7 +1,7 @@
 """Two or more configurations against each other: what differs, in what they set and in what came of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vbot_train.analysis.curves import Climb, Curve, climb, common_env_steps, mean_curve
-from vbot_train.analysis.trials import Study, StudyError
+from vbot_train.analysis.trials import Study, StudyError, tell_left_out
 from vbot_train.result import METRICS, TrialResult, iqm
 from vbot_train.statistics import difference_interval, interval, probability_of_improvement, wilson_interval
 
@@ -33,6 +33,7 @@ class Side:
     episodes: int  # held-out, behind each run's metrics
     curves: Sequence[Curve]  # of the runs that have one
     study: Study | None = None
+    lost: Mapping[int, str] = field(default_factory=dict)  # seeds that were not completed, and how they ended
 
     def values(self, metric: str) -> dict[int, float]:
         """The runs' values by training seed, without those that have none."""
@@ -125,7 +126,7 @@ class Comparison:
     @property
     def warnings(self) -> list[str]:
         """What makes the sides hard to compare, a line each."""
-        lines = []
+        lines = [f"{side.path}: {line}" for side in self.sides if side.study for line in tell_left_out(side.study)]
         if self.metric == REWARD and changes_reward(self.settings):
             lines.append(f"the rewards differ, so {REWARD} does not compare: --metric success_rate does")
         prefixes = ("env.", "evaluation.", "training.") if self.climbs else ("env.", "evaluation.")
@@ -192,8 +193,9 @@ def difference(ours: Side, theirs: Side, metric: str) -> Difference:
     difference of the interquartile means. Nothing is said where a run has no value: what never happened has no mean.
     """
     for side in (ours, theirs):
-        if missing := len(side.runs) - len(side.values(metric)):
-            return Difference(None, None, None, f"{missing} of {len(side.runs)} runs of {side.path} have no {metric}")
+        runs = len(side.runs) + len(side.lost)
+        if missing := runs - len(side.values(metric)):
+            return Difference(None, None, None, f"{missing} of {runs} runs of {side.path} have no {metric}")
     our, their = ours.values(metric), theirs.values(metric)
     a, b = list(our.values()), list(their.values())
     if len(a) == len(b) == 1:

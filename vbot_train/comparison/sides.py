@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vbot_train.analysis.curves import Curve, read_curve
+from vbot_train.analysis.curves import Curve, CurveError, read_curve
+from vbot_train.analysis.headline import told
 from vbot_train.analysis.ranking import Configuration, config_id
 from vbot_train.analysis.stages import Verdict
 from vbot_train.analysis.trials import TRIALS, Study, StudyError, load_study
@@ -34,7 +35,7 @@ def load_side(path: Path, storage: str | None = None) -> Side:
         ConfigError: It is neither, or the run's config cannot be read.
         ResultError: The run was not completed, or its result cannot be used.
         StudyError: The study cannot be read, or has no completed trial.
-        CurveError: A learning curve cannot be read.
+        CurveError: The learning curve of a run cannot be read.
     """
     if (path / STUDY_YAML).is_file():
         return side_of_study(path, storage)
@@ -63,28 +64,30 @@ def side_of_study(path: Path, storage: str | None) -> Side:
     if (winner := verdict.winner) is None:
         raise StudyError(f"{path}: no trial was completed with a value of {metric}")
     config = load_recorded_config(winner.trials[0].directory)
-    stage, runs = best_known(verdict, winner)
+    stage, runs, lost = best_known(verdict, winner)
     if stage == "test" and study.record.get("test"):
         config["evaluation"] = config.get("evaluation", {}) | {"seed": study.record["test"]["evaluation_seed"]}
-    broken = {seed: result.status for seed, (result, _) in sorted(runs.items()) if result.status != "completed"}
-    if len(broken) == len(runs):
-        raise StudyError(f"{path}: nothing to compare, {STAGES[stage]} {config_id(winner.number)} is {broken}")
-    parts = [f"best of the study by {metric}: {config_id(winner.number)}, {STAGES[stage]}"]
-    parts += [f"seed {seed} {status}" for seed, status in broken.items()]
+    completed = {seed: (run, directory) for seed, (run, directory) in runs.items() if run.status == "completed"}
+    if not completed:
+        raise StudyError(f"{path}: nothing to compare, {STAGES[stage]} {config_id(winner.number)} is {lost}")
+    lost = {seed: status for seed, status in lost.items() if seed not in completed}
+    over = f" on {len(completed)} of {len(completed) + len(lost)} seeds{told(lost)}" if lost else ""
+    parts = [f"best of the study by {metric}: {config_id(winner.number)}, {STAGES[stage]}{over}"]
     parts += [] if verdict.doubt is None else [f"not confirmed: {verdict.doubt}"]
-    completed = {seed: run for seed, run in runs.items() if seed not in broken}
-    return build_side(path, "; ".join(parts), STAGES[stage], config, completed, study)
+    return build_side(path, "; ".join(parts), STAGES[stage], config, completed, study, lost)
 
 
-def best_known(verdict: Verdict, winner: Configuration) -> tuple[str, Runs]:
-    """The runs of a configuration in the last stage that has any."""
+def best_known(verdict: Verdict, winner: Configuration) -> tuple[str, Runs, dict[int, str]]:
+    """The last stage that has any run of a configuration, the runs, and the seeds that are lost in it."""
     study = verdict.study
     for stage, trials, found in (("test", study.test, verdict.tested), ("confirm", study.confirm, verdict.confirmed)):
         if winner.number in found:
+            again = found[winner.number]
             directories = {id(trial.result): trial.directory for trial in trials}  # a seed may have several attempts
-            return stage, {seed: (run, directories[id(run)]) for seed, run in found[winner.number].runs.items()}
+            runs = {seed: (run, directories[id(run)]) for seed, run in again.runs.items()}
+            return stage, runs, again.lost(verdict.metric)
     screened = [runs_of(trial.result, trial.directory) for trial in winner.trials]
-    return TRIALS, {seed: run for runs in screened for seed, run in runs.items()}
+    return TRIALS, {seed: run for runs in screened for seed, run in runs.items()}, winner.lost
 
 
 def runs_of(result: TrialResult, directory: Path) -> Runs:
@@ -96,7 +99,13 @@ def runs_of(result: TrialResult, directory: Path) -> Runs:
 
 
 def build_side(
-    path: Path, what: str, stage: str | None, config: Mapping[str, Any], runs: Runs, study: Study | None = None
+    path: Path,
+    what: str,
+    stage: str | None,
+    config: Mapping[str, Any],
+    runs: Runs,
+    study: Study | None = None,
+    lost: Mapping[int, str] | None = None,
 ) -> Side:
     """Put a side together from its config and its completed runs."""
     for result, directory in runs.values():
@@ -109,13 +118,18 @@ def build_side(
     settings = {key: value for key, value in result_settings(config).items() if key not in APART}
     curves: list[Curve] = []
     for seed, (_, directory) in sorted(runs.items()):
-        curve = read_curve(directory / PROGRESS_CSV)
+        try:
+            curve, why = read_curve(directory / PROGRESS_CSV), f"{PROGRESS_CSV} is missing or empty"
+        except CurveError as error:
+            if study is None:
+                raise
+            curve, why = None, str(error)
         if curve is None:
-            what += f"; no learning curve of seed {seed} ({PROGRESS_CSV} is missing or empty)"
+            what += f"; no learning curve of seed {seed} ({why})"
         else:
             curves.append(curve)
     results = {seed: result for seed, (result, _) in runs.items()}
-    return Side(path, what, stage, settings, seeds, results, episodes, curves, study)
+    return Side(path, what, stage, settings, seeds, results, episodes, curves, study, lost or {})
 
 
 def check_numbers(result: TrialResult, directory: Path) -> None:

@@ -20,7 +20,7 @@ from vbot_train.config import (
     look_up,
     plain,
 )
-from vbot_train.result import FILE_NAME, TrialResult
+from vbot_train.result import FILE_NAME, ResultError, TrialResult
 
 CHANGEABLE = ("env.", "evaluation.", "simulation.")
 
@@ -72,7 +72,10 @@ def _how_it_ended(directory: Path) -> str:
     """What became of a run that left no checkpoint; nothing where that is not known."""
     if not (directory / FILE_NAME).exists():
         return ""
-    result = TrialResult.load(directory)
+    try:
+        result = TrialResult.load(directory)
+    except ResultError as error:
+        return f"; {error}"
     return f"; it is {result.status}" + (f": {result.cause}" if result.cause else "")
 
 

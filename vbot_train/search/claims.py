@@ -5,7 +5,7 @@ at any time, share it without a trial lost or taken twice.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +16,10 @@ from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from vbot_train.analysis.trials import is_own
 from vbot_train.config import ConfigError, load_recorded_config
 from vbot_train.lives import begin_life, end_life
-from vbot_train.result import TrialResult
+from vbot_train.result import ResultError, TrialResult
 from vbot_train.run_directory import has_owner
 from vbot_train.search import budget
 from vbot_train.search.ledger import (
@@ -39,6 +40,7 @@ from vbot_train.search.patience import patient
 from vbot_train.search.presence import Presence, host_of
 from vbot_train.search.priors import Prior
 from vbot_train.search.proposals import Proposals
+from vbot_train.search.ranges import holds
 from vbot_train.search.resume import same_result
 from vbot_train.search.settle import KILLED_CAUSE, LOG, lived_s, settle
 from vbot_train.search.space import Candidate
@@ -114,10 +116,10 @@ class Claims:
         self.others_train = False  # whether living loops did at the last claim: if one dies, its trial is anybody's
         self.out_of_time = False  # whether a trial was not started because it cannot finish within the budget
 
-    def enqueue(self, priors: list[Prior]) -> None:
-        """Put the priors into the queue that are not in the study yet."""
+    def enqueue(self, priors: list[Prior], but: Collection[int] = ()) -> None:
+        """Put the priors into the queue that are not in the study yet, but for trials of these numbers."""
         with self._presence.lock():
-            taken = self._ledger().taken
+            taken = Ledger(self._study.get_trials(deepcopy=False), self._retries, but).taken
             for prior in priors:
                 if prior.params is None:
                     continue
@@ -140,6 +142,7 @@ class Claims:
         """
         with self._presence.lock():
             self.others_train = self._recover()
+            self._refuse_foreign()
             ledger = self._ledger()
             if ledger.started >= self._total or not self._has_time(ledger):
                 return None
@@ -200,12 +203,12 @@ class Claims:
     @patient
     def has_completed(self) -> bool:
         """Whether any trial of the study was completed, in whatever stage."""
-        trials = [*self._elsewhere, *self._study.get_trials(deepcopy=False)]
+        trials = [*self._elsewhere, *self._ledger().trials]
         return any(trial.state == TrialState.COMPLETE for trial in trials)
 
     def best(self) -> tuple[float, int] | None:
         """Value and number of the best trial, None before the first."""
-        trials = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        trials = [trial for trial in self._ledger().trials if trial.state == TrialState.COMPLETE]
         values = [(trial.value, trial.number) for trial in trials if trial.value is not None]
         better = max if self._study.direction == StudyDirection.MAXIMIZE else min
         return better(values, key=lambda value: value[0]) if values else None
@@ -291,13 +294,23 @@ class Claims:
         A trial's process takes a moment to notice that its loop has died; until then its directory is its own.
         """
         others_train = False
-        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        for trial in (trial for trial in running if is_own(trial)):
             loop = trial.user_attrs.get(LOOP)
             if self._presence.is_alive(loop) or has_owner(self.trial_directory(trial.number)):
                 others_train = others_train or loop != self._presence.name
             else:
                 self._recover_trial(trial)
         return others_train
+
+    def _refuse_foreign(self) -> None:
+        """Take out of the queue what a script put there and is no point of the space: to ask for it is an error."""
+        ranges = self._space.distributions
+        waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        for trial in (trial for trial in waiting if ORIGIN not in trial.user_attrs):
+            params = params_of(trial)
+            if params.keys() != ranges.keys() or not all(holds(ranges[key], params[key]) for key in params):
+                self._study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
     def _recover_trial(self, frozen: FrozenTrial) -> None:
         """Settle a trial whose loop died: if it has a result it keeps it, if it has none it was interrupted."""
@@ -320,8 +333,9 @@ class Claims:
 
 
 def _is_trained_on(directory: Path, candidate: Candidate) -> bool:
-    """Whether an earlier trial is just what this candidate would become."""
+    """Whether an earlier trial is just what this candidate would become, and its result can be taken over."""
     try:
+        TrialResult.load(directory)
         return same_result(load_recorded_config(directory), candidate.config)
-    except (ConfigError, KeyError):
+    except (ConfigError, ResultError, KeyError):
         return False

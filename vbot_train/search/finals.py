@@ -10,8 +10,9 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, IntDistribution
 
-from vbot_train.analysis.ranking import config_id
+from vbot_train.analysis.ranking import config_id, without_seed
 from vbot_train.analysis.stages import DEFAULT, TRIAL, Verdict
+from vbot_train.analysis.trials import TRIALS
 from vbot_train.search.priors import Prior
 from vbot_train.search.space import Candidate, Space
 from vbot_train.search.stages import Plan
@@ -32,7 +33,9 @@ class Finals:
         self.distributions: dict[str, BaseDistribution] = {TRIAL: IntDistribution(DEFAULT, LARGEST)}
         self.seed = space.seed
         self._space = space
-        self._points = {found.number: found.params for found in verdict.screened}
+        left_out = {trial.number: trial.params for trial in verdict.study.left_out if trial.stage == TRIALS}  # may wait
+        points = {trial.number: trial.params for trial in verdict.study.trials} | left_out
+        self._points = {number: without_seed(params) for number, params in points.items()}
         self._evaluation_seed = evaluation_seed
 
     def candidate(self, params: Mapping[str, Any], seed: int | None = None, *, shared: bool = False) -> Candidate:

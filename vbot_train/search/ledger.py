@@ -1,14 +1,14 @@
 """What a study's trials amount to: which count, which are owed another attempt. Read from the study, never kept."""
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.analysis.steps import exact_params
-from vbot_train.analysis.trials import KILLS
+from vbot_train.analysis.trials import KILLS, is_own
 
 # Attributes that our trials carry in the study, beside their lives.
 STATUS = "status"  # of its result
@@ -19,6 +19,8 @@ KILLED = "killed"  # True: interrupted because its loop died or it was stopped f
 ORIGIN = "origin"  # default, enqueued, history, proposed; in a later stage its name
 HISTORY = "history"  # directory of the forked study's trial that it takes over
 RETRY_OF = "retry_of"  # number of the trial that it repeats
+
+OUTSIDE = ("killed (signal 9)", "No space left on device")  # in the cause of a failure that lies outside of the trial
 
 Identity = frozenset[tuple[str, Any]]
 
@@ -53,14 +55,16 @@ class Ledger:
     once, and a search of 12 trials ends with 12 of them, whatever happened on the way.
 
     Args:
-        trials: All trials of the study, by number.
+        trials: All trials of the study, by number; those that no search began do not count either.
         retries: How often a trial that crashed is trained again.
+        but: Numbers of trials that are to be left out, since their files cannot be read any more.
     """
 
-    def __init__(self, trials: Sequence[FrozenTrial], retries: int) -> None:
-        self.trials = [exact_trial(trial) for trial in trials]
-        replaced = {trial.user_attrs.get(RETRY_OF) for trial in trials}
-        self.counted = [trial for trial in trials if trial.number not in replaced]
+    def __init__(self, trials: Sequence[FrozenTrial], retries: int, but: Collection[int] = ()) -> None:
+        self.trials = [exact_trial(trial) for trial in trials if is_own(trial)]
+        self._by_number = {trial.number: trial for trial in self.trials}
+        replaced = {trial.user_attrs.get(RETRY_OF) for trial in self.trials} | set(but)
+        self.counted = [trial for trial in self.trials if trial.number not in replaced]
         self.waiting = [trial for trial in self.counted if trial.state == TrialState.WAITING]
         interrupted, failed = (self._ended_as(status) for status in ("interrupted", "failed"))
         self.interrupted = [trial for trial in interrupted if self._times_killed(trial) <= KILLS]
@@ -83,6 +87,16 @@ class Ledger:
         return sum(RETRY_OF not in trial.user_attrs for trial in self.trials)
 
     @cached_property
+    def lost(self) -> set[int]:
+        """Numbers of the trials that have ended for good without a value, by no cause outside of them.
+
+        What was pruned is none of them: of that a sampler knows how far it came.
+        """
+        owed = {trial.number for trial in self.crashed}
+        ended = [trial for trial in self.counted if trial.state == TrialState.FAIL and trial.number not in owed]
+        return {trial.number for trial in ended if not _is_from_outside(trial.user_attrs)}
+
+    @cached_property
     def taken(self) -> dict[Identity, list[int]]:
         """The configurations that count, each with the (first) seed of every trial of it."""
         found: dict[Identity, list[int]] = {}
@@ -102,6 +116,12 @@ class Ledger:
     def _attempts(self, trial: FrozenTrial) -> list[FrozenTrial]:
         """The trial and those that it repeats."""
         attempts = [trial]
-        while (earlier := attempts[-1].user_attrs.get(RETRY_OF)) is not None:
-            attempts.append(self.trials[earlier])
+        while (earlier := self._by_number.get(attempts[-1].user_attrs.get(RETRY_OF, -1))) is not None:
+            attempts.append(earlier)
         return attempts
+
+
+def _is_from_outside(attributes: Mapping[str, Any]) -> bool:
+    """Whether what ended a trial says nothing of its configuration."""
+    cause = str(attributes.get(CAUSE))
+    return attributes.get(STATUS) == "interrupted" or any(text in cause for text in OUTSIDE)

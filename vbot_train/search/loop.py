@@ -98,7 +98,7 @@ class Loop:
 
     def _start(self, claim: Claim) -> None:
         """Start a claimed trial. What fails here ends the search, and the trial is owed to whoever resumes it."""
-        claim.directory.mkdir()
+        claim.directory.mkdir(parents=True)
         self._record(claim)
         self._display.start(claim.trial.number, claim.candidate)
         if claim.history is not None:

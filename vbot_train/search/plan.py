@@ -12,7 +12,7 @@ from rich.console import Console
 from vbot_train.analysis.ranking import shown
 from vbot_train.result import FILE_NAME, ResultError, TrialResult
 from vbot_train.search.constraints import BUILT_IN
-from vbot_train.search.ledger import RETRY_OF, Ledger, identity, params_of
+from vbot_train.search.ledger import ORIGIN, RETRY_OF, Ledger, identity, params_of
 from vbot_train.search.question import Question
 from vbot_train.search.space import Candidate
 
@@ -73,7 +73,7 @@ def first_proposals(question: Question, trials: Sequence[FrozenTrial]) -> Iterat
     before = Ledger(trials, retries)
     study.add_trials(before.trials)
     for trial in before.interrupted:
-        study.enqueue_trial(params_of(trial), user_attrs={RETRY_OF: trial.number})
+        study.enqueue_trial(params_of(trial), user_attrs={ORIGIN: "proposed", RETRY_OF: trial.number})
     for _ in range(PROPOSALS):
         ledger = Ledger(study.get_trials(deepcopy=False), retries)
         if ledger.promised >= question.total and not ledger.waiting:
@@ -83,7 +83,7 @@ def first_proposals(question: Question, trials: Sequence[FrozenTrial]) -> Iterat
             point = next(iter(untried), None) or proposals.draw(ledger.trials, ledger.taken, ledger.proposals)
             if point is None:
                 return
-            study.enqueue_trial(point)
+            study.enqueue_trial(point, user_attrs={ORIGIN: "proposed"})
         yield question.space.candidate(study.ask(question.space.distributions).params)
 
 
@@ -115,7 +115,9 @@ def measured_speeds(studies: Path, length: int) -> list[float]:
     speeds = []
     for path in files[:LOOKED_AT]:
         result = load_result(path.parent)
-        if result and result.status == "completed" and 0.5 < result.env_steps / len(result.seeds) / length < 2:
+        if result is None or result.status != "completed" or result.wall_time_s <= 0:
+            continue
+        if 0.5 < result.env_steps / max(len(result.seeds), 1) / length < 2:
             speeds.append((result.env_steps + result.evaluation_env_steps) / result.wall_time_s)
     return speeds
 

@@ -10,9 +10,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from vbot_train.analysis.ranking import configurations
-from vbot_train.analysis.trials import Study, StudyError, Trial, load_study
+from vbot_train.analysis.trials import NAMED, TRIALS, Study, StudyError, Trial, load_study
 from vbot_train.config import ConfigError, load_recorded_config, look_up
-from vbot_train.result import ResultError
 from vbot_train.search.ledger import Identity, identity, is_trained
 from vbot_train.search.proposals import BrokenRules
 from vbot_train.search.ranges import is_same, name_of_option, values_of
@@ -94,6 +93,7 @@ class Priors:
             config, choices = settings_of(study, trial)
             prior = self._prior(f"trial {trial.number} of {directory}", "enqueued", config, choices)
             yield replace(prior, name=prior.name + self._what_is_other(prior, config))
+        yield from unreadable(study, "enqueued")
 
     def history(self, directory: Path) -> Iterator[Prior]:
         """The trials of a study that is forked, replicates too: completed ones, best first, then those that diverged.
@@ -104,8 +104,13 @@ class Priors:
         study = open_earlier(directory, "resume=fork of study", self._config["storage"])
         diverged = [trial for trial in study.trials if trial.result.status == "diverged"]
         for trial in [*study.ranked(self._metric), *diverged]:
-            prior = self._prior(f"trial {trial.number} of {directory}", "history", *settings_of(study, trial))
+            name = f"trial {trial.number} of {directory}"
+            try:
+                prior = self._prior(name, "history", *settings_of(study, trial))
+            except ConfigError as error:  # of one that diverged, the files may be gone
+                prior = Prior(name, "history", None, str(error))
             yield replace(prior, seed=trial.result.seed, history=trial.directory)
+        yield from unreadable(study, "history")
 
     def _what_is_other(self, prior: Prior, then: Mapping[str, Any]) -> str:
         """The settings, for people, that a trial of an earlier study does not keep: what this search does not vary."""
@@ -175,7 +180,7 @@ def open_earlier(directory: Path, key: str, storage: str | None) -> Study:
     """
     try:
         return load_study(directory, storage)
-    except (StudyError, ResultError) as error:
+    except StudyError as error:
         raise ConfigError(f"{key}={directory}: {error}") from error
 
 
@@ -189,10 +194,19 @@ def best_trials(study: Study, metric: str, key: str) -> list[Trial]:
         raise ConfigError(
             f"{key}={study.directory}: its trials differ in the rewards that search.metric={metric} sums up"
         )
-    ranked = study.ranked(metric)
-    if not ranked:
+    found = configurations(study, metric)
+    if not found:
         raise ConfigError(f"{key}={study.directory}: this study has no completed trial")
-    return [found.trials[0] for found in configurations(ranked, metric)]
+    return [configuration.trials[0] for configuration in found]
+
+
+def unreadable(study: Study, origin: str) -> Iterator[Prior]:
+    """The trials of an earlier study that do not count, and why."""
+    gone = [trial for trial in study.left_out if trial.stage == TRIALS]
+    for trial in gone[:NAMED]:
+        yield Prior(f"trial {trial.number} of {study.directory}", origin, None, trial.reason)
+    if more := gone[NAMED:]:
+        yield Prior(f"{len(more)} more trials of {study.directory}", origin, None, "they do not count either")
 
 
 def settings_of(study: Study, trial: Trial) -> tuple[dict[str, Any], dict[str, str]]:

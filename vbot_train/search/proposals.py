@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.analysis.steps import exact_params
 from vbot_train.config import ConfigError
-from vbot_train.search.ledger import Identity, identity
+from vbot_train.search.ledger import Identity, Ledger, identity
 from vbot_train.search.mirror import Mirror
 from vbot_train.search.samplers import KnownSpace, joint_space
 from vbot_train.search.space import Candidate, Space
@@ -108,6 +108,7 @@ class SampledProposals:
         direction: Of the study.
         repeats: Whether a configuration that is taken may be drawn again.
         first: Index of the first draw: a fork goes on where the study that it came from stood.
+        retries: How often a trial that crashed is trained again.
     """
 
     def __init__(
@@ -120,6 +121,7 @@ class SampledProposals:
         direction: StudyDirection,
         repeats: bool,
         first: int = 0,
+        retries: int = 0,
     ) -> None:
         self._space = space
         self._broken_rules = broken_rules
@@ -129,6 +131,7 @@ class SampledProposals:
         self._mirror = Mirror(direction)
         self._repeats = repeats
         self._first = first
+        self._retries = retries
         self.rejected: Counter[str] = Counter()
 
     def draw(self, trials: Sequence[FrozenTrial], taken: Collection[Identity], index: int) -> dict[str, Any] | None:
@@ -138,7 +141,7 @@ class SampledProposals:
             ConfigError: None was found among many.
         """
         seed, other_seed = np.random.SeedSequence([self._seed, self._first + index]).generate_state(2).tolist()
-        self._mirror.follow(trials)
+        self._mirror.follow(trials, Ledger(trials, self._retries).lost)
         study = self._mirror.study
         study.sampler = KnownSpace(self._build_sampler(seed), self._joint)
         for _ in range(MAX_TRIES):

@@ -106,6 +106,7 @@ class Question:
             direction=self.direction,
             repeats=self.job["search"]["duplicates"] == "replicate" and "seed" not in self.space.distributions,
             first=self.first_draw,
+            retries=self.job["search"]["retries"],
         )
 
     def take_over(self, directory: Path, record: Mapping[str, Any], trials: Sequence[FrozenTrial]) -> None:

@@ -146,6 +146,13 @@ def is_same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+def holds(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a trial may have the value."""
+    if isinstance(distribution, CategoricalDistribution):
+        return value in distribution.choices
+    return bool(find(distribution, value))
+
+
 def count_values(distribution: BaseDistribution) -> int | None:
     """How many values a distribution holds, None where there is no end of them; none of them is listed."""
     match distribution:

@@ -1,6 +1,7 @@
 """Open a later stage for a loop to work on."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from optuna.trial import FrozenTrial
 
 from vbot_train.analysis.stages import Verdict
+from vbot_train.analysis.trials import is_own
 from vbot_train.config import ConfigError, load_recorded_config
 from vbot_train.search import budget
 from vbot_train.search.claims import Claims
@@ -59,7 +61,7 @@ def begin_stage(stage: str, question: Question, directory: Path, presence: Prese
         elsewhere=[*screened, *elsewhere(question, directory, presence, but=stage)],
         training_s=(budget.expected_s(screened) or 0.0) / settings["seeds_per_trial"],
     )
-    join(total=0).enqueue(trainings)
+    join(total=0).enqueue(trainings, but=[trial.number for trial in verdict.study.left_out if trial.stage == stage])
     total = Ledger(study.get_trials(deepcopy=False), settings["retries"]).promised
     return join(total=total), total
 
@@ -68,13 +70,13 @@ def screening_of(question: Question, directory: Path) -> list[FrozenTrial]:
     """The trials of the search itself."""
     record = read_record(directory)
     assert record is not None
-    return look_into(directory, question.job["storage"], record)
+    return [trial for trial in look_into(directory, question.job["storage"], record) if is_own(trial)]
 
 
 def elsewhere(question: Question, directory: Path, presence: Presence, but: str | None = None) -> list[FrozenTrial]:
     """What the later stages have trained so far, all but one; without what a dead loop has left there."""
     stages = look_into_stages(directory, question.job["storage"])
-    trials = [trial for stage, trials in stages.items() if stage != but for trial in trials]
+    trials = [trial for stage, trials in stages.items() if stage != but for trial in trials if is_own(trial)]
     with presence.lock():
         return [trial for trial in trials if trial.state.is_finished() or presence.is_alive(trial.user_attrs.get(LOOP))]
 
@@ -91,13 +93,20 @@ def check_fresh(question: Question, directory: Path, screened: Sequence[FrozenTr
         ConfigError: With the first of them.
     """
     plan, stages = question.plan, look_into_stages(directory, question.job["storage"])
-    used = {stage: [trial.user_attrs[SEED] for trial in trials] for stage, trials in stages.items()}
-    searched = [trial.user_attrs.get(SEED, question.seed) for trial in screened]
+    used = {stage: [t.user_attrs[SEED] for t in trials if SEED in t.user_attrs] for stage, trials in stages.items()}
+    searched = [trial.user_attrs.get(SEED, question.seed) for trial in screened if is_own(trial)]
     evaluation = question.job["evaluation"]
     check_disjoint(replace(plan, test=None), [*searched, *used["test"]], evaluation)
     check_disjoint(plan, [*searched, *(seed for seed in used["confirm"] if seed not in plan.confirm_seeds)], evaluation)
-    begun = next((path.parent for path in sorted((directory / "test").glob("*/.hydra"))), None)
-    then = None if begun is None else load_recorded_config(begun)["evaluation"]["seed"]
+    then = starts_of_test(directory)
     if plan.test is not None and then not in (None, plan.test["evaluation_seed"]):
         now = plan.test["evaluation_seed"]
         raise ConfigError(f"search.test.evaluation_seed={now}: the test was begun with {then}; it would not compare")
+
+
+def starts_of_test(directory: Path) -> int | None:
+    """Seed of the starts that a study is tested on, None where no test of it has left a config that can be read."""
+    for path in sorted((directory / "test").glob("*/.hydra")):
+        with suppress(ConfigError, KeyError, TypeError):
+            return int(load_recorded_config(path.parent)["evaluation"]["seed"])
+    return None

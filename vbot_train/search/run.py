@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from vbot_train.analysis.trials import STAGES, STORAGE_ERRORS, TRIALS, what_a_database_says
 from vbot_train.config import ConfigError, plain
@@ -176,7 +176,7 @@ class Search:
             raise early_end
         if stop.number is not None:
             raise SystemExit(128 + stop.number)
-        if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        if not claims.has_completed():
             what = f"no trial was completed with a value of {self.question.metric}"
             raise SystemExit(f"study={study.study_name}: {what}; each trial's result.yaml says why")
 

@@ -1,21 +1,20 @@
 """What a study is doing, for people."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-from optuna.trial import FrozenTrial
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from vbot_train.analysis.ranking import cell, shown
-from vbot_train.analysis.stages import DEFAULT, TRIAL
-from vbot_train.analysis.trials import TRIALS
-from vbot_train.result import METRICS, STATUSES, ResultError, TrialResult, iqm
+from vbot_train.analysis.headline import value
+from vbot_train.analysis.ranking import cell, over_seeds, rank_key, shown
+from vbot_train.analysis.stages import DEFAULT, TRIAL, Verdict
+from vbot_train.analysis.trials import TRIALS, tell_left_out
+from vbot_train.result import STATUSES
 from vbot_train.search.budget import HOUR_S
 from vbot_train.search.ledger import CAUSE, STATUS
 from vbot_train.search.settle import without_numbers
@@ -26,16 +25,16 @@ GOOD_ENDS = ("completed", "pruned")
 PLACES = 5  # trials that are named of those that failed alike
 
 
-def picture(progress: Progress, directory: Path) -> Group:
+def picture(progress: Progress) -> Group:
     """A study for people, in the order of their questions: is it alive, how far, until when, what is best, what failed.
 
     Args:
         progress: What it is doing.
-        directory: Its directory.
     """
     above = [how_far(progress.search), *later_stages(progress), when_done(progress), *budget(progress)]
     table = [trainings(progress)] if progress.running else []
-    below = [*configurations(progress), best(progress, directory), *ends(progress.trials), *failures(progress)]
+    below = [*configurations(progress), best(progress), *ends(progress), *failures(progress)]
+    below += tell_left_out(progress.verdict.study)
     head = Text(f"study {progress.record['study']}: {sign_of_life(progress)}", style="bold")
     return Group(head, *map(Text, above), *table, *map(Text, below))
 
@@ -61,21 +60,16 @@ def how_far(stage: Stage) -> str:
 def later_stages(progress: Progress) -> Iterator[str]:
     """What follows the search, and how the configurations compare in it so far."""
     for stage in progress.stages[1:]:
-        yield "; ".join([how_far(stage), *leaders(stage, progress.record["metric"])])
+        yield "; ".join([how_far(stage), *leaders(stage, progress.verdict)])
 
 
-def leaders(stage: Stage, metric: str) -> list[str]:
+def leaders(stage: Stage, verdict: Verdict) -> list[str]:
     """The configurations that a later stage has trained, best first: interquartile means over their seeds."""
-    values: dict[int, list[float]] = {}
-    for trial in stage.completed:
-        values.setdefault(trial.params[TRIAL], []).append(trial.value or 0.0)
-    lost = Counter(trial.params[TRIAL] for trial in stage.lost)
-    sign = -1 if METRICS[metric] == "maximize" else 1
-    best_first = sorted(values, key=lambda number: (lost[number], sign * iqm(values[number])))  # as the search chooses
+    metric, found = verdict.metric, verdict.confirmed if stage.name == "confirm" else verdict.tested
+    best_first = sorted(found.items(), key=lambda item: rank_key(item[1].runs.values(), metric))
     return [
-        f"{origin(number)} {cell(iqm(values[number]))} ({plural(len(values[number]), 'seed')}"
-        + (f", {lost[number]} lost)" if lost[number] else ")")
-        for number in best_first
+        f"{origin(number)} {cell(again.mean(metric))} ({over_seeds(again.runs.values(), metric)})"
+        for number, again in best_first
     ]
 
 
@@ -164,31 +158,25 @@ def default_of(key: str, record: Mapping[str, Any]) -> Any:
     return value
 
 
-def best(progress: Progress, directory: Path) -> str:
-    """The best trial of the search."""
-    trials, metric = progress.search.completed, progress.record["metric"]
-    if not trials:
+def best(progress: Progress) -> str:
+    """The best configuration: the winner once it is confirmed, before that the best that the search saw."""
+    verdict, metric = progress.verdict, progress.record["metric"]
+    if (found := verdict.winner) is None:
         return "best      none yet"
-    choose = max if METRICS[metric] == "maximize" else min
-    trial = choose(trials, key=lambda trial: trial.value or 0.0)
-    success = success_of(directory / TRIALS / f"{trial.number:03d}")
-    special = configuration(trial.params, progress.record)
-    seen = " in the search" if len(progress.stages) > 1 else ""
-    return f"best      trial {trial.number}: {metric} {cell(trial.value)}{success}{seen}  {special}"
+    if verdict.doubt is None:
+        what = f"{value(verdict.confirmed[found.number], metric)}, confirmed"
+    else:
+        over = f" on {over_seeds(found.runs, metric)}" if len(found.runs) > 1 else ""
+        success = found.mean("success_rate")
+        what = f"{metric} {cell(found.mean(metric))}{over}" + ("" if success is None else f", success {success:.1%}")
+        what += " in the search" if len(progress.stages) > 1 else ""
+    return f"best      trial {found.number}: {what}  {configuration(found.params, progress.record)}"
 
 
-def success_of(directory: Path) -> str:
-    """The success rate of a trial, for people; nothing where its result cannot be read."""
-    try:
-        success = TrialResult.load(directory).metrics.get("success_rate")
-    except ResultError:
-        return ""
-    return "" if success is None else f", success {success:.1%}"
-
-
-def ends(trials: Sequence[FrozenTrial]) -> Iterator[str]:
+def ends(progress: Progress) -> Iterator[str]:
     """How trials have ended, those that were trained again included."""
-    counts = Counter(trial.user_attrs.get(STATUS) for trial in trials)
+    study = progress.verdict.study
+    counts = Counter(trial.result.status for trial in (*study.trials, *study.confirm, *study.test))
     if texts := [f"{counts[status]} {status}" for status in STATUSES if counts[status]]:
         yield f"ended     {', '.join(texts)}"
 
@@ -208,11 +196,6 @@ def failures(progress: Progress) -> Iterator[str]:
         text = causes.pop() if len(causes) == 1 else text
         more = f" and {len(places) - PLACES} more" if len(places) > PLACES else ""
         yield f"  {len(found)} {status}: {text} ({', '.join(places[:PLACES])}{more})"
-
-
-def plural(count: int, noun: str) -> str:
-    """A count and what is counted."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def duration(seconds: float) -> str:

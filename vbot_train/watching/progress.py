@@ -3,6 +3,7 @@
 Nothing is written, and no lock of a search is taken: it does not notice that it is watched.
 """
 
+import csv
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,10 +15,21 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from vbot_train.analysis.trials import HIDDEN, READ_ERRORS, STAGES, TRIALS, StudyError, stage_name, what_a_database_says
+from vbot_train.analysis.stages import Verdict
+from vbot_train.analysis.trials import (
+    HIDDEN,
+    READ_ERRORS,
+    STAGES,
+    TRIALS,
+    StudyError,
+    build_study,
+    is_own,
+    stage_name,
+    what_a_database_says,
+)
 from vbot_train.lives import ended_at, lived_s, lives_of
 from vbot_train.search.budget import HOUR_S, spent_s
-from vbot_train.search.ledger import Ledger, identity, params_of
+from vbot_train.search.ledger import Ledger, params_of
 from vbot_train.search.process import PROGRESS_CSV, whole_rows
 from vbot_train.search.study import STUDY_YAML, home_of, quiet_optuna, read_record
 from vbot_train.watching.readonly import open_to_read
@@ -67,18 +79,6 @@ class Stage:
         return self.ledger.started - len(self.running)
 
     @property
-    def completed(self) -> list[FrozenTrial]:
-        """The trials that have a value."""
-        return [trial for trial in self.trials if trial.state == TrialState.COMPLETE and trial.value is not None]
-
-    @property
-    def lost(self) -> list[FrozenTrial]:
-        """The trials that have ended for good without a value."""
-        owed = {trial.number for trial in (*self.ledger.interrupted, *self.ledger.crashed)}
-        ended = [trial for trial in self.ledger.counted if trial.state.is_finished() and trial.number not in owed]
-        return [trial for trial in ended if trial.value is None]
-
-    @property
     def alive(self) -> list[Training]:
         """The running trials that are not silent."""
         return [training for training in self.running if not training.is_silent]
@@ -96,6 +96,7 @@ class Progress:
     record: Mapping[str, Any]  # study.yaml
     stages: list[Stage]  # the search, then those that follow it
     now: datetime  # UTC
+    verdict: Verdict  # on the trials that have ended
 
     @property
     def search(self) -> Stage:
@@ -166,28 +167,32 @@ class Observer:
             raise StudyError(f"{self.directory}: not the directory of a study (there is no {STUDY_YAML})")
         try:
             now = datetime.now(UTC)
-            return Progress(record, self._stages(record, now), now)
+            return self._look(record, now)
         except StudyError:
             raise
         except (*READ_ERRORS, ValueError) as error:  # the last of a file that a power cut left in pieces
             raise StudyError(f"{self.directory}: cannot be read ({what_a_database_says(error)})") from error
 
-    def _stages(self, record: Mapping[str, Any], now: datetime) -> list[Stage]:
+    def _look(self, record: Mapping[str, Any], now: datetime) -> Progress:
         """The search, and those later stages that are planned or begun."""
         database, name = self._database(record), record["study"]
         known = set(optuna.get_all_study_names(database))
-        search = self._stage(TRIALS, optuna.load_study(study_name=name, storage=database), record, now)
+        names = {TRIALS: name} | {stage: later for stage in STAGES if (later := stage_name(name, stage)) in known}
+        studies = {stage: optuna.load_study(study_name=each, storage=database) for stage, each in names.items()}
+        trials = {stage: study.get_trials(deepcopy=False) for stage, study in studies.items()}
+        verdict = Verdict(build_study(self.directory, record, trials), record["metric"])
+        search = self._stage(TRIALS, trials[TRIALS], record, now)
+        possible = len(verdict.screened) + max(search.total - search.ended, 0)
         stages = [search]
         for stage in STAGES:
-            if (later := stage_name(name, stage)) in known:
-                study = optuna.load_study(study_name=later, storage=database)
-                stages.append(self._stage(stage, study, record, now))
-            elif total := planned(stage, record, search):
+            if stage in trials:
+                stages.append(self._stage(stage, trials[stage], record, now))
+            elif total := planned(stage, record, possible):
                 stages.append(Stage(stage, [], Ledger([], retries=0), total, []))
-        return stages
+        return Progress(record, stages, now, verdict)
 
-    def _stage(self, name: str, study: optuna.Study, record: Mapping[str, Any], now: datetime) -> Stage:
-        trials = study.get_trials(deepcopy=False)
+    def _stage(self, name: str, found: Sequence[FrozenTrial], record: Mapping[str, Any], now: datetime) -> Stage:
+        trials = [trial for trial in found if is_own(trial)]
         ledger = Ledger(trials, record["config"]["search"]["retries"])
         folder = self.directory / name
         running = [
@@ -207,17 +212,15 @@ class Observer:
         return self._opened[home]
 
 
-def planned(stage: str, record: Mapping[str, Any], search: Stage) -> int:
+def planned(stage: str, record: Mapping[str, Any], possible: int) -> int:
     """How many trainings a stage will have that has not begun, at most; 0 if it is off.
 
     Args:
         stage: ``confirm`` or ``test``.
         record: The study's.
-        search: What comes before it. Of a single configuration there is nothing to choose.
+        possible: Configurations that the search may end with. Of a single one there is nothing to choose.
     """
     settings = record.get(stage)
-    points = [{key: value for key, value in trial.params.items() if key != "seed"} for trial in search.completed]
-    possible = len({identity(point) for point in points}) + max(search.total - search.ended, 0)
     if settings is None or possible < 2:
         return 0
     return (min(settings["top_k"], possible) if stage == "confirm" else 2) * len(settings["seeds"])
@@ -240,7 +243,7 @@ def read_training(trial: FrozenTrial, directory: Path, total_env_steps: int, met
         now: With its time zone.
     """
     written_s = max(lives_of(trial)[-1].start.timestamp(), last_written_s(directory))
-    curves = [whole_rows(path) for path in sorted(curve_files(directory), key=lambda path: path.stat().st_mtime)]
+    curves = [rows_of(path) for path in sorted(curve_files(directory), key=lambda path: path.stat().st_mtime)]
     curves = [rows for rows in curves if rows]
     rows = curves[-1] if curves else []
     held_out = next((row for row in reversed(rows) if row.get(f"selection_{metric}")), {})
@@ -260,6 +263,15 @@ def read_training(trial: FrozenTrial, directory: Path, total_env_steps: int, met
 def curve_files(directory: Path) -> list[Path]:
     """The progress of each training seed of a trial that has begun to train."""
     return [*directory.glob(PROGRESS_CSV), *directory.glob(f"seed_*/{PROGRESS_CSV}")]
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """The whole rows of a running trial's progress; none where the file is damaged."""
+    try:
+        rows = whole_rows(path)
+        return rows if all(int(row["env_steps"]) >= 0 for row in rows) else []
+    except (OSError, ValueError, TypeError, KeyError, csv.Error):
+        return []
 
 
 def last_written_s(directory: Path) -> float:
