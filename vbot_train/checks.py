@@ -14,7 +14,7 @@ from vbot_train.keys import BOUNDS, CHOICES, COUNT, FINITE, FLAGS, RANGES, numbe
 from vbot_train.known_keys import key_faults
 
 MIN_SAMPLES = 2  # of a mini-batch: the variance of one is nan, and so are then the scalers that learn from it
-EVALUATED = [  # what an evaluation reads of a config, the backend apart; training=standard reads the env steps
+EVALUATED = [  # numbers and ranges that an evaluation reads; only training=standard reads those env steps
     key
     for key in (*BOUNDS, *RANGES)
     if key.startswith(("env.", "evaluation.", "simulation.")) and key != "env.standard_env_steps"

@@ -15,7 +15,7 @@ from optuna.trial import create_trial
 from searches import RANDOM, kill_group
 
 from vbot_train.result import TrialResult
-from vbot_train.search.retrain import starts_of_test
+from vbot_train.search.retrain import find_test_seed
 
 RATES = "ppo.learning_rate=1e-5,3e-5,9e-5,1e-3,2e-3,3e-3"  # the nearest to 10^-3.5, so the best, is the default
 STAGES = ["search.confirm.top_k=2", "search.confirm.seeds=2", "search.test.seeds=[7,8]"]
@@ -94,12 +94,12 @@ def test_a_study_with_bad_trials_goes_on_and_a_confirmation_that_cannot_be_read_
 
 
 def test_a_test_whose_first_config_cannot_be_read_is_known_by_the_next(tmp_path):
-    assert starts_of_test(tmp_path) is None
+    assert find_test_seed(tmp_path) is None
     for number, text in enumerate((b"\x80", b"evaluation:\n", b"evaluation:\n  seed: 7\n")):
         directory = tmp_path / "test" / f"{number:03d}" / ".hydra"
         directory.mkdir(parents=True)
         (directory / "config.yaml").write_bytes(text)
-    assert starts_of_test(tmp_path) == 7
+    assert find_test_seed(tmp_path) == 7
 
 
 @pytest.mark.slow

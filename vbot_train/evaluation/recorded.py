@@ -130,5 +130,5 @@ def _with(config: dict[str, Any], override: str) -> dict[str, Any]:
         merged = OmegaConf.merge(config, OmegaConf.from_dotlist([override]))
         assert isinstance(merged, DictConfig)
         return plain(merged)
-    except (OmegaConfBaseException, YAMLError):
+    except (ConfigError, OmegaConfBaseException, YAMLError):
         raise ConfigError(f"{override}: not a value") from None

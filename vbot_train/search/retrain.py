@@ -98,13 +98,13 @@ def check_fresh(question: Question, directory: Path, screened: Sequence[FrozenTr
     evaluation = question.job["evaluation"]
     check_disjoint(replace(plan, test=None), [*searched, *used["test"]], evaluation)
     check_disjoint(plan, [*searched, *(seed for seed in used["confirm"] if seed not in plan.confirm_seeds)], evaluation)
-    then = starts_of_test(directory)
+    then = find_test_seed(directory)
     if plan.test is not None and then not in (None, plan.test["evaluation_seed"]):
         now = plan.test["evaluation_seed"]
         raise ConfigError(f"search.test.evaluation_seed={now}: the test was begun with {then}; it would not compare")
 
 
-def starts_of_test(directory: Path) -> int | None:
+def find_test_seed(directory: Path) -> int | None:
     """Seed of the starts that a study is tested on, None where no test of it has left a config that can be read."""
     for path in sorted((directory / "test").glob("*/.hydra")):
         with suppress(ConfigError, KeyError, TypeError):
