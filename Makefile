@@ -18,7 +18,7 @@ quick: setup
 	$(BIN)/python -m vbot_train -m search=quick $(ARGS)
 
 test: setup
-	$(BIN)/python -m pytest -m 'not slow and not browser and not distributed'
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m 'not slow and not browser and not distributed'
 
 check: setup
 	$(BIN)/ruff check .

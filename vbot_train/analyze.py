@@ -85,10 +85,11 @@ def ordered(found: Sequence[Configuration], metric: str, sort: str | None) -> li
 
 def export(ranked: Sequence[Trial], directory: Path) -> None:
     """Write the best configurations as options of the config group ``experiment``, in place of earlier ones."""
-    for old in directory.glob("*.yaml"):
-        old.unlink(missing_ok=True)
     names = ["best", *(f"top_{rank}" for rank in range(1, TOP + 1))]
-    for name, trial in zip(names, [*ranked[:1], *ranked[:TOP]], strict=False):
+    written = dict(zip(names, [*ranked[:1], *ranked[:TOP]], strict=False))
+    for name in names[len(written) :]:  # other files there are a user's own
+        (directory / f"{name}.yaml").unlink(missing_ok=True)
+    for name, trial in written.items():
         body = (trial.directory / "experiment.yaml").read_text(encoding="utf-8")
         command = f"python -m vbot_train --config-dir {shlex.quote(str(directory.parent))} experiment={name}"
         header = f"# @package _global_\n# Trial {trial.number}, seed {trial.result.seed}.   {command}\n"

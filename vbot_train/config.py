@@ -58,10 +58,14 @@ def plain(config: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
-def with_absolute_paths(config: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """A config that means the same wherever it is read: ``init_from`` was typed in that folder."""
-    start = config.get("init_from")
-    return {**config, "init_from": str(folder / start)} if isinstance(start, str) else dict(config)
+def with_absolute_paths(config: Mapping[str, Any], folder: Path | None = None) -> dict[str, Any]:
+    """A config that means the same wherever it is read: ``init_from`` was typed in that folder, or in this one."""
+    return {**config, "init_from": absolute_path(config.get("init_from"), folder)}
+
+
+def absolute_path(path: Any, folder: Path | None = None) -> Any:
+    """A path as it was typed in a folder (None is the current one), absolute; what is no path stays."""
+    return str((folder or Path.cwd()) / path) if isinstance(path, str) else path
 
 
 def quote_option(argument: str) -> str:

@@ -155,9 +155,13 @@ def test_of_equal_trials_the_faster_to_the_goal_comes_first(write_study):
 
 def test_the_best_are_exported_as_experiments(write_study):
     directory = write_study(FIVE)
+    own, outdated = (directory / "analysis" / "experiment" / f"{name}.yaml" for name in ("mine", "top_5"))
+    own.parent.mkdir(parents=True)
+    for path in (own, outdated):
+        path.touch()
     analyze(directory)
     names = sorted(path.name for path in (directory / "analysis" / "experiment").iterdir())
-    assert names == ["best.yaml", "top_1.yaml", "top_2.yaml", "top_3.yaml"]
+    assert names == ["best.yaml", "mine.yaml", "top_1.yaml", "top_2.yaml", "top_3.yaml"]  # a user's own file stays
     best = (directory / "analysis" / "experiment" / "best.yaml").read_text(encoding="utf-8")
     assert best.startswith("# @package _global_\n") and yaml.safe_load(best) == {"seed": 1}
 

@@ -163,7 +163,7 @@ def names_of(question, directory):
 @pytest.mark.filterwarnings("ignore:hydra.utils.instantiate")  # the commands themselves pass a whitelist
 def test_searches_without_a_name_that_begin_in_the_same_second_are_several_studies(begin, tmp_path, monkeypatch):
     begin("search.dry_run=true")
-    with pytest.raises(ConfigError):
+    with pytest.raises(SystemExit):
         begin("workers=0")
     assert not (tmp_path / "multirun").exists()
     assert names_of(*begin()) == (NOON,) * 3

@@ -39,7 +39,7 @@ def test_the_same_line_continues_a_study_also_after_its_record_was_written_and_r
     ("key", "value", "line"),
     [
         ("seed", 43, "  seed: 42 -> 43"),
-        ("init_from", "outputs/x", "  init_from: None -> outputs/x"),
+        ("init_from", "/outputs/x", "  init_from: None -> /outputs/x"),
         ("evaluation.seed", 7, "  evaluation.seed: 2000003 -> 7"),
         ("ppo.gae_lambda", 0.9, "  ppo.gae_lambda: 0.95 -> 0.9"),
         ("env.episode_length_s", 1.5, "  env.episode_length_s: 10.0 -> 1.5"),
@@ -199,3 +199,10 @@ def test_a_study_from_before_there_was_a_choice_of_simulation_is_mujocos(record)
     del then["config"]["simulation"]["backend"]
     assert differences(then, record()) == []
     assert differences(then, record(**{"simulation.backend": "warp"})) == ["  simulation.backend: mujoco -> warp"]
+
+
+def test_a_relative_path_in_an_older_record_is_the_same_as_where_it_leads(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    older, now = config | {"init_from": "run"}, config | {"init_from": str(tmp_path / "run")}
+    assert same_result(older, now)
+    assert not same_result(older, config | {"init_from": "other"})

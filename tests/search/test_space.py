@@ -193,3 +193,13 @@ def test_a_candidate_may_have_another_seed_and_runs_on_one_thread_where_it_share
         make_space("ppo.rollouts=16,24", "training=smoke").candidate({"ppo.rollouts": 16}, shared=True).overrides[-1]
         == "simulation.threads=1"
     )  # smoke says itself how many threads torch has
+
+
+def test_a_run_to_start_from_is_the_one_where_it_was_typed(make_space, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fixed = make_space("init_from=run", "ppo.rollouts=16,24")
+    swept = make_space("init_from=a,null")
+    monkeypatch.chdir("/")
+    assert fixed.candidate({"ppo.rollouts": 16}).config["init_from"] == str(tmp_path / "run")
+    assert swept.distributions["init_from"].choices == (str(tmp_path / "a"), None)
+    assert swept.candidate({"init_from": str(tmp_path / "a")}).config["init_from"] == str(tmp_path / "a")

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vbot_train.config import GROUPS, ConfigError, look_up, with_randomization
+from vbot_train.config import GROUPS, ConfigError, look_up, with_absolute_paths, with_randomization
 from vbot_train.search.constraints import BUILT_IN, FORMERLY_BUILT_IN
 from vbot_train.search.ranges import described_now, is_same
 from vbot_train.search.space import THREAD_KEYS
@@ -23,7 +23,7 @@ def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         config: A composed config, in plain containers.
     """
     values: dict[str, Any] = {}
-    config = with_randomization(config)
+    config = with_absolute_paths(with_randomization(config))  # earlier versions recorded relative ones
     for key in RESULT_KEYS:
         with suppress(KeyError):  # another version of the code may not know it: then it is absent
             values |= dict(_flat(key, look_up(config, key)))

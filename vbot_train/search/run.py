@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
 from vbot_train.analysis.trials import STAGES, STORAGE_ERRORS, TRIALS, what_a_database_says
-from vbot_train.config import ConfigError, plain
+from vbot_train.config import ConfigError, plain, with_absolute_paths
 from vbot_train.search.check import check_search
 from vbot_train.search.claims import Claim, Claims
 from vbot_train.search.display import TRIAL, Display
@@ -76,7 +76,7 @@ def run_search(
     outlive_the_terminal()
     stop = Stop() if launch is None else None  # loops elsewhere get their signals themselves
     is_default = settle_name(config, arguments)
-    job = plain(config)
+    job = with_absolute_paths(plain(config))
     check_search(job)
     job["storage"] = check_storage(job["storage"])
     named = Path(config.hydra.sweep.dir)

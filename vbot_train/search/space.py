@@ -8,12 +8,13 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from vbot_train.analysis.steps import exact_params
-from vbot_train.config import CONF_DIR, GROUPS, ConfigError, choices_of, look_up, plain
+from vbot_train.config import CONF_DIR, GROUPS, ConfigError, absolute_path, choices_of, look_up, plain
 from vbot_train.search.ranges import (
     count_values,
     describe,
@@ -81,17 +82,25 @@ def split_overrides(
     distributions: dict[str, BaseDistribution] = {}
     fixed = []
     for override in parser.parse_overrides([f"{key}={value}" for key, value in params.items()]):
-        distributions[override.get_key_element()] = distribution_of(override)
+        distributions[override.get_key_element()] = _distribution(override)
     for line, override in zip(arguments, parser.parse_overrides(list(arguments)), strict=True):
         key = override.get_key_element()
         if not override.is_delete() and override.is_sweep_override():
             distributions.pop(key, None)
-            distributions[key] = distribution_of(override)
+            distributions[key] = _distribution(override)
         else:
             distributions.pop(key.lstrip("+"), None)
             if key.lstrip("+") not in SECRET_KEYS:
                 fixed.append(line)
     return distributions, fixed
+
+
+def _distribution(override: Override) -> BaseDistribution:
+    """What an override varies; runs to start from are those that lie where it was typed."""
+    found = distribution_of(override)
+    if override.get_key_element() != "init_from" or not isinstance(found, CategoricalDistribution):
+        return found
+    return CategoricalDistribution([absolute_path(choice) for choice in found.choices])
 
 
 def read_space(texts: Mapping[str, str]) -> dict[str, BaseDistribution]:
@@ -151,6 +160,7 @@ class Space:
         with open_dict(composed):
             composed.pop("hydra")
             composed.storage = None
+            composed.init_from = absolute_path(composed.init_from)
         return Composed(composed, plain(composed), chosen, plain(base, resolve=False))
 
     def _check_searchable(self, key: str, config: DictConfig) -> None:
