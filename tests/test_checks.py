@@ -7,6 +7,7 @@ import pytest
 
 from vbot_train.checks import check_config, check_evaluation
 from vbot_train.config import ConfigError, compose_config, training_seeds
+from vbot_train.keys import BOUNDS
 from vbot_train.search.check import check_search, check_settings
 from vbot_train.search.constraints import compile_rules
 from vbot_train.search.plan import env_steps
@@ -96,7 +97,7 @@ def test_a_mini_batch_of_one_sample_is_refused():
         ("simulation.threads=100000", "at most 1024"),
         ("workers=100000", "at most 1024"),
         (f"ppo.learning_epochs={'1' * 320}", "at most 2147483647"),
-        (f"ppo.learning_rate={'1' * 320}", "at most 1.79"),
+        (f"ppo.learning_rate={'1' * 320}", "at most 1000000000"),
         ("search.trial_minutes=1e308", "at most 1000000"),
         ("budget_hours=1e308", "at most 1000000"),
     ],
@@ -276,3 +277,10 @@ def test_every_value_of_a_wrong_size_is_refused_under_a_key_or_is_a_valid_one(ev
         for wrong in WRONG_SIZES:
             fault = fault_of(with_value(every_key, path, wrong))
             assert fault is None or fault.startswith(keys)
+
+
+def test_no_number_may_be_beyond_what_float32_can_square(every_key, fault_of):
+    numbers = [path for path in keys_of(every_key) if ".".join(path) in BOUNDS or path[0] == "reward"]
+    assert len(numbers) > 60
+    for path in numbers:
+        assert fault_of(with_value(every_key, path, 1e20)) is not None, path

@@ -8,7 +8,7 @@ from dataclasses import fields
 import pytest
 import yaml
 
-from vbot_train.result import FILE_NAME, ResultError, TrialResult, read_yaml, replacing, write_atomically
+from vbot_train.result import FILE_NAME, ResultError, TrialResult, TrialStopped, read_yaml, replacing, write_atomically
 
 
 def test_what_is_saved_is_loaded(tmp_path):
@@ -138,3 +138,18 @@ def test_what_is_written_is_utf_8_whatever_the_locale(tmp_path):
     said = subprocess.run(command, env=ascii_only, capture_output=True, encoding="utf-8")
     assert said.stdout.split() == ["ANSI_X3.4-1968", "True"], said.stderr
     assert (tmp_path / "file").read_bytes() == "größe: 3".encode()
+
+
+@pytest.mark.parametrize("signal", [KeyboardInterrupt(), TrialStopped("interrupted", "the search was stopped")])
+def test_a_signal_while_the_result_is_written_costs_no_result(tmp_path, monkeypatch, signal):
+    signals = [signal]
+
+    def interrupted(descriptor):
+        if signals:
+            raise signals.pop()
+
+    monkeypatch.setattr("os.fsync", interrupted)
+    with pytest.raises(type(signal)):
+        TrialResult(status="completed", trial=3, seed=1).save(tmp_path)
+    assert TrialResult.load(tmp_path).status == "completed"
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]

@@ -58,6 +58,8 @@ def test_a_run_is_recorded_as_it_ran(lonely_run):
     recorded = read_yaml(lonely_run / "run" / ".hydra" / "config.yaml")
     assert recorded["env"]["spawn"]["max_radius_m"] == 3.5
     assert recorded["storage"] is None
+    for path in (lonely_run / "run" / ".hydra").iterdir():  # a storage's URL may hold a password
+        assert "secret" not in path.read_text(encoding="utf-8")
     assert load_recorded_config(lonely_run / "run") == recorded  # without R
 
 

@@ -1,7 +1,6 @@
 """Every key of a configuration, and what its value may be by itself. ``checks`` knows what values must be together."""
 
 import math
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ from vbot_train.result import METRICS
 
 # Where a number may lie: (smallest, largest, smallest is allowed, must be whole).
 Bounds = tuple[float, float, bool, bool]
-LARGEST = sys.float_info.max
+LARGEST = 1e9  # no setting comes near; networks and rewards are float32, whose squares overflow from 1.8e19 on
 FINITE: Bounds = (-LARGEST, LARGEST, True, False)
 POSITIVE: Bounds = (0, LARGEST, False, False)
 NOT_NEGATIVE: Bounds = (0, LARGEST, True, False)

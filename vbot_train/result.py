@@ -79,7 +79,13 @@ class TrialResult:
             log.warning("%s is in the way; the result of this run is in %s", run_dir / FILE_NAME, path)
         content = {"schema_version": self.schema_version, **asdict(self)}
         content |= content.pop("unknown")
-        write_atomically(path, yaml.safe_dump(content, sort_keys=False))
+        text = yaml.safe_dump(content, sort_keys=False)
+        try:
+            write_atomically(path, text)
+        except (KeyboardInterrupt, TrialStopped):  # a signal came just now: the run has its result all the same
+            if not path.exists():
+                write_atomically(path, text)
+            raise
         return path
 
     @classmethod

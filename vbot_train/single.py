@@ -15,6 +15,8 @@ from vbot_train.result import TrialResult, write_atomically
 from vbot_train.run_directory import record_early_end
 from vbot_train.signals import handle_stop_signals, quit_at_once
 
+HIDDEN = "***"  # stands for a storage's URL in a record
+
 
 class RunInterrupted(KeyboardInterrupt):
     """Somebody outside told the run to end."""
@@ -71,10 +73,13 @@ def train_recorded(config: DictConfig, run_dir: Path) -> TrialResult:
 
 def record_config(job: dict[str, object], run_dir: Path) -> None:
     """Put what the run trains on in place of Hydra's record of it, whose interpolations change with the time of day
-    and the environment. A storage's URL may hold a password, and no run needs it.
+    and the environment. A storage's URL may hold a password, which no run needs and no file may hold.
     """
-    record = run_dir / ".hydra" / "config.yaml"
-    write_atomically(record, OmegaConf.to_yaml(OmegaConf.create({**job, "storage": None})))
+    record, storage = run_dir / ".hydra", job["storage"]
+    write_atomically(record / "config.yaml", OmegaConf.to_yaml(OmegaConf.create({**job, "storage": None})))
+    if isinstance(storage, str):
+        for path in (record / "overrides.yaml", record / "hydra.yaml"):
+            write_atomically(path, path.read_text(encoding="utf-8").replace(storage, HIDDEN))
 
 
 def interrupt(number: int, frame: types.FrameType | None) -> NoReturn:

@@ -1,6 +1,7 @@
 """Where a command prints to, which may go away before it does: a terminal that closes, a pipe whose reader ends."""
 
 import io
+import logging
 import os
 import sys
 from contextlib import suppress
@@ -56,6 +57,7 @@ def outlive_the_terminal() -> None:
     for descriptor in (0, 1, 2):
         if not _is_open(descriptor):
             os.open(os.devnull, os.O_RDWR)  # takes the number that was closed, before a file of ours does
+    logging.raiseExceptions = False  # nor a log whose file is on a full disk
     sys.stdout = _listen_to(sys.stdout, 1)
     sys.stderr = _listen_to(sys.stderr, 2)
 

@@ -1,6 +1,5 @@
 """One training run: build the environment, build the agent, learn, evaluate, record."""
 
-import logging
 import time
 import traceback
 from collections.abc import Mapping
@@ -22,8 +21,6 @@ from vbot_train.result import TrialResult, TrialStopped, write_atomically
 from vbot_train.run_directory import CHECKPOINTS, cause_of, own_run_directory
 from vbot_train.selection import Selection
 
-log = logging.getLogger(__name__)
-
 MAX_TORCH_THREADS = 4  # a bound for networks this small; on two quiet cores two beat one (LOG.md, 2026-11-24)
 
 
@@ -32,7 +29,7 @@ def train(config: Mapping[str, Any], run_dir: Path, *, trial: int | None = None,
 
     Args:
         config: The composed config, in plain containers.
-        run_dir: An existing directory without a result.
+        run_dir: A directory without a run in it; it is created if need be.
         trial: Number in its study.
         bar: Show a progress bar.
 
@@ -148,7 +145,7 @@ class Run:
             self.save_traceback()
             self.result(status, cause=cause_of(error)).save(self.run_dir)
         except OSError as other:
-            log.warning("%s: how the run ended cannot be recorded (%s)", self.run_dir, other)
+            error.add_note(f"{self.run_dir}: how the run ended cannot be recorded ({other})")
 
     def result(self, status: str, **found: Any) -> TrialResult:
         """What is known now, as a result."""

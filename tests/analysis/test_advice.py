@@ -3,6 +3,7 @@
 import math
 import shlex
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +26,15 @@ from deserving import (
 )
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from studies import screened
 
-from vbot_train.analysis.advice import advise
+from vbot_train.analysis.advice import advise, on_the_way
 from vbot_train.analysis.evidence.corners import corner
 from vbot_train.analysis.evidence.noise import pooled
 from vbot_train.analysis.evidence.ranges import Range
 from vbot_train.analysis.evidence.regions import find_region
 from vbot_train.analysis.evidence.trends import distance, early_share
+from vbot_train.analysis.ranking import Configuration
 from vbot_train.analysis.stages import Verdict
 from vbot_train.analysis.trials import Study, Trial
 from vbot_train.search.constraints import compile_rules
@@ -191,3 +194,11 @@ def test_trials_lie_apart_by_the_mean_distance_of_two():
     points = [(16, "small"), (64, "small"), (64, "deep")]  # distances 1, 1, 0 and 0, 1, 1
     trials = [Trial(k, {"ppo.rollouts": a, "network": b}, {}, None, Path(), {}) for k, (a, b) in enumerate(points)]
     assert distance(trials, ranges) == pytest.approx(2 / 3)
+
+
+def test_what_a_trial_showed_on_the_way_is_not_held_against_a_seed_that_it_lost():
+    seen = {1: 0.1, 2: 0.3}
+    whole = replace(screened(0, 2.0), intermediate=seen)
+    lost = replace(screened(1, 0.0, status="diverged"), intermediate={1: 0.5, 2: 0.7})
+    found = Configuration([whole, lost], [whole.result, lost.result], METRIC)
+    assert on_the_way(found, (1, 2), METRIC).tolist() == [0.1, 0.3, 2.0]

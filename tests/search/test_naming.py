@@ -169,6 +169,9 @@ def test_searches_without_a_name_that_begin_in_the_same_second_are_several_studi
     assert names_of(*begin()) == (NOON,) * 3
     assert names_of(*begin("study=null")) == (f"{NOON}-2",) * 3
 
+    (_, one), (_, other) = begin("storage=sqlite:///x.db"), begin("storage=sqlite:///x.db")
+    assert one.name != other.name and one.name.startswith(NOON)  # others use the storage from elsewhere
+
     def lose(directory):
         monkeypatch.setattr(run, "reserve", reserve)
         reserve(directory)  # another search is faster

@@ -260,3 +260,9 @@ def test_each_point_is_tried_once_and_every_reason_is_kept():
     on_42 = Prior("g", "history", {"x": 1, "y": 2}, seed=42)
     assert without_repeats([first, on_43, on_42], 42, 1) == [first, on_43]  # a replicate is another trial
     assert without_repeats([on_42, on_43], 42, 3) == [on_42]  # 43 is the second of its three seeds
+
+
+def test_an_entry_names_a_run_to_start_from_where_it_was_typed(make_space, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (prior,) = enqueued(make_space("init_from=a,b"), "init_from=b")
+    assert prior.params == {"init_from": str(tmp_path / "b")}

@@ -206,3 +206,10 @@ def test_a_relative_path_in_an_older_record_is_the_same_as_where_it_leads(config
     older, now = config | {"init_from": "run"}, config | {"init_from": str(tmp_path / "run")}
     assert same_result(older, now)
     assert not same_result(older, config | {"init_from": "other"})
+
+
+def test_an_older_study_that_swept_relative_paths_is_continued(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    older, now = ({"space": {"init_from": f"choice({at}a, {at}b)"}} for at in ("", f"{tmp_path}/"))
+    rest = {"options": {}, "constraints": {}}
+    assert differences(older | rest, now | rest) == []

@@ -90,7 +90,7 @@ def _too_short(verdict: Verdict, seen: Contrast | None) -> Advice | None:
     if seen is None or not seen.differ or verdict.study.pruned:
         return None
     half = (evaluations + 1) // 2
-    found = [_on_the_way(each, (half, evaluations), verdict.metric) for each in verdict.screened]
+    found = [on_the_way(each, (half, evaluations), verdict.metric) for each in verdict.screened]
     rows = [row for row in found if row is not None]
     if evaluations < 2 or len(rows) < ENOUGH:
         return None
@@ -107,10 +107,11 @@ def _too_short(verdict: Verdict, seen: Contrast | None) -> Advice | None:
     )
 
 
-def _on_the_way(found: Configuration, evaluations: Sequence[int], metric: str) -> NDArray[np.float64] | None:
+def on_the_way(found: Configuration, evaluations: Sequence[int], metric: str) -> NDArray[np.float64] | None:
     """A configuration's values at some evaluations, then its final one, means over the trials that have them all."""
-    trials = [trial for trial in found.trials if all(number in trial.intermediate for number in evaluations)]
-    rows = [[*(t.intermediate[number] for number in evaluations), t.result.metrics[metric]] for t in trials]
+    values = [(trial.intermediate, trial.result.objective(metric)) for trial in found.trials]  # None: lost a seed
+    whole = [(seen, final) for seen, final in values if final is not None and all(n in seen for n in evaluations)]
+    rows = [[*(seen[number] for number in evaluations), final] for seen, final in whole]
     return np.array(rows, dtype=float).mean(axis=0) if rows else None
 
 

@@ -32,8 +32,11 @@ def params_of(trial: FrozenTrial) -> dict[str, Any]:
 
 def exact_trial(trial: FrozenTrial) -> FrozenTrial:
     """A trial whose parameters Optuna accepts: earlier versions left computed steps in a study, which it refuses."""
+    params = exact_params(trial.params, trial.distributions)
+    if params == trial.params:
+        return trial
     exact = copy.copy(trial)
-    exact.params = exact_params(trial.params, trial.distributions)
+    exact.params = params
     return exact
 
 

@@ -5,6 +5,7 @@ A study is continued by its name. So a search that is to begin one takes a name,
 
 import itertools
 import re
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ def settle_name(config: DictConfig, arguments: Iterable[str]) -> bool:
     with open_dict(config):
         config[KEY] = default if is_default else letters or given
         name = config[KEY]  # resolved
+        if is_default and config.storage is not None:  # which others use from directories that are not seen here
+            name = f"{name}-{secrets.token_hex(3)}"
         if not isinstance(name, str):
             kind = type(name).__name__
             raise ConfigError(f"{KEY}={name}: a name must be text, not {kind}; in a file, quote it: {KEY}: '...'")

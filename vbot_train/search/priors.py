@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 
 from vbot_train.analysis.ranking import configurations
 from vbot_train.analysis.trials import NAMED, TRIALS, Study, StudyError, Trial, load_study
-from vbot_train.config import ConfigError, load_recorded_config, look_up
+from vbot_train.config import ConfigError, absolute_path, load_recorded_config, look_up
 from vbot_train.search.ledger import Identity, identity, is_trained
 from vbot_train.search.proposals import BrokenRules
 from vbot_train.search.ranges import is_same, name_of_option, values_of
@@ -125,7 +125,8 @@ class Priors:
     def _overridden(self, name: str, values: Mapping[str, Any]) -> Prior:
         """The composed configuration with a few values changed."""
         config, choices = _copy_nested(self._config), dict(self._choices)
-        for key, value in values.items():
+        for key, given in values.items():
+            value = absolute_path(given) if key == "init_from" else given
             if key in self._space.groups:
                 choices[key] = name_of_option(value, values_of(self._space.distributions[key]) or ())
             elif key in self._space.distributions or self._is_fixed_at(key, value):

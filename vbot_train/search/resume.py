@@ -7,8 +7,8 @@ from typing import Any
 
 from vbot_train.config import GROUPS, ConfigError, look_up, with_absolute_paths, with_randomization
 from vbot_train.search.constraints import BUILT_IN, FORMERLY_BUILT_IN
-from vbot_train.search.ranges import described_now, is_same
-from vbot_train.search.space import THREAD_KEYS
+from vbot_train.search.ranges import describe, is_same
+from vbot_train.search.space import THREAD_KEYS, read_space
 from vbot_train.search.study import read_record
 
 # What a trial's result depends on.
@@ -86,8 +86,7 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         then: The study's record.
         now: The record that this command line would write.
     """
-    space = {key: described_now(text) for key, text in then["space"].items()}
-    lines = [f"  {line}" for _, line in _changes(space, now["space"])]
+    lines = [f"  {line}" for _, line in _changes(*map(_ranges, (then, now)))]
     lines += [f"  search.constraints.{line}" for _, line in _changes(_own_rules(then), _own_rules(now))]
     for name in then["options"].keys() & now["options"].keys():
         varying = {*then["options"][name], *now["options"][name]}
@@ -99,6 +98,11 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 def _own_rules(record: Mapping[str, Any]) -> dict[str, str]:
     """The rules that a study was given. A built-in one only keeps out what could not train."""
     return {name: rule for name, rule in record["constraints"].items() if name not in (*BUILT_IN, *FORMERLY_BUILT_IN)}
+
+
+def _ranges(record: Mapping[str, Any]) -> dict[str, str]:
+    """The space of a record, as this version writes it."""
+    return {key: describe(distribution) for key, distribution in read_space(record["space"]).items()}
 
 
 def _settings(record: Mapping[str, Any], combination: str) -> dict[str, Any]:
