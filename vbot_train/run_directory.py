@@ -52,8 +52,6 @@ def own_run_directory(run_dir: Path) -> Iterator[None]:
 def record_early_end(run_dir: Path, status: str, error: BaseException, *, trial: int | None, seed: int) -> None:
     """Write down how and where a run ended that had not begun to train; one that had has done so itself.
 
-    A disk that is full keeps it from that, which is noted at the error.
-
     Args:
         run_dir: Its directory, which the caller owns.
         status: Of the result.
@@ -63,11 +61,8 @@ def record_early_end(run_dir: Path, status: str, error: BaseException, *, trial:
     """
     if (run_dir / FILE_NAME).exists():
         return
-    try:
-        write_atomically(run_dir / "error.txt", "".join(traceback.format_exception(error)))
-        TrialResult(status=status, trial=trial, seed=seed, seeds=[seed], cause=cause_of(error)).save(run_dir)
-    except OSError as other:
-        error.add_note(f"{run_dir}: how the run ended cannot be recorded ({other})")
+    write_atomically(run_dir / "error.txt", "".join(traceback.format_exception(error)))
+    TrialResult(status=status, trial=trial, seed=seed, seeds=[seed], cause=cause_of(error)).save(run_dir)
 
 
 def cause_of(error: BaseException) -> str:

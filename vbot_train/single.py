@@ -67,7 +67,10 @@ def train_recorded(config: DictConfig, run_dir: Path) -> TrialResult:
         return train(job, run_dir, trial=trial, bar=True)
     except (Exception, KeyboardInterrupt) as error:
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        record_early_end(run_dir, status, error, trial=trial, seed=config.seed)
+        try:
+            record_early_end(run_dir, status, error, trial=trial, seed=config.seed)
+        except OSError as other:  # a disk that is full does not change why the run ended
+            error.add_note(f"{run_dir}: how the run ended cannot be recorded ({other})")
         raise
 
 
