@@ -23,7 +23,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState, create_trial
 
 from vbot_train.analysis.stages import DEFAULT, TRIAL
-from vbot_train.result import METRICS, TrialResult
+from vbot_train.training.result import METRICS, TrialResult
 
 SPACE: dict[str, BaseDistribution] = {
     "ppo.learning_rate": FloatDistribution(1e-5, 1e-2, log=True),

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import vbot_train.search.process as process
-import vbot_train.trial as trial
+import vbot_train.training.trial as trial
 from vbot_train.__main__ import main
-from vbot_train.result import METRICS, SEARCH_STOPPED, TrialResult
+from vbot_train.training.result import METRICS, SEARCH_STOPPED, TrialResult
 
 
 def idle(config: Mapping[str, Any], run_dir: Path, number: int) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import yaml
 
-from vbot_train.result import TrialResult
+from vbot_train.training.result import TrialResult
 
 TRIALS = 12
 ASK = ["search=full", "training=smoke", "search.confirm.top_k=0"]

@@ -14,7 +14,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from vbot_train.result import TrialResult
+from vbot_train.training.result import TrialResult
 
 METRIC = "episode_reward_mean"
 SHORT = ["training=quick", "training.env_steps=300000", "training.evaluations=8", "training.evaluation_episodes=256"]

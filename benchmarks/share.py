@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from vbot_train.result import TrialResult
+from vbot_train.training.result import TrialResult
 
 GRID = ["ppo.learning_rate=1e-4,2e-4,4e-4,8e-4", "ppo.learning_epochs=1,2", "ppo.ratio_clip=0.1,0.15,0.2,0.25,0.3"]
 RULE = "+search.constraints.mine='ppo.learning_rate > 5e-4 and ppo.ratio_clip > 0.18'"  # 1 x 2 x 3 of the 40 cells

@@ -15,9 +15,9 @@ from optuna.trial import TrialState, create_trial
 from sqlalchemy import NullPool
 
 from vbot_train.lives import LIVES
-from vbot_train.result import TrialResult
 from vbot_train.search.ledger import CAUSE, LOOP, STATUS
 from vbot_train.search.study import RECORD_KEYS, STUDY_DB, STUDY_YAML
+from vbot_train.training.result import TrialResult
 
 SPACE = {
     "ppo.learning_rate": FloatDistribution(1e-5, 1e-2, log=True),

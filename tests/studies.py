@@ -7,7 +7,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 
 from vbot_train.analysis.stages import TRIAL
 from vbot_train.analysis.trials import Study, Trial
-from vbot_train.result import METRICS, TrialResult
+from vbot_train.training.result import METRICS, TrialResult
 
 METRIC = "episode_reward_mean"
 SPACE = {"ppo.learning_rate": FloatDistribution(1e-5, 1e-2, log=True), "ppo.rollouts": IntDistribution(16, 64)}

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from vbot_train.checks import check_config
 from vbot_train.config import CONF_DIR, compose_config, look_up, quote_option
 from vbot_train.known_keys import reward_kernels
-from vbot_train.result import METRICS
+from vbot_train.training.result import METRICS
 
 OPTIONS = [f"{path.parent.name}={path.stem}" for path in sorted(CONF_DIR.glob("*/*.yaml"))]
 

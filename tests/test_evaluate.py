@@ -14,8 +14,8 @@ from vbot_train.evaluate import parser, run
 from vbot_train.evaluation.assessment import assess, outcomes_table, reward_table
 from vbot_train.evaluation.outcomes import Cell
 from vbot_train.evaluation.recorded import find_subject
-from vbot_train.result import TrialResult
-from vbot_train.train import train
+from vbot_train.training.result import TrialResult
+from vbot_train.training.train import train
 
 TINY = ["training=smoke", "simulation.threads=1", "network=small", "env.episode_length_s=2", "training.env_steps=1536"]
 EPISODES = 16  # of the evaluation that training=smoke reports

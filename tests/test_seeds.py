@@ -2,8 +2,8 @@
 
 import pytest
 
-from vbot_train.result import METRICS, TrialResult
 from vbot_train.seeds import combine, train_seeds
+from vbot_train.training.result import METRICS, TrialResult
 
 CONFIG = {"seed": 5, "ppo": {"rollouts": 24}}
 

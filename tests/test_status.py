@@ -17,7 +17,7 @@ from rich.console import Console
 from standing import DEFAULT_POINT, add_trials, again, ended, running, write_curve, write_files, write_study
 
 from vbot_train import status
-from vbot_train.result import TrialResult
+from vbot_train.training.result import TrialResult
 from vbot_train.watching.picture import duration, picture
 from vbot_train.watching.progress import Observer
 

@@ -19,7 +19,7 @@ WHITELIST = ("vbot_train.search.callback.SearchCallback",)
 def main(config: DictConfig) -> None:
     """Train one configuration, or run one loop of a search where a Hydra launcher has put it.
 
-    The trials of a search do not come here: a loop spawns ``vbot_train.trial``.
+    The trials of a search do not come here: a loop spawns ``vbot_train.training.trial``.
     """
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         from vbot_train.search.launched import run_loop
@@ -27,7 +27,7 @@ def main(config: DictConfig) -> None:
 
         run_loop(worker_count(config.workers, config.simulation))
     else:
-        from vbot_train.single import run_single
+        from vbot_train.training.single import run_single
 
         run_single(config)
 

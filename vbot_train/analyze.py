@@ -22,8 +22,8 @@ from vbot_train.analysis.report import write_report
 from vbot_train.analysis.stages import Verdict
 from vbot_train.analysis.summary import summarize
 from vbot_train.analysis.trials import StudyError, Trial, load_study, tell_left_out
-from vbot_train.result import METRICS, write_atomically
 from vbot_train.terminal import outlive_the_terminal
+from vbot_train.training.result import METRICS, write_atomically
 
 LOG_WIDTH = 140  # columns, where the output goes to a file
 SHOWN = 10  # configurations on the leaderboard

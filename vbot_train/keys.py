@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from vbot_train.config import look_up
-from vbot_train.result import METRICS
+from vbot_train.training.result import METRICS
 
 # Where a number may lie: (smallest, largest, smallest is allowed, must be whole).
 Bounds = tuple[float, float, bool, bool]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vbot_train.result import TrialResult, iqm
+from vbot_train.training.result import TrialResult, iqm
 
 Train = Callable[[Mapping[str, Any], Path], TrialResult]
 

@@ -8,7 +8,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from vbot_train.analysis.trials import Trial
-from vbot_train.result import TrialResult
+from vbot_train.training.result import TrialResult
 
 METRIC = "episode_reward_mean"
 

@@ -18,7 +18,7 @@ from vbot_train.analysis.report_figures import as_optuna
 from vbot_train.analysis.stages import Verdict
 from vbot_train.analysis.trials import StudyError, load_study
 from vbot_train.analyze import analyze, main
-from vbot_train.result import METRICS, TrialResult, iqm
+from vbot_train.training.result import METRICS, TrialResult, iqm
 
 SPACE = {
     "ppo.learning_rate": FloatDistribution(1e-5, 1e-2, log=True),

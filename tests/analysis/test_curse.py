@@ -5,7 +5,7 @@ import pytest
 from studies import METRIC, retrained, screened, study
 
 from vbot_train.analysis.stages import Verdict
-from vbot_train.statistics import interval
+from vbot_train.training.seed_statistics import interval
 
 STUDIES, CONFIGURATIONS = 200, 50
 PLAN = {"confirm": {"top_k": 5, "seeds": [1001, 1002, 1003]}, "test": {"seeds": [2001, 2002, 2003]}}

@@ -8,7 +8,7 @@ import pytest
 
 from vbot_train.analysis.curves import Climb, Curve, CurveError, climb, common_env_steps, mean_curve, read_curve
 from vbot_train.analysis.trials import Study, Trial
-from vbot_train.result import TrialResult
+from vbot_train.training.result import TrialResult
 
 
 def curve(env_steps, success_rate, reward):

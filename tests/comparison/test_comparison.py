@@ -15,8 +15,8 @@ from vbot_train.comparison.comparison import (
     differing,
     estimate,
 )
-from vbot_train.result import TrialResult
-from vbot_train.statistics import wilson_interval
+from vbot_train.training.result import TrialResult
+from vbot_train.training.seed_statistics import wilson_interval
 
 REWARD = "episode_reward_mean"
 

@@ -13,7 +13,7 @@ from vbot_train.env.dynamics import Dynamics
 from vbot_train.env.simulation import MujocoSimulation
 from vbot_train.env.warp import WarpSimulation
 from vbot_train.evaluation.held_out import build_env, build_simulation, evaluate, summarize
-from vbot_train.train import train
+from vbot_train.training.train import train
 
 ON_CPU = ["simulation=warp", "simulation.device=cpu"]
 TIMING = {"physics_dt_s": 0.01, "physics_steps": 2}

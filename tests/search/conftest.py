@@ -18,13 +18,13 @@ from searches import Searches, kill_group
 from sqlalchemy import Engine, event
 
 from vbot_train.config import CONF_DIR
-from vbot_train.result import METRICS, TrialResult
 from vbot_train.search.claims import Claims
 from vbot_train.search.ledger import STATUS
 from vbot_train.search.presence import Presence
 from vbot_train.search.proposals import GridProposals
 from vbot_train.search.space import Space, split_overrides
 from vbot_train.search.study import EXPERIMENT_YAML, STUDY_DB, STUDY_YAML, connect, quiet_optuna
+from vbot_train.training.result import METRICS, TrialResult
 
 quiet_optuna()
 

@@ -7,10 +7,10 @@ import optuna
 from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection
 
-from vbot_train.result import TrialResult
 from vbot_train.search.claims import Claims
 from vbot_train.search.presence import Presence
 from vbot_train.search.proposals import SampledProposals
+from vbot_train.training.result import TrialResult
 
 METRIC = "episode_reward_mean"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import optuna
 import yaml
 
-from vbot_train.result import TrialResult
+from vbot_train.training.result import TrialResult
 
 IDLE = Path(__file__).parents[2] / "benchmarks" / "idle.py"
 RATES = "ppo.learning_rate=1e-5,3e-5,1e-4,3e-4,1e-3,3e-3"

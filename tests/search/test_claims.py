@@ -15,12 +15,12 @@ from sqlalchemy import event
 
 from vbot_train.config import compose_config
 from vbot_train.lives import LIVES, lived_s, lives_of
-from vbot_train.result import TrialResult
 from vbot_train.search import presence as presence_module
 from vbot_train.search.ledger import CAUSE, HISTORY, KILLED, LOOP, ORIGIN, SEED, STATUS
 from vbot_train.search.priors import Prior
 from vbot_train.search.proposals import GridProposals
 from vbot_train.search.question import worker_count
+from vbot_train.training.result import TrialResult
 
 
 def test_the_cells_of_a_grid_are_claimed_in_order_each_once(join, tmp_path):

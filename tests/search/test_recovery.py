@@ -9,10 +9,10 @@ from loops import CELLS, METRIC, Same, begin
 from optuna.trial import TrialState
 
 from vbot_train.lives import LIVES, end_life, lived_s, lives_of
-from vbot_train.result import FILE_NAME, TrialResult
-from vbot_train.run_directory import LOCK, own_run_directory
 from vbot_train.search.ledger import CAUSE, KILLED, LOOP, ORIGIN, RETRY_OF, SEED, STATUS
 from vbot_train.search.settle import KILLED_CAUSE, settle
+from vbot_train.training.result import FILE_NAME, TrialResult
+from vbot_train.training.run_directory import LOCK, own_run_directory
 
 
 def test_what_was_stopped_comes_before_new_cells_and_what_crashed_after_them(join):

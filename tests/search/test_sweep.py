@@ -9,8 +9,8 @@ import pytest
 import yaml
 from searches import UNCONFIRMED, trial_processes
 
-from vbot_train.result import TrialResult
 from vbot_train.search.process import whole_rows
+from vbot_train.training.result import TrialResult
 
 
 def start(cwd, *arguments):

@@ -22,7 +22,7 @@ from vbot_train.analysis.evidence.trends import Trend, distance, early_share, tr
 from vbot_train.analysis.ranking import Configuration, by_configuration, config_id
 from vbot_train.analysis.stages import Verdict
 from vbot_train.analysis.trials import Trial
-from vbot_train.result import METRICS
+from vbot_train.training.result import METRICS
 
 ENOUGH = 10  # trials, or nothing is said of trends
 WIDEN = 2  # ranges, the narrowest

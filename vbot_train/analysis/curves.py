@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vbot_train.analysis.trials import Study
-from vbot_train.result import METRICS
+from vbot_train.training.result import METRICS
 
 COLUMNS = ("env_steps", "success_rate", "reward")
 SHARES = (0.25, 0.5, 0.75, 1.0)  # of the shortest curve, or of the smallest budget

@@ -20,8 +20,8 @@ from vbot_train.analysis.pictures import save
 from vbot_train.analysis.ranking import config_id, shown
 from vbot_train.analysis.stages import DEFAULT, Verdict
 from vbot_train.analysis.trials import Trial
-from vbot_train.result import METRICS
-from vbot_train.statistics import interval
+from vbot_train.training.result import METRICS
+from vbot_train.training.seed_statistics import interval
 
 log = logging.getLogger(__name__)
 

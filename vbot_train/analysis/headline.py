@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from vbot_train.analysis.ranking import Configuration, cell, config_id, over_seeds
 from vbot_train.analysis.stages import Retrained, Verdict
-from vbot_train.result import METRICS
-from vbot_train.statistics import difference_interval, few, probability_of_improvement
+from vbot_train.training.result import METRICS
+from vbot_train.training.seed_statistics import difference_interval, few, probability_of_improvement
 
 
 def headline(verdict: Verdict) -> Iterator[str]:

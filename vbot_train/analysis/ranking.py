@@ -11,7 +11,7 @@ from typing import Any
 
 from vbot_train.analysis.steps import exact_params
 from vbot_train.analysis.trials import KILLS, Study, Trial
-from vbot_train.result import METRICS, TrialResult, iqm
+from vbot_train.training.result import METRICS, TrialResult, iqm
 
 TOP = 5
 

@@ -16,8 +16,8 @@ from vbot_train.analysis.importance import ImportanceReport
 from vbot_train.analysis.ranking import TOP, config_id
 from vbot_train.analysis.stages import DEFAULT, TRIAL, Retrained, Verdict
 from vbot_train.analysis.trials import Trial
-from vbot_train.result import METRICS
-from vbot_train.statistics import few, interval
+from vbot_train.training.result import METRICS
+from vbot_train.training.seed_statistics import few, interval
 
 BLUE, ORANGE, GREEN, GREY, RED = "#3366aa", "#dd7722", "#228855", "#999999", "#bb3333"
 CURVES = (BLUE, ORANGE, GREEN, "#aa4499", "#44aaaa")

@@ -13,8 +13,8 @@ from typing import Any
 
 from vbot_train.analysis.ranking import Configuration, configurations, lost_seeds, outcome, rank_key
 from vbot_train.analysis.trials import Study, Trial
-from vbot_train.result import METRICS, TrialResult, iqm
-from vbot_train.statistics import interval
+from vbot_train.training.result import METRICS, TrialResult, iqm
+from vbot_train.training.seed_statistics import interval
 
 TRIAL = "trial"  # the one parameter of a later stage's trainings: number of the trial whose configuration it is
 DEFAULT = -1  # that number where the search did not try the default configuration itself

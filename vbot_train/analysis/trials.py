@@ -19,8 +19,16 @@ from yaml import YAMLError
 
 from vbot_train.analysis.steps import exact_params
 from vbot_train.lives import ended_at
-from vbot_train.result import FILE_NAME, METRICS, STATUSES, ResultError, TrialResult, read_whole_yaml, read_yaml
 from vbot_train.storage_url import sqlite_file, url_of_file
+from vbot_train.training.result import (
+    FILE_NAME,
+    METRICS,
+    STATUSES,
+    ResultError,
+    TrialResult,
+    read_whole_yaml,
+    read_yaml,
+)
 
 TRIALS, STAGES = "trials", ("confirm", "test")  # folders of a study's trials, and of what is trained after them
 KILLS = 1  # a trial that was killed is trained again so often: it may be what fills the memory

@@ -10,8 +10,13 @@ import numpy as np
 
 from vbot_train.analysis.curves import Climb, Curve, climb, common_env_steps, mean_curve
 from vbot_train.analysis.trials import Study, StudyError, tell_left_out
-from vbot_train.result import METRICS, TrialResult, iqm
-from vbot_train.statistics import difference_interval, interval, probability_of_improvement, wilson_interval
+from vbot_train.training.result import METRICS, TrialResult, iqm
+from vbot_train.training.seed_statistics import (
+    difference_interval,
+    interval,
+    probability_of_improvement,
+    wilson_interval,
+)
 
 RATES = ("success_rate", "fall_rate", "out_of_bounds_rate")  # shares of the held-out episodes
 REWARD = "episode_reward_mean"

@@ -12,10 +12,10 @@ from vbot_train.analysis.stages import Verdict
 from vbot_train.analysis.trials import TRIALS, Study, StudyError, load_study
 from vbot_train.comparison.comparison import Side
 from vbot_train.config import ConfigError, load_recorded_config, look_up
-from vbot_train.result import FILE_NAME, METRICS, ResultError, TrialResult
 from vbot_train.search.process import PROGRESS_CSV
 from vbot_train.search.resume import result_settings
 from vbot_train.search.study import STUDY_YAML
+from vbot_train.training.result import FILE_NAME, METRICS, ResultError, TrialResult
 
 SEEDS = ("seed", "evaluation.selection_seed", "evaluation.seed")
 APART = (*SEEDS, "search.seeds_per_trial")  # what a configuration is trained and measured on, not what it is

@@ -20,7 +20,7 @@ from vbot_train.evaluation.held_out import build_env, evaluate, mean_reward_term
 from vbot_train.evaluation.outcomes import BEARING_EDGES_DEG, OUTCOMES, Cell, Range, histogram
 from vbot_train.evaluation.recorded import Subject
 from vbot_train.evaluation.video import write_video
-from vbot_train.statistics import wilson_interval
+from vbot_train.training.seed_statistics import wilson_interval
 
 SIDES = dict(zip(BEARING_EDGES_DEG, ("ahead", "side", "behind"), strict=False))  # by the smallest bearing
 

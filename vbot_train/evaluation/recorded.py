@@ -20,7 +20,7 @@ from vbot_train.config import (
     look_up,
     plain,
 )
-from vbot_train.result import FILE_NAME, ResultError, TrialResult
+from vbot_train.training.result import FILE_NAME, ResultError, TrialResult
 
 CHANGEABLE = ("env.", "evaluation.", "simulation.")
 

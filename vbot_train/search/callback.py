@@ -13,9 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from vbot_train.checks import check_config, check_values
 from vbot_train.config import choices_of, one_line, plain
-from vbot_train.run_directory import take_run_directory
 from vbot_train.search.check import check_choices, check_settings
 from vbot_train.search.constraints import broken_rules, compile_rules
+from vbot_train.training.run_directory import take_run_directory
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -19,8 +19,6 @@ from optuna.trial import FrozenTrial, TrialState
 from vbot_train.analysis.trials import is_own
 from vbot_train.config import ConfigError, load_recorded_config
 from vbot_train.lives import begin_life, end_life
-from vbot_train.result import ResultError, TrialResult
-from vbot_train.run_directory import has_owner
 from vbot_train.search import budget
 from vbot_train.search.ledger import (
     CAUSE,
@@ -45,6 +43,8 @@ from vbot_train.search.resume import same_result
 from vbot_train.search.settle import KILLED_CAUSE, LOG, lived_s, settle
 from vbot_train.search.space import Candidate
 from vbot_train.search.stages import NO_STAGES, Plan
+from vbot_train.training.result import ResultError, TrialResult
+from vbot_train.training.run_directory import has_owner
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vbot_train.result import TrialResult
 from vbot_train.search.claims import Claim, Claims
 from vbot_train.search.display import Display
 from vbot_train.search.process import OUT_OF_TIME, TERMINATE_S, TrialProcess
 from vbot_train.search.settle import without_numbers
 from vbot_train.search.signals import Stop
+from vbot_train.training.result import TrialResult
 
 POLL_S = 0.2
 CLAIM_AGAIN_S = 2.0  # between two looks for work that another loop may have left

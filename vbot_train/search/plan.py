@@ -10,11 +10,11 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from vbot_train.analysis.ranking import shown
-from vbot_train.result import FILE_NAME, ResultError, TrialResult
 from vbot_train.search.constraints import BUILT_IN
 from vbot_train.search.ledger import ORIGIN, RETRY_OF, Ledger, identity, params_of
 from vbot_train.search.question import Question
 from vbot_train.search.space import Candidate
+from vbot_train.training.result import FILE_NAME, ResultError, TrialResult
 
 PROPOSALS = 10  # shown by a dry run
 LOOKED_AT = 50  # results, for the machine's speed

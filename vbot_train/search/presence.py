@@ -15,8 +15,8 @@ from typing import Self
 
 from filelock import Timeout
 
-from vbot_train.locks import file_lock, take
 from vbot_train.search.sweeper import FOLDER
+from vbot_train.training.locks import file_lock, take
 
 PATIENCE_S = 120.0  # a loop holds the study's lock for well below a second
 

@@ -9,11 +9,11 @@ import sys
 import time
 from pathlib import Path
 
-from vbot_train.result import SEARCH_STOPPED, TrialResult
 from vbot_train.search.claims import Claim
 from vbot_train.search.settle import LOG, settle
+from vbot_train.training.result import SEARCH_STOPPED, TrialResult
 
-MODULE = "vbot_train.trial"  # what a trial runs
+MODULE = "vbot_train.training.trial"  # what a trial runs
 PROGRESS_CSV = "progress.csv"
 OUT_OF_TIME = "budget_hours is spent"
 TERMINATE_S = 5.0  # grace for a trial that is told to stop

@@ -14,7 +14,6 @@ from optuna.trial import FrozenTrial
 from vbot_train.checks import check_values
 from vbot_train.config import ConfigError, available_cores, choices_of, on_gpu, training_seeds
 from vbot_train.keys import SEED
-from vbot_train.result import METRICS
 from vbot_train.search.callback import SearchCallback
 from vbot_train.search.ledger import Ledger, identity
 from vbot_train.search.narrow import Narrowing, narrow_space
@@ -25,6 +24,7 @@ from vbot_train.search.resume import option_settings
 from vbot_train.search.samplers import build_pruner, build_sampler, check_sampler, is_grid
 from vbot_train.search.space import Candidate, OutsideError, Space, read_space, split_overrides
 from vbot_train.search.stages import check_disjoint, plan_stages
+from vbot_train.training.result import METRICS
 
 DEFAULT_TRIALS = 20
 AROUND_TOP = 5  # trials of search.around that the ranges must hold, and that are tried first

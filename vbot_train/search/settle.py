@@ -6,9 +6,9 @@ from pathlib import Path
 from optuna.trial import FrozenTrial
 
 from vbot_train.lives import lives_of
-from vbot_train.locks import take
-from vbot_train.result import FILE_NAME, ResultError, TrialResult
-from vbot_train.run_directory import run_lock
+from vbot_train.training.locks import take
+from vbot_train.training.result import FILE_NAME, ResultError, TrialResult
+from vbot_train.training.run_directory import run_lock
 
 KILLED_CAUSE = "its search was killed"
 PATIENCE_S = 30.0  # with a trial's process that still owns its directory

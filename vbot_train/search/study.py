@@ -15,7 +15,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.analysis.trials import HIDDEN, STAGES, STORAGE_ERRORS, TRIALS, stage_name, what_a_database_says
 from vbot_train.config import ConfigError
-from vbot_train.result import METRICS, write_atomically
 from vbot_train.search.experiment import experiment_of
 from vbot_train.search.ledger import exact_trial
 from vbot_train.search.secrets import check_storage, shown_url
@@ -23,6 +22,7 @@ from vbot_train.search.space import Candidate
 from vbot_train.search.surroundings import surroundings
 from vbot_train.search.sweeper import FOLDER
 from vbot_train.storage_url import sqlite_file, url_of_file
+from vbot_train.training.result import METRICS, write_atomically
 
 STUDY_DB = "study.db"
 STUDY_YAML = "study.yaml"

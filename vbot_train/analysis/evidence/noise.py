@@ -11,7 +11,7 @@ from vbot_train.analysis.evidence.trends import improves
 from vbot_train.analysis.ranking import Configuration
 from vbot_train.analysis.stages import Verdict
 from vbot_train.analysis.trials import Study
-from vbot_train.result import METRICS
+from vbot_train.training.result import METRICS
 
 READ = 50  # trials of several seeds whose files are read: more would not be known better
 ALPHA = 0.02  # by chance, as often configurations that are alike seem to differ

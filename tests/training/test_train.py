@@ -10,8 +10,8 @@ import yaml
 from vbot_train.agent.ppo import build_agent, load_checkpoint
 from vbot_train.config import ConfigError, compose_config
 from vbot_train.env.navigation import NavigationEnv
-from vbot_train.result import METRICS, TrialResult, TrialStopped
-from vbot_train.train import train
+from vbot_train.training.result import METRICS, TrialResult, TrialStopped
+from vbot_train.training.train import train
 
 SMOKE = ["training=smoke", "simulation.threads=1"]
 

@@ -7,12 +7,12 @@ import sys
 import pytest
 
 from vbot_train.config import ConfigError
-from vbot_train.run_directory import CHECKPOINTS, has_owner, own_run_directory
+from vbot_train.training.run_directory import CHECKPOINTS, has_owner, own_run_directory
 
 OWNER = """
 import sys
 from pathlib import Path
-from vbot_train.run_directory import take_run_directory
+from vbot_train.training.run_directory import take_run_directory
 lock = take_run_directory(Path(sys.argv[1]))
 print("mine", flush=True)
 sys.stdin.readline()

@@ -8,7 +8,15 @@ from dataclasses import fields
 import pytest
 import yaml
 
-from vbot_train.result import FILE_NAME, ResultError, TrialResult, TrialStopped, read_yaml, replacing, write_atomically
+from vbot_train.training.result import (
+    FILE_NAME,
+    ResultError,
+    TrialResult,
+    TrialStopped,
+    read_yaml,
+    replacing,
+    write_atomically,
+)
 
 
 def test_what_is_saved_is_loaded(tmp_path):
@@ -129,7 +137,8 @@ def test_what_cannot_be_written_leaves_nothing_behind(tmp_path, monkeypatch):
 
 def test_what_is_written_is_utf_8_whatever_the_locale(tmp_path):
     code = (
-        "import sys, locale; from pathlib import Path; from vbot_train.result import read_yaml, write_atomically\n"
+        "import sys, locale; from pathlib import Path\n"
+        "from vbot_train.training.result import read_yaml, write_atomically\n"
         "path = Path(sys.argv[1]); write_atomically(path, 'gr\\xf6\\xdfe: 3')\n"
         "print(locale.getencoding(), read_yaml(path) == {'gr\\xf6\\xdfe': 3})"
     )

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from vbot_train.statistics import (
+from vbot_train.training.seed_statistics import (
     difference_interval,
     interval,
     iqms,

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from vbot_train.checks import check_config
 from vbot_train.config import ConfigError, plain, with_absolute_paths
-from vbot_train.result import TrialResult, write_atomically
-from vbot_train.run_directory import record_early_end
 from vbot_train.signals import handle_stop_signals, quit_at_once
+from vbot_train.training.result import TrialResult, write_atomically
+from vbot_train.training.run_directory import record_early_end
 
 HIDDEN = "***"  # stands for a storage's URL in a record
 
@@ -62,7 +62,7 @@ def train_recorded(config: DictConfig, run_dir: Path) -> TrialResult:
         job = with_absolute_paths(plain(config), Path(node.runtime.cwd))
         check_config(job)
         record_config(job, run_dir)
-        from vbot_train.train import train
+        from vbot_train.training.train import train
 
         return train(job, run_dir, trial=trial, bar=True)
     except (Exception, KeyboardInterrupt) as error:

@@ -1,4 +1,4 @@
-"""The process of one trial: ``python -m vbot_train.trial DIR --trial N --parent PID``.
+"""The process of one trial: ``python -m vbot_train.training.trial DIR --trial N --parent PID``.
 
 It trains on the config recorded in DIR. Signals are set before torch is imported, which takes seconds.
 """
@@ -15,14 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from vbot_train.result import SEARCH_STOPPED, TrialStopped
+from vbot_train.training.result import SEARCH_STOPPED, TrialStopped
 
 STOPS = (signal.SIGTERM, SEARCH_STOPPED, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 
 
 def main() -> None:
     """Train a trial of a search."""
-    parser = argparse.ArgumentParser(prog="python -m vbot_train.trial", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m vbot_train.training.trial", description=main.__doc__)
     parser.add_argument("run_dir", type=Path, help="directory that holds the trial's config, and takes its result")
     parser.add_argument("--trial", type=int, required=True, help="its number")
     parser.add_argument("--parent", type=int, required=True, help="process number of the search")
@@ -40,7 +40,7 @@ def main() -> None:
 def train_trial(run_dir: Path, number: int) -> None:
     """Train on the config recorded in ``run_dir``, on as many seeds and for as long as the search wants."""
     from vbot_train.config import load_recorded_config
-    from vbot_train.run_directory import own_run_directory, record_early_end
+    from vbot_train.training.run_directory import own_run_directory, record_early_end
 
     config = load_recorded_config(run_dir)
     with own_run_directory(run_dir):
@@ -58,7 +58,7 @@ def train_config(config: Mapping[str, Any], run_dir: Path, number: int) -> None:
     """Train one configuration, on each of its seeds."""
     from vbot_train.config import training_seeds
     from vbot_train.seeds import train_seeds
-    from vbot_train.train import train
+    from vbot_train.training.train import train
 
     seeds = training_seeds(config)
     if len(seeds) == 1:

@@ -16,10 +16,10 @@ from vbot_train.config import available_cores, checkpoint_of
 from vbot_train.env.episodes import Episodes
 from vbot_train.env.navigation import NavigationEnv
 from vbot_train.evaluation.held_out import build_env, evaluate, mean_reward_terms, summarize
-from vbot_train.record import Recorder
-from vbot_train.result import TrialResult, TrialStopped, write_atomically
-from vbot_train.run_directory import CHECKPOINTS, cause_of, own_run_directory
-from vbot_train.selection import Selection
+from vbot_train.training.recorder import Recorder
+from vbot_train.training.result import TrialResult, TrialStopped, write_atomically
+from vbot_train.training.run_directory import CHECKPOINTS, cause_of, own_run_directory
+from vbot_train.training.selection import Selection
 
 MAX_TORCH_THREADS = 4  # a bound for networks this small; on two quiet cores two beat one (LOG.md, 2026-11-24)
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import tensor
 
-from vbot_train import selection
 from vbot_train.env.episodes import Episodes
 from vbot_train.evaluation.held_out import standard_errors
-from vbot_train.selection import Score, Selection
+from vbot_train.training import selection
+from vbot_train.training.selection import Score, Selection
 
 LUCKY, WORSE, HOPELESS = [1.0] * 19 + [0.0], [1.0] * 18 + [0.0] * 2, [1.0] * 10 + [0.0] * 10
 # success rates 0.95, 0.90, 0.50 of 20 episodes; standard errors sqrt(p (1 - p) / 19) = 0.050, 0.069, 0.115

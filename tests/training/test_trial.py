@@ -3,9 +3,9 @@
 import pytest
 from omegaconf import OmegaConf
 
-import vbot_train.trial
-from vbot_train.result import TrialResult, TrialStopped
-from vbot_train.trial import train_trial
+import vbot_train.training.trial
+from vbot_train.training.result import TrialResult, TrialStopped
+from vbot_train.training.trial import train_trial
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def ends_with(tmp_path, monkeypatch):
                 recorded.save(run_dir)
             raise error
 
-        monkeypatch.setattr(vbot_train.trial, "train_config", raise_it)
+        monkeypatch.setattr(vbot_train.training.trial, "train_config", raise_it)
         try:
             train_trial(tmp_path, 3)
         except Exception as raised:
