@@ -25,6 +25,8 @@ class Life:
     end: datetime | None = None  # UTC; None while it runs, or where nobody told
     env_steps: int = 0  # trained in it
     host: str = ""
+    from_env_steps: int | None = None  # of the state that it continued from, 0 at the beginning; None: not known
+    killed: bool = False  # while its worker lived: the trial may be what fills the memory
 
 
 def lives_of(trial: optuna.Trial | FrozenTrial) -> list[Life]:
@@ -44,17 +46,25 @@ def begin_life(trial: optuna.Trial, host: str) -> None:
     _tell(trial, [*earlier, Life(datetime.now(UTC), host=host)])
 
 
-def end_life(trial: optuna.Trial, lived_s: float, env_steps: int) -> None:
+def note_start(trial: optuna.Trial, from_env_steps: int) -> None:
+    """Write down where a trial's last life began to train."""
+    *earlier, last = lives_of(trial)
+    _tell(trial, [*earlier, replace(last, from_env_steps=from_env_steps)])
+
+
+def end_life(trial: optuna.Trial, seconds: float, env_steps: int, *, killed: bool = False) -> None:
     """Write down how a trial's last life ended, unless somebody has.
 
     Args:
         trial: The trial.
-        lived_s: How long it lasted [s].
-        env_steps: Trained in it.
+        seconds: How long it lasted [s].
+        env_steps: Of the training at its end, those of earlier lives included.
+        killed: Whether its process was killed while its worker lived.
     """
     *earlier, last = lives_of(trial)
     if last.end is None:
-        last = replace(last, end=last.start + timedelta(seconds=lived_s), env_steps=env_steps)
+        trained = max(env_steps - (last.from_env_steps or 0), 0)
+        last = replace(last, end=last.start + timedelta(seconds=seconds), env_steps=trained, killed=killed)
     _tell(trial, [*earlier, last])
 
 
@@ -64,7 +74,7 @@ def spans_of(trial: FrozenTrial, now: datetime | None = None) -> list[Span]:
     return [(life.start, life.end or (now if now and is_running else life.start)) for life in lives_of(trial)]
 
 
-def lived_s(trial: FrozenTrial, now: datetime | None = None) -> float:
+def runtime_s(trial: FrozenTrial, now: datetime | None = None) -> float:
     """How long a trial ran, its pauses left out [s]; as ``spans_of``."""
     return sum(max((end - start).total_seconds(), 0.0) for start, end in spans_of(trial, now))
 
@@ -79,7 +89,8 @@ def ended_at(trial: FrozenTrial) -> datetime | None:
 
 def _read(told: Mapping[str, Any]) -> Life:
     end = None if told["end"] is None else datetime.fromisoformat(told["end"])
-    return Life(datetime.fromisoformat(told["start"]), end, told["env_steps"], told["host"])
+    rest = {key: told[key] for key in ("from_env_steps", "killed") if key in told}  # newer than the other keys
+    return Life(datetime.fromisoformat(told["start"]), end, told["env_steps"], told["host"], **rest)
 
 
 def _tell(trial: optuna.Trial, lives: Sequence[Life]) -> None:
@@ -91,6 +102,8 @@ def _tell(trial: optuna.Trial, lives: Sequence[Life]) -> None:
                 "end": None if life.end is None else life.end.isoformat(timespec="milliseconds"),
                 "env_steps": life.env_steps,
                 "host": life.host,
+                "from_env_steps": life.from_env_steps,
+                "killed": life.killed,
             }
             for life in lives
         ],

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from vbot_train.analysis.trials import StudyError
 from vbot_train.config import ConfigError
-from vbot_train.search.budget import HOUR_S
+from vbot_train.search.execution.budget import HOUR_S
 from vbot_train.terminal import outlive_the_terminal
 from vbot_train.watching.picture import picture
 from vbot_train.watching.progress import Observer

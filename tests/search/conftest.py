@@ -18,9 +18,9 @@ from searches import Searches, kill_group
 from sqlalchemy import Engine, event
 
 from vbot_train.config import CONF_DIR
-from vbot_train.search.claims import Claims
+from vbot_train.search.execution.trial_queue import TrialQueue
+from vbot_train.search.execution.worker_lock import WorkerLock
 from vbot_train.search.ledger import STATUS
-from vbot_train.search.presence import Presence
 from vbot_train.search.proposals import GridProposals
 from vbot_train.search.space import Space, split_overrides
 from vbot_train.search.study import EXPERIMENT_YAML, STUDY_DB, STUDY_YAML, connect, quiet_optuna
@@ -112,15 +112,15 @@ def join(tmp_path, empty_study, grid):
             proposals=None, *, space=grid, total=4, workers=1, pruner=None, budget_hours=None, directory=tmp_path, **job
         ):
             study = optuna.load_study(study_name="s", storage=connect(None, tmp_path), pruner=pruner)
-            presence = loops.enter_context(Presence(tmp_path))
+            presence = loops.enter_context(WorkerLock(tmp_path))
             search = {"metric": METRIC, "seeds_per_trial": 1, "retries": 1, **job}
-            claims = Claims(
+            claims = TrialQueue(
                 study,
                 directory / "trials",
                 presence,
                 space,
                 proposals or GridProposals(CELLS),
-                job={"search": search, "budget_hours": budget_hours},
+                job={"search": search, "budget_hours": budget_hours, "training": {"env_steps": 1000}},
                 total=total,
                 workers=workers,
             )

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import optuna
 from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection
 
-from vbot_train.search.claims import Claims
-from vbot_train.search.presence import Presence
+from vbot_train.search.execution.trial_queue import TrialQueue
+from vbot_train.search.execution.worker_lock import WorkerLock
 from vbot_train.search.proposals import SampledProposals
 from vbot_train.training.result import TrialResult
 
@@ -19,19 +20,23 @@ METRIC = "episode_reward_mean"
 class Worker:
     """A loop at work on a study."""
 
-    claims: Claims
-    presence: Presence
+    claims: TrialQueue
+    presence: WorkerLock
     study: optuna.Study
 
     def end(self, claim, status="completed", reward=1.0, *, lived_s=1.0, cause=None, env_steps=0):
         """Tell the study that a claimed trial ended so."""
         number, seed = claim.trial.number, claim.candidate.config["seed"]
         metrics = {METRIC: reward}
+        if status == "interrupted":
+            process = ended_process(asked=(status, cause), runtime_s=lived_s, env_steps=env_steps)
+            assert self.claims.end(claim, process) is None
+            return
         result = TrialResult(status, number, seed, metrics=metrics, cause=cause, env_steps=env_steps)
-        self.claims.tell(claim, result, lived_s)
+        self.claims.tell(claim, result, lived_s, env_steps=env_steps)
 
     def work(self, status="completed"):
-        """Claim and end trials until there are none. Returns their points."""
+        """Take and end trials until there are none. Returns their points."""
         points = []
         while (claim := self.claims.claim()) is not None:
             self.end(claim, status)
@@ -43,6 +48,18 @@ class Worker:
 
     def attributes(self, number):
         return self.trial(number).user_attrs
+
+
+def ended_process(*, asked=None, runtime_s=1.0, env_steps=0, was_killed=False, has_advanced=False):
+    """What is left of a trial's process that has ended without a result."""
+    return SimpleNamespace(
+        asked=asked,
+        runtime_s=runtime_s,
+        env_steps=env_steps,
+        was_killed=was_killed,
+        has_advanced=has_advanced,
+        describe_end=lambda: "the trial's process was killed (signal 9); out of memory?",
+    )
 
 
 class Same:
@@ -63,7 +80,7 @@ def cell(rollouts, epochs):
 
 def begin(claim):
     """What a loop writes when it starts a trial."""
-    claim.directory.mkdir(parents=True)
+    claim.directory.mkdir(parents=True, exist_ok=True)
     (claim.directory / "train.log").touch()
     (claim.directory / "progress.csv").write_text("env_steps\n", encoding="utf-8")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import optuna
 import yaml
 
+from vbot_train.training.progress import whole_rows
 from vbot_train.training.result import TrialResult
 
 IDLE = Path(__file__).parents[2] / "benchmarks" / "idle.py"
@@ -48,11 +49,21 @@ class Searches:
         assert "Traceback" not in output, output
         return output
 
+    def directories(self):
+        return sorted((self.study / "trials").iterdir())
+
     def results(self):
-        return [TrialResult.load(path) for path in sorted((self.study / "trials").iterdir())]
+        """Of the trials that have ended."""
+        return [TrialResult.load(path) for path in self.directories() if (path / "result.yaml").exists()]
 
     def statuses(self):
-        return [result.status for result in self.results()]
+        """Of all trials; without a result it was interrupted, and can be continued."""
+        ended = {result.trial: result.status for result in self.results()}
+        return [ended.get(int(path.name), "interrupted") for path in self.directories()]
+
+    def attributes(self, number):
+        """What the study says of a trial."""
+        return study_of(self).trials[number].user_attrs
 
     def analysis(self):
         return yaml.safe_load((self.study / "analysis" / "hyperparameter_importance.yaml").read_text(encoding="utf-8"))
@@ -78,6 +89,14 @@ class Searches:
             assert time.monotonic() < deadline, "waited too long"
             time.sleep(0.05)
 
+    def wait_for_rows(self, number, count):
+        """Until a trial has written so many rows of progress."""
+        path = self.study / "trials" / f"{number:03d}" / "progress.csv"
+        deadline = time.monotonic() + 60
+        while not path.exists() or len(whole_rows(path)) < count:
+            assert time.monotonic() < deadline, "waited too long"
+            time.sleep(0.02)
+
 
 def kill_group(process):
     os.killpg(process.pid, signal.SIGKILL)
@@ -93,7 +112,7 @@ def trial_processes(cwd):
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if b"--parent" in (process / "cmdline").read_bytes() and (process / "cwd").readlink() == cwd:
+            if b"--trial" in (process / "cmdline").read_bytes() and (process / "cwd").readlink() == cwd:
                 found.append(int(process.name))
         except OSError:  # it has just ended
             continue

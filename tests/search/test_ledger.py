@@ -8,7 +8,8 @@ from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from vbot_train.search.ledger import KILLED, LOOP, ORIGIN, RETRY_OF, STATUS, Ledger, identity, is_trained, params_of
+from vbot_train.lives import LIVES
+from vbot_train.search.ledger import LOOP, ORIGIN, RETRY_OF, STATUS, Ledger, identity, is_trained, params_of
 from vbot_train.search.mirror import Mirror
 
 UNIT = FloatDistribution(0, 1)
@@ -31,8 +32,16 @@ def waiting(x=0.5, **attributes):
     return create_trial(state=TrialState.WAITING, system_attrs={"fixed_params": {"x": x}}, user_attrs=attributes)
 
 
-def killed(**attributes):
-    return ended("interrupted", **{KILLED: True}, **attributes)
+def interrupted(**attributes):
+    """A trial that waits to be continued."""
+    attributes[STATUS] = "interrupted"
+    return create_trial(state=TrialState.WAITING, params={"x": 0.5}, distributions={"x": UNIT}, user_attrs=attributes)
+
+
+def killed(status="failed", **attributes):
+    """A trial that ended so, and whose last life ended by being killed."""
+    life = {"start": "2026-01-01T00:00:00+00:00", "end": "2026-01-01T00:01:00+00:00", "env_steps": 0, "host": "here"}
+    return ended(status, **{LIVES: [life, {**life, "killed": True}]}, **attributes)
 
 
 def retry(number):
@@ -57,34 +66,32 @@ def test_a_waiting_trial_is_promised_but_not_started():
 
 
 def test_what_is_owed_is_promised_but_not_started():
-    books = ledger(ended("interrupted"), ended("failed"), ended("completed"))
+    books = ledger(interrupted(), ended("failed"), ended("completed"))
     assert (books.promised, books.started) == (3, 1)
-    assert (numbers(books.interrupted), numbers(books.crashed)) == ([0], [1])
+    assert (numbers(books.interrupted), numbers(books.crashed), books.waiting) == ([0], [1], [])
 
 
 def test_a_trial_that_was_trained_again_does_not_count_its_retry_does():
-    books = ledger(ended("interrupted"), ended("failed"), ended("completed", **retry(0)), waiting(**retry(1)))
+    books = ledger(ended("failed"), ended("failed"), ended("completed", **retry(0)), waiting(**retry(1)))
     assert numbers(books.counted) == [2, 3]
-    assert (books.interrupted, books.crashed) == ([], [])
+    assert books.crashed == []
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 5])
-def test_a_trial_that_someone_stopped_is_owed_however_often_it_was(attempts):
+def test_a_trial_that_an_earlier_version_interrupted_is_owed_another_number(attempts):
     again = [ended("interrupted", **retry(number)) for number in range(attempts - 1)]
-    assert numbers(ledger(ended("interrupted"), *again).interrupted) == [attempts - 1]
+    books = ledger(ended("interrupted"), *again)
+    assert (numbers(books.owed_by_older), books.interrupted, books.started) == ([attempts - 1], [], 0)
 
 
-def test_a_killed_trial_is_owed_once():
-    assert numbers(ledger(killed()).interrupted) == [0]
-    twice = ledger(killed(), killed(**retry(0)))
-    assert twice.interrupted == []
-    assert (numbers(twice.counted), twice.started) == ([1], 1)
+def test_a_trial_that_is_given_up_because_it_was_killed_is_not_owed():
+    books = ledger(killed(), retries=9)
+    assert (numbers(books.given_up), books.crashed, books.started) == ([0], [], 1)
 
 
-def test_a_clean_stop_neither_adds_to_the_kills_nor_clears_them():
-    assert numbers(ledger(killed(), ended("interrupted", **retry(0))).interrupted) == [1]
-    assert numbers(ledger(ended("interrupted"), killed(**retry(0))).interrupted) == [1]
-    assert ledger(killed(), ended("interrupted", **retry(0)), killed(**retry(1))).interrupted == []
+def test_a_trial_that_was_killed_and_then_ended_by_itself_is_not_given_up():
+    books = ledger(killed("completed"))
+    assert (books.given_up, books.started) == ([], 1)
 
 
 @pytest.mark.parametrize(("retries", "crashes", "owed"), [(0, 1, 0), (1, 1, 1), (1, 2, 0), (2, 2, 1), (2, 3, 0)])
@@ -93,11 +100,6 @@ def test_a_crashed_trial_is_owed_as_often_as_retries_says(retries, crashes, owed
     books = ledger(ended("failed"), *again, retries=retries)
     assert len(books.crashed) == owed
     assert books.promised == 1
-
-
-def test_a_kill_uses_up_no_retry_of_a_crash_and_a_crash_none_of_a_kill():
-    assert numbers(ledger(killed(), ended("failed", **retry(0)), retries=1).crashed) == [1]
-    assert numbers(ledger(ended("failed"), killed(**retry(0)), retries=1).interrupted) == [1]
 
 
 @pytest.mark.parametrize("status", ["completed", "pruned", "diverged", "timeout"])

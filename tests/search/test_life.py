@@ -19,11 +19,27 @@ def test_a_killed_search_ends_at_its_total_and_rewrites_nothing(searches):
     kill_group(process)
     before = searches.stamps()
     searches.run(*RANDOM, "search.max_trials=6", "workers=2")
-    assert searches.statuses().count("completed") == 6
-    assert set(searches.statuses()) == {"completed", "interrupted"}
+    assert searches.statuses() == ["completed"] * 6
     assert {path: stamp for path, stamp in searches.stamps().items() if path in before} == before
     counts = searches.analysis()["trials"]
-    assert (counts["completed"], counts["interrupted"]) == (6, searches.statuses().count("interrupted"))
+    assert (counts["completed"], counts["interrupted"]) == (6, 0)
+
+
+def test_every_trial_of_a_killed_search_continues_where_it_was(searches):
+    process = searches.start(RATES, "search.max_trials=2", "workers=2", IDLE_S="10")
+    searches.wait_for_rows(0, 2)
+    searches.wait_for_rows(1, 2)
+    kill_group(process)
+    while trial_processes(searches.cwd):
+        time.sleep(0.05)
+    before = [(path / "progress.csv").read_text(encoding="utf-8") for path in searches.directories()]
+    searches.run(RATES, "search.max_trials=2", "workers=2")
+    assert searches.statuses() == ["completed"] * 2
+    for number, (path, text) in enumerate(zip(searches.directories(), before, strict=True)):
+        assert (path / "progress.csv").read_text(encoding="utf-8").startswith(text)
+        lives = searches.attributes(number)["lives"]
+        assert len(lives) == 2 and lives[1]["from_env_steps"] == int(text.splitlines()[-1].split(",")[0]) > 0
+        assert not any(life["killed"] for life in lives)
 
 
 def test_a_larger_total_adds_trials_and_the_same_one_adds_none(searches):
@@ -94,7 +110,7 @@ def test_a_search_whose_reader_has_gone_is_stopped_in_order(searches):
     process.stdout.close()
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=30) == 130
-    assert [result.cause for result in searches.results()] == ["the search was stopped"] * 2
+    assert [searches.attributes(number)["cause"] for number in (0, 1)] == ["the search was stopped"] * 2
     assert searches.analysis()["trials"]["interrupted"] == 2
 
 
@@ -105,10 +121,11 @@ def test_a_second_interrupt_ends_the_search_at_once(searches):
     process.send_signal(signal.SIGINT)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=3)  # well below the trial's grace of 5 s
+    output, _ = process.communicate(timeout=3)  # well below the trial's grace of 30 s
     assert process.returncode == 130 and "Traceback" not in output
     assert trial_processes(searches.cwd) == []
-    assert searches.results()[0].cause == "the search was stopped"  # not killed: it is trained again, however often
+    searches.run(RATES, "workers=1")
+    assert searches.statuses() == ["completed"] * 6
 
 
 @pytest.mark.distributed
@@ -131,7 +148,7 @@ def test_the_trial_of_a_killed_loop_is_trained_by_one_that_lives(searches):
     kill_group(doomed)
     output, _ = survivor.communicate(timeout=60)
     assert survivor.returncode == 0, output
-    assert searches.statuses()[0] == "interrupted" and searches.results()[0].cause == "its search was killed"
+    assert len(searches.attributes(0)["lives"]) == 2
     assert searches.rates() == [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3]
 
 
@@ -175,17 +192,47 @@ def test_a_trial_that_takes_too_long_ends_as_timeout_and_is_not_trained_again(se
     assert searches.analysis()["trials"]["timeout"] == 1
 
 
-@pytest.mark.slow
-def test_a_trial_that_is_stopped_from_outside_is_trained_again_once(searches):
+def test_a_trial_that_is_killed_twice_without_a_new_state_in_between_is_given_up(searches):
     process = searches.start(RATES, "search.max_trials=1", IDLE_S="60")
-    for number in (0, 1):  # as an out-of-memory daemon does
-        searches.wait_for_training(number)
-        (trial,) = trial_processes(searches.cwd)
-        os.kill(trial, signal.SIGTERM)
+    for life in (1, 2):
+        kill_trial(searches, life)
     output, _ = process.communicate(timeout=30)
-    assert process.returncode == 1 and "trial 1 was killed twice" in output, output
-    assert searches.statuses() == ["interrupted"] * 2
-    assert {result.cause for result in searches.results()} == {"it was told to stop (SIGTERM), and not by its search"}
+    assert process.returncode == 1 and "trial 0 was killed twice without a new state" in output, output
+    (result,) = searches.results()
+    assert result.status == "failed"
+    assert result.cause.startswith("the trial's process was killed (signal 9); out of memory?; twice")
+
+
+def test_a_trial_that_is_killed_again_after_a_new_state_is_continued(searches):
+    process = searches.start(RATES, "search.max_trials=1", "training.evaluations=8", IDLE_S="4")
+    for life, rows in ((1, 2), (2, 4), (3, 6)):
+        searches.wait_for_rows(0, rows)
+        kill_trial(searches, life)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, output
+    lives = searches.attributes(0)["lives"]
+    assert [life["killed"] for life in lives] == [True] * 3 + [False]
+    assert searches.statuses() == ["completed"]
+
+
+def test_a_trial_that_is_told_to_stop_from_outside_is_continued(searches):
+    process = searches.start(RATES, "search.max_trials=1", IDLE_S="6")
+    searches.wait_for_rows(0, 2)
+    kill_trial(searches, 1, signal.SIGTERM)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, output
+    assert len(searches.attributes(0)["lives"]) == 2
+
+
+def kill_trial(searches, life, number=signal.SIGKILL):
+    """Kill the one trial in training, in that life of it."""
+    searches.wait_for_training(0)
+    deadline = time.monotonic() + 30
+    while len(lives := searches.attributes(0).get("lives", [])) < life or lives[-1]["from_env_steps"] is None:
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.05)
+    (trial,) = trial_processes(searches.cwd)
+    os.kill(trial, number)
 
 
 @pytest.mark.slow
@@ -235,10 +282,10 @@ def test_the_budget_is_told_kept_and_may_be_raised(searches):
 
 def test_what_runs_when_the_budget_is_spent_is_interrupted_and_trained_with_a_larger_one(searches):
     searches.run(RATES, "search.max_trials=1", f"budget_hours={3 / 3600}", code=1, IDLE_S="60")
-    (result,) = searches.results()
-    assert (result.status, result.cause) == ("interrupted", "budget_hours is spent")
+    attributes = searches.attributes(0)
+    assert (attributes["status"], attributes["cause"]) == ("interrupted", "budget_hours is spent")
     searches.run(RATES, "search.max_trials=1", "budget_hours=1")
-    assert searches.statuses() == ["interrupted", "completed"]
+    assert searches.statuses() == ["completed"]
 
 
 @pytest.mark.slow

@@ -133,14 +133,14 @@ def begin(tmp_path, monkeypatch):
     """``begin("search.dry_run=true", ...)``: a search, but for what it does in its directory. Gives its place there."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run, "outlive_the_terminal", lambda: None)
-    monkeypatch.setattr(run, "Stop", lambda: SimpleNamespace())
+    monkeypatch.setattr(run, "ShutdownRequest", lambda: SimpleNamespace())
     noon = SimpleNamespace(now=lambda: datetime(2026, 5, 4, 12))  # all of this in one second
     monkeypatch.setattr("hydra.core.utils.datetime", noon)
 
     def make(*arguments):
         begun = []
 
-        def note(question, directory, hydra):
+        def note(question, directory, hydra, trial_module):
             begun.append((question, directory))
             return SimpleNamespace(run=lambda stop: None)
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from searches import UNCONFIRMED, trial_processes
 
-from vbot_train.search.process import whole_rows
+from vbot_train.training.progress import whole_rows
 from vbot_train.training.result import TrialResult
 
 

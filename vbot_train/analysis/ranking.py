@@ -97,7 +97,8 @@ def outcome(attempts: Sequence[Trial], retries: int) -> Trial | None:
     if completed:
         return completed[0]
     if last.result.status == "failed":
-        return last if sum(trial.result.status == "failed" for trial in attempts) > retries else None
+        times = sum(trial.result.status == "failed" for trial in attempts)
+        return last if last.killed or times > retries else None
     if last.result.status == "interrupted":
         return last if sum(trial.killed for trial in attempts) > KILLS else None
     return last

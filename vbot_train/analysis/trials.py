@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from yaml import YAMLError
 
 from vbot_train.analysis.steps import exact_params
-from vbot_train.lives import ended_at
+from vbot_train.lives import ended_at, lives_of
 from vbot_train.storage_url import sqlite_file, url_of_file
 from vbot_train.training.result import (
     FILE_NAME,
@@ -61,7 +61,7 @@ class Trial:
     intermediate: dict[int, float]  # held-out value of what the study optimizes, by number of the evaluation
     origin: str | None = None  # why it was tried: default, enqueued, history, proposed; of a later stage, its name
     ended: datetime | None = None  # UTC
-    killed: bool = False  # interrupted, and not by its search
+    killed: bool = False  # given up because it was killed; in older studies: interrupted, and not by its search
     retry_of: int | None = None  # number of the trial that it repeats
     seed_runs: Sequence[TrialResult] = ()  # of one on several seeds, those
 
@@ -97,6 +97,7 @@ class Study:
     confirm: list[Trial] = field(default_factory=list)  # the finalists again, on fresh seeds; see analysis.stages
     test: list[Trial] = field(default_factory=list)  # the winner and the default, on seeds and starts of their own
     left_out: list[LeftOut] = field(default_factory=list)  # of all stages
+    interrupted: int = 0  # trials of the search that wait to be continued
 
     @property
     def retries(self) -> int:
@@ -108,6 +109,7 @@ class Study:
     def counts(self) -> dict[str, int]:
         """Trials by status, zeros included."""
         counts = Counter(trial.result.status for trial in self.trials)
+        counts["interrupted"] += self.interrupted
         return {status: counts[status] for status in STATUSES}
 
     @property
@@ -189,7 +191,11 @@ def build_study(
                 loaded[stage].append(_load_trial(trial, directory / stage))
             except ResultError as error:
                 left_out.append(LeftOut(stage, trial.number, trial.params, str(error)))
-    return Study(directory, record, loaded.pop(TRIALS), infeasible or {}, **loaded, left_out=left_out)
+    waiting = [trial for trial in trials[TRIALS] if trial.state == TrialState.WAITING]
+    interrupted = sum(trial.user_attrs.get("status") == "interrupted" for trial in waiting)
+    return Study(
+        directory, record, loaded.pop(TRIALS), infeasible or {}, **loaded, left_out=left_out, interrupted=interrupted
+    )
 
 
 def is_own(trial: FrozenTrial) -> bool:
@@ -249,7 +255,7 @@ def _load_trial(trial: FrozenTrial, folder: Path) -> Trial:
         intermediate=trial.intermediate_values,
         origin=trial.user_attrs.get("origin"),
         ended=ended_at(trial),
-        killed=trial.user_attrs.get("killed", False),
+        killed=trial.user_attrs.get("killed", False) or any(life.killed for life in lives_of(trial)[-1:]),
         retry_of=trial.user_attrs.get("retry_of"),
         seed_runs=seed_runs,
     )

@@ -1,6 +1,5 @@
 """What a search shows while it runs: a live line per trial, the incumbent, done / total, time left."""
 
-from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -70,9 +69,13 @@ class Display:
             f"{self._stage} {number}  {shown(candidate.params)}", total=training["env_steps"], start=True
         )
 
-    def update(self, number: int, row: Mapping[str, str]) -> None:
-        """A running trial has written a row of its progress."""
-        self._progress.update(self._tasks[number], completed=int(row["env_steps"]))
+    def update(self, number: int, env_steps: int) -> None:
+        """A running trial has trained so far."""
+        self._progress.update(self._tasks[number], completed=env_steps)
+
+    def put_back(self, number: int) -> None:
+        """A trial was interrupted, and waits to be continued."""
+        self._progress.remove_task(self._tasks.pop(number))
 
     def forecast(self, fit: int | None) -> None:
         """Say how many trials will fit into the budget, None where there is none."""

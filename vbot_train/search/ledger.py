@@ -8,19 +8,19 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.analysis.steps import exact_params
-from vbot_train.analysis.trials import KILLS, is_own
+from vbot_train.analysis.trials import is_own
+from vbot_train.lives import lives_of
 
 # Attributes that our trials carry in the study, beside their lives.
 STATUS = "status"  # of its result
 CAUSE = "cause"
 SEED = "seed"  # its (first) training seed
 LOOP = "loop"  # the loop that runs it
-KILLED = "killed"  # True: interrupted because its loop died or it was stopped from outside, not by its search
 ORIGIN = "origin"  # default, enqueued, history, proposed; in a later stage its name
 HISTORY = "history"  # directory of the forked study's trial that it takes over
 RETRY_OF = "retry_of"  # number of the trial that it repeats
 
-OUTSIDE = ("killed (signal 9)", "No space left on device")  # in the cause of a failure that lies outside of the trial
+OUTSIDE = ("process was killed", "No space left on device")  # in the cause of a failure that lies outside of the trial
 
 Identity = frozenset[tuple[str, Any]]
 
@@ -68,11 +68,15 @@ class Ledger:
         self._by_number = {trial.number: trial for trial in self.trials}
         replaced = {trial.user_attrs.get(RETRY_OF) for trial in self.trials} | set(but)
         self.counted = [trial for trial in self.trials if trial.number not in replaced]
-        self.waiting = [trial for trial in self.counted if trial.state == TrialState.WAITING]
-        interrupted, failed = (self._ended_as(status) for status in ("interrupted", "failed"))
-        self.interrupted = [trial for trial in interrupted if self._times_killed(trial) <= KILLS]
-        self.given_up = [trial for trial in interrupted if self._times_killed(trial) > KILLS]
-        self.crashed = [trial for trial in failed if self._times_failed(trial) <= retries]
+        waiting = [trial for trial in self.counted if trial.state == TrialState.WAITING]
+        self.interrupted = [trial for trial in waiting if trial.user_attrs.get(STATUS) == "interrupted"]
+        self.waiting = [trial for trial in waiting if trial not in self.interrupted]
+        self.owed_by_older = self._ended_as("interrupted")  # earlier versions trained those again under a new number
+        failed = self._ended_as("failed")
+        self.given_up = [trial for trial in failed if lives_of(trial)[-1:] and lives_of(trial)[-1].killed]
+        self.crashed = [
+            trial for trial in failed if trial not in self.given_up and self._times_failed(trial) <= retries
+        ]
 
     @property
     def promised(self) -> int:
@@ -82,7 +86,7 @@ class Ledger:
     @property
     def started(self) -> int:
         """Trials that have ended for good, or run."""
-        return len(self.counted) - len(self.waiting) - len(self.interrupted) - len(self.crashed)
+        return len(self.counted) - sum(map(len, (self.waiting, self.interrupted, self.owed_by_older, self.crashed)))
 
     @property
     def proposals(self) -> int:
@@ -109,9 +113,6 @@ class Ledger:
 
     def _ended_as(self, status: str) -> list[FrozenTrial]:
         return [trial for trial in self.counted if trial.user_attrs.get(STATUS) == status and trial.state.is_finished()]
-
-    def _times_killed(self, trial: FrozenTrial) -> int:
-        return sum(attempt.user_attrs.get(KILLED, False) for attempt in self._attempts(trial))
 
     def _times_failed(self, trial: FrozenTrial) -> int:
         return sum(attempt.user_attrs.get(STATUS) == "failed" for attempt in self._attempts(trial))

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from vbot_train.analysis.ranking import shown
 from vbot_train.search.constraints import BUILT_IN
+from vbot_train.search.execution.trial_queue import queue_trial
 from vbot_train.search.ledger import ORIGIN, RETRY_OF, Ledger, identity, params_of
 from vbot_train.search.question import Question
 from vbot_train.search.space import Candidate
@@ -72,19 +73,23 @@ def first_proposals(question: Question, trials: Sequence[FrozenTrial]) -> Iterat
     proposals, retries = question.proposals(), question.job["search"]["retries"]
     before = Ledger(trials, retries)
     study.add_trials(before.trials)
-    for trial in before.interrupted:
-        study.enqueue_trial(params_of(trial), user_attrs={ORIGIN: "proposed", RETRY_OF: trial.number})
+    ranges = question.space.distributions
+    for trial in before.owed_by_older:
+        queue_trial(study, params_of(trial), ranges, {ORIGIN: "proposed", RETRY_OF: trial.number})
     for _ in range(PROPOSALS):
         ledger = Ledger(study.get_trials(deepcopy=False), retries)
-        if ledger.promised >= question.total and not ledger.waiting:
-            return
-        if not ledger.waiting:
+        if not (ledger.interrupted or ledger.waiting):
+            if ledger.promised >= question.total:
+                return
             untried = [p.params for p in question.priors if p.params and identity(p.params) not in ledger.taken]
             point = next(iter(untried), None) or proposals.draw(ledger.trials, ledger.taken, ledger.proposals)
             if point is None:
                 return
-            study.enqueue_trial(point, user_attrs={ORIGIN: "proposed"})
-        yield question.space.candidate(study.ask(question.space.distributions).params)
+            queue_trial(study, point, ranges, {ORIGIN: "proposed"})
+            ledger = Ledger(study.get_trials(deepcopy=False), retries)
+        trial = [*ledger.interrupted, *ledger.waiting][0]
+        study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
+        yield question.space.candidate(params_of(trial))
 
 
 def cost(question: Question, trials: float, candidates: Sequence[Candidate], studies: Path) -> str:

@@ -169,7 +169,7 @@ class Question:
             return None
 
     def _training_seeds(self) -> Sequence[int]:
-        """Seeds that trials begin with; where a configuration is drawn again, ``Claims`` leaves out the stages'."""
+        """Seeds that trials begin with; where a configuration is drawn again, ``TrialQueue`` leaves out the stages'."""
         searched = values_of(self.space.distributions.get("seed"))
         return training_seeds(self.job) if searched is None else searched
 

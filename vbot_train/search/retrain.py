@@ -11,12 +11,12 @@ from optuna.trial import FrozenTrial
 from vbot_train.analysis.stages import Verdict
 from vbot_train.analysis.trials import is_own
 from vbot_train.config import ConfigError, load_recorded_config
-from vbot_train.search import budget
-from vbot_train.search.claims import Claims
+from vbot_train.search.execution import budget
+from vbot_train.search.execution.trial_queue import TrialQueue
+from vbot_train.search.execution.worker_lock import WorkerLock
 from vbot_train.search.finals import Finals, trainings_of
 from vbot_train.search.ledger import LOOP, SEED, Ledger
 from vbot_train.search.patience import patient
-from vbot_train.search.presence import Presence
 from vbot_train.search.priors import open_earlier
 from vbot_train.search.proposals import GridProposals
 from vbot_train.search.question import Question
@@ -25,7 +25,7 @@ from vbot_train.search.study import look_into, look_into_stages, open_stage, rea
 
 
 @patient
-def begin_stage(stage: str, question: Question, directory: Path, presence: Presence) -> tuple[Claims, int] | None:
+def begin_stage(stage: str, question: Question, directory: Path, presence: WorkerLock) -> tuple[TrialQueue, int] | None:
     """Put what a stage still has to train into its queue; a loop that comes later finds it there.
 
     Args:
@@ -50,7 +50,7 @@ def begin_stage(stage: str, question: Question, directory: Path, presence: Prese
     study = open_stage(directory, storage, stage)
     screened = screening_of(question, directory)
     join = partial(
-        Claims,
+        TrialQueue,
         study,
         directory / stage,
         presence,
@@ -73,7 +73,7 @@ def screening_of(question: Question, directory: Path) -> list[FrozenTrial]:
     return [trial for trial in look_into(directory, question.job["storage"], record) if is_own(trial)]
 
 
-def elsewhere(question: Question, directory: Path, presence: Presence, but: str | None = None) -> list[FrozenTrial]:
+def elsewhere(question: Question, directory: Path, presence: WorkerLock, but: str | None = None) -> list[FrozenTrial]:
     """What the later stages have trained so far, all but one; without what a dead loop has left there."""
     stages = look_into_stages(directory, question.job["storage"])
     trials = [trial for stage, trials in stages.items() if stage != but for trial in trials if is_own(trial)]

@@ -15,10 +15,13 @@ from optuna.trial import FrozenTrial
 from vbot_train.analysis.trials import STAGES, STORAGE_ERRORS, TRIALS, what_a_database_says
 from vbot_train.config import ConfigError, plain, with_absolute_paths
 from vbot_train.search.check import check_search
-from vbot_train.search.claims import Claim, Claims
 from vbot_train.search.display import TRIAL, Display
+from vbot_train.search.execution.shutdown import ShutdownRequest
+from vbot_train.search.execution.trial_process import TrialProcess
+from vbot_train.search.execution.trial_queue import QueuedTrial, TrialQueue
+from vbot_train.search.execution.worker_lock import WorkerLock
+from vbot_train.search.execution.worker_pool import HopelessError, WorkerPool
 from vbot_train.search.launched import typed_arguments
-from vbot_train.search.loop import HopelessError, Loop
 from vbot_train.search.naming import (
     as_argument,
     as_override,
@@ -30,12 +33,10 @@ from vbot_train.search.naming import (
     without_name,
 )
 from vbot_train.search.plan import announce, dry_run, show
-from vbot_train.search.presence import Presence
 from vbot_train.search.question import Question
 from vbot_train.search.resume import name_fork, refuse_other
 from vbot_train.search.retrain import begin_stage, check_fresh, elsewhere
 from vbot_train.search.secrets import check_storage, without_password
-from vbot_train.search.signals import Stop
 from vbot_train.search.study import (
     begin_study,
     continue_study,
@@ -57,6 +58,8 @@ def run_search(
     config: DictConfig,
     context: HydraContext,
     launch: Callable[[Path, int], None] | None = None,
+    *,
+    trial_module: str,
 ) -> None:
     """Run a search to its end.
 
@@ -67,6 +70,7 @@ def run_search(
         config: The composed config.
         context: Hydra's.
         launch: Runs that many loops on the study in a directory, elsewhere; None: one loop here.
+        trial_module: What the process of a trial runs.
 
     Raises:
         ConfigError: Something in the config cannot work; nothing was trained.
@@ -74,7 +78,7 @@ def run_search(
     """
     quiet_optuna()
     outlive_the_terminal()
-    stop = Stop() if launch is None else None  # loops elsewhere get their signals themselves
+    stop = ShutdownRequest() if launch is None else None  # loops elsewhere get their signals themselves
     is_default = settle_name(config, arguments)
     job = with_absolute_paths(plain(config))
     check_search(job)
@@ -91,7 +95,7 @@ def run_search(
     with one_line_errors():
         while (is_new or directory != named) and not reserve(directory):  # another search has just taken that name
             directory, question = work_out()
-        search = Search(question, directory, config.hydra)
+        search = Search(question, directory, config.hydra, trial_module)
         if stop is not None:
             search.run(stop)
         elif launch is not None:
@@ -139,16 +143,18 @@ class Search:
         question: What is asked.
         directory: The study's directory.
         hydra_node: Hydra's own config, for the record of each trial.
+        trial_module: What the process of a trial runs.
     """
 
-    def __init__(self, question: Question, directory: Path, hydra_node: DictConfig) -> None:
+    def __init__(self, question: Question, directory: Path, hydra_node: DictConfig, trial_module: str) -> None:
+        self.trial_module = trial_module
         self.question = question
         self.directory = directory
         self.hydra_record = OmegaConf.create({"hydra": OmegaConf.to_container(hydra_node, resolve=False)})
-        self.presence = Presence(directory)
-        self.worked: list[tuple[str, Claims, int]] = []  # stages so far: what it trains, how many in all
+        self.presence = WorkerLock(directory)
+        self.worked: list[tuple[str, TrialQueue, int]] = []  # stages so far: what it trains, how many in all
 
-    def run(self, stop: Stop) -> None:
+    def run(self, stop: ShutdownRequest) -> None:
         """Open the study, work on it, and leave it in order.
 
         Args:
@@ -207,9 +213,9 @@ class Search:
     def _enqueue(self, study: optuna.Study) -> None:
         self._claims(study).enqueue(self.question.priors)
 
-    def _claims(self, study: optuna.Study, elsewhere: Sequence[FrozenTrial] = ()) -> Claims:
+    def _claims(self, study: optuna.Study, elsewhere: Sequence[FrozenTrial] = ()) -> TrialQueue:
         question = self.question
-        return Claims(
+        return TrialQueue(
             study,
             self.directory / TRIALS,
             self.presence,
@@ -222,7 +228,7 @@ class Search:
             elsewhere=elsewhere,
         )
 
-    def _retrain(self, stage: str, stop: Stop) -> None:
+    def _retrain(self, stage: str, stop: ShutdownRequest) -> None:
         """Work on a later stage, unless the search was asked to stop."""
         if stop.number is not None:
             return
@@ -233,25 +239,26 @@ class Search:
             show([f"{stage}: {trainings} trainings{done}"])
             self._work(claims, stop, trainings, stage)
 
-    def _work(self, claims: Claims, stop: Stop, total: int, stage: str = TRIAL) -> None:
+    def _work(self, claims: TrialQueue, stop: ShutdownRequest, total: int, stage: str = TRIAL) -> None:
         question = self.question
         self.worked.append((stage, claims, total))
         hours = question.job["budget_hours"]
         with Display(question.metric, total, claims.done(), claims.best(), hours, stage) as display:
-            loop = Loop(
+            loop = WorkerPool(
                 claims,
                 metric=question.metric,
                 workers=question.workers,
                 stop=stop,
                 record=self._record_trial,
                 display=display,
+                start_process=partial(TrialProcess, module=self.trial_module),
             )
             loop.run()
 
-    def _record_trial(self, claim: Claim) -> None:
+    def _record_trial(self, claim: QueuedTrial) -> None:
         record_trial(claim.directory, claim.trial.number, claim.candidate, self.hydra_record)
 
-    def _leave(self, stop: Stop, *, hopeless: bool) -> None:
+    def _leave(self, stop: ShutdownRequest, *, hopeless: bool) -> None:
         """Have the callback write the analysis if this loop is the last, and say how to go on."""
         question, callback = self.question, self.question.callback
         if others := self.presence.leave():
@@ -261,7 +268,7 @@ class Search:
             return
         for stage, claims, _ in self.worked:
             for number in claims.given_up():
-                show([f"{stage} {number} was killed twice, alone or with its search, and is not trained again"])
+                show([f"{stage} {number} was killed twice without a new state in between, and is given up"])
         callback.study_dir, callback.storage = self.directory, question.job["storage"]
         ended = ", ".join(self._how_far())
         claims = self.worked[0][1]

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from vbot_train.analysis.trials import HIDDEN, STAGES, STORAGE_ERRORS, TRIALS, stage_name, what_a_database_says
 from vbot_train.config import ConfigError
 from vbot_train.search.experiment import experiment_of
-from vbot_train.search.ledger import exact_trial
+from vbot_train.search.ledger import LOOP, exact_trial
 from vbot_train.search.secrets import check_storage, shown_url
 from vbot_train.search.space import Candidate
 from vbot_train.search.surroundings import surroundings
@@ -27,6 +27,7 @@ from vbot_train.training.result import METRICS, write_atomically
 STUDY_DB = "study.db"
 STUDY_YAML = "study.yaml"
 EXPERIMENT_YAML = "experiment.yaml"
+CONFIG_YAML = "config.yaml"  # of a trial, in .hydra
 RECORD_KEYS = {"study", "metric", "space", "options", "constraints", "config", "storage", "revision"}
 ID = "id"  # attribute of a study
 ID_FILE = "study.id"
@@ -206,7 +207,8 @@ def _clear_half_begun(database: RDBStorage, name: str, own_id: str | None) -> No
     if name in optuna.get_all_study_names(database):
         study = optuna.load_study(study_name=name, storage=database)
         is_own = own_id in (None, study.user_attrs.get(ID))
-        if is_own and all(trial.state == TrialState.WAITING for trial in study.get_trials(deepcopy=False)):
+        trials = study.get_trials(deepcopy=False)
+        if is_own and all(trial.state == TrialState.WAITING and LOOP not in trial.user_attrs for trial in trials):
             optuna.delete_study(study_name=name, storage=database)
 
 
@@ -269,20 +271,25 @@ def record_trial(directory: Path, number: int, candidate: Candidate, hydra_recor
     """Write what a trial trains on: Hydra's record, the config resolved, and the trial as an experiment option.
 
     Args:
-        directory: The trial's, empty.
+        directory: The trial's.
         number: Of the trial.
         candidate: Its configuration.
         hydra_record: A copy of Hydra's own config below the key ``hydra``; it is changed to be this trial's.
     """
     record = directory / ".hydra"
-    record.mkdir()
+    record.mkdir(exist_ok=True)
     node = hydra_record.hydra
     node.job.id, node.job.num = str(number), number
     node.overrides.task = candidate.overrides
-    OmegaConf.save(candidate.config, record / "config.yaml")
     OmegaConf.save(hydra_record, record / "hydra.yaml")
     OmegaConf.save(candidate.overrides, record / "overrides.yaml")
     (directory / EXPERIMENT_YAML).write_text(experiment_of(candidate), encoding="utf-8")
+    write_atomically(record / CONFIG_YAML, OmegaConf.to_yaml(OmegaConf.create(candidate.config)))  # last: it is whole
+
+
+def is_recorded(directory: Path) -> bool:
+    """Whether a trial's record is whole; then a trial that is continued trains on just that."""
+    return (directory / ".hydra" / CONFIG_YAML).is_file()
 
 
 def quiet_optuna() -> None:

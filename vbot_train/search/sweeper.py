@@ -33,10 +33,14 @@ ConfigStore.instance().store(group="hydra/sweeper", name="vbot", node=VBotSweepe
 class VBotSweeper(Sweeper):
     """Grid, random and Bayesian searches, each trial in a process of its own.
 
+    ``trial_module`` is what such a process runs; tests and benchmarks put in its place what trains nothing.
+
     Args:
         sampler: Config of the sampler.
         params: What varies.
     """
+
+    trial_module = "vbot_train.training.trial"
 
     def __init__(self, sampler: DictConfig, params: DictConfig | None) -> None:
         self.sampler = sampler
@@ -59,7 +63,16 @@ class VBotSweeper(Sweeper):
         assert self.config is not None and self.hydra_context is not None
         here = self.config.hydra.launcher._target_ == BASIC_LAUNCHER
         launch = None if here else self._launch
-        run_search(self.sampler, dict(self.params or {}), arguments, self.config, self.hydra_context, launch)
+        params: dict[str, Any] = dict(self.params or {})
+        run_search(
+            self.sampler,
+            params,
+            arguments,
+            self.config,
+            self.hydra_context,
+            launch,
+            trial_module=self.trial_module,
+        )
 
     def _launch(self, directory: Path, loops: int) -> None:
         """Have the launcher run loops on one study, a Hydra job each; ``launched.run_loop`` is what they do."""

@@ -5,7 +5,6 @@ import logging
 import math
 import os
 import secrets
-import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -119,9 +118,6 @@ def _spoilt_keys(content: Mapping[str, Any]) -> Iterator[str]:
         values = content[key].values() if isinstance(content.get(key), dict) else ()
         if not all(isinstance(value, int | float | None) for value in values):
             yield key
-
-
-SEARCH_STOPPED = signal.SIGRTMIN  # by it a search ends its trials; SIGTERM comes from outside, as when memory runs out
 
 
 class TrialStopped(BaseException):

@@ -5,8 +5,8 @@ import statistics
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from vbot_train.lives import lived_s, spans_of
-from vbot_train.search.budget import HOUR_S, MOST_KEPT, expected_s, fitting, rounds
+from vbot_train.lives import runtime_s, spans_of
+from vbot_train.search.execution.budget import HOUR_S, MOST_KEPT, expected_s, fitting, rounds
 from vbot_train.search.ledger import STATUS
 from vbot_train.watching.progress import Progress, Stage, Training
 
@@ -75,7 +75,7 @@ def duration_s(stage: Stage) -> float | None:
 
     The mean, not the median that ``search.budget`` takes: for the sum of many, those that are pruned count too.
     """
-    times = [lived_s(trial) for trial in stage.trials if trial.user_attrs.get(STATUS) in ENDED_BY_THEMSELVES]
+    times = [runtime_s(trial) for trial in stage.trials if trial.user_attrs.get(STATUS) in ENDED_BY_THEMSELVES]
     trained = [time for time in times if time > 0]  # a result that was taken over from another study took none
     paces = trained or [whole_s(training) for training in stage.alive if training.share >= ENOUGH]
     return statistics.mean(paces) if paces else None

@@ -14,9 +14,9 @@ from vbot_train.analysis.headline import value
 from vbot_train.analysis.ranking import cell, over_seeds, rank_key, shown
 from vbot_train.analysis.stages import DEFAULT, TRIAL, Verdict
 from vbot_train.analysis.trials import TRIALS, tell_left_out
-from vbot_train.search.budget import HOUR_S
+from vbot_train.search.execution.budget import HOUR_S
+from vbot_train.search.execution.fallback import without_numbers
 from vbot_train.search.ledger import CAUSE, STATUS
-from vbot_train.search.settle import without_numbers
 from vbot_train.training.result import STATUSES
 from vbot_train.watching.forecast import remaining_s, trials_that_fit, workers_of
 from vbot_train.watching.progress import Progress, Stage, Training

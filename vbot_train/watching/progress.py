@@ -27,11 +27,11 @@ from vbot_train.analysis.trials import (
     stage_name,
     what_a_database_says,
 )
-from vbot_train.lives import ended_at, lived_s, lives_of
-from vbot_train.search.budget import HOUR_S, spent_s
+from vbot_train.lives import ended_at, lives_of, runtime_s
+from vbot_train.search.execution.budget import HOUR_S, spent_s
 from vbot_train.search.ledger import Ledger, params_of
-from vbot_train.search.process import PROGRESS_CSV, whole_rows
 from vbot_train.search.study import STUDY_YAML, home_of, quiet_optuna, read_record
+from vbot_train.training.progress import PROGRESS_CSV, whole_rows
 from vbot_train.watching.readonly import open_to_read
 
 PAUSE_S = 10.0  # a search that lives begins its next trial well within
@@ -250,7 +250,7 @@ def read_training(trial: FrozenTrial, directory: Path, total_env_steps: int, met
     return Training(
         number=trial.number,
         params=params_of(trial),
-        age_s=lived_s(trial, now),
+        age_s=runtime_s(trial, now),
         silent_s=max(now.timestamp() - written_s, 0.0),
         total_env_steps=total_env_steps,
         env_steps=sum(int(curve[-1]["env_steps"]) for curve in curves),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from optuna.trial import FrozenTrial
 
-from vbot_train.lives import lived_s, spans_of
+from vbot_train.lives import runtime_s, spans_of
 from vbot_train.search.ledger import STATUS
 
 HOUR_S = 3600.0
@@ -34,7 +34,7 @@ def expected_s(trials: Sequence[FrozenTrial]) -> float | None:
 
     A result that was taken over from a forked study took no time, and says nothing about the next one.
     """
-    times = [lived_s(trial) for trial in trials if trial.user_attrs.get(STATUS) == "completed"]
+    times = [runtime_s(trial) for trial in trials if trial.user_attrs.get(STATUS) == "completed"]
     trained = [time for time in times if time > 0]
     return statistics.median(trained) if trained else None
 

@@ -21,7 +21,7 @@ from vbot_train.training.locks import file_lock, take
 PATIENCE_S = 120.0  # a loop holds the study's lock for well below a second
 
 
-class Presence:
+class WorkerLock:
     """One loop's presence at a study.
 
     Args:

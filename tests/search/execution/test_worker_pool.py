@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vbot_train.search.loop import Loop, evaluations_of, is_hopeless
+from vbot_train.search.execution.worker_pool import WorkerPool, evaluations_of, is_hopeless
 
 CRASH = "failed: the trial's process ended with code 3, see train.log"
 
@@ -44,5 +44,5 @@ def test_a_budget_is_spent_while_the_host_sleeps(monkeypatch):
     monkeypatch.setattr(time, "time", lambda: next(clock, begun + 200.0))
     polls = iter([None])
     monkeypatch.setattr(time, "sleep", lambda seconds: next(polls))
-    Loop(claims, metric="", workers=1, stop=SimpleNamespace(number=None), record=None, display=None).run()
+    WorkerPool(claims, metric="", workers=1, stop=SimpleNamespace(number=None), record=None, display=None).run()
     assert claims.out_of_time

@@ -10,16 +10,16 @@ import pytest
 from filelock import Timeout
 
 from vbot_train.config import ConfigError
-from vbot_train.search import presence as presence_module
-from vbot_train.search.presence import Presence
+from vbot_train.search.execution import worker_lock
+from vbot_train.search.execution.worker_lock import WorkerLock
 
 LOOP = """
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from vbot_train.search.presence import Presence
+from vbot_train.search.execution.worker_lock import WorkerLock
 
-with Presence(Path(sys.argv[1])) as presence, presence.lock() if sys.argv[2] == "locked" else nullcontext():
+with WorkerLock(Path(sys.argv[1])) as presence, presence.lock() if sys.argv[2] == "locked" else nullcontext():
     print(presence.name, flush=True)
     sys.stdin.readline()
 """
@@ -44,7 +44,7 @@ def start_loop(tmp_path):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(presence_module, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(worker_lock, "PATIENCE_S", 0.1)
 
 
 def files(directory):
@@ -53,7 +53,7 @@ def files(directory):
 
 def test_a_loop_in_another_process_lives_until_it_is_killed(tmp_path, start_loop):
     process, name = start_loop()
-    with Presence(tmp_path) as own, own.lock():
+    with WorkerLock(tmp_path) as own, own.lock():
         assert own.is_alive(name) and own.others() == [name] and own.shares_host()
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
@@ -71,7 +71,7 @@ def test_a_loop_that_leaves_takes_its_file_along(tmp_path, start_loop):
 
 
 def test_a_loop_knows_itself_and_no_stranger(tmp_path):
-    with Presence(tmp_path / "new" / "study") as own, own.lock():
+    with WorkerLock(tmp_path / "new" / "study") as own, own.lock():
         assert own.is_alive(own.name)
         assert not own.is_alive("nobody")
         assert not own.is_alive(None)
@@ -79,14 +79,14 @@ def test_a_loop_knows_itself_and_no_stranger(tmp_path):
 
 
 def test_a_loop_that_was_only_prepared_is_not_there(tmp_path):
-    Presence(tmp_path)
-    with Presence(tmp_path) as own, own.lock():
+    WorkerLock(tmp_path)
+    with WorkerLock(tmp_path) as own, own.lock():
         assert own.others() == []
 
 
 def test_the_lock_keeps_another_process_out(tmp_path, start_loop, impatient):
     process, _ = start_loop("locked")
-    own = Presence(tmp_path)
+    own = WorkerLock(tmp_path)
     with pytest.raises(Timeout), own.lock():
         pass
     process.kill()
@@ -96,7 +96,7 @@ def test_the_lock_keeps_another_process_out(tmp_path, start_loop, impatient):
 
 
 def test_the_lock_may_be_nested_and_holds_until_the_outermost_end(tmp_path, impatient):
-    own, other = Presence(tmp_path), Presence(tmp_path)
+    own, other = WorkerLock(tmp_path), WorkerLock(tmp_path)
     with own.lock():
         with own.lock():
             pass
@@ -111,12 +111,12 @@ def test_a_study_where_the_file_system_has_no_locks_is_refused_in_a_line(tmp_pat
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     monkeypatch.setattr("fcntl.flock", unknown)
-    with pytest.raises(ConfigError, match=r"has no locks \(Function not implemented\); choose"), Presence(tmp_path):
+    with pytest.raises(ConfigError, match=r"has no locks \(Function not implemented\); choose"), WorkerLock(tmp_path):
         pass
 
 
 def test_of_several_that_leave_one_is_the_last(tmp_path):
-    with Presence(tmp_path) as first, Presence(tmp_path) as second, Presence(tmp_path) as third:
+    with WorkerLock(tmp_path) as first, WorkerLock(tmp_path) as second, WorkerLock(tmp_path) as third:
         assert first.leave() == sorted([second.name, third.name])
         assert third.leave() == [second.name]
         assert second.leave() == []
@@ -137,8 +137,8 @@ def test_of_several_that_leave_one_is_the_last(tmp_path):
 )
 def test_a_machine_is_shared_by_loops_of_just_its_name(tmp_path, monkeypatch, here, there, shared):
     monkeypatch.setattr("socket.gethostname", lambda: there)
-    far = Presence(tmp_path)
+    far = WorkerLock(tmp_path)
     monkeypatch.setattr("socket.gethostname", lambda: here)
-    with far, Presence(tmp_path) as near, near.lock():
+    with far, WorkerLock(tmp_path) as near, near.lock():
         assert near.others() == [far.name]
         assert near.shares_host() is shared

@@ -1,4 +1,4 @@
-"""What is said of a trial that has ended: its own result, or how it ended where it left none."""
+"""What is known of a trial that has ended from what it left in its directory."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,9 @@ LOG = "train.log"  # what a trial's process prints; there from its start
 NUMBER = re.compile(r"0x[0-9a-f]+|(?:(?<!\w)[+-])?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?|\b(?:nan|inf)\b)", re.IGNORECASE)
 
 
-def settle(directory: Path, status: str, cause: str, *, trial: int, seed: int, wall_time_s: float) -> TrialResult:
+def result_or_fallback(
+    directory: Path, status: str, cause: str, *, trial: int, seed: int, wall_time_s: float
+) -> TrialResult:
     """The result that a trial left; where it left none, one that says how it ended. What cannot be read is kept.
 
     Its process, the last to notice that it is to end, may be finishing after all: it is waited for.
@@ -39,7 +41,7 @@ def settle(directory: Path, status: str, cause: str, *, trial: int, seed: int, w
         lock.release()
 
 
-def lived_s(trial: FrozenTrial, directory: Path) -> float:
+def last_life_s(trial: FrozenTrial, directory: Path) -> float:
     """How long a killed trial ran, since it was begun or continued [s]: until it last wrote something."""
     started_s = lives_of(trial)[-1].start.timestamp()
     files = [path for path in directory.rglob("*") if path.is_file() and path.name != FILE_NAME]  # may be written later

@@ -1,7 +1,7 @@
-"""Who trains what: a loop claims trials from the study, and says what came of them.
+"""The queue of a study's trials: a worker takes one, and tells the study what came of it.
 
-Every step is taken under the study's lock and read from the study itself, so any number of loops, started and killed
-at any time, share it without a trial lost or taken twice.
+Every step is taken under the study's lock and read from the study itself, so any number of workers, started and killed
+at any time, share it, and no trial is lost or taken twice.
 """
 
 from collections import Counter
@@ -14,16 +14,18 @@ from typing import Any, Protocol
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from vbot_train.analysis.trials import is_own
 from vbot_train.config import ConfigError, load_recorded_config
-from vbot_train.lives import begin_life, end_life
-from vbot_train.search import budget
+from vbot_train.lives import begin_life, end_life, lives_of, note_start, runtime_s
+from vbot_train.search.execution import budget
+from vbot_train.search.execution.fallback import KILLED_CAUSE, last_life_s, result_or_fallback
+from vbot_train.search.execution.trial_process import TrialProcess
+from vbot_train.search.execution.worker_lock import WorkerLock, host_of
 from vbot_train.search.ledger import (
     CAUSE,
     HISTORY,
-    KILLED,
     LOOP,
     ORIGIN,
     RETRY_OF,
@@ -35,26 +37,26 @@ from vbot_train.search.ledger import (
     params_of,
 )
 from vbot_train.search.patience import patient
-from vbot_train.search.presence import Presence, host_of
 from vbot_train.search.priors import Prior
 from vbot_train.search.proposals import Proposals
 from vbot_train.search.ranges import holds
 from vbot_train.search.resume import same_result
-from vbot_train.search.settle import KILLED_CAUSE, LOG, lived_s, settle
 from vbot_train.search.space import Candidate
 from vbot_train.search.stages import NO_STAGES, Plan
-from vbot_train.training.result import ResultError, TrialResult
+from vbot_train.training.progress import last_env_steps
+from vbot_train.training.result import FILE_NAME, ResultError, TrialResult
 from vbot_train.training.run_directory import has_owner
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class QueuedTrial:
     """A trial that this loop is to train."""
 
     trial: optuna.Trial
     candidate: Candidate
     directory: Path
     history: Path | None  # a finished trial of just this configuration: its result is taken over
+    earlier_s: float = 0.0  # how long it ran before it was interrupted [s]
 
 
 class Points(Protocol):
@@ -67,7 +69,7 @@ class Points(Protocol):
         """The configuration of a point."""
 
 
-class Claims:
+class TrialQueue:
     """One loop's dealings with the study.
 
     Args:
@@ -88,7 +90,7 @@ class Claims:
         self,
         study: optuna.Study,
         trials_dir: Path,
-        presence: Presence,
+        presence: WorkerLock,
         space: Points,
         proposals: Proposals,
         *,
@@ -109,6 +111,7 @@ class Claims:
         self._metric = job["search"]["metric"]
         self._seeds_per_trial = job["search"]["seeds_per_trial"]
         self._retries = job["search"]["retries"]
+        self._env_steps = job["training"]["env_steps"]
         self._budget_s = None if job["budget_hours"] is None else job["budget_hours"] * budget.HOUR_S
         self._stages = stages
         self._elsewhere = elsewhere
@@ -129,10 +132,10 @@ class Claims:
                 attributes = {ORIGIN: prior.origin, SEED: seed}
                 if prior.history is not None:
                     attributes[HISTORY] = str(prior.history.absolute())
-                self._study.enqueue_trial(prior.params, user_attrs=attributes)
+                queue_trial(self._study, prior.params, self._space.distributions, attributes)
 
     @patient
-    def claim(self) -> Claim | None:
+    def claim(self) -> QueuedTrial | None:
         """The next trial to train, None if there is none now: another loop's may still have to be trained again.
 
         In this order: what was interrupted and what waits in the queue, new proposals, what crashed.
@@ -146,17 +149,24 @@ class Claims:
             ledger = self._ledger()
             if ledger.started >= self._total or not self._has_time(ledger):
                 return None
-            for trial in ledger.interrupted:
+            for trial in ledger.owed_by_older:
                 self._queue_again(trial)
-            if ledger.interrupted or ledger.waiting or self._propose(ledger):
-                return self._take()
-            if ledger.crashed:
+            if ledger.interrupted:
+                return self._take(ledger.interrupted[0])
+            if not (ledger.owed_by_older or ledger.waiting or self._propose(ledger)):
+                if not ledger.crashed:
+                    return None
                 self._queue_again(ledger.crashed[0])
-                return self._take()
-            return None
+            return self._take(self._ledger().waiting[0])
 
     @patient
-    def report(self, claim: Claim, step: int, value: float) -> bool:
+    def note_start(self, claim: QueuedTrial, from_env_steps: int) -> None:
+        """Tell the study where a trial begins to train, or continues."""
+        with self._presence.lock():
+            note_start(claim.trial, from_env_steps)
+
+    @patient
+    def report(self, claim: QueuedTrial, step: int, value: float) -> bool:
         """Tell the study of a held-out value on the way. Returns whether the pruner ends the trial.
 
         Args:
@@ -165,17 +175,57 @@ class Claims:
             value: Of the metric.
         """
         with self._presence.lock():
+            if step in self._read(claim.trial).intermediate_values:  # before it was interrupted
+                return False
             claim.trial.report(value, step)
             return claim.trial.should_prune()
 
     @patient
-    def tell(self, claim: Claim, result: TrialResult, lived_s: float, *, killed: bool = False) -> None:
-        """Tell the study what came of a trial, which ran so long; ``killed`` if not its search interrupted it."""
+    def end(self, claim: QueuedTrial, process: TrialProcess) -> TrialResult | None:
+        """Tell the study of a trial whose process has ended.
+
+        Returns:
+            Its result; None if it was interrupted, and waits to be continued.
+        """
+        status, cause = process.asked or ("failed", process.describe_end())
+        seconds = process.runtime_s
         with self._presence.lock():
-            if killed:
-                claim.trial.set_user_attr(KILLED, True)
-            end_life(claim.trial, lived_s, 0 if claim.history is not None else result.env_steps)
-            self._tell(claim.trial, result)
+            has_result = (claim.directory / FILE_NAME).exists()
+            is_given_up = process.was_killed and not has_result and _is_killed_again(claim.trial, process)
+            if not has_result and not is_given_up and (status == "interrupted" or process.was_killed):
+                self._put_back(claim.trial, cause, seconds, process.env_steps, killed=process.was_killed)
+                return None
+            if is_given_up:
+                cause = f"{cause}; twice, without a new state in between"
+            result = result_or_fallback(
+                claim.directory,
+                status,
+                cause,
+                trial=claim.trial.number,
+                seed=claim.candidate.config["seed"],
+                wall_time_s=claim.earlier_s + seconds,
+            )
+            env_steps = max(result.env_steps, process.env_steps)
+            self.tell(claim, result, seconds, env_steps=env_steps, killed=is_given_up)
+            return result
+
+    @patient
+    def tell(
+        self, claim: QueuedTrial, result: TrialResult, runtime_s: float, *, env_steps: int, killed: bool = False
+    ) -> None:
+        """Tell the study what came of a trial, unless it belongs to another worker by now.
+
+        Args:
+            claim: The trial.
+            result: Its result.
+            runtime_s: How long its last life was [s].
+            env_steps: Of the training at its end.
+            killed: Whether it is given up because it was killed.
+        """
+        with self._presence.lock():
+            if self._is_ours(claim.trial):
+                end_life(claim.trial, runtime_s, 0 if claim.history is not None else env_steps, killed=killed)
+                self._tell(claim.trial, result)
 
     @patient
     def forecast(self) -> int | None:
@@ -228,9 +278,16 @@ class Claims:
 
     def _has_time(self, ledger: Ledger) -> bool:
         left_s = self.left_s(ledger)
-        needed_s = (self._trial_s(ledger) or 0.0) + self._kept_s(ledger)
+        needed_s = (self._trial_s(ledger) or 0.0) * self._share_left(ledger) + self._kept_s(ledger)
         self.out_of_time = left_s is not None and left_s <= needed_s
         return not self.out_of_time
+
+    def _share_left(self, ledger: Ledger) -> float:
+        """Which share of its training the next trial has still before it."""
+        if not ledger.interrupted:
+            return 1.0
+        done = last_env_steps(self.trial_directory(ledger.interrupted[0].number))
+        return max(1 - done / self._env_steps, 0.0)
 
     def _trial_s(self, ledger: Ledger) -> float | None:
         """How long a trial takes [s], None before that is known."""
@@ -245,7 +302,7 @@ class Claims:
 
     def _queue_again(self, trial: FrozenTrial) -> None:
         kept = {key: trial.user_attrs[key] for key in (ORIGIN, SEED, HISTORY) if key in trial.user_attrs}
-        self._study.enqueue_trial(params_of(trial), user_attrs={**kept, RETRY_OF: trial.number})
+        queue_trial(self._study, params_of(trial), self._space.distributions, {**kept, RETRY_OF: trial.number})
 
     def _propose(self, ledger: Ledger) -> bool:
         """Queue a new proposal. Returns whether there was room for one, and one left."""
@@ -259,7 +316,7 @@ class Claims:
         taken = ledger.taken.get(identity(params), [])
         while "seed" not in params and (self._is_reserved(seed) or is_trained(seed, taken, self._seeds_per_trial)):
             seed += 1
-        self._study.enqueue_trial(params, user_attrs={ORIGIN: "proposed", SEED: seed})
+        queue_trial(self._study, params, self._space.distributions, {ORIGIN: "proposed", SEED: seed})
         return True
 
     def _is_reserved(self, seed: int) -> bool:
@@ -272,17 +329,44 @@ class Claims:
             self._study.set_user_attr("infeasible", dict(total))
             self._proposals.rejected.clear()
 
-    def _take(self) -> Claim:
-        trial = self._study.ask(self._space.distributions)
+    def _take(self, frozen: FrozenTrial) -> QueuedTrial:
+        """Begin a trial that waits, or continue one."""
+        self._study._storage.set_trial_state_values(frozen._trial_id, TrialState.RUNNING)
+        self._set_params(frozen)
+        trial = optuna.Trial(self._study, frozen._trial_id)
         trial.set_user_attr(LOOP, self._presence.name)
         begin_life(trial, host_of(self._presence.name))
         shared = self._workers > 1 or self._presence.shares_host()
-        candidate = self._space.candidate(trial.params, trial.user_attrs.get(SEED), shared=shared)
+        candidate = self._space.candidate(params_of(frozen), trial.user_attrs.get(SEED), shared=shared)
         history = trial.user_attrs.get(HISTORY)
         source = None if history is None else Path(history)
         if source is not None and not _is_trained_on(source, candidate):
             source = None
-        return Claim(trial, candidate, self.trial_directory(trial.number), source)
+        return QueuedTrial(trial, candidate, self.trial_directory(trial.number), source, runtime_s(frozen))
+
+    def _set_params(self, frozen: FrozenTrial) -> None:
+        """Write down the parameters of a trial that a script queued, which only Optuna's own ``ask`` would do."""
+        for key, value in params_of(frozen).items():
+            if key not in frozen.params:
+                ranges = self._space.distributions[key]
+                self._study._storage.set_trial_param(frozen._trial_id, key, ranges.to_internal_repr(value), ranges)
+
+    def _put_back(self, trial: optuna.Trial, cause: str, runtime_s: float, env_steps: int, *, killed: bool) -> None:
+        """Let an interrupted trial wait to be continued, under its number and in its directory."""
+        if not self._is_ours(trial):
+            return
+        end_life(trial, runtime_s, env_steps, killed=killed)
+        trial.set_user_attr(STATUS, "interrupted")
+        trial.set_user_attr(CAUSE, cause)
+        self._study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+
+    def _is_ours(self, trial: optuna.Trial) -> bool:
+        """Whether a trial still belongs to this worker."""
+        now = self._read(trial)
+        return now.state == TrialState.RUNNING and now.user_attrs.get(LOOP) == self._presence.name
+
+    def _read(self, trial: optuna.Trial) -> FrozenTrial:
+        return self._study._storage.get_trial(trial._trial_id)
 
     def trial_directory(self, number: int) -> Path:
         """Where a trial writes."""
@@ -313,14 +397,17 @@ class Claims:
                 self._study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
     def _recover_trial(self, frozen: FrozenTrial) -> None:
-        """Settle a trial whose loop died: if it has a result it keeps it, if it has none it was interrupted."""
+        """Take over a trial whose worker died: it keeps its result if it has one, else it waits to be continued."""
         trial = optuna.Trial(self._study, frozen._trial_id)
+        trial.set_user_attr(LOOP, self._presence.name)
         directory = self.trial_directory(frozen.number)
-        seconds = lived_s(frozen, directory)
+        seconds, env_steps = last_life_s(frozen, directory), last_env_steps(directory)
+        if not (directory / FILE_NAME).exists():
+            self._put_back(trial, KILLED_CAUSE, seconds, env_steps, killed=False)
+            return
         seed = params_of(frozen).get("seed", frozen.user_attrs.get(SEED, self._space.seed))
-        result = settle(directory, "interrupted", KILLED_CAUSE, trial=frozen.number, seed=seed, wall_time_s=seconds)
-        if result.cause == KILLED_CAUSE and (directory / LOG).exists():  # else it cannot have been the cause
-            trial.set_user_attr(KILLED, True)
+        cause = "its result cannot be read"
+        result = result_or_fallback(directory, "failed", cause, trial=frozen.number, seed=seed, wall_time_s=seconds)
         end_life(trial, max(seconds, result.wall_time_s), result.env_steps)
         self._tell(trial, result)
 
@@ -330,6 +417,29 @@ class Claims:
         trial.set_user_attr(CAUSE, result.cause)
         trial.set_user_attr(STATUS, result.status)
         self._study.tell(trial, value, state=TrialState.PRUNED if result.status == "pruned" else state)
+
+
+def queue_trial(
+    study: optuna.Study,
+    params: Mapping[str, Any],
+    distributions: Mapping[str, BaseDistribution],
+    attributes: Mapping[str, Any],
+) -> None:
+    """Let a trial wait at the end of the queue, its parameters set, so that it can be taken by its number."""
+    study.add_trial(
+        create_trial(
+            state=TrialState.WAITING,
+            params={key: params[key] for key in distributions},
+            distributions=dict(distributions),
+            user_attrs=dict(attributes),
+        )
+    )
+
+
+def _is_killed_again(trial: optuna.Trial, process: TrialProcess) -> bool:
+    """Whether a trial was killed twice while its worker lived, without a new state in between: it may be the cause."""
+    earlier = lives_of(trial)[:-1]
+    return bool(earlier) and earlier[-1].killed and not process.has_advanced
 
 
 def _is_trained_on(directory: Path, candidate: Candidate) -> bool:

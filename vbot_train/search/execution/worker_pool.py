@@ -1,4 +1,4 @@
-"""The loop that keeps ``workers`` trial processes busy: claim, spawn, watch, tell."""
+"""Keeps ``workers`` trial processes busy: take a trial, start its process, watch it, tell what came of it."""
 
 import shutil
 import time
@@ -8,23 +8,41 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vbot_train.search.claims import Claim, Claims
 from vbot_train.search.display import Display
-from vbot_train.search.process import OUT_OF_TIME, TERMINATE_S, TrialProcess
-from vbot_train.search.settle import without_numbers
-from vbot_train.search.signals import Stop
+from vbot_train.search.execution.fallback import without_numbers
+from vbot_train.search.execution.shutdown import ShutdownRequest
+from vbot_train.search.execution.trial_process import Message, TrialProcess
+from vbot_train.search.execution.trial_queue import QueuedTrial, TrialQueue
+from vbot_train.search.study import is_recorded
 from vbot_train.training.result import TrialResult
 
 POLL_S = 0.2
 CLAIM_AGAIN_S = 2.0  # between two looks for work that another loop may have left
+OUT_OF_TIME = "budget_hours is spent"
 HOPELESS = 3  # as many equal failures in a row at the start stop the search
+
+
+StartProcess = Callable[[Path, int], TrialProcess]
 
 
 class HopelessError(Exception):
     """Every trial so far ended in the same way, and not well."""
 
 
-class Loop:
+class RunningTrial:
+    """A trial of this worker, and its process."""
+
+    def __init__(self, claim: QueuedTrial, process: TrialProcess) -> None:
+        self.claim = claim
+        self.process = process
+
+    def is_overdue(self) -> bool:
+        """Whether it has run for longer than it may, all its lives together."""
+        minutes = self.claim.candidate.config["search"]["trial_minutes"]
+        return minutes is not None and self.claim.earlier_s + self.process.runtime_s > 60 * minutes
+
+
+class WorkerPool:
     """Runs trials until there are no more.
 
     Args:
@@ -34,17 +52,19 @@ class Loop:
         stop: Whether the search was asked to stop.
         record: Writes a claimed trial's record into its new directory.
         display: Told of everything that happens.
+        start_process: Starts the process of the trial of that number, in its directory.
     """
 
     def __init__(
         self,
-        claims: Claims,
+        claims: TrialQueue,
         *,
         metric: str,
         workers: int,
-        stop: Stop,
-        record: Callable[[Claim], None],
+        stop: ShutdownRequest,
+        record: Callable[[QueuedTrial], None],
         display: Display,
+        start_process: StartProcess = TrialProcess,
     ) -> None:
         self._claims = claims
         self._metric = metric
@@ -52,7 +72,8 @@ class Loop:
         self._stop = stop
         self._record = record
         self._display = display
-        self._running: list[TrialProcess] = []
+        self._start_process = start_process
+        self._running: list[RunningTrial] = []
         self._causes: list[str | None] = []  # of the trials that have ended; None of a good end
         self._look_again = 0.0  # when to ask for work again
         self._others_train = False  # whether other loops did when there was no work
@@ -96,56 +117,66 @@ class Loop:
         left_s = self._claims.left_s()
         self._deadline = None if left_s is None else time.time() + left_s
 
-    def _start(self, claim: Claim) -> None:
-        """Start a claimed trial. What fails here ends the search, and the trial is owed to whoever resumes it."""
-        claim.directory.mkdir(parents=True)
-        self._record(claim)
+    def _start(self, claim: QueuedTrial) -> None:
+        """Start or continue a trial. What fails here ends the search, and the trial is owed to whoever resumes it."""
+        claim.directory.mkdir(parents=True, exist_ok=True)
+        if not is_recorded(claim.directory):
+            self._record(claim)
         self._display.start(claim.trial.number, claim.candidate)
         if claim.history is not None:
             self._take_over(claim, claim.history)
             return
-        running = TrialProcess(claim)
+        running = RunningTrial(claim, self._start_process(claim.directory, claim.trial.number))
         self._running.append(running)
-        self._stop.trials.append(running)
+        self._stop.trials.append(running.process)
 
-    def _take_over(self, claim: Claim, history: Path) -> None:
+    def _take_over(self, claim: QueuedTrial, history: Path) -> None:
         """Copy a finished trial of just this configuration, instead of training it again."""
         for source in [*history.glob("progress.csv"), *history.glob("checkpoints"), *history.glob("seed_*")]:
             copy = shutil.copytree if source.is_dir() else shutil.copy2
             copy(source, claim.directory / source.name)
         result = replace(TrialResult.load(history), trial=claim.trial.number)
         result.save(claim.directory)
-        self._claims.tell(claim, result, 0.0)
+        self._claims.tell(claim, result, 0.0, env_steps=result.env_steps)
         self._show_end(claim, result)
 
-    def _watch(self, running: TrialProcess) -> None:
-        has_ended = running.has_ended()  # asked first: what it wrote before its end is read below
-        for row in running.new_rows():
-            self._display.update(running.claim.trial.number, row)
-            prune = self._relay(running, row)
-            if prune and not has_ended:
-                running.prune()
-        if has_ended and self._stop.number is None:  # else Ctrl-C may have ended it before it could listen
+    def _watch(self, running: RunningTrial) -> None:
+        has_ended = running.process.has_ended()  # asked first: what it sent before its end is read below
+        self._read_messages(running)
+        if has_ended:
             self._finish(running)
             self._stop_if_hopeless()
+        elif running.is_overdue():
+            minutes = running.claim.candidate.config["search"]["trial_minutes"]
+            running.process.stop("timeout", f"longer than search.trial_minutes={minutes}")
 
-    def _relay(self, running: TrialProcess, row: dict[str, str]) -> bool:
-        """Hand a held-out value on to the study. Returns whether its pruner ends the trial; never at the last one."""
-        if not any(value for key, value in row.items() if key.startswith("selection_")):
-            return False
-        running.evaluations += 1
-        if not (value := row.get(f"selection_{self._metric}")):
-            return False
-        prune = self._claims.report(running.claim, running.evaluations, float(value))
-        return prune and running.evaluations < evaluations_of(running.claim.candidate.config)
+    def _read_messages(self, running: RunningTrial) -> None:
+        for message in running.process.messages():
+            match message["kind"]:
+                case "begun":
+                    self._claims.note_start(running.claim, message["env_steps"])
+                case "update":
+                    self._display.update(running.claim.trial.number, message["env_steps"])
+                    self._report(running, message)
 
-    def _finish(self, running: TrialProcess) -> None:
+    def _report(self, running: RunningTrial, message: Message) -> None:
+        """Hand a held-out value on to the study, whose pruner may end the trial; never at its last one."""
+        value, evaluation = message.get(f"selection_{self._metric}"), message.get("evaluation")
+        if value is None or evaluation is None:
+            return
+        prune = self._claims.report(running.claim, evaluation, value)
+        if prune and evaluation < evaluations_of(running.claim.candidate.config):
+            running.process.stop("pruned", "the pruner stopped it")
+
+    def _finish(self, running: RunningTrial) -> None:
         """Tell the study of a trial that has ended, then the user."""
-        result = running.result()
-        killed = result.status == "interrupted" and not running.was_asked
-        self._claims.tell(running.claim, result, running.lived_s, killed=killed)
         self._running.remove(running)
-        self._stop.trials.remove(running)
+        self._stop.trials.remove(running.process)
+        result = self._claims.end(running.claim, running.process)
+        if result is None:
+            self._display.put_back(running.claim.trial.number)
+            self._look_again = 0.0
+            return
         self._causes.append(None if result.status in ("completed", "pruned") else f"{result.status}: {result.cause}")
         self._show_end(running.claim, result)
         if not self._has_forecast and self._causes.count(None) >= self._workers:
@@ -153,7 +184,7 @@ class Loop:
             self._has_forecast = fit is not None
             self._display.forecast(fit)
 
-    def _show_end(self, claim: Claim, result: TrialResult) -> None:
+    def _show_end(self, claim: QueuedTrial, result: TrialResult) -> None:
         value = result.objective(self._metric)
         self._display.finish(claim.trial.number, claim.candidate, result, value, self._claims.done())
         self._look_again = 0.0
@@ -176,11 +207,10 @@ class Loop:
             if self._running and self._stop.number is not None:
                 self._display.stopping(len(self._running))
             for running in self._running:
-                running.interrupt(self._why())
-            patience = time.monotonic() + TERMINATE_S
-            for running in self._running:
-                running.wait_or_kill(patience)
+                running.process.stop("interrupted", self._why())
             for running in list(self._running):
+                running.process.wait()
+                self._read_messages(running)
                 self._finish(running)
 
     def _why(self) -> str:

@@ -9,8 +9,8 @@ import pytest
 
 SCRIPT = """
 import sys, time
-from vbot_train.search.signals import Stop
-stop = Stop()
+from vbot_train.search.execution.shutdown import ShutdownRequest
+stop = ShutdownRequest()
 def wait():
     print("ready", flush=True)
     deadline = time.monotonic() + 20

@@ -7,7 +7,7 @@ from optuna.trial import TrialState, create_trial
 from standing import life
 
 from vbot_train.lives import LIVES, WALL_TIME_S
-from vbot_train.search.budget import expected_s, fitting, spent_s
+from vbot_train.search.execution.budget import expected_s, fitting, spent_s
 from vbot_train.search.ledger import STATUS
 
 

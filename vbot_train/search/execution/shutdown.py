@@ -5,12 +5,12 @@ import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from vbot_train.search.process import TrialProcess
+from vbot_train.search.execution.trial_process import TrialProcess
 from vbot_train.signals import handle_stop_signals
 from vbot_train.terminal import show_cursor
 
 
-class Stop:
+class ShutdownRequest:
     """Whether the search was asked to stop. Signals come here from when this is made to the end of the process."""
 
     def __init__(self) -> None:
@@ -30,12 +30,8 @@ class Stop:
 
     def _receive(self, number: int, frame: types.FrameType | None) -> None:
         if self.number is not None or not self._gently:
-            try:
-                for trial in self.trials:
-                    trial.process.kill()
-                for trial in self.trials:
-                    trial.abandon()
-            finally:  # also where a full disk keeps it from writing that down
-                show_cursor()
-                os._exit(128 + number)
+            for trial in self.trials:
+                trial.process.kill()  # it can be continued from its last state
+            show_cursor()
+            os._exit(128 + number)
         self.number = number

@@ -1,0 +1,136 @@
+"""A trial in training, in a process of its own, and the pipes to it; ``training.channel`` is their other end."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from vbot_train.search.execution.fallback import LOG
+from vbot_train.training.channel import GRACE_S, INTERRUPTED
+
+MODULE = "vbot_train.training.trial"  # what a trial runs
+
+Message = dict[str, Any]
+
+
+class TrialProcess:
+    """The process of a trial. Its directory holds the config already.
+
+    Args:
+        directory: The trial's.
+        number: The trial's.
+        module: What it runs.
+    """
+
+    def __init__(self, directory: Path, number: int, module: str = MODULE) -> None:
+        self.from_env_steps: int | None = None  # where it began or continued; None before it trains
+        self.state_env_steps: int | None = None  # of the newest state that it has written
+        self.env_steps = 0  # trained so far, earlier lives included
+        self.asked: tuple[str, str] | None = None  # status and cause that it was asked to end with
+        self._kill_at: float | None = None  # of time.monotonic(), where it was asked to stop
+        self._began = time.time()
+        command = [sys.executable, "-m", module, str(directory), "--trial", str(number)]
+        with (directory / LOG).open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, **_detached()
+            )
+        self._received: SimpleQueue[Message] = SimpleQueue()
+        self._reader = threading.Thread(target=self._receive, daemon=True)
+        self._reader.start()
+
+    @property
+    def runtime_s(self) -> float:
+        """Time since its start, the host's sleep included [s]."""
+        return max(time.time() - self._began, 0.0)
+
+    def stop(self, status: str, cause: str) -> None:
+        """Ask it to stop; it is killed if it has not within its grace."""
+        if self.asked is not None:
+            return
+        self.asked = (status, cause)
+        self._kill_at = time.monotonic() + GRACE_S
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(json.dumps({"status": status, "cause": cause}).encode() + b"\n")
+            self.process.stdin.flush()
+        except OSError:
+            pass  # it has just ended
+
+    def has_ended(self) -> bool:
+        """Whether it has ended; one that was asked to stop and does not is made to."""
+        if self._kill_at is not None and time.monotonic() > self._kill_at:
+            self.process.kill()
+            self.process.wait()
+        if self.process.poll() is None:
+            return False
+        self._reader.join(timeout=1.0)  # it has sent what it will ever send
+        return True
+
+    def wait(self) -> None:
+        """Wait for its end."""
+        while not self.has_ended():
+            time.sleep(0.05)
+
+    def messages(self) -> Iterator[Message]:
+        """What it has sent since this was asked last."""
+        while True:
+            try:
+                message = self._received.get_nowait()
+            except Empty:
+                return
+            self._note(message)
+            yield message
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether somebody outside ended it, and not its worker."""
+        code = self.process.returncode
+        if self.asked is not None or code is None:
+            return False
+        if sys.platform == "win32":
+            return code == 1  # TerminateProcess; a failure in Python leaves a result
+        # By these signals a process ends that has brought itself down; by any other, somebody outside has ended it.
+        crashes = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP}
+        return code == INTERRUPTED or (code < 0 and -code not in crashes)
+
+    @property
+    def has_advanced(self) -> bool:
+        """Whether it has written a state that is newer than the one it began with."""
+        return self.state_env_steps is not None and self.state_env_steps > (self.from_env_steps or 0)
+
+    def describe_end(self) -> str:
+        """How it ended, where it left no result."""
+        code = self.process.returncode
+        if code == 0:
+            return "the trial's process ended without a result, see train.log"
+        if self.was_killed:
+            return "the trial's process was killed" + (f" (signal {-code}); out of memory?" if code < 0 else "")
+        return f"the trial's process ended with code {code}, see train.log"
+
+    def _note(self, message: Message) -> None:
+        match message["kind"]:
+            case "begun":
+                self.from_env_steps = self.env_steps = message["env_steps"]
+            case "state":
+                self.state_env_steps = message["env_steps"]
+            case "update":
+                self.env_steps = message["env_steps"]
+
+    def _receive(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.endswith(b"\n"):  # else it was killed as it wrote
+                self._received.put(json.loads(line))
+
+
+def _detached() -> dict[str, Any]:
+    """Options of a process that a console's Ctrl-C does not reach."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}
