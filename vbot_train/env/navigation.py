@@ -15,6 +15,21 @@ from vbot_train.env.simulation import JOINTS, MujocoSimulation, Simulation
 from vbot_train.env.starts import Starts
 from vbot_train.env.state import RobotState
 
+# Of each robot and its episode: what a control step leaves for the next one.
+EPISODE = (
+    "_steps",
+    "_first_step",
+    "_arrival_step",
+    "_fenced",
+    "_distance",
+    "_start_distance",
+    "_start_bearing",
+    "_action",
+    "_prev_action",
+    "_prev_joint_vel",
+    "_returns",
+)
+
 
 class NavigationEnv:
     """Walk from a ring around the goal to its centre, and stay up. E robots in one process.
@@ -179,6 +194,28 @@ class NavigationEnv:
             truncated=truncated,
             episodes=episodes,
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of all that the next control steps depend on, tensors and plain data."""
+        return {
+            "episode": {name: getattr(self, name).clone() for name in EPISODE},
+            "unstable_robots": self.unstable_robots,
+            "generator": self._generator.get_state(),
+            "randomization": self._randomization.state_dict(),
+            "starts": self._starts.state_dict(),
+            "simulation": self.simulation.state_dict(),
+        }
+
+    @torch.inference_mode()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` told of a task of the same config and size; its next steps are the same."""
+        for name in EPISODE:
+            getattr(self, name).copy_(state["episode"][name])
+        self.unstable_robots = state["unstable_robots"]
+        self._generator.set_state(state["generator"])
+        self._randomization.load_state_dict(state["randomization"], self.device)
+        self._starts.load_state_dict(state["starts"])
+        self.simulation.load_state_dict(state["simulation"])
 
     def _act(self, action: Tensor) -> Tensor:
         """Smooth the action and step the physics. Returns (E,) bool: whose action was a number."""
