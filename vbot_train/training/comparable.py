@@ -6,7 +6,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vbot_train.config import GROUPS, ConfigError, look_up, one_line, with_absolute_paths, with_randomization
+from vbot_train.config import (
+    GROUPS,
+    ConfigError,
+    load_recorded_config,
+    look_up,
+    one_line,
+    with_absolute_paths,
+    with_randomization,
+)
 
 # What a trial's result depends on.
 RESULT_KEYS = (*GROUPS, "seed", "init_from", "evaluation", "search.metric", "search.seeds_per_trial")
@@ -59,6 +67,19 @@ def refuse_other_config(path: Path, then: Mapping[str, Any], now: Mapping[str, A
     if first is not None:
         line = f"{path}: holds a training with another configuration (then -> now): {first[1]}"
         raise ConfigError(one_line(f"{line}; give the same one to continue it, or another directory"))
+
+
+def refuse_other_record(run_dir: Path, config: Mapping[str, Any]) -> None:
+    """The same for a run directory, by its record of the config; one that cannot be read says nothing.
+
+    Raises:
+        ConfigError: With the first key that differs, then and now.
+    """
+    try:
+        then = load_recorded_config(run_dir)
+    except ConfigError:
+        return
+    refuse_other_config(run_dir, then, config)
 
 
 def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:

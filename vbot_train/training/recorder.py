@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from skrl.utils.tensorboard import SummaryWriter
 
 from vbot_train.agent.trainer import Update
-from vbot_train.training.state import StateError
+from vbot_train.training.run_directory import StateError
 
 PROGRESS_CSV = "progress.csv"
 EVENTS = "events.out.tfevents.*"

@@ -18,9 +18,9 @@ from vbot_train.env.navigation import NavigationEnv
 from vbot_train.evaluation.held_out import build_env, evaluate, mean_reward_terms, summarize
 from vbot_train.training.recorder import Recorder, check_rows
 from vbot_train.training.result import TrialResult, TrialStopped
-from vbot_train.training.run_directory import CHECKPOINTS
+from vbot_train.training.run_directory import CHECKPOINTS, StateError
 from vbot_train.training.selection import Selection
-from vbot_train.training.state import StateError, load_random_state, random_state, reason_of, write_state
+from vbot_train.training.state import load_random_state, random_state, reason_of, write_state
 from vbot_train.training.stop import StopRequest
 
 MAX_TORCH_THREADS = 4  # a bound for networks this small; on two quiet cores two beat one (LOG.md, 2026-11-24)

@@ -17,6 +17,10 @@ CHECKPOINTS = "checkpoints"
 STATE = "state.pt"
 
 
+class StateError(ConfigError):
+    """A training that cannot be continued as it stands on the disk. Nothing there was changed."""
+
+
 def run_lock(run_dir: Path) -> BaseFileLock:
     """The lock of a directory, not yet taken. Whoever holds it in this process may take it once more."""
     return file_lock(run_dir / LOCK, shared=True)

@@ -16,15 +16,11 @@ import torch
 from vbot_train.config import ConfigError
 from vbot_train.training.comparable import refuse_other_config
 from vbot_train.training.result import write_atomically
-from vbot_train.training.run_directory import state_path
+from vbot_train.training.run_directory import StateError, state_path
 
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
-
-
-class StateError(ConfigError):
-    """A training that cannot be continued as it stands on the disk. Nothing there was changed."""
 
 
 def write_state(run_dir: Path, config: Mapping[str, Any], threads: int, parts: Mapping[str, Any]) -> None:

@@ -9,8 +9,8 @@ from vbot_train.agent.trainer import DivergedError
 from vbot_train.checks import check_config
 from vbot_train.training.result import TrialResult, TrialStopped, write_atomically
 from vbot_train.training.run import Report, Run, update_threads
-from vbot_train.training.run_directory import cause_of, own_run_directory
-from vbot_train.training.state import StateError, read_state, remove_state
+from vbot_train.training.run_directory import StateError, cause_of, own_run_directory
+from vbot_train.training.state import read_state, remove_state
 from vbot_train.training.stop import StopRequest
 
 STATE_EVERY_S = 60.0  # a killed training loses no more than that, and one update
