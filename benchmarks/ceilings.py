@@ -21,7 +21,7 @@ from vbot_train.agent.networks import multilayer_perceptron
 from vbot_train.config import available_cores
 from vbot_train.env.observations import SIZE
 from vbot_train.env.simulation import JOINTS, ROBOT_XML
-from vbot_train.training.train import update_threads
+from vbot_train.training.run import update_threads
 
 CHUNKS = (None, 1, 4, 16, 64)  # robots that a thread takes at a time; None: MuJoCo's own choice
 Floats = NDArray[np.float64]

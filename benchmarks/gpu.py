@@ -17,7 +17,7 @@ from collections.abc import Callable
 import torch
 
 from vbot_train.agent.ppo import build_agent
-from vbot_train.agent.trainer import Update, learn
+from vbot_train.agent.trainer import TrainingLoop
 from vbot_train.config import compose_config
 from vbot_train.env.navigation import NavigationEnv, finite
 from vbot_train.evaluation.held_out import build_env
@@ -74,15 +74,11 @@ def task_speed(env: NavigationEnv, steps: int) -> float:
 
 def training_speed(env: NavigationEnv, device: str, updates: int) -> float:
     """Env steps per second of a training, the median of its updates after the first."""
-    config, speeds = config_of(device), list[float]()
-
-    def note(update: Update) -> None:
-        speeds.append(update.env_steps_per_s)
-
+    config = config_of(device)
     hidden = config["network"]["hidden_layer_sizes"]
     agent = build_agent(config["ppo"], hidden, num_envs=env.num_envs, env_steps=1, device=env.device)
     unstable_before = env.unstable_robots
-    learn(agent, env, updates=updates, on_update=note)
+    speeds = [update.env_steps_per_s for update in TrainingLoop(agent, env, updates=updates)]
     rate = statistics.median(speeds[1:]) if updates > 1 else math.nan
     return rate * sound_share(env, unstable_before, updates * agent.cfg.rollouts)
 

@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from skrl.agents.torch.ppo import PPO
 from torch import Tensor
 
-from vbot_train.agent.ppo import build_agent, load_checkpoint, mean_action
-from vbot_train.agent.trainer import Update, learn
+from vbot_train.agent.ppo import Learner, build_agent, load_checkpoint, mean_action
+from vbot_train.agent.trainer import TrainingLoop
 from vbot_train.config import checkpoint_of
 from vbot_train.env.navigation import NavigationEnv
 from vbot_train.evaluation.held_out import build_env, evaluate
 from vbot_train.training.recorder import Recorder
+from vbot_train.training.run import update_threads
 from vbot_train.training.selection import Selection
-from vbot_train.training.train import update_threads
 
 SETTLE = 50  # control steps before anything is measured: robots all at their starts are not what training sees
 SHORT_S = 1.0  # length of the held-out episodes that stand for whole ones [s]
@@ -55,7 +54,7 @@ class Stopwatch:
         setattr(owner, method, timed)
 
 
-def prepare(config: Mapping[str, Any]) -> tuple[NavigationEnv, PPO]:
+def prepare(config: Mapping[str, Any]) -> tuple[NavigationEnv, Learner]:
     """The environment and the agent, as ``train`` builds them; the agent that ``init_from`` names, if any."""
     torch.set_num_threads(1)  # but for updates
     torch.manual_seed(config["seed"])
@@ -69,13 +68,13 @@ def prepare(config: Mapping[str, Any]) -> tuple[NavigationEnv, PPO]:
 
 
 @torch.no_grad()
-def explore(agent: PPO, observation: Tensor) -> Tensor:
+def explore(agent: Learner, observation: Tensor) -> Tensor:
     """Actions (E, 12) as training samples them; of a fresh agent, Gaussian noise around the standing pose."""
     mean = mean_action(agent, observation)
     return mean + agent.policy.std() * torch.randn_like(mean)
 
 
-def settled(env: NavigationEnv, agent: PPO) -> Tensor:
+def settled(env: NavigationEnv, agent: Learner) -> Tensor:
     """Let the robots move until they are where training finds them. Returns their observations (E, 54)."""
     observation = env.reset(stagger=True)
     for _ in range(SETTLE):
@@ -105,13 +104,13 @@ def environment(config: Mapping[str, Any], steps: int) -> dict[str, float]:
 
 
 def training(config: Mapping[str, Any], env_steps: int) -> dict[str, Any]:
-    """``learn`` from end to end, without what its ``on_update`` does: env steps/s, and where the time goes.
+    """``TrainingLoop`` from end to end: env steps/s, and where the time goes.
 
-    What ``on_update`` does, logging and evaluation, stands beside it as a share of it. That of evaluation is worked
+    What follows its updates, logging and evaluation, stands beside it as a share of it. That of evaluation is worked
     out for the whole training of the config: short ones would evaluate as often.
     """
     env, agent = prepare(config)
-    learn(agent, env, updates=1, on_update=lambda update: None, threads=update_threads(config))  # a warm-up
+    list(TrainingLoop(agent, env, updates=1, threads=update_threads(config)))  # a warm-up
     rollout = env.num_envs * agent.cfg.rollouts
     updates = max(2, env_steps // rollout)
     unstable_before, watch = env.unstable_robots, Stopwatch()
@@ -136,7 +135,7 @@ def training(config: Mapping[str, Any], env_steps: int) -> dict[str, Any]:
     }
 
 
-def _watch_parts(watch: Stopwatch, env: NavigationEnv, agent: PPO) -> None:
+def _watch_parts(watch: Stopwatch, env: NavigationEnv, agent: Learner) -> None:
     watch.watch(env.simulation, "step", "physics")
     watch.watch(env, "step", "step")
     watch.watch(agent, "act", "inference")
@@ -145,24 +144,21 @@ def _watch_parts(watch: Stopwatch, env: NavigationEnv, agent: PPO) -> None:
 
 
 def _learn_and_record(
-    config: Mapping[str, Any], env: NavigationEnv, agent: PPO, updates: int, watch: Stopwatch
+    config: Mapping[str, Any], env: NavigationEnv, agent: Learner, updates: int, watch: Stopwatch
 ) -> None:
     """What ``train`` does, with a single evaluation while the agent learns."""
     once = {**config, "training": {**config["training"], "evaluations": 1}}
     with tempfile.TemporaryDirectory() as folder:
         selection = Selection(once, agent, Path(folder) / "best.pt", updates)
         with Recorder(Path(folder), config["search"]["metric"], env_steps=1, bar=False) as recorder:
-
-            def on_update(update: Update) -> None:
+            for update in TrainingLoop(agent, env, updates=updates, threads=update_threads(config)):
                 with watch("evaluation"):
                     metrics = selection(update)
                 with watch("logging"):
                     recorder.write(update, metrics)
 
-            learn(agent, env, updates=updates, on_update=on_update, threads=update_threads(config))
 
-
-def _held_out_us(config: Mapping[str, Any], agent: PPO) -> float:
+def _held_out_us(config: Mapping[str, Any], agent: Learner) -> float:
     """Both evaluations at the end of a training, of the best and of the last checkpoint [us]."""
     length_s = config["env"]["episode_length_s"]
     short = {**config, "env": {**config["env"], "episode_length_s": min(SHORT_S, length_s)}}

@@ -1,5 +1,8 @@
 """The task on mujoco-warp, held against MuJoCo; here on Warp's CPU device, whose kernels compile for half a minute."""
 
+import copy
+from dataclasses import asdict
+
 import mujoco
 import pytest
 import torch
@@ -188,6 +191,27 @@ def test_a_robot_whose_physics_breaks_is_counted_and_leaves_the_others_alone(spe
         assert (step.reward[1] == -30) == (index == 0)
         assert torch.equal(step.observation[others], undisturbed.observation[others])
     assert (broken.unstable_robots, whole.unstable_robots) == (1, 0)
+
+
+def test_the_next_control_steps_from_a_state_are_the_same():
+    overrides = [
+        *ON_CPU,
+        "env=section001_robust",
+        "env.episode_length_s=0.4",
+        "env.randomization.push.interval_s=[0.1,0.5]",
+    ]
+    env, other = (build_env(compose_config(overrides), num_envs=8, seed=seed) for seed in (1, 2))
+    actions = 3 * torch.randn(75, 8, 12, generator=torch.Generator().manual_seed(0))
+    for one in (env, other):
+        one.reset(stagger=True)
+        one.step(actions[0])
+    for action in actions[:25]:
+        env.step(action)
+    state = copy.deepcopy(env.state_dict())
+    steps = [asdict(env.step(action)) for action in actions[25:]]
+    other.load_state_dict(state)
+    again = [asdict(other.step(action)) for action in actions[25:]]
+    assert_close(again, steps, rtol=0, atol=0, equal_nan=True)
 
 
 @pytest.mark.slow

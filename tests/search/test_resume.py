@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from vbot_train.search.constraints import BUILT_IN
-from vbot_train.search.resume import differences, option_settings, result_settings, same_result
+from vbot_train.search.resume import differences, option_settings, same_result
+from vbot_train.training.comparable import result_settings
 
 SIZES, ROLLOUTS = "network.hidden_layer_sizes", "ppo.rollouts"
 NETWORKS = {"network=small": {SIZES: [128, 64], ROLLOUTS: 24}, "network=large": {SIZES: [512], ROLLOUTS: 48}}

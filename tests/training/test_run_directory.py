@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from vbot_train.config import ConfigError
-from vbot_train.training.run_directory import CHECKPOINTS, has_owner, own_run_directory
+from vbot_train.training.run_directory import CHECKPOINTS, has_owner, own_run_directory, state_path
 
 OWNER = """
 import sys
@@ -53,6 +53,23 @@ def test_the_owner_may_take_its_directory_once_more(tmp_path):
 def test_a_directory_that_holds_a_run_is_not_used_again(tmp_path, name):
     (tmp_path / name).mkdir()
     with pytest.raises(ConfigError, match=f"already holds {name}"), own_run_directory(tmp_path):
+        pass
+    assert not has_owner(tmp_path)
+
+
+def test_a_directory_whose_training_can_be_continued_may_be_taken(tmp_path):
+    state_path(tmp_path).parent.mkdir()
+    state_path(tmp_path).touch()
+    with own_run_directory(tmp_path):
+        assert has_owner(tmp_path)
+
+
+def test_a_directory_that_cannot_be_written_is_refused_in_a_line(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"file/run: cannot be written \(Not a directory\)"):
+        own_run_directory(tmp_path / "file" / "run").__enter__()
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # whoever is root may write everywhere
+    with pytest.raises(ConfigError, match="cannot be written; give another"), own_run_directory(tmp_path):
         pass
     assert not has_owner(tmp_path)
 

@@ -1,16 +1,23 @@
 """A single run on the command line: what it leaves, however it ends and whoever disturbs it."""
 
 import os
+import re
 import resource
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
 from vbot_train.config import load_recorded_config
+from vbot_train.signals import quit_at_once
+from vbot_train.training import single
 from vbot_train.training.result import TrialResult, read_yaml
+from vbot_train.training.single import Interruption, RunInterrupted, line_to_continue
 
 SMOKE = ["training=smoke", "hydra.run.dir=run"]
 LONG = [*SMOKE, "training.env_steps=10_000_000"]
@@ -78,13 +85,69 @@ def test_a_second_run_in_the_same_directory_changes_nothing_there(tmp_path, star
     output, _ = second.communicate(timeout=60)
     assert (second.returncode, output) == (1, "hydra.run.dir=run: another run trains there; give another\n")
     assert {path: path.read_bytes() for path in (tmp_path / "run" / ".hydra").iterdir()} == record
-    first.send_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_run_that_is_ended_is_continued_by_its_line_and_by_no_other(tmp_path, start, number, code):
+    first = start(tmp_path, *LONG)
+    wait_until(lambda: rows(tmp_path / "run") > 2, first)
+    first.send_signal(number)
     output, _ = first.communicate(timeout=20)
-    assert first.returncode == 143
-    assert "interrupted: told to stop (SIGTERM); what was learned lies in" in output and "Traceback" not in output
-    result = TrialResult.load(tmp_path / "run")
-    assert (result.status, result.cause) == ("interrupted", "told to stop (SIGTERM)")
-    assert "RunInterrupted" in (tmp_path / "run" / "error.txt").read_text(encoding="utf-8")
+    assert first.returncode == code and "Traceback" not in output
+    if code > 0:
+        line = shlex.join(["python", "-m", "vbot_train", *LONG]).replace("hydra.run.dir=run ", "")
+        told = f"interrupted: told to stop ({number.name}); to go on: {line} hydra.run.dir={tmp_path / 'run'}\n"
+        assert output.endswith(told)
+    assert (tmp_path / "run" / "checkpoints" / "state.pt").exists()
+    assert not {"result.yaml", "error.txt"} & {path.name for path in (tmp_path / "run").iterdir()}
+    before = contents(tmp_path / "run")
+    other = start(tmp_path, *LONG, "ppo.learning_rate=3e-4")
+    output, _ = other.communicate(timeout=60)
+    assert other.returncode == 1
+    assert output.startswith("run: holds a training with another configuration (then -> now): ppo.learning_rate: 0.001")
+    assert contents(tmp_path / "run") == before
+    again = start(tmp_path, *LONG, "training.torch_threads=2")
+    wait_until(lambda: contents(tmp_path / "run").get("progress.csv") != before["progress.csv"], again)
+    again.send_signal(signal.SIGTERM)
+    output, _ = again.communicate(timeout=20)
+    assert again.returncode == 143
+    assert (re.search(r"continues at [\d,]+ env steps\n", output) is None) == (code < 0)  # killed before a minute
+
+
+def test_a_finished_run_is_not_continued(lonely_run, start):
+    process = start(lonely_run, *SMOKE)
+    output, _ = process.communicate(timeout=60)
+    assert (process.returncode, output) == (
+        1,
+        "hydra.run.dir=run: already holds result.yaml of another run; give another\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("directory", "told"),
+    [
+        ("/tmp/run", "hydra.run.dir=/tmp/run"),
+        ("/tmp/my run", "'hydra.run.dir=/tmp/my run'"),
+        ("/tmp/a,b", shlex.quote("hydra.run.dir='/tmp/a,b'")),
+    ],
+)
+def test_the_line_that_goes_on_is_the_same_with_its_directory(directory, told):
+    arguments = ["env=section001", "hydra.run.dir=elsewhere", "network.hidden_layer_sizes=[8, 8]"]
+    line = line_to_continue(arguments, Path(directory))
+    assert line == f"python -m vbot_train env=section001 'network.hidden_layer_sizes=[8, 8]' {told}"
+
+
+@pytest.mark.parametrize("learns", [False, True])
+def test_a_second_signal_ends_at_once(monkeypatch, learns):
+    handlers = []
+    monkeypatch.setattr(single, "handle_stop_signals", handlers.append)
+    interruption = Interruption()
+    if learns:
+        interruption.report({"kind": "begun", "env_steps": 0})
+    with nullcontext() if learns else pytest.raises(RunInterrupted, match=r"told to stop \(SIGTERM\)"):
+        interruption(signal.SIGTERM, None)
+    assert handlers == [quit_at_once]
+    assert (interruption.stop.asked is not None) is learns
 
 
 def test_a_closed_terminal_ends_a_run_before_it_trains_too(tmp_path, start):
@@ -94,8 +157,11 @@ def test_a_closed_terminal_ends_a_run_before_it_trains_too(tmp_path, start):
     process.send_signal(signal.SIGHUP)
     output, _ = process.communicate(timeout=20)
     assert process.returncode == 129, output
-    assert "interrupted: told to stop (SIGHUP); what was learned lies in" in output and "Traceback" not in output
-    assert TrialResult.load(tmp_path / "run").status == "interrupted"
+    assert "interrupted: told to stop (SIGHUP); to go on: python -m vbot_train" in output and "Traceback" not in output
+    assert not {"result.yaml", "error.txt", "checkpoints"} & {path.name for path in (tmp_path / "run").iterdir()}
+    again = start(tmp_path, *SMOKE)
+    output, _ = again.communicate(timeout=60)
+    assert again.returncode == 0, output
 
 
 def test_a_full_disk_is_told_in_a_line_and_leaves_no_half_file(tmp_path, start):
@@ -107,6 +173,18 @@ def test_a_full_disk_is_told_in_a_line_and_leaves_no_half_file(tmp_path, start):
     assert TrialResult.load(tmp_path / "run").cause == "OSError: [Errno 27] File too large"
     assert "File too large" in (tmp_path / "run" / "error.txt").read_text(encoding="utf-8")
     assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
+
+
+def rows(directory):
+    """Updates that a run has recorded."""
+    path = directory / "progress.csv"
+    return len(path.read_text(encoding="utf-8").splitlines()) - 1 if path.exists() else 0
+
+
+def contents(directory):
+    """Everything in a run's directory, by name."""
+    files = (path for path in directory.rglob("*") if path.is_file())
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
 
 
 def wait_until(is_so, process):

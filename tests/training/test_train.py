@@ -106,7 +106,7 @@ def test_a_nan_in_the_reward_ends_as_diverged(tmp_path, monkeypatch):
     assert "DivergedError" in (tmp_path / "error.txt").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("status", "told"), [("timeout", True), ("interrupted", True), ("pruned", False)])
+@pytest.mark.parametrize(("status", "told"), [("timeout", True), ("pruned", False)])
 def test_a_run_that_is_stopped_says_where_it_was_unless_it_was_pruned(tmp_path, monkeypatch, status, told):
     def stopped(self, action):
         raise TrialStopped(status, "so it was")

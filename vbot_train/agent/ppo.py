@@ -71,6 +71,20 @@ class Learner(PPO):
         self.memory.set_tensor_by_name("values", self._value_of(self.memory.get_tensor_by_name("observations")))
         super().update(timestep=timestep, timesteps=timesteps)
 
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next updates depend on, between two of them: then the memory holds nothing that is still used,
+        and bfloat16 needs no gradient scaler.
+        """
+        modules = {name: module.state_dict() for name, module in self.checkpoint_modules.items()}
+        return {"modules": modules, "scheduler": None if self.scheduler is None else self.scheduler.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` told of a learner of the same config."""
+        for name, module in self.checkpoint_modules.items():
+            module.load_state_dict(state["modules"][name])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+
     @torch.no_grad()
     def _pay_for_the_cut_off(self) -> None:
         """Pay robots that the time limit cut off what was still to come."""
@@ -92,7 +106,7 @@ class Learner(PPO):
 
 def build_agent(
     ppo: Mapping[str, Any], hidden: list[int], *, num_envs: int, env_steps: int, device: torch.device | str = "cpu"
-) -> PPO:
+) -> Learner:
     """Build the agent.
 
     Args:
@@ -167,11 +181,12 @@ def mean_action(agent: PPO, observation: Tensor) -> Tensor:
     return action
 
 
-def save_checkpoint(agent: PPO, path: Path) -> None:
-    """Write networks, scalers and optimizer, whole or not at all."""
+def save_checkpoint(agent: PPO, path: Path) -> bytes:
+    """Write networks, scalers and optimizer, whole or not at all. Returns what the file holds."""
     content = io.BytesIO()
     torch.save({name: module.state_dict() for name, module in agent.checkpoint_modules.items()}, content)
     write_atomically(path, content.getvalue())
+    return content.getvalue()
 
 
 def load_checkpoint(agent: PPO, path: Path, *, optimizer: bool = True) -> None:

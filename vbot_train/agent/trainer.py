@@ -3,14 +3,16 @@
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from skrl.agents.torch.ppo import PPO
 from torch import Tensor
 
+from vbot_train.agent.ppo import Learner
 from vbot_train.env.episodes import Episodes
 from vbot_train.env.navigation import NavigationEnv
 
@@ -38,52 +40,94 @@ class Update:
     learning_rate: float
 
 
-def learn(
-    agent: PPO, env: NavigationEnv, *, updates: int, on_update: Callable[[Update], None], threads: int = 1
-) -> None:
-    """Train for a number of updates.
+class TrainingLoop:
+    """Trains, one update at a time. Between two updates it can be stopped, and continued to the same result.
 
     Args:
         agent: Learns in place.
-        env: Its robots are reset first, at staggered ages.
-        updates: PPO updates; each takes ``agent.cfg.rollouts`` control steps of every robot.
-        on_update: Called after every update; what it raises ends the training.
+        env: Its robots are reset before the first update, at staggered ages.
+        updates: PPO updates in all; each takes ``agent.cfg.rollouts`` control steps of every robot.
         threads: Threads of torch for the updates.
-
-    Raises:
-        DivergedError: A loss, a parameter or an action is not finite, or an action is absurd.
     """
-    agent.enable_training_mode(True)
-    observation = env.reset(stagger=True)
-    episodes: deque[tuple[float, bool, bool]] = deque(maxlen=WINDOW)
-    rollouts, timesteps = agent.cfg.rollouts, updates * agent.cfg.rollouts
-    for number in range(1, updates + 1):
+
+    def __init__(self, agent: Learner, env: NavigationEnv, *, updates: int, threads: int = 1) -> None:
+        self.number = 0  # updates so far
+        self._agent = agent
+        self._env = env
+        self._updates = updates
+        self._threads = threads
+        self._observation: Tensor | None = None  # (E, 54), the last one
+        self._episodes: deque[tuple[float, bool, bool]] = deque(maxlen=WINDOW)
+        agent.enable_training_mode(True)
+
+    def __iter__(self) -> Iterator[Update]:
+        """The updates that are left, each as soon as it is done."""
+        while self.number < self._updates:
+            yield self._advance()
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of all that the next updates depend on, tensors and plain data."""
+        observation = None if self._observation is None else self._observation.clone()
+        return {
+            "number": self.number,
+            "observation": observation,
+            "episodes": list(self._episodes),
+            "agent": self._agent.state_dict(),
+            "env": self._env.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` told of a training of the same config."""
+        self._agent.load_state_dict(state["agent"])
+        self._env.load_state_dict(state["env"])
+        observation = state["observation"]
+        self._observation = None if observation is None else observation.to(self._env.device)
+        self._episodes.extend(state["episodes"])
+        self.number = state["number"]
+
+    def _advance(self) -> Update:
+        """Collect a rollout and learn from it.
+
+        Raises:
+            DivergedError: A loss, a parameter or an action is not finite, or an action is absurd.
+        """
         start = time.perf_counter()
-        for timestep in range((number - 1) * rollouts, number * rollouts):
-            with torch.inference_mode():
-                action, _ = agent.act(observation, None, timestep=timestep, timesteps=timesteps)
-                _check_action(action, number)
-                step = env.step(action)
-                agent.record_transition(
-                    observations=observation,
-                    states=None,
-                    actions=action,
-                    rewards=step.reward.unsqueeze(1),
-                    next_observations=step.final_observation,
-                    next_states=None,
-                    terminated=step.terminated.unsqueeze(1),
-                    truncated=step.truncated.unsqueeze(1),
-                    infos={},
-                    timestep=timestep,
-                    timesteps=timesteps,
-                )
-            observation = step.observation
-            if len(step.episodes.robot):
-                episodes.extend(_outcomes(step.episodes))
-            with torch_threads(threads if (timestep + 1) % rollouts == 0 else 1):
-                agent.post_interaction(timestep=timestep, timesteps=timesteps)  # learns at the rollout's end
-        speed = rollouts * env.num_envs / (time.perf_counter() - start)
-        on_update(_describe(agent, number, number * rollouts * env.num_envs, speed, episodes))
+        rollouts, number = self._agent.cfg.rollouts, self.number + 1
+        if self._observation is None:
+            self._observation = self._env.reset(stagger=True)
+        for timestep in range(self.number * rollouts, number * rollouts):
+            self._observation = self._take_step(self._observation, timestep)
+            with torch_threads(self._threads if (timestep + 1) % rollouts == 0 else 1):
+                # Learns at the rollout's end.
+                self._agent.post_interaction(timestep=timestep, timesteps=self._updates * rollouts)
+        speed = rollouts * self._env.num_envs / (time.perf_counter() - start)
+        update = _describe(self._agent, number, number * rollouts * self._env.num_envs, speed, self._episodes)
+        self.number = number
+        return update
+
+    @torch.inference_mode()
+    def _take_step(self, observation: Tensor, timestep: int) -> Tensor:
+        """Act, step the robots, record. Returns the next observations (E, 54)."""
+        timesteps = self._updates * self._agent.cfg.rollouts
+        action, _ = self._agent.act(observation, None, timestep=timestep, timesteps=timesteps)
+        _check_action(action, self.number + 1)
+        step = self._env.step(action)
+        self._agent.record_transition(
+            observations=observation,
+            states=None,
+            actions=action,
+            rewards=step.reward.unsqueeze(1),
+            next_observations=step.final_observation,
+            next_states=None,
+            terminated=step.terminated.unsqueeze(1),
+            truncated=step.truncated.unsqueeze(1),
+            infos={},
+            timestep=timestep,
+            timesteps=timesteps,
+        )
+        if len(step.episodes.robot):
+            self._episodes.extend(_outcomes(step.episodes))
+        return step.observation
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from vbot_train.analysis.stages import Verdict
 from vbot_train.analysis.trials import TRIALS, Study, StudyError, load_study
 from vbot_train.comparison.comparison import Side
 from vbot_train.config import ConfigError, load_recorded_config, look_up
-from vbot_train.search.resume import result_settings
 from vbot_train.search.study import STUDY_YAML
+from vbot_train.training.comparable import result_settings
 from vbot_train.training.progress import PROGRESS_CSV
 from vbot_train.training.result import FILE_NAME, METRICS, ResultError, TrialResult
 

@@ -1,8 +1,10 @@
 """MuJoCo models of robots that differ in their dynamics."""
 
 import copy
+from collections.abc import Mapping
 
 import mujoco
+import torch
 from torch import Tensor
 
 from vbot_train.env.dynamics import Dynamics
@@ -25,6 +27,7 @@ class Bodies:
         self.models = [nominal] * num_envs
         self._nominal = nominal
         self._scratch: mujoco.MjData | None = None
+        self._given: dict[int, tuple[float, ...]] = {}  # per robot the numbers of its own body
 
     def set(self, index: Tensor, dynamics: Dynamics) -> None:
         """Give the robots at ``index`` (K,) other bodies."""
@@ -40,9 +43,22 @@ class Bodies:
         )
         for robot, (friction, payload_kg, com_offset_m, motor_strength) in zip(index.tolist(), numbers, strict=True):
             model = self.models[robot]
+            self._given[robot] = (friction, payload_kg, *com_offset_m, motor_strength)
             self._put_on_ground(model, friction)
             self._load(model, payload_kg, com_offset_m)
             self._motorize(model, motor_strength)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Who has a body of its own, (K,) robots, and which: (K, 6) friction, payload, offset (3), motor strength."""
+        robots = sorted(self._given)
+        rows = torch.tensor([self._given[robot] for robot in robots], dtype=torch.float64).reshape(-1, 6)
+        return {"robots": torch.tensor(robots, dtype=torch.long), "numbers": rows}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Give the robots the bodies that ``state_dict`` told."""
+        if len(state["robots"]):
+            friction, payload, *offset, strength = state["numbers"].unbind(dim=1)
+            self.set(state["robots"], Dynamics(friction, payload, torch.stack(offset, dim=1), strength))
 
     def _put_on_ground(self, model: mujoco.MjModel, friction: float) -> None:
         """MuJoCo takes the larger of two geoms' frictions: with equal ones it is theirs, below the nominal one too."""

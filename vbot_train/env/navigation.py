@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from vbot_train.env import observations, terminations
-from vbot_train.env.episodes import Episodes, Step
+from vbot_train.env.episodes import RunningEpisodes, Step
 from vbot_train.env.frames import bearing_of, goal_error, gravity_in_body_frame, rotation_of, to_body_frame
 from vbot_train.env.randomization import Randomization
 from vbot_train.env.rewards import Rewards
@@ -114,20 +114,12 @@ class NavigationEnv:
         self._allocate()
 
     def _allocate(self) -> None:
-        robots, device = (self.num_envs,), self.device
-        self._steps = torch.zeros(robots, dtype=torch.long, device=device)
-        self._first_step = torch.zeros(robots, dtype=torch.long, device=device)  # above 0 in a staggered first episode
-        self._arrival_step = torch.full(robots, -1, device=device)  # control step of the first arrival, -1 before it
-        self._fenced = torch.zeros(robots, dtype=torch.bool, device=device)
-        self._distance = torch.zeros(robots, device=device)
-        self._start_distance = torch.zeros(robots, device=device)
-        self._start_bearing = torch.zeros(robots, device=device)
-        self._action = torch.zeros(self.num_envs, JOINTS, device=device)
-        self._prev_action = torch.zeros(self.num_envs, JOINTS, device=device)
-        self._prev_joint_vel = torch.zeros(self.num_envs, JOINTS, device=device)
-        self._returns = torch.zeros(len(self.reward_terms), self.num_envs, device=device)
-        nobody = torch.zeros(robots, dtype=torch.bool, device=device)
-        self._no_episodes = self._sum_up(self._all[:0], fell=nobody, left=nobody)  # given out by most control steps
+        self._episode = RunningEpisodes(self.num_envs, len(self.reward_terms), self.control_dt_s, self.device)
+        self._action = torch.zeros(self.num_envs, JOINTS, device=self.device)
+        self._prev_action = torch.zeros(self.num_envs, JOINTS, device=self.device)
+        self._prev_joint_vel = torch.zeros(self.num_envs, JOINTS, device=self.device)
+        nobody = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+        self._no_episodes = self._episode.sum_up(self._all[:0], fell=nobody, left=nobody)  # of most control steps
 
     @torch.inference_mode()
     def reset(self, *, seed: int | None = None, stagger: bool = False, robots: Tensor | None = None) -> Tensor:
@@ -147,8 +139,8 @@ class NavigationEnv:
         observation = self._start(self._all if robots is None else robots)
         if stagger:
             ages = torch.randint(self.max_steps, (self.num_envs,), generator=self._generator)
-            self._first_step = ages.to(self.device)
-            self._steps = self._first_step.clone()
+            self._episode.first_step = ages.to(self.device)
+            self._episode.steps = self._episode.first_step.clone()
         return observation
 
     @torch.inference_mode()
@@ -159,18 +151,18 @@ class NavigationEnv:
             action: (E, 12), clipped to [-1, 1].
         """
         unstable = self._contain_unstable(self._act(action))
-        self._steps += 1
+        self._episode.steps += 1
         state = self._state()
-        self._note_progress(state)
+        self._episode.note_progress(state)
         fell, left = self._failures(state, unstable)
         state.terminated = fell | left
-        truncated = (self._steps >= self.max_steps) & ~state.terminated
+        truncated = (self._episode.steps >= self.max_steps) & ~state.terminated
         terms = torch.where(unstable, self._rewards.failure, self._rewards(state))
-        self._returns += terms
-        self._distance = torch.where(unstable, self._distance, state.goal_distance)
+        self._episode.returns += terms
+        self._episode.distance = torch.where(unstable, self._episode.distance, state.goal_distance)
         final = self._observe(state)
         ended = (state.terminated | truncated).nonzero().squeeze(1)
-        episodes = self._sum_up(ended, fell, left) if len(ended) else self._no_episodes
+        episodes = self._episode.sum_up(ended, fell, left) if len(ended) else self._no_episodes
         return Step(
             observation=self._restart(ended, final),
             final_observation=final,
@@ -179,6 +171,29 @@ class NavigationEnv:
             truncated=truncated,
             episodes=episodes,
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of all that the next control steps depend on, tensors and plain data."""
+        return {
+            "episode": self._episode.state_dict(),
+            "action": self._action.clone(),  # those before it are replaced before they are read
+            "unstable_robots": self.unstable_robots,
+            "generator": self._generator.get_state(),
+            "randomization": self._randomization.state_dict(),
+            "starts": self._starts.state_dict(),
+            "simulation": self.simulation.state_dict(),
+        }
+
+    @torch.inference_mode()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` told of a task of the same config and size; its next steps are the same."""
+        self._episode.load_state_dict(state["episode"])
+        self._action.copy_(state["action"])
+        self.unstable_robots = state["unstable_robots"]
+        self._generator.set_state(state["generator"])
+        self._randomization.load_state_dict(state["randomization"], self.device)
+        self._starts.load_state_dict(state["starts"])
+        self.simulation.load_state_dict(state["simulation"])
 
     def _act(self, action: Tensor) -> Tensor:
         """Smooth the action and step the physics. Returns (E,) bool: whose action was a number."""
@@ -217,8 +232,8 @@ class NavigationEnv:
         error_b = goal_error(qpos, rotation)
         distance = torch.linalg.vector_norm(qpos[:, :2], dim=1)
         reached = distance < self.config["goal_radius_m"]
-        arrived = self._arrival_step >= 0
-        since = (self._steps - self._arrival_step) * self.control_dt_s
+        arrived = self._episode.arrival_step >= 0
+        since = (self._episode.steps - self._episode.arrival_step) * self.control_dt_s
         return RobotState(
             base_pos=qpos[:, :3],
             base_lin_vel=qvel[:, :3],
@@ -234,41 +249,19 @@ class NavigationEnv:
             prev_action=self._prev_action,
             goal_error_b=error_b,
             goal_distance=distance,
-            goal_speed=(self._distance - distance) / self.control_dt_s,
-            start_distance=self._start_distance,
+            goal_speed=(self._episode.distance - distance) / self.control_dt_s,
+            start_distance=self._episode.start_distance,
             goal_bearing=bearing_of(error_b),
             goal_reached=reached,
             goal_reached_before=arrived | reached,
             goal_reached_for_s=since * arrived,
             first_arrival=reached & ~arrived,
-            first_fence=(distance < self.config["inner_fence_radius_m"]) & ~self._fenced,
+            first_fence=(distance < self.config["inner_fence_radius_m"]) & ~self._episode.fenced,
             terminated=torch.zeros(len(qpos), dtype=torch.bool, device=self.device),
         )
 
     def _observe(self, state: RobotState) -> Tensor:
         return observations.observe(self._randomization.sensed(state))
-
-    def _note_progress(self, state: RobotState) -> None:
-        self._arrival_step = torch.where(state.first_arrival, self._steps, self._arrival_step)
-        self._fenced = self._fenced | state.first_fence
-
-    def _sum_up(self, index: Tensor, fell: Tensor, left: Tensor) -> Episodes:
-        """Sum up the episodes of the robots at ``index``."""
-        arrival, first = self._arrival_step[index], self._first_step[index]
-        return Episodes(
-            robot=index,
-            reward=self._returns[:, index].sum(dim=0),
-            reward_terms=self._returns[:, index].T,
-            length_s=(self._steps[index] - first) * self.control_dt_s,
-            reached=arrival >= 0,
-            fenced=self._fenced[index],
-            fell=fell[index],
-            left=left[index],
-            time_to_goal_s=torch.where(arrival >= 0, (arrival - first) * self.control_dt_s, torch.nan),
-            final_distance_m=self._distance[index],
-            start_distance_m=self._start_distance[index],
-            start_bearing_rad=self._start_bearing[index],
-        )
 
     def _restart(self, index: Tensor, final: Tensor) -> Tensor:
         """Start new episodes at ``index``. Returns all robots' observations (E, 54)."""
@@ -283,14 +276,9 @@ class NavigationEnv:
         start = self._starts.take(len(index))
         self.simulation.place(index, start.pose)
         self._randomization.begin(self.simulation, index)
-        self._steps[index] = self._first_step[index] = 0
-        self._arrival_step[index] = -1
-        self._fenced[index] = False
-        self._distance[index] = self._start_distance[index] = start.goal_distance
-        self._start_bearing[index] = start.goal_bearing
+        self._episode.begin(index, start.goal_distance, start.goal_bearing)
         for rows in (self._action, self._prev_action, self._prev_joint_vel):
             rows[index] = 0.0
-        self._returns[:, index] = 0.0
         return start.observation
 
 

@@ -87,6 +87,15 @@ class Randomization:
         pairs = zip(true.items(), noise, strict=True)
         return replace(state, **{name: values + self._noise[name] * error for (name, values), error in pairs})
 
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of what is under way; the bodies are the simulation's."""
+        return {"late": [action.clone() for action in self._late], "until_push": self._until_push.clone()}
+
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Go on from what ``state_dict`` told; the robots are on ``device``."""
+        self._late = [action.to(device) for action in state["late"]]
+        self._until_push = state["until_push"].clone()
+
     def _dynamics(self, count: int, device: torch.device) -> Dynamics:
         draws = torch.rand(count, 6, generator=self._generator).to(device)
         return Dynamics(

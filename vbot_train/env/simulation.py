@@ -5,8 +5,9 @@ A simulation steps E robots and answers in torch. Another back end (a GPU's, say
 """
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import mujoco
 import numpy as np
@@ -22,6 +23,7 @@ JOINTS = 12
 PIECES = 10  # of a thread's share of the robots
 WORTH_HANDING_OUT = 16  # robots
 _POSE = 7  # of the free base: position (3) and quaternion (4, w first)
+MEASURED = ("qpos", "qvel", "torque", "base_contact")  # what a simulation shows of its robots
 _FULL = mujoco.mjtState.mjSTATE_FULLPHYSICS
 
 
@@ -48,6 +50,12 @@ class Simulation(Protocol):
 
     def kick(self, index: Tensor, velocity: Tensor) -> None:
         """Add the horizontal ``velocity`` (K, 2) [m/s], world frame, to the bases of the robots at ``index`` (K,)."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of all that the next control steps depend on: tensors, and mappings of them."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` told of a simulation of the same kind and size."""
 
 
 class MujocoSimulation:
@@ -123,6 +131,19 @@ class MujocoSimulation:
         first = 1 + self._model.nq  # of the state vector's velocities
         self._state[index.numpy(), first : first + 2] += velocity.numpy()
         self.qvel[index, :2] += velocity
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of all that the next control steps depend on."""
+        own = {name: getattr(self, name).clone() for name in MEASURED}
+        return {"state": torch.from_numpy(self._state).clone(), "bodies": self._bodies.state_dict(), **own}
+
+    @torch.inference_mode()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` told of a simulation of the same size."""
+        self._bodies.load_state_dict(state["bodies"])
+        torch.from_numpy(self._state).copy_(state["state"])
+        for name in MEASURED:  # not read from MuJoCo's state: a kick, say, is added to both, each in its own precision
+            getattr(self, name).copy_(state[name])
 
     def _read(self) -> None:
         """Copy state and sensors out of MuJoCo's float64 arrays. The state vector is (time, qpos, qvel)."""

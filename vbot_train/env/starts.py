@@ -5,7 +5,7 @@ small operations: a thousand starts cost little more than one.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -63,6 +63,14 @@ class Starts:
     def clear(self) -> None:
         """Forget what is drawn ahead, because the generator was seeded anew."""
         self._ahead = self._ahead[:0]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """A copy of what is drawn ahead."""
+        return {f.name: getattr(self._ahead, f.name).clone() for f in fields(Batch)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on with what ``state_dict`` told was drawn ahead."""
+        self._ahead = Batch(**{name: rows.to(self._joint_pos.device) for name, rows in state.items()})
 
     def take(self, count: int) -> Batch:
         """The next ``count`` starts. What is left of a batch that is too small for them is dropped."""

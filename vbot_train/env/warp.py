@@ -2,7 +2,9 @@
 
 import functools
 import logging
+from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
 import mujoco
 import mujoco_warp
@@ -12,7 +14,7 @@ from torch import Tensor
 
 from vbot_train.config import ConfigError
 from vbot_train.env.dynamics import Dynamics
-from vbot_train.env.simulation import ROBOT_XML
+from vbot_train.env.simulation import MEASURED, ROBOT_XML
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,7 @@ class WarpSimulation:
         self.standing_height_m = float(robot.key_qpos[0, 2])
         self.qpos: Tensor = warp.to_torch(self._data.qpos)
         self.qvel: Tensor = warp.to_torch(self._data.qvel)
+        self._time: Tensor = warp.to_torch(self._data.time)
         self._control: Tensor = warp.to_torch(self._data.ctrl)
         sensors = warp.to_torch(self._sensors)  # (physics steps, E, 2 contacts + J torques)
         self._contacts, self.torque = sensors[:, :, :2], sensors[-1, :, 2:]
@@ -117,6 +120,20 @@ class WarpSimulation:
     def kick(self, index: Tensor, velocity: Tensor) -> None:
         """Add the horizontal ``velocity`` (K, 2) [m/s], world frame, to the bases of the robots at ``index`` (K,)."""
         self.qvel[index, :2] += velocity.to(self.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of all that the next control steps depend on; none begins with the last one's solution."""
+        own = {name: getattr(self, name).clone() for name in MEASURED}
+        return {"time": self._time.clone(), "model": {name: field.clone() for name, field in self._own.items()}, **own}
+
+    @torch.inference_mode()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` told of a simulation of the same size, on whatever device."""
+        self._time.copy_(state["time"])
+        for name, field in self._own.items():
+            field.copy_(state["model"][name])
+        for name in MEASURED:
+            getattr(self, name).copy_(state[name])
 
 
 def load_robot(physics_dt_s: float) -> mujoco.MjModel:

@@ -39,13 +39,16 @@ def build_simulation(simulation: Mapping[str, Any], env: Mapping[str, Any], num_
     return MujocoSimulation(num_envs, **timing, threads=simulation["threads"] or available_cores())
 
 
-def evaluate(env: NavigationEnv, policy: Callable[[Tensor], Tensor], seed: int) -> Episodes:
+def evaluate(
+    env: NavigationEnv, policy: Callable[[Tensor], Tensor], seed: int, check: Callable[[], None] | None = None
+) -> Episodes:
     """Run one full episode per robot.
 
     Args:
         env: The environment; its robots are the episodes.
         policy: Maps observations (E, 54) to actions (E, 12).
         seed: Seeds the starts.
+        check: Called before every control step; what it raises ends the evaluation.
 
     Returns:
         E episodes, in the order of the robots.
@@ -53,6 +56,8 @@ def evaluate(env: NavigationEnv, policy: Callable[[Tensor], Tensor], seed: int) 
     observation = env.reset(seed=seed)
     ended: list[Episodes] = []
     for _ in range(env.max_steps):
+        if check is not None:
+            check()
         step = env.step(policy(observation))
         observation = step.observation
         ended.append(step.episodes)

@@ -15,7 +15,8 @@ from vbot_train.checks import check_config, check_values
 from vbot_train.config import choices_of, one_line, plain
 from vbot_train.search.check import check_choices, check_settings
 from vbot_train.search.constraints import broken_rules, compile_rules
-from vbot_train.training.run_directory import take_run_directory
+from vbot_train.training.comparable import refuse_other_record
+from vbot_train.training.run_directory import state_path, take_run_directory
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -72,7 +73,10 @@ class SearchCallback(Callback):
             text = next(rule.text for rule in self._rules if rule.name == name)
             raise SystemExit(one_line(f"search.constraints.{name}={text}: this configuration breaks the rule"))
         # Before Hydra writes its record there. It is kept to the end of the process.
-        self.run_lock = take_run_directory(Path(config.hydra.run.dir))
+        run_dir = Path(config.hydra.run.dir)
+        self.run_lock = take_run_directory(run_dir)
+        if state_path(run_dir).exists():
+            refuse_other_record(run_dir, job)
 
     @must_happen
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:

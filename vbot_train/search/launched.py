@@ -11,7 +11,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 
 from vbot_train.search.naming import as_override, key_of
-from vbot_train.search.space import THREAD_KEYS
+from vbot_train.training.comparable import THREAD_KEYS
 
 COMMAND = "VBOT_TRAIN_COMMAND"  # environment variable: the arguments of the line that launches; no file holds them
 

@@ -14,9 +14,9 @@ from vbot_train.analysis.trials import NAMED, TRIALS, Study, StudyError, Trial, 
 from vbot_train.config import ConfigError, absolute_path, load_recorded_config, look_up
 from vbot_train.search.ledger import Identity, identity, is_trained
 from vbot_train.search.proposals import BrokenRules
-from vbot_train.search.ranges import is_same, name_of_option, values_of
-from vbot_train.search.resume import result_settings
+from vbot_train.search.ranges import name_of_option, values_of
 from vbot_train.search.space import OutsideError, Space
+from vbot_train.training.comparable import is_same, result_settings
 
 TOP = 5  # trials of a study that are taken over where no number is given
 SHOWN = 4  # of the settings that are other than in the study a trial comes from

@@ -16,6 +16,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from vbot_train.analysis.steps import count_steps, find_step, nth_step
 from vbot_train.config import ConfigError
+from vbot_train.training.comparable import is_same
 
 MOST_LISTED = 100_000  # values of a range that something lists; Optuna tells the steps of floats apart to 1e-8 of them
 
@@ -137,13 +138,6 @@ def find(distribution: BaseDistribution, value: Any) -> list[Any]:
     if isinstance(distribution, IntDistribution):
         return [int(value)] if (value - distribution.low) % distribution.step == 0 else []
     return [value]
-
-
-def is_same(one: Any, other: Any) -> bool:
-    """Whether two values are equal; floats are so but for rounding, for some were computed."""
-    if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
-    return bool(one == other)
 
 
 def holds(distribution: BaseDistribution, value: Any) -> bool:

@@ -1,39 +1,20 @@
 """Whether a command line continues a study: whether its trials would compare with those that are there."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vbot_train.config import GROUPS, ConfigError, look_up, with_absolute_paths, with_randomization
+from vbot_train.config import ConfigError
 from vbot_train.search.constraints import BUILT_IN, FORMERLY_BUILT_IN
-from vbot_train.search.ranges import describe, is_same
-from vbot_train.search.space import THREAD_KEYS, read_space
+from vbot_train.search.ranges import describe
+from vbot_train.search.space import read_space
 from vbot_train.search.study import read_record
-
-# What a trial's result depends on.
-RESULT_KEYS = (*GROUPS, "seed", "init_from", "evaluation", "search.metric", "search.seeds_per_trial")
-HARDWARE_KEYS = (*THREAD_KEYS, "simulation.device")  # of those groups, but they choose hardware, not results
-
-
-def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that a trial's result depends on, by dotted key.
-
-    Args:
-        config: A composed config, in plain containers.
-    """
-    values: dict[str, Any] = {}
-    config = with_absolute_paths(with_randomization(config))  # earlier versions recorded relative ones
-    for key in RESULT_KEYS:
-        with suppress(KeyError):  # another version of the code may not know it: then it is absent
-            values |= dict(_flat(key, look_up(config, key)))
-    values.setdefault("simulation.backend", "mujoco")  # a study that was begun before there was a choice
-    return {key: value for key, value in values.items() if key not in HARDWARE_KEYS}
+from vbot_train.training.comparable import changes, result_settings
 
 
 def same_result(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two composed configs, in plain containers, train to the same result."""
-    return not any(_changes(result_settings(one), result_settings(other)))
+    return not any(changes(result_settings(one), result_settings(other)))
 
 
 def option_settings(
@@ -86,11 +67,11 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         then: The study's record.
         now: The record that this command line would write.
     """
-    lines = [f"  {line}" for _, line in _changes(*map(_ranges, (then, now)))]
-    lines += [f"  search.constraints.{line}" for _, line in _changes(_own_rules(then), _own_rules(now))]
+    lines = [f"  {line}" for _, line in changes(*map(_ranges, (then, now)))]
+    lines += [f"  search.constraints.{line}" for _, line in changes(_own_rules(then), _own_rules(now))]
     for name in then["options"].keys() & now["options"].keys():
         varying = {*then["options"][name], *now["options"][name]}
-        for key, line in _changes(_settings(then, name), _settings(now, name)):
+        for key, line in changes(_settings(then, name), _settings(now, name)):
             lines.append(f"  {name}: {line}" if name and key in varying else f"  {line}")
     return list(dict.fromkeys(lines))
 
@@ -109,19 +90,3 @@ def _settings(record: Mapping[str, Any], combination: str) -> dict[str, Any]:
     """All that the trials of one combination of options have in common."""
     settings = {**result_settings(record["config"]), **record["options"][combination]}
     return {key: value for key, value in settings.items() if key not in record["space"]}
-
-
-def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Each key whose value differs, and a line that tells it."""
-    for key in dict.fromkeys([*then, *now]):
-        if not is_same(then.get(key), now.get(key)):
-            yield key, f"{key}: {then.get(key, 'absent')} -> {now.get(key, 'absent')}"
-
-
-def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Leaves of nested mappings by dotted key."""
-    if not isinstance(value, Mapping) or not value:
-        yield key, value
-        return
-    for name, inner in value.items():
-        yield from _flat(f"{key}.{name}" if key else str(name), inner)

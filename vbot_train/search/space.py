@@ -25,13 +25,12 @@ from vbot_train.search.ranges import (
     to_text,
     values_of,
 )
+from vbot_train.training.comparable import THREAD_KEYS
 
 Params = Mapping[str, Any]
 
 # A search compares trials: what would make them incomparable cannot vary.
 SCHEDULE_KEY = "ppo.learning_rate_schedule"
-# How many threads a trial runs on; null leaves it open. Two beside a busy neighbour cost a factor of ten.
-THREAD_KEYS = ("simulation.threads", "training.torch_threads")
 SECRET_KEYS = ("storage",)  # a URL may hold a password: no trial needs it, none records it
 SEARCHABLE = ("ppo", "network", "reward", "seed", "init_from")
 LARGEST_GRID = 10_000  # cells. Each is composed and checked before the first trial, which takes some 10 ms

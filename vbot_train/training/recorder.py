@@ -1,18 +1,21 @@
 """What a run writes while it trains: progress.csv, TensorBoard events, a progress bar."""
 
 import csv
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from skrl.utils.tensorboard import SummaryWriter
 
 from vbot_train.agent.trainer import Update
+from vbot_train.training.run_directory import StateError
 
 PROGRESS_CSV = "progress.csv"
+EVENTS = "events.out.tfevents.*"
 # Held-out metrics that stand in the row of the update after which they were measured, beside the one to optimize.
 SELECTION_METRICS = ("episode_reward_mean", "success_rate", "fall_rate")
 
@@ -25,14 +28,21 @@ class Recorder:
         metric: What is optimized; its held-out values are recorded.
         env_steps: Length of the training.
         bar: Show a progress bar on the terminal.
+        state: What ``state_dict`` told, to go on from there; what was written later is dropped. None begins anew.
     """
 
-    def __init__(self, run_dir: Path, metric: str, *, env_steps: int, bar: bool) -> None:
+    def __init__(
+        self, run_dir: Path, metric: str, *, env_steps: int, bar: bool, state: Mapping[str, int] | None = None
+    ) -> None:
         self._selected = dict.fromkeys([*SELECTION_METRICS, metric])
-        self._file = (run_dir / PROGRESS_CSV).open("w", newline="", encoding="utf-8")
+        self._run_dir = run_dir
+        if state is not None:
+            _drop_later(run_dir, state)
+        self._file = (run_dir / PROGRESS_CSV).open("w" if state is None else "a", newline="", encoding="utf-8")
         columns = [f"selection_{name}" for name in self._selected]
         self._rows = csv.DictWriter(self._file, [*Update.__dataclass_fields__, *columns])
-        self._rows.writeheader()
+        if state is None:
+            self._rows.writeheader()
         self._events = SummaryWriter(log_dir=str(run_dir))
         shown = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
         self._bar = Progress(*shown, TimeRemainingColumn(), disable=not bar)
@@ -49,8 +59,18 @@ class Recorder:
         self._events.close()
         self._file.close()
 
-    def write(self, update: Update, selection: Mapping[str, float | None] | None) -> None:
-        """Record an update, and the held-out metrics if they were measured after it."""
+    def state_dict(self) -> dict[str, int]:
+        """How long each file is by now [bytes], by name. They are on the disk, should the power fail."""
+        self._file.flush()
+        self._events.flush()
+        paths = [self._run_dir / PROGRESS_CSV, *self._run_dir.glob(EVENTS)]
+        for path in paths:
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
+        return {path.name: path.stat().st_size for path in paths}
+
+    def write(self, update: Update, selection: Mapping[str, float | None] | None) -> dict[str, Any]:
+        """Record an update, and the held-out metrics if they were measured after it. Returns the row."""
         row = asdict(update)
         if selection is not None:
             row |= {f"selection_{name}": selection.get(name) for name in self._selected}
@@ -65,3 +85,28 @@ class Recorder:
             completed=update.env_steps,
             description=f"{text}  success {update.success_rate:.0%}  falls {update.fall_rate:.0%}",
         )
+        return row
+
+
+def check_rows(run_dir: Path, sizes: Mapping[str, int]) -> None:
+    """Refuse to go on where rows are missing.
+
+    Args:
+        run_dir: The run's directory.
+        sizes: What ``Recorder.state_dict`` told.
+
+    Raises:
+        StateError: They are.
+    """
+    progress = run_dir / PROGRESS_CSV
+    if not progress.is_file() or progress.stat().st_size < sizes[PROGRESS_CSV]:
+        raise StateError(f"{progress}: rows are missing that the training to be continued has written")
+
+
+def _drop_later(run_dir: Path, sizes: Mapping[str, int]) -> None:
+    """Cut every file to the length that it had; event files that are newer go."""
+    for path in (run_dir / PROGRESS_CSV, *run_dir.glob(EVENTS)):
+        if path.name not in sizes:
+            path.unlink()
+        elif path.stat().st_size > sizes[path.name]:
+            os.truncate(path, sizes[path.name])

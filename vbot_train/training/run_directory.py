@@ -1,5 +1,6 @@
 """The directory of one training run: whoever holds its lock owns it, and nobody else changes anything in it."""
 
+import os
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,11 @@ from vbot_train.training.result import FILE_NAME, TrialResult, TrialStopped, wri
 
 LOCK = "run.lock"
 CHECKPOINTS = "checkpoints"
+STATE = "state.pt"
+
+
+class StateError(ConfigError):
+    """A training that cannot be continued as it stands on the disk. Nothing there was changed."""
 
 
 def run_lock(run_dir: Path) -> BaseFileLock:
@@ -20,28 +26,47 @@ def run_lock(run_dir: Path) -> BaseFileLock:
     return file_lock(run_dir / LOCK, shared=True)
 
 
+def state_path(run_dir: Path) -> Path:
+    """The file that a training goes on from, should it be stopped."""
+    return run_dir / CHECKPOINTS / STATE
+
+
 def take_run_directory(run_dir: Path) -> BaseFileLock:
-    """Become the owner of an unused directory, which is created if need be, for as long as the lock is kept.
+    """Become the owner of a directory for as long as the lock is kept: one that is unused, and is created if need be,
+    or one whose training can be continued.
 
     Raises:
-        ConfigError: Another process owns it, it holds another run, or its file system has no locks.
+        ConfigError: Another process owns it, it holds a run that has ended, it cannot be written, or its file system
+            has no locks.
     """
-    run_dir.mkdir(parents=True, exist_ok=True)
     lock = run_lock(run_dir)
     try:
+        run_dir.mkdir(parents=True, exist_ok=True)
         take(lock, 0)
     except Timeout:
         raise ConfigError(f"hydra.run.dir={run_dir}: another run trains there; give another") from None
-    for name in (FILE_NAME, CHECKPOINTS):
-        if (run_dir / name).exists():
-            lock.release()
-            raise ConfigError(f"hydra.run.dir={run_dir}: already holds {name} of another run; give another")
+    except OSError as error:
+        raise ConfigError(f"hydra.run.dir={run_dir}: cannot be written ({error.strerror}); give another") from error
+    if (fault := _fault(run_dir)) is not None:
+        lock.release()
+        raise ConfigError(f"hydra.run.dir={run_dir}: {fault}; give another")
     return lock
+
+
+def _fault(run_dir: Path) -> str | None:
+    """Why no training can begin or go on in a directory."""
+    if (run_dir / FILE_NAME).exists():
+        return f"already holds {FILE_NAME} of another run"
+    checkpoints = run_dir / CHECKPOINTS
+    if checkpoints.exists() and not state_path(run_dir).exists():
+        return f"already holds {CHECKPOINTS} of another run"
+    folders = [folder for folder in (run_dir, checkpoints) if folder.exists()]
+    return None if all(os.access(folder, os.W_OK | os.X_OK) for folder in folders) else "cannot be written"
 
 
 @contextmanager
 def own_run_directory(run_dir: Path) -> Iterator[None]:
-    """Own an unused directory while a training runs; as ``take_run_directory``."""
+    """Own a directory while a training runs; as ``take_run_directory``."""
     lock = take_run_directory(run_dir)
     try:
         yield

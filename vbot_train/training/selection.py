@@ -1,19 +1,21 @@
 """Choosing the checkpoint: held-out evaluation while the agent trains."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from skrl.agents.torch.ppo import PPO
 
 from vbot_train.agent.ppo import mean_action, save_checkpoint
 from vbot_train.agent.trainer import Update
 from vbot_train.evaluation.held_out import build_env, evaluate, standard_errors, summarize
-from vbot_train.training.result import METRICS
+from vbot_train.training.result import METRICS, write_atomically
 
+KEPT = ("best_update", "env_steps", "env_steps_to_success")
 SUCCESS = 0.9  # the success rate that env_steps_to_success waits for
 
 
@@ -43,17 +45,27 @@ class Selection:
         agent: The agent in training.
         path: The file that always holds the chosen checkpoint so far.
         updates: Length of the training; the last update is always evaluated.
+        check: Called before every control step of an evaluation; what it raises ends it.
     """
 
-    def __init__(self, config: Mapping[str, Any], agent: PPO, path: Path, updates: int) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        agent: PPO,
+        path: Path,
+        updates: int,
+        check: Callable[[], None] | None = None,
+    ) -> None:
         evaluations = min(config["training"]["evaluations"], updates)
-        self._due = {round(updates * k / evaluations) for k in range(1, evaluations + 1)}
+        self._due = [round(updates * k / evaluations) for k in range(1, evaluations + 1)]
+        self._check = check
         self._metric = config["search"]["metric"]
         self._seed = config["evaluation"]["selection_seed"]
         self._env = build_env(config, num_envs=config["training"]["selection_episodes"], seed=self._seed)
         self._agent = agent
         self._path = path
         self._best = Score()
+        self._chosen: bytes | None = None  # what the chosen checkpoint's file holds
         self.best_update = 0
         self.env_steps = 0
         self.env_steps_to_success: int | None = None
@@ -62,7 +74,7 @@ class Selection:
         """Evaluate if one is due after this update. Returns its metrics."""
         if update.number not in self._due:
             return None
-        episodes = evaluate(self._env, partial(mean_action, self._agent), self._seed)
+        episodes = evaluate(self._env, partial(mean_action, self._agent), self._seed, self._check)
         metrics = summarize(episodes)
         self.env_steps += self._env.num_envs * self._env.max_steps
         if self.env_steps_to_success is None and (metrics["success_rate"] or 0.0) >= SUCCESS:
@@ -70,9 +82,29 @@ class Selection:
         score = self._score(metrics.get(self._metric), standard_errors(episodes).get(self._metric, 0.0))
         if score.may_equal(self._best):
             self.best_update = update.number
-            save_checkpoint(self._agent, self._path)
+            self._chosen = save_checkpoint(self._agent, self._path)
         self._best = max(self._best, score, key=lambda each: each.value)
         return metrics
+
+    def count(self, update: int) -> int | None:
+        """The number of the evaluation that follows an update, from 1; None if there is none."""
+        return self._due.index(update) + 1 if update in self._due else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was chosen so far, with the checkpoint itself as bytes (N,)."""
+        chosen = None if self._chosen is None else torch.frombuffer(bytearray(self._chosen), dtype=torch.uint8)
+        return {"best": asdict(self._best), "chosen": chosen, **{name: getattr(self, name) for name in KEPT}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` told. A checkpoint that was chosen later belongs to another timeline."""
+        self._best = Score(**state["best"])
+        for name in KEPT:
+            setattr(self, name, state[name])
+        self._chosen = None if state["chosen"] is None else state["chosen"].numpy().tobytes()
+        if self._chosen is None:
+            self._path.unlink(missing_ok=True)
+        elif not self._path.is_file() or self._path.read_bytes() != self._chosen:
+            write_atomically(self._path, self._chosen)
 
     def _score(self, value: float | None, error: float) -> Score:
         """A metric that was not observed is worst."""

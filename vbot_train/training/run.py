@@ -1,0 +1,226 @@
+"""The parts of one training: build, learn, evaluate; from the beginning, or from the state an earlier process left."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vbot_train.agent.ppo import applied_settings, build_agent, load_checkpoint, mean_action, save_checkpoint
+from vbot_train.agent.trainer import TrainingLoop, Update
+from vbot_train.config import available_cores, checkpoint_of
+from vbot_train.env.episodes import Episodes
+from vbot_train.env.navigation import NavigationEnv
+from vbot_train.evaluation.held_out import build_env, evaluate, mean_reward_terms, summarize
+from vbot_train.training.recorder import Recorder, check_rows
+from vbot_train.training.result import TrialResult, TrialStopped
+from vbot_train.training.run_directory import CHECKPOINTS, StateError
+from vbot_train.training.selection import Selection
+from vbot_train.training.state import load_random_state, random_state, reason_of, write_state
+from vbot_train.training.stop import StopRequest
+
+MAX_TORCH_THREADS = 4  # a bound for networks this small; on two quiet cores two beat one (LOG.md, 2026-11-24)
+Report = Callable[[Mapping[str, Any]], None]
+
+
+class Run:
+    """The parts of one training run, and what it has done so far."""
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        run_dir: Path,
+        trial: int | None,
+        stop: StopRequest,
+        report: Report,
+        state_every_s: float,
+    ) -> None:
+        self.config = config
+        self.trial = trial
+        self.checkpoints = run_dir / CHECKPOINTS
+        self.run_dir = run_dir
+        self.stop = stop
+        self.report = report
+        self.state_every_s = state_every_s
+        self.started = self.saved = time.monotonic()
+        self.earlier_s = 0.0  # wall clock of the processes before this one
+        self.update: Update | None = None
+        self.is_concluded = True  # whether the evaluation after that update, if one is due, has been made
+        self.selection: Selection | None = None
+        self.applied: dict[str, Any] = {}
+        self.evaluation_env_steps = 0
+        self.unstable_robots = 0
+        self.updates = config["training"]["env_steps"] // self.rollout
+
+    def build(self, state: Mapping[str, Any] | None) -> None:
+        """Build the environment and the agent, as they are at the beginning or as the state tells."""
+        config, training = self.config, self.config["training"]
+        torch.set_num_threads(1)  # but for updates
+        torch.manual_seed(config["seed"])
+        self.env = build_env(config, num_envs=training["num_envs"], seed=config["seed"])
+        self.agent = build_agent(
+            config["ppo"],
+            config["network"]["hidden_layer_sizes"],
+            num_envs=training["num_envs"],
+            env_steps=training["env_steps"],
+            device=self.env.device,
+        )
+        if config["init_from"] is not None and state is None:
+            load_checkpoint(self.agent, checkpoint_of(Path(config["init_from"])), optimizer=False)
+        self.applied = applied_settings(self.agent) | applied_to(self.env)
+        self.loop = TrainingLoop(self.agent, self.env, updates=self.updates, threads=update_threads(config))
+        best = self.checkpoints / "best.pt"
+        self.selection = Selection(config, self.agent, best, self.updates, self.stop.check)
+        if state is not None:
+            self.load_state(state)
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state.
+
+        Raises:
+            StateError: Its parts do not fit.
+        """
+        assert self.selection is not None
+        try:
+            check_rows(self.run_dir, state["recorder"])
+            self.update = None if state["update"] is None else Update(**state["update"])
+            self.is_concluded = state["is_concluded"]
+            self.earlier_s = state["wall_time_s"]
+            self.loop.load_state_dict(state["loop"])
+            load_random_state(state["random"], self.env.device)
+            self.unstable_robots = self.env.unstable_robots
+            self.selection.load_state_dict(state["selection"])
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
+            raise StateError(f"{self.run_dir}: its state does not fit ({reason_of(error)})") from error
+
+    def learn_and_evaluate(self, bar: bool, state: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Train to the end, then measure the best and the last checkpoint. Returns fields of the result."""
+        assert self.selection is not None
+        metric, env_steps = self.config["search"]["metric"], self.updates * self.rollout
+        recorded = None if state is None else state["recorder"]
+        self.report({"kind": "begun", "env_steps": self.env_steps})
+        with Recorder(self.run_dir, metric, env_steps=env_steps, bar=bar, state=recorded) as recorder:
+            if state is None:
+                self.save_state(recorder)
+            self.learn(recorder)
+        save_checkpoint(self.agent, self.checkpoints / "last.pt")
+        last = self._evaluate()
+        best = last
+        if self.selection.best_update != self.updates:
+            load_checkpoint(self.agent, self.checkpoints / "best.pt")
+            best = self._evaluate()
+        to_success = {"env_steps_to_success": self.selection.env_steps_to_success}
+        return {
+            "metrics": summarize(best) | to_success,
+            "last_metrics": summarize(last) | to_success,
+            "reward_terms": mean_reward_terms(best, self.env.reward_terms),
+            "best_env_steps": self.selection.best_update * self.rollout,
+        }
+
+    def learn(self, recorder: Recorder) -> None:
+        """Make the updates that are left. The state is on the disk when an interruption is raised."""
+        try:
+            if self.update is not None and not self.is_concluded:
+                self._conclude(self.update, recorder)
+            self.stop.check()
+            for update in self.loop:
+                self.update = update
+                self._conclude(update, recorder)
+                self.stop.check()
+        except TrialStopped as asked:
+            # Others come from signal handlers, in the middle of something.
+            if asked is self.stop.asked and asked.status == "interrupted":
+                self.save_state(recorder)
+            raise
+
+    @property
+    def rollout(self) -> int:
+        """Env steps per update."""
+        return int(self.config["training"]["num_envs"] * self.config["ppo"]["rollouts"])
+
+    @property
+    def env_steps(self) -> int:
+        """Env steps so far."""
+        return self.update.env_steps if self.update else 0
+
+    @property
+    def wall_time_s(self) -> float:
+        """Wall clock so far, that of earlier processes included [s]."""
+        return self.earlier_s + time.monotonic() - self.started
+
+    def _conclude(self, update: Update, recorder: Recorder) -> None:
+        """What follows an update: perhaps an evaluation, always a row, perhaps a state."""
+        assert self.selection is not None
+        self.unstable_robots = self.env.unstable_robots
+        self.is_concluded = False
+        selected = self.selection(update)
+        row = recorder.write(update, selected)
+        self.is_concluded = True
+        number = {} if selected is None else {"evaluation": self.selection.count(update.number)}
+        self.report({"kind": "update", **{key: _number(value) for key, value in row.items()}, **number})
+        if selected is not None or time.monotonic() - self.saved >= self.state_every_s:
+            self.save_state(recorder)
+
+    def save_state(self, recorder: Recorder) -> None:
+        """Write down all that the next updates depend on."""
+        assert self.selection is not None
+        parts = {
+            "update": asdict(self.update) if self.update else None,
+            "is_concluded": self.is_concluded,
+            "wall_time_s": self.wall_time_s,
+            "loop": self.loop.state_dict(),
+            "random": random_state(self.env.device),
+            "selection": self.selection.state_dict(),
+            "recorder": recorder.state_dict(),
+        }
+        write_state(self.run_dir, self.config, update_threads(self.config), parts)
+        self.saved = time.monotonic()
+        self.report({"kind": "state", "env_steps": self.env_steps})
+
+    def _evaluate(self) -> Episodes:
+        """The held-out episodes that the reported metrics rest on."""
+        env = build_env(self.config, num_envs=self.config["training"]["evaluation_episodes"], seed=0)
+        seed = self.config["evaluation"]["seed"]
+        episodes = evaluate(env, partial(mean_action, self.agent), seed, self.stop.check)
+        self.evaluation_env_steps += env.num_envs * env.max_steps
+        self.unstable_robots += env.unstable_robots
+        return episodes
+
+    def result(self, status: str, **found: Any) -> TrialResult:
+        """What is known now, as a result."""
+        selection_env_steps = self.selection.env_steps if self.selection else 0
+        return TrialResult(
+            status=status,
+            trial=self.trial,
+            seed=self.config["seed"],
+            seeds=[self.config["seed"]],
+            applied=self.applied,
+            env_steps=self.env_steps,
+            evaluation_env_steps=self.evaluation_env_steps + selection_env_steps,
+            wall_time_s=round(self.wall_time_s, 3),
+            unstable_robots=self.unstable_robots,
+            **found,
+        )
+
+
+def _number(value: float | None) -> float | None:
+    """A number that every JSON reader knows."""
+    return value if value is None or math.isfinite(value) else None
+
+
+def update_threads(config: Mapping[str, Any]) -> int:
+    """Threads of torch for updates: ``training.torch_threads``; null is as many as there are cores, within a bound."""
+    return int(config["training"]["torch_threads"] or min(available_cores(), MAX_TORCH_THREADS))
+
+
+def applied_to(env: NavigationEnv) -> dict[str, Any]:
+    """The settings that the built environment really uses."""
+    return {
+        "seed": torch.initial_seed(),
+        "num_envs": env.num_envs,
+        "reward": {name: params["weight"] for name, params in env.reward_terms.items()},
+    }
