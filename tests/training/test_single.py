@@ -10,7 +10,8 @@ import time
 import pytest
 
 from vbot_train.config import load_recorded_config
-from vbot_train.training.result import TrialResult, read_yaml
+from vbot_train.training.files import read_yaml
+from vbot_train.training.result import TrialResult
 
 SMOKE = ["training=smoke", "hydra.run.dir=run"]
 LONG = [*SMOKE, "training.env_steps=10_000_000"]

@@ -17,7 +17,7 @@ from vbot_train.analysis.ranking import TOP, cell, config_id, over_seeds, shown
 from vbot_train.analysis.report_figures import Figure, figures
 from vbot_train.analysis.stages import Retrained, Verdict
 from vbot_train.analysis.trials import tell_left_out
-from vbot_train.training.result import write_atomically
+from vbot_train.training.files import write_atomically
 
 TEMPLATE = "report.html.jinja"
 OWN_GROUPS = ("env", "reward", "training", "simulation", "ppo", "network", "evaluation")
