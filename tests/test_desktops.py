@@ -83,8 +83,9 @@ def test_a_training_is_interrupted_and_continued(start, run, tmp_path):
 
 
 def test_a_search_is_interrupted_and_continued_to_its_analysis(start, run, tmp_path):
-    search = ["search=full", "method=random", "search.max_trials=3", "search.confirm.top_k=0", "workers=2", "study=s"]
-    line, study = ["-m", "vbot_train", "-m", *search, *SECONDS, *SMALL], tmp_path / "multirun" / "s"
+    search = ["method=random", "search.max_trials=3", "search.confirm.top_k=0", "workers=2", "study=s"]
+    space, study = "ppo.learning_rate=tag(log,interval(1e-4,1e-3))", tmp_path / "multirun" / "s"
+    line = ["-m", "vbot_train", "-m", *search, space, *SECONDS, *SMALL]
     output = interrupt(start(*line), study / "trials" / "000" / "progress.csv")
     python, *rest = shlex.split(output.splitlines()[-1].partition("to go on: ")[2])
     assert python == "python", output

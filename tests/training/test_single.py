@@ -1,7 +1,6 @@
 """A single run on the command line: what it leaves, however it ends and whoever disturbs it."""
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -100,6 +99,7 @@ def test_a_closed_terminal_ends_a_run_before_it_trains_too(tmp_path, start):
 
 
 def test_a_full_disk_is_told_in_a_line_and_leaves_no_half_file(tmp_path, start):
+    resource = pytest.importorskip("resource", reason="a limit on the size of files")
     limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL, SMALL))}
     process = start(tmp_path, *SMOKE, stderr=subprocess.PIPE, **limit)
     _, errors = process.communicate(timeout=60)
