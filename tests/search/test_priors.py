@@ -3,6 +3,7 @@
 import functools
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -206,6 +207,13 @@ def test_a_path_of_windows_reaches_us_as_it_was_typed():
     typed = ["search.around=C:\\runs\\OLD", 'search.enqueue=["C:\\runs\\OLD:5"]']
     search = compose_config(typed)["search"]
     assert (search["around"], search["enqueue"]) == ("C:\\runs\\OLD", ["C:\\runs\\OLD:5"])
+
+
+@pytest.mark.parametrize(("platform", "kept"), [("win32", "C:\\runs\\OLD"), ("linux", "C:runsOLD")])
+def test_a_backslash_in_an_entry_is_what_it_is_on_the_system(space, monkeypatch, platform, kept):
+    monkeypatch.setattr("sys.platform", platform)
+    (prior,) = enqueued(space, "'ppo.rollouts=16' init_from=C:\\runs\\OLD")
+    assert prior.reason.startswith(f"init_from={Path.cwd() / kept} lies outside the space")
 
 
 def test_a_key_that_the_earlier_study_did_not_vary_comes_from_its_config(space, earlier_study):

@@ -1,7 +1,8 @@
 """What Windows lacks and refuses, on Linux: with this folder on PYTHONPATH, Python imports this file before all else.
 
-- Modules of vbot_train get stand-ins for ``os``, ``signal``, ``subprocess`` and ``sys``: what Windows lacks is missing
-  there, and ``sys.platform`` is win32. All other modules keep the real ones: they branch on the platform themselves.
+- Modules of vbot_train get stand-ins for ``os``, ``signal``, ``subprocess``, ``sys`` and ``time``. What Windows lacks is
+  missing there, and ``sys.platform`` is win32. All other modules keep the real ones: they look at the platform
+  themselves.
 - In the folder in which the process was started, and below, a file that any process has open can be neither replaced
   nor removed, and a name that Windows does not allow can be neither opened nor made.
 
@@ -14,7 +15,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -26,6 +28,7 @@ SIGBREAK, CTRL_C_EVENT, CTRL_BREAK_EVENT = 21, 0, 1  # numbers of Windows
 CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW = 0x200, 0x8000000
 SIGNALS = {signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGINT, signal.SIGSEGV, signal.SIGTERM, SIGBREAK}
 NO_MODULES = {"fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty"}
+NO_MODULES |= {"select", "selectors"}  # which are there for sockets, but not for pipes
 NO_OPTIONS = {"pass_fds", "preexec_fn", "process_group", "start_new_session", "user", "group", "extra_groups", "umask"}
 # By the stubs of mypy (2026-11): what Linux has and Windows has not. Most constants that go with it are left out.
 NO_OS = """
@@ -76,14 +79,29 @@ def kill(pid: int, number: int) -> None:
     os.kill(pid, events.get(number, signal.SIGKILL))
 
 
+def check_options(options: dict[str, Any]) -> None:
+    """Refuse what Windows does not know about a child; a process group has another name there."""
+    if wrong := NO_OPTIONS & options.keys():
+        raise ValueError(f"{', '.join(wrong)}: not supported on Windows")
+    if options.pop("creationflags", 0) & CREATE_NEW_PROCESS_GROUP:  # no Ctrl-C of the console reaches it
+        options["process_group"] = 0
+
+
+def checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that starts a child, with the options that Windows knows."""
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        check_options(options)
+        return function(*arguments, **options)
+
+    return call
+
+
 class Popen(subprocess.Popen):  # type: ignore[type-arg]
     """A child as Windows starts and ends it."""
 
-    def __init__(self, *arguments: Any, creationflags: int = 0, **options: Any) -> None:
-        if wrong := NO_OPTIONS & options.keys():
-            raise ValueError(f"{', '.join(wrong)}: not supported on Windows")
-        if creationflags & CREATE_NEW_PROCESS_GROUP:  # no Ctrl-C of the console reaches it
-            options["process_group"] = 0
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        check_options(options)
         super().__init__(*arguments, **options)
 
     def send_signal(self, number: int) -> None:
@@ -121,11 +139,13 @@ STAND_INS = {
         subprocess,
         set(),
         {
+            **{name: checked(getattr(subprocess, name)) for name in ("run", "call", "check_call", "check_output")},
             "Popen": Popen,
             "CREATE_NEW_PROCESS_GROUP": CREATE_NEW_PROCESS_GROUP,
             "CREATE_NO_WINDOW": CREATE_NO_WINDOW,
         },
     ),
+    "time": StandIn(time, {"clock_gettime", "pthread_getcpuclockid", "tzset"}, {}),
     "sys": StandIn(sys, set(), {"platform": "win32"}),
 }
 
@@ -213,7 +233,12 @@ def open_files() -> Iterator[str]:
             continue
 
 
-CHECKS = {"open": check_names, "os.mkdir": check_names, "os.remove": check_free, "os.rename": check_rename}
+CHECKS: dict[str, Callable[..., None]] = {
+    "open": check_names,
+    "os.mkdir": check_names,
+    "os.remove": check_free,
+    "os.rename": check_rename,
+}
 
 
 def audit(event: str, arguments: tuple[Any, ...]) -> None:
@@ -223,5 +248,5 @@ def audit(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.modules.update({PREFIX + name: module for name, module in STAND_INS.items()})
-sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
+sys.meta_path.insert(0, Finder)
 sys.addaudithook(audit)

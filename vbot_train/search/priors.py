@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -232,12 +233,21 @@ def _directory_and_count(entry: str) -> tuple[Path, int | None]:
 def _parse(entry: str) -> dict[str, Any]:
     parser = OverridesParser.create()
     try:
-        overrides = parser.parse_overrides(shlex.split(entry))
+        overrides = parser.parse_overrides(_split(entry))
     except (HydraException, ValueError) as error:
         raise ConfigError(f"search.enqueue={entry}: {str(error).splitlines()[0]}") from error
     if any(override.is_sweep_override() for override in overrides):
         raise ConfigError(f"search.enqueue={entry}: one value for each key")
     return {override.get_key_element(): override.value() for override in overrides}
+
+
+def _split(entry: str) -> list[str]:
+    """The overrides in a text, quoted as in a shell; but on Windows a backslash parts directories."""
+    words = shlex.shlex(entry, posix=True)
+    words.whitespace_split, words.commenters = True, ""
+    if sys.platform == "win32":
+        words.escape = ""
+    return list(words)
 
 
 def _copy_nested(config: Mapping[str, Any]) -> dict[str, Any]:
