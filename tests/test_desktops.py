@@ -120,6 +120,42 @@ def test_what_is_open_or_misnamed_is_refused_as_on_windows(run):
     assert run("-c", HELD).split() == ["refused"] * 6
 
 
+READ = """
+import threading, time
+from pathlib import Path
+from vbot_train.training.files import write_atomically
+def read():
+    with path.open():
+        opened.set()
+        time.sleep(0.3)
+path, opened = Path("file"), threading.Event()
+path.write_text("before")
+threading.Thread(target=read).start()
+opened.wait()
+write_atomically(path, "after")
+print(path.read_text(), [path.name for path in Path().iterdir()])
+"""
+
+
+def test_a_file_that_is_being_read_is_replaced_once_its_reader_closes_it(run):
+    assert run("-c", READ) == "after ['file']\n"
+
+
+LOOPS = """
+from pathlib import Path
+from vbot_train.search.presence import Presence
+with Presence(Path("study")) as own, Presence(Path("study")) as other, own.lock():
+    dead = own._file("host-1-abc")
+    dead.touch()
+    print(own.others() == [other.name], dead.exists())
+print([path.name for path in dead.parent.iterdir()])
+"""
+
+
+def test_a_loops_file_goes_with_it(run):
+    assert run("-c", LOOPS).splitlines() == ["True False", "['study.lock']"]
+
+
 def test_our_modules_lack_what_windows_lacks_and_others_do_not(run):
     code = (
         "import os, signal, vbot_train.signals as ours\n"

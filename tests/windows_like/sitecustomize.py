@@ -1,7 +1,7 @@
 """What Windows lacks and refuses, on Linux: with this folder on PYTHONPATH, Python imports this file before all else.
 
-- Modules of vbot_train get stand-ins for ``os``, ``signal``, ``subprocess``, ``sys`` and ``time``. What Windows lacks is
-  missing there, and ``sys.platform`` is win32. All other modules keep the real ones: they look at the platform
+- Modules of vbot_train get stand-ins for ``os``, ``signal``, ``subprocess``, ``sys`` and ``time``. There, what Windows
+  lacks is missing, and ``sys.platform`` is win32. All other modules keep the real ones: they look at the platform
   themselves.
 - In the folder in which the process was started, and below, a file that any process has open can be neither replaced
   nor removed, and a name that Windows does not allow can be neither opened nor made.
