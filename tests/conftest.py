@@ -1,6 +1,7 @@
 """What tests of the task share: two robots at rest, a simulation without physics, and the environment's builder."""
 
 import math
+import sys
 import time
 
 import pytest
@@ -27,6 +28,9 @@ def say(capsys):
 @pytest.fixture
 def zone(monkeypatch):
     """``zone("Europe/Berlin")``: from now on this process is on a host that stands there."""
+
+    if sys.platform == "win32":
+        pytest.skip("Windows gives no process a zone of its own")
 
     def move(name):
         monkeypatch.setenv("TZ", name)

@@ -1,11 +1,12 @@
 """What cannot train is refused in one line, before anything trains."""
 
 import copy
+import ctypes
 from collections.abc import Mapping
 
 import pytest
 
-from vbot_train.checks import check_config, check_evaluation
+from vbot_train.checks import available_gpus, check_config, check_evaluation
 from vbot_train.config import ConfigError, compose_config, training_seeds
 from vbot_train.keys import BOUNDS
 from vbot_train.search.check import check_search, check_settings
@@ -284,3 +285,32 @@ def test_no_number_may_be_beyond_what_float32_can_square(every_key, fault_of):
     assert len(numbers) > 60
     for path in numbers:
         assert fault_of(with_value(every_key, path, 1e20)) is not None, path
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """``gpus("win32")``: the GPUs counted there, and the drivers that were asked; each knows of two."""
+
+    class Driver:
+        def cuInit(self, flags):
+            return 0
+
+        def cuDeviceGetCount(self, count):
+            count._obj.value = 2
+            return 0
+
+    def count(platform):
+        asked = []
+        monkeypatch.setattr("sys.platform", platform)
+        monkeypatch.setattr(ctypes, "CDLL", lambda name: asked.append(name) or Driver())
+        return available_gpus.__wrapped__(), asked
+
+    return count
+
+
+@pytest.mark.parametrize(
+    ("platform", "found"),
+    [("linux", (2, ["libcuda.so.1"])), ("win32", (2, ["nvcuda.dll"])), ("darwin", (0, []))],
+)
+def test_each_systems_own_driver_counts_its_gpus(gpus, platform, found):
+    assert gpus(platform) == found

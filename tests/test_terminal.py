@@ -9,6 +9,8 @@ import pytest
 
 from vbot_train.terminal import show_cursor
 
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="pseudo terminals, and redirections of a POSIX shell")
+
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -32,6 +34,7 @@ def test_what_is_printed_to_a_reader_that_has_gone_does_no_harm(tmp_path):
     assert (process.returncode, done.read_text(encoding="utf-8"), errors) == (0, "in order", b"")
 
 
+@posix_only
 def test_what_is_printed_to_a_terminal_that_closed_does_no_harm(tmp_path):
     done = tmp_path / "done"
     ours, theirs = os.openpty()
@@ -56,6 +59,7 @@ with Path(sys.argv[1]).open("w", encoding="utf-8") as file:
 """
 
 
+@posix_only
 @pytest.mark.parametrize("redirection", [">/dev/full 2>&1", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_what_is_printed_where_nothing_can_be_written_does_no_harm(tmp_path, redirection):
     command = f"{shlex.quote(sys.executable)} -c {shlex.quote(WRITING)} done {redirection}"
@@ -70,6 +74,7 @@ def test_a_letter_that_the_terminal_does_not_know_does_no_harm(tmp_path):
     assert (said.returncode, said.stdout) == (0, b"does anybody listen? ?\n")
 
 
+@posix_only
 def test_a_terminal_gets_its_cursor_back(monkeypatch):
     ours, theirs = os.openpty()
     with os.fdopen(theirs, "w") as terminal:

@@ -23,7 +23,8 @@ from vbot_train.analysis.stages import Verdict
 from vbot_train.analysis.summary import summarize
 from vbot_train.analysis.trials import StudyError, Trial, load_study, tell_left_out
 from vbot_train.terminal import outlive_the_terminal
-from vbot_train.training.result import METRICS, write_atomically
+from vbot_train.training.files import remove_file, write_atomically
+from vbot_train.training.result import METRICS
 
 LOG_WIDTH = 140  # columns, where the output goes to a file
 SHOWN = 10  # configurations on the leaderboard
@@ -88,10 +89,10 @@ def export(ranked: Sequence[Trial], directory: Path) -> None:
     names = ["best", *(f"top_{rank}" for rank in range(1, TOP + 1))]
     written = dict(zip(names, [*ranked[:1], *ranked[:TOP]], strict=False))
     for name in names[len(written) :]:  # other files there are a user's own
-        (directory / f"{name}.yaml").unlink(missing_ok=True)
+        remove_file(directory / f"{name}.yaml")
     for name, trial in written.items():
         body = (trial.directory / "experiment.yaml").read_text(encoding="utf-8")
-        command = f"python -m vbot_train --config-dir {shlex.quote(str(directory.parent))} experiment={name}"
+        command = f"python -m vbot_train --config-dir {shlex.quote(directory.parent.as_posix())} experiment={name}"
         header = f"# @package _global_\n# Trial {trial.number}, seed {trial.result.seed}.   {command}\n"
         write_atomically(directory / f"{name}.yaml", header + body)
 
@@ -123,7 +124,7 @@ def show(verdict: Verdict, importance: ImportanceReport, advice: Sequence[Advice
         console.print(line)
     console.print(f"analysis: {out / FILE_NAME}, {REPORT_NAME}")
     if verdict.winner is not None:
-        line = f"python -m vbot_train --config-dir {shlex.quote(str(out))} experiment=best"
+        line = f"python -m vbot_train --config-dir {shlex.quote(out.as_posix())} experiment=best"
         console.print(f"train the best again: {line}")
 
 

@@ -1,4 +1,4 @@
-"""What Linux lets the processes of a container use. Elsewhere there is nothing to read, and nothing is limited."""
+"""What Linux lets the processes of a container use. Only there it is asked."""
 
 from collections.abc import Iterator
 from pathlib import Path

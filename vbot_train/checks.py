@@ -3,6 +3,7 @@
 import ctypes
 import functools
 import re
+import sys
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
@@ -13,6 +14,7 @@ from vbot_train.config import ConfigError, backend_of, checkpoint_of, load_recor
 from vbot_train.keys import BOUNDS, CHOICES, COUNT, FINITE, FLAGS, RANGES, number_faults, value_faults
 from vbot_train.known_keys import key_faults
 
+CUDA_DRIVERS = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}  # macOS has none
 MIN_SAMPLES = 2  # of a mini-batch: the variance of one is nan, and so are then the scalers that learn from it
 EVALUATED = [  # numbers and ranges that an evaluation reads; only training=standard reads those env steps
     key
@@ -198,8 +200,10 @@ def _reward_faults(reward: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 @functools.cache
 def available_gpus() -> int:
     """NVIDIA GPUs that this process may use, by the driver's own word: torch and Warp take seconds to import."""
+    if sys.platform not in CUDA_DRIVERS:
+        return 0
     try:
-        driver = ctypes.CDLL("libcuda.so.1")
+        driver = ctypes.CDLL(CUDA_DRIVERS[sys.platform])
     except OSError:
         return 0
     count = ctypes.c_int()

@@ -24,7 +24,8 @@ from vbot_train.comparison.figure import draw_comparison
 from vbot_train.comparison.sides import load_side
 from vbot_train.config import ConfigError
 from vbot_train.terminal import outlive_the_terminal
-from vbot_train.training.result import METRICS, ResultError, write_atomically
+from vbot_train.training.files import write_atomically
+from vbot_train.training.result import METRICS, ResultError
 from vbot_train.training.seed_statistics import few
 
 LOG_WIDTH = 140  # columns, where the output goes to a file; more sides take more

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -138,8 +139,9 @@ def available_cores() -> int:
 
     Rounded down, for one process more than there are cores has the system pause them all; but one at least.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = cpu_quota()
+    if sys.platform != "linux":  # macOS binds no process to cores; both it and Windows know no such quota
+        return os.cpu_count() or 1
+    cores, quota = len(os.sched_getaffinity(0)), cpu_quota()
     return cores if quota is None else max(min(cores, int(quota)), 1)
 
 

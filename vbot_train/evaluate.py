@@ -17,7 +17,7 @@ from vbot_train.evaluation.recorded import find_subject
 from vbot_train.evaluation.video import check_video
 from vbot_train.keys import COUNT, SEED, number_faults
 from vbot_train.terminal import outlive_the_terminal
-from vbot_train.training.result import write_atomically
+from vbot_train.training.files import write_atomically
 
 
 def main() -> None:

@@ -49,7 +49,16 @@ def show_cursor() -> None:
     """A live display that is not left in order keeps it hidden."""
     with suppress(OSError, ValueError):  # whoever closed the terminal needs no cursor
         if sys.stdout.isatty():
-            os.write(sys.stdout.fileno(), b"\x1b[?25h\n")
+            _write_show_cursor()
+
+
+def _write_show_cursor() -> None:
+    if sys.platform == "win32":  # where an older console knows no escape sequences
+        from rich.console import Console
+
+        Console().show_cursor()
+    else:
+        os.write(sys.stdout.fileno(), b"\x1b[?25h\n")
 
 
 def outlive_the_terminal() -> None:

@@ -98,6 +98,17 @@ def test_what_cannot_be_a_directorys_name_is_refused(name):
         check_name(name)
 
 
+@pytest.mark.parametrize("name", ["con", "NUL.txt", "com1", "LPT9.a.b", "a."])
+def test_what_cannot_be_a_directorys_name_on_windows_is_refused_there_only(monkeypatch, name):
+    for platform in ("linux", "darwin"):
+        monkeypatch.setattr("sys.platform", platform)
+        check_name(name)
+    monkeypatch.setattr("sys.platform", "win32")
+    with pytest.raises(ConfigError, match=r"Windows has no directory of this name"):
+        check_name(name)
+    check_name(f"sweep-{name}".rstrip("."))
+
+
 @pytest.mark.parametrize("argument", ["study=", "study=[a]", "study=a,b", "study=int(3.7)", "study=" + "x" * 300])
 def test_an_argument_that_gives_no_name_is_refused_in_a_line(composed, argument):
     config = composed(*([] if "," in argument else [argument]))

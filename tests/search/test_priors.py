@@ -2,6 +2,8 @@
 
 import functools
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -141,7 +143,8 @@ def test_a_key_that_does_not_vary_at_another_value_is_told(space, entry, reason)
         ("ppo.learning_rate=interval(1e-4,1e-3)", "one value for each key"),
         ("ppo.rollouts=[16", "search.enqueue=ppo.rollouts="),
         ("ppo.rollouts='16", "search.enqueue=ppo.rollouts='16: No closing quotation"),
-        ("multirun/x:three", "search.enqueue=multirun/x:three: how many is a whole number"),
+        ("multirun/x:three", "search.enqueue=multirun/x:three: multirun/x:three: not the directory of a study"),
+        ("C:\\runs\\OLD:5", "search.enqueue=C:\\runs\\OLD: C:\\runs\\OLD: not the directory of a study"),
         ("multirun/nothing", "search.enqueue=multirun/nothing"),
         (24, "search.enqueue=24: give overrides such as"),
         (["ppo.rollouts=16"], "give overrides such as"),
@@ -187,6 +190,30 @@ def test_of_a_study_as_many_are_taken_as_asked_for_and_five_unless_asked(space, 
     assert rates == pytest.approx([10e-4, 9e-4, 8e-4, 7e-4, 6e-4, 5e-4, 4e-4])
     assert len(enqueued(space, str(directory))) == 5
     assert len(list(priors_in(space).best_of(directory, "search.around", None))) == 10
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="makes directories whose names hold a colon")
+def test_only_a_number_or_all_after_the_last_colon_says_how_many(space, earlier_study, tmp_path, monkeypatch):
+    ten = [({"ppo.learning_rate": k * 1e-4, "network": "small"}, "completed", k) for k in range(1, 11)]
+    named = (tmp_path / "C:" / "a:3b").resolve()  # a drive, and a name that holds a colon
+    named.parent.mkdir()
+    earlier_study(SWEEPS[0], "network=small,medium", trials=ten).rename(named)
+    monkeypatch.chdir(tmp_path)
+    counts = {"C:/a:3b": 5, "C:/a:3b:3": 3, f"{named}:all": 10}
+    assert {entry: len(enqueued(space, entry)) for entry in counts} == counts
+
+
+def test_a_path_of_windows_reaches_us_as_it_was_typed():
+    typed = ["search.around=C:\\runs\\OLD", 'search.enqueue=["C:\\runs\\OLD:5"]']
+    search = compose_config(typed)["search"]
+    assert (search["around"], search["enqueue"]) == ("C:\\runs\\OLD", ["C:\\runs\\OLD:5"])
+
+
+@pytest.mark.parametrize(("platform", "kept"), [("win32", "C:\\runs\\OLD"), ("linux", "C:runsOLD")])
+def test_a_backslash_in_an_entry_is_what_it_is_on_the_system(space, monkeypatch, platform, kept):
+    monkeypatch.setattr("sys.platform", platform)
+    (prior,) = enqueued(space, "'ppo.rollouts=16' init_from=C:\\runs\\OLD")
+    assert prior.reason.startswith(f"init_from={Path.cwd() / kept} lies outside the space")
 
 
 def test_a_key_that_the_earlier_study_did_not_vary_comes_from_its_config(space, earlier_study):

@@ -74,6 +74,7 @@ def test_a_directory_that_cannot_be_written_is_refused_in_a_line(tmp_path, monke
     assert not has_owner(tmp_path)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="flock")
 def test_a_file_system_without_locks_is_refused_in_a_line(tmp_path, monkeypatch):
     def unknown(descriptor, operation):
         raise OSError(errno.ENOSYS, "Function not implemented")

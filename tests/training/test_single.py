@@ -2,7 +2,6 @@
 
 import os
 import re
-import resource
 import shlex
 import signal
 import subprocess
@@ -16,7 +15,8 @@ import pytest
 from vbot_train.config import load_recorded_config
 from vbot_train.signals import quit_at_once
 from vbot_train.training import single
-from vbot_train.training.result import TrialResult, read_yaml
+from vbot_train.training.files import read_yaml
+from vbot_train.training.result import TrialResult
 from vbot_train.training.single import Interruption, RunInterrupted, line_to_continue
 
 SMOKE = ["training=smoke", "hydra.run.dir=run"]
@@ -165,6 +165,7 @@ def test_a_closed_terminal_ends_a_run_before_it_trains_too(tmp_path, start):
 
 
 def test_a_full_disk_is_told_in_a_line_and_leaves_no_half_file(tmp_path, start):
+    resource = pytest.importorskip("resource", reason="a limit on the size of files")
     limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL, SMALL))}
     process = start(tmp_path, *SMOKE, stderr=subprocess.PIPE, **limit)
     _, errors = process.communicate(timeout=60)

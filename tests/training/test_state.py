@@ -17,7 +17,8 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from torch.testing import assert_close
 
 from vbot_train.config import ConfigError, compose_config
-from vbot_train.training.result import TrialResult, TrialStopped, read_yaml
+from vbot_train.training.files import read_yaml
+from vbot_train.training.result import TrialResult, TrialStopped
 from vbot_train.training.run_directory import state_path
 from vbot_train.training.stop import StopRequest
 from vbot_train.training.train import train

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LinearLR
 
 from vbot_train.agent.networks import ACTION_SPACE, OBSERVATION_SPACE, Policy, Value, hidden_sizes
 from vbot_train.config import ConfigError
-from vbot_train.training.result import write_atomically
+from vbot_train.training.files import write_atomically
 
 # Keys of conf/ppo that are ours; every other one is a field of skrl's PPO_CFG.
 OWN_KEYS = {"learning_rate_schedule", "kl_target", "initial_std"}

@@ -20,6 +20,7 @@ from vbot_train.analysis.pictures import save
 from vbot_train.analysis.ranking import config_id, shown
 from vbot_train.analysis.stages import DEFAULT, Verdict
 from vbot_train.analysis.trials import Trial
+from vbot_train.training.files import remove_file
 from vbot_train.training.result import METRICS
 from vbot_train.training.seed_statistics import interval
 
@@ -36,7 +37,7 @@ def draw_figures(verdict: Verdict, importance: ImportanceReport, directory: Path
     ``importance.png`` and ``stages.png``, in place of earlier ones.
     """
     for name in ("learning_curves", "history", "slices", "importance", "stages"):
-        (directory / f"{name}.png").unlink(missing_ok=True)
+        remove_file(directory / f"{name}.png")
     if verdict.screened:
         draw_learning_curves(verdict, directory / "learning_curves.png")
     if verdict.study.ranked(verdict.metric):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from vbot_train.training.result import write_atomically
+from vbot_train.training.files import write_atomically
 
 DPI = 120
 

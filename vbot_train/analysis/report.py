@@ -17,7 +17,7 @@ from vbot_train.analysis.ranking import TOP, cell, config_id, over_seeds, shown
 from vbot_train.analysis.report_figures import Figure, figures
 from vbot_train.analysis.stages import Retrained, Verdict
 from vbot_train.analysis.trials import tell_left_out
-from vbot_train.training.result import write_atomically
+from vbot_train.training.files import write_atomically
 
 TEMPLATE = "report.html.jinja"
 OWN_GROUPS = ("env", "reward", "training", "simulation", "ppo", "network", "evaluation")
@@ -88,9 +88,9 @@ def lines(verdict: Verdict, analysis: Path) -> Iterator[tuple[str, str]]:
     """What to type next, and what for; the winner is the one that lies in the folder of this analysis."""
     if verdict.winner is None:
         return
-    directory = str(verdict.study.directory)
-    again = ["--config-dir", str(analysis), "experiment=best"]
-    trial = str(verdict.winner.trials[0].directory)
+    directory = verdict.study.directory.as_posix()  # which no shell takes apart
+    again = ["--config-dir", analysis.as_posix(), "experiment=best"]
+    trial = verdict.winner.trials[0].directory.as_posix()
     other = "success_rate" if verdict.metric != "success_rate" else "episode_reward_mean"
     around = ["-m", "search=fine_tune", f"search.around={directory}", *own_settings(verdict.study.record)]
     for purpose, module, arguments in (

@@ -20,14 +20,13 @@ from yaml import YAMLError
 from vbot_train.analysis.steps import exact_params
 from vbot_train.lives import ended_at, lives_of
 from vbot_train.storage_url import sqlite_file, url_of_file
+from vbot_train.training.files import FileError, read_whole_yaml, read_yaml
 from vbot_train.training.result import (
     FILE_NAME,
     METRICS,
     STATUSES,
     ResultError,
     TrialResult,
-    read_whole_yaml,
-    read_yaml,
 )
 
 TRIALS, STAGES = "trials", ("confirm", "test")  # folders of a study's trials, and of what is trained after them
@@ -189,7 +188,7 @@ def build_study(
         for trial in (trial for trial in found if trial.state.is_finished()):
             try:
                 loaded[stage].append(_load_trial(trial, directory / stage))
-            except ResultError as error:
+            except FileError as error:
                 left_out.append(LeftOut(stage, trial.number, trial.params, str(error)))
     waiting = [trial for trial in trials[TRIALS] if trial.state == TrialState.WAITING]
     interrupted = sum(trial.user_attrs.get("status") == "interrupted" for trial in waiting)
@@ -235,14 +234,14 @@ def _load_trial(trial: FrozenTrial, folder: Path) -> Trial:
     """A trial that has ended.
 
     Raises:
-        ResultError: It does not count.
+        FileError: It does not count.
     """
     path = folder / f"{trial.number:03d}"
     if not is_own(trial):
         raise ResultError(f"{path}: no search trained it, something else wrote it into the database")
     try:
         result, *seed_runs = _read_results(path)
-    except ResultError:
+    except FileError:
         if trial.state == TrialState.COMPLETE:
             raise
         result, seed_runs = _result_in_database(trial), []
@@ -265,7 +264,7 @@ def _read_results(directory: Path) -> list[TrialResult]:
     """A trial's result, then those of its seeds if they are several.
 
     Raises:
-        ResultError: One of them cannot be read, or not what the trial was trained on.
+        FileError: One of them cannot be read, or not what the trial was trained on.
     """
     result = _load_result(directory, _stamp(directory / FILE_NAME))
     seeds = [directory / f"seed_{seed}" for seed in result.seeds if len(result.seeds) > 1]

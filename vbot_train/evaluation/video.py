@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vbot_train.config import ConfigError
-from vbot_train.training.result import replacing
+from vbot_train.training.files import replacing
 
 
 def check_video(out: Path) -> None:

@@ -6,6 +6,7 @@ A study is continued by its name. So a search that is to begin one takes a name,
 import itertools
 import re
 import secrets
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ KEY = "study"
 MOST_BYTES = 240  # the name of a directory may have 255, and forks add to it
 SHOWN = 40  # characters of a name that is too long
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # what needs no quotes
+# What names a device on Windows in every directory, or is made into another name there.
+NOT_ON_WINDOWS = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\..*)?|.*\.", re.IGNORECASE)
 
 
 def settle_name(config: DictConfig, arguments: Iterable[str]) -> bool:
@@ -62,6 +65,8 @@ def check_name(name: str) -> None:
         raise ConfigError(f"{KEY}={name[:SHOWN]}...: has {len(name.encode())} bytes, {MOST_BYTES} are the most")
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise ConfigError(f"{KEY}={name}: letters, digits, '_', '.' and '-' make a study's name")
+    if sys.platform == "win32" and NOT_ON_WINDOWS.fullmatch(name):
+        raise ConfigError(f"{KEY}={name}: Windows has no directory of this name")
 
 
 def as_argument(name: str) -> str:

@@ -1,6 +1,8 @@
 """Known-good starts: configurations that are tried before the sampler is asked."""
 
+import re
 import shlex
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -75,15 +77,13 @@ class Priors:
             elif isinstance(entry, str) and "=" in entry:
                 yield self._overridden(f"search.enqueue={entry!r}", _parse(entry))
             elif isinstance(entry, str):
-                directory, _, count = entry.partition(":")
-                if count and not count.isdigit():
-                    raise ConfigError(f"search.enqueue={entry}: how many is a whole number, as in {directory}:3")
-                yield from self.best_of(Path(directory), "search.enqueue", int(count or TOP))
+                directory, count = _directory_and_count(entry)
+                yield from self.best_of(directory, "search.enqueue", count)
             else:
                 raise ConfigError(f"search.enqueue={entry}: give overrides such as 'ppo.rollouts=24', or a study")
 
-    def best_of(self, directory: Path, key: str, count: int) -> Iterator[Prior]:
-        """The best configurations of a study.
+    def best_of(self, directory: Path, key: str, count: int | None) -> Iterator[Prior]:
+        """The best configurations of a study; all of them where ``count`` is None.
 
         Raises:
             ConfigError: There is no such study, or none of its trials was completed.
@@ -217,15 +217,37 @@ def settings_of(study: Study, trial: Trial) -> tuple[dict[str, Any], dict[str, s
     return load_recorded_config(trial.directory), choices
 
 
+def _directory_and_count(entry: str) -> tuple[Path, int | None]:
+    """A study's directory, and how many of its best are wanted, which is None where that is all.
+
+    A drive and a directory's own name may hold a colon: only a number or ``all`` after the last one says how many.
+    """
+    directory, colon, count = entry.rpartition(":")
+    if colon and count == "all":
+        return Path(directory), None
+    if colon and re.fullmatch(r"[0-9]+", count):
+        return Path(directory), int(count)
+    return Path(entry), TOP
+
+
 def _parse(entry: str) -> dict[str, Any]:
     parser = OverridesParser.create()
     try:
-        overrides = parser.parse_overrides(shlex.split(entry))
+        overrides = parser.parse_overrides(_split(entry))
     except (HydraException, ValueError) as error:
         raise ConfigError(f"search.enqueue={entry}: {str(error).splitlines()[0]}") from error
     if any(override.is_sweep_override() for override in overrides):
         raise ConfigError(f"search.enqueue={entry}: one value for each key")
     return {override.get_key_element(): override.value() for override in overrides}
+
+
+def _split(entry: str) -> list[str]:
+    """The overrides in a text, quoted as in a shell; but on Windows a backslash parts directories."""
+    words = shlex.shlex(entry, posix=True)
+    words.whitespace_split, words.commenters = True, ""
+    if sys.platform == "win32":
+        words.escape = ""
+    return list(words)
 
 
 def _copy_nested(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from vbot_train.search.space import Candidate
 from vbot_train.search.surroundings import surroundings
 from vbot_train.search.sweeper import FOLDER
 from vbot_train.storage_url import sqlite_file, url_of_file
-from vbot_train.training.result import METRICS, write_atomically
+from vbot_train.training.files import write_atomically
+from vbot_train.training.result import METRICS
 
 STUDY_DB = "study.db"
 STUDY_YAML = "study.yaml"

@@ -14,7 +14,7 @@ def file_lock(path: Path, *, shared: bool = False) -> BaseFileLock:
     """A lock on a file, not yet taken. It may be nested.
 
     Args:
-        path: The file, which is created when the lock is taken, and stays.
+        path: The file, which is created when the lock is taken. It stays, but on Windows filelock removes it again.
         shared: Whether all who ask for it in this process are one holder.
     """
     # A soft lock, to which filelock would turn on such a file system, outlives its holder.

@@ -4,14 +4,17 @@ import itertools
 import logging
 import math
 import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
+
+from vbot_train.training.files import FileError, read_whole_yaml
+from vbot_train.training.files import (
+    write_atomically as write_atomically,  # train.py and single.py still import it from here
+)
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +37,7 @@ METRICS: dict[str, str] = {
 }
 
 
-class ResultError(ValueError):
+class ResultError(FileError):
     """A result file that cannot be used; the message names the file."""
 
 
@@ -95,7 +98,10 @@ class TrialResult:
             ResultError: The file is missing, cut short, damaged or of another major schema.
         """
         path = run_dir / FILE_NAME
-        content = read_whole_yaml(path)
+        try:
+            content = read_whole_yaml(path)
+        except FileError as error:
+            raise ResultError(str(error)) from error
         if str(content.get("schema_version", SCHEMA_VERSION)).partition(".")[0] != str(SCHEMA_VERSION):
             raise ResultError(f"{path} is not a result of schema version {SCHEMA_VERSION}")
         if (key := next(_spoilt_keys(content), None)) is not None:
@@ -134,48 +140,3 @@ def iqm(values: Sequence[float]) -> float:
     cut = len(values) // 4
     middle = sorted(values)[cut : len(values) - cut]
     return round(math.fsum(middle) / len(middle), 6)
-
-
-def read_yaml(path: Path) -> Any:
-    """The content of a YAML file, plain values only. By libyaml: a study has thousands of them."""
-    return _parse(path.read_text(encoding="utf-8"))
-
-
-def read_whole_yaml(path: Path) -> dict[str, Any]:
-    """A mapping in a YAML file that we wrote ourselves.
-
-    Raises:
-        ResultError: The file is missing, holds something else, or was cut short: then it lacks its last newline.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = _parse(text)
-    except (OSError, yaml.YAMLError, ValueError) as error:
-        what = getattr(error, "strerror", None) or getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ResultError(f"{path} cannot be read: {what}") from error
-    if not isinstance(content, dict) or not text.endswith("\n"):
-        raise ResultError(f"{path} cannot be read: it was cut short, or holds something else")
-    return content
-
-
-def _parse(text: str) -> Any:
-    return yaml.load(text, Loader=yaml.CSafeLoader)
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all, so that no reader ever sees half of it. A text is written as UTF-8."""
-    with replacing(path) as temporary, temporary.open("xb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())  # or a power cut could leave the name without the content
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A name beside ``path`` for a file that takes its place at the end, unless writing it failed."""
-    temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name}")  # random: containers share process numbers
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -13,7 +13,8 @@ from skrl.agents.torch.ppo import PPO
 from vbot_train.agent.ppo import mean_action, save_checkpoint
 from vbot_train.agent.trainer import Update
 from vbot_train.evaluation.held_out import build_env, evaluate, standard_errors, summarize
-from vbot_train.training.result import METRICS, write_atomically
+from vbot_train.training.files import write_atomically
+from vbot_train.training.result import METRICS
 
 KEPT = ("best_update", "env_steps", "env_steps_to_success")
 SUCCESS = 0.9  # the success rate that env_steps_to_success waits for

@@ -16,7 +16,8 @@ from rich.console import Console
 from vbot_train.checks import check_config
 from vbot_train.config import ConfigError, plain, with_absolute_paths
 from vbot_train.signals import handle_stop_signals, quit_at_once
-from vbot_train.training.result import TrialResult, TrialStopped, write_atomically
+from vbot_train.training.files import write_atomically
+from vbot_train.training.result import TrialResult, TrialStopped
 from vbot_train.training.run_directory import record_early_end, state_path
 from vbot_train.training.stop import StopRequest
 

@@ -15,7 +15,7 @@ import torch
 
 from vbot_train.config import ConfigError
 from vbot_train.training.comparable import refuse_other_config
-from vbot_train.training.result import write_atomically
+from vbot_train.training.files import write_atomically
 from vbot_train.training.run_directory import StateError, state_path
 
 log = logging.getLogger(__name__)

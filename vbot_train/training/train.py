@@ -7,7 +7,8 @@ from typing import Any
 
 from vbot_train.agent.trainer import DivergedError
 from vbot_train.checks import check_config
-from vbot_train.training.result import TrialResult, TrialStopped, write_atomically
+from vbot_train.training.files import write_atomically
+from vbot_train.training.result import TrialResult, TrialStopped
 from vbot_train.training.run import Report, Run, update_threads
 from vbot_train.training.run_directory import StateError, cause_of, own_run_directory
 from vbot_train.training.state import read_state, remove_state

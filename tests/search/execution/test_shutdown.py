@@ -7,6 +7,9 @@ import time
 
 import pytest
 
+if sys.platform == "win32":
+    pytest.skip("sends signals", allow_module_level=True)
+
 SCRIPT = """
 import sys, time
 from vbot_train.search.execution.shutdown import ShutdownRequest

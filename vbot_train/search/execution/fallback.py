@@ -6,6 +6,7 @@ from pathlib import Path
 from optuna.trial import FrozenTrial
 
 from vbot_train.lives import lives_of
+from vbot_train.training.files import replace_file
 from vbot_train.training.locks import take
 from vbot_train.training.result import FILE_NAME, ResultError, TrialResult
 from vbot_train.training.run_directory import run_lock
@@ -31,7 +32,7 @@ def result_or_fallback(
         return TrialResult.load(directory)
     except ResultError:
         if path.exists():
-            path.rename(path.with_suffix(".broken"))
+            replace_file(path, path.with_suffix(".broken"))
         result = TrialResult(
             status=status, trial=trial, seed=seed, seeds=[seed], wall_time_s=round(wall_time_s, 3), cause=cause
         )

@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -50,7 +50,7 @@ class WorkerLock:
         """Be gone. Returns the loops that remain: of several that leave, exactly one is the last."""
         with self.lock():
             self._own.release()
-            self._file(self.name).unlink(missing_ok=True)
+            self._remove(self.name)
             return self.others()
 
     @contextmanager
@@ -72,10 +72,10 @@ class WorkerLock:
         if not path.exists():
             return False
         try:
-            with file_lock(path).acquire(timeout=0):
-                path.unlink(missing_ok=True)
+            file_lock(path).acquire(timeout=0).lock.release()  # first: Windows removes no file that is open
         except Timeout:
             return True
+        self._remove(name)
         return False
 
     def others(self) -> list[str]:
@@ -86,6 +86,11 @@ class WorkerLock:
     def shares_host(self) -> bool:
         """Whether another loop lives on this machine. Only within ``lock``."""
         return self._host in map(host_of, self.others())
+
+    def _remove(self, name: str) -> None:
+        """Remove the file of a loop that is gone. One that a scanner has open on Windows, another loop will remove."""
+        with suppress(PermissionError):
+            self._file(name).unlink(missing_ok=True)
 
     def _file(self, name: str) -> Path:
         return self._folder / f"{name}.lock"
