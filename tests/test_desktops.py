@@ -143,8 +143,8 @@ def test_a_file_that_is_being_read_is_replaced_once_its_reader_closes_it(run):
 
 LOOPS = """
 from pathlib import Path
-from vbot_train.search.presence import Presence
-with Presence(Path("study")) as own, Presence(Path("study")) as other, own.lock():
+from vbot_train.search.execution.worker_lock import WorkerLock
+with WorkerLock(Path("study")) as own, WorkerLock(Path("study")) as other, own.lock():
     dead = own._file("host-1-abc")
     dead.touch()
     print(own.others() == [other.name], dead.exists())
