@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /pro
 WINDOWS_LIKE = Path(__file__).parent / "windows_like"
 ROOT = Path(__file__).parents[1]
 SIGBREAK = 21  # its number on Windows
-SECONDS = ["training=smoke", "training.env_steps=30_720"]  # 40 updates: long enough for Ctrl-C to come in between
+SECONDS = ["training=smoke", "training.env_steps=15_360"]  # 20 updates: long enough for Ctrl-C to come in between
 SMALL = ["network=small", "ppo.learning_epochs=2", "ppo.mini_batches=8", "ppo.rollouts=24"]
 
 
