@@ -20,10 +20,11 @@ quick: setup
 test: setup
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 -m 'not slow and not browser and not distributed'
 
+# mypy with a cache for each platform: that of another one is of no use
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/mypy --platform linux
-	$(BIN)/mypy --platform darwin
-	$(BIN)/mypy --platform win32
+	$(BIN)/mypy --platform linux --cache-dir .mypy_cache/linux
+	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
+	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32

@@ -17,7 +17,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /pro
 
 WINDOWS_LIKE = Path(__file__).parent / "windows_like"
 ROOT = Path(__file__).parents[1]
-SECONDS = ["training=smoke", "training.env_steps=30_720"]  # 40 updates: long enough for Ctrl-C to come in between
+SIGBREAK = 21  # its number on Windows
+SECONDS = ["training=smoke", "training.env_steps=15_360"]  # 20 updates: long enough for Ctrl-C to come in between
 SMALL = ["network=small", "ppo.learning_epochs=2", "ppo.mini_batches=8", "ppo.rollouts=24"]
 
 
@@ -61,16 +62,16 @@ def run(start):
     return run_to_its_end
 
 
-def interrupt(process, file):
-    """Ctrl-C as soon as a file has rows; gives what the process printed."""
+def interrupt(process, file, sent=signal.SIGINT):
+    """Ctrl-C, or another signal, as soon as a file has rows; gives what the process printed."""
     deadline = time.monotonic() + 60
     while not (file.exists() and file.read_text(encoding="utf-8").count("\n") > 1):
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to the processes that were started, too
+    os.killpg(process.pid, sent)  # as a terminal sends it: to the processes that were started, too
     output, _ = process.communicate(timeout=30)
-    assert process.returncode == 130, output
+    assert process.returncode == 128 + sent, output
     assert "Traceback" not in output, output
     return output
 
@@ -80,6 +81,11 @@ def test_a_training_is_interrupted_and_continued(start, run, tmp_path):
     interrupt(start(*line), tmp_path / "run" / "progress.csv")
     run(*line)
     assert TrialResult.load(tmp_path / "run").status == "completed"
+
+
+def test_a_console_that_closes_ends_a_training_in_order(start, tmp_path):
+    line = ["-m", "vbot_train", *SECONDS, *SMALL, "hydra.run.dir=run"]
+    interrupt(start(*line), tmp_path / "run" / "progress.csv", SIGBREAK)
 
 
 def test_a_search_is_interrupted_and_continued_to_its_analysis(start, run, tmp_path):

@@ -29,7 +29,8 @@ CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW = 0x200, 0x8000000
 SIGNALS = {signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGINT, signal.SIGSEGV, signal.SIGTERM, SIGBREAK}
 NO_MODULES = {"fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty"}
 NO_MODULES |= {"select", "selectors"}  # which are there for sockets, but not for pipes
-NO_OPTIONS = {"pass_fds", "preexec_fn", "process_group", "start_new_session", "user", "group", "extra_groups", "umask"}
+REFUSED = {"pass_fds", "preexec_fn", "user", "group", "extra_groups"}  # options of Popen
+IGNORED = {"process_group", "start_new_session", "umask"}
 # By the stubs of mypy (2026-11): what Linux has and Windows has not. Most constants that go with it are left out.
 NO_OS = """
 chown chroot confstr copy_file_range ctermid environb eventfd fchdir fchmod fchown fdatasync fork forkpty fpathconf
@@ -80,9 +81,11 @@ def kill(pid: int, number: int) -> None:
 
 
 def check_options(options: dict[str, Any]) -> None:
-    """Refuse what Windows does not know about a child; a process group has another name there."""
-    if wrong := NO_OPTIONS & options.keys():
+    """Do with the options of Popen what Windows does."""
+    if wrong := [name for name in REFUSED if options.get(name)]:
         raise ValueError(f"{', '.join(wrong)}: not supported on Windows")
+    for name in IGNORED & options.keys():
+        del options[name]
     if options.pop("creationflags", 0) & CREATE_NEW_PROCESS_GROUP:  # no Ctrl-C of the console reaches it
         options["process_group"] = 0
 
@@ -120,6 +123,11 @@ class Popen(subprocess.Popen):  # type: ignore[type-arg]
     def kill(self) -> None:
         """Kill it."""
         super().send_signal(signal.SIGKILL)
+
+    def _handle_exitstatus(self, *arguments: Any) -> None:
+        super()._handle_exitstatus(*arguments)  # type: ignore[misc]
+        if self.returncode == -signal.SIGKILL:
+            self.returncode = 1  # as TerminateProcess was told
 
 
 STARTED_BY = os.getppid()  # on Windows the number stays when that process has died
