@@ -18,7 +18,7 @@ from ours import explore, prepare, settled
 from torch import Tensor, nn
 
 from vbot_train.agent.networks import multilayer_perceptron
-from vbot_train.config import available_cores
+from vbot_train.config.composition import available_cores
 from vbot_train.env.observations import SIZE
 from vbot_train.env.simulation import JOINTS, ROBOT_XML
 from vbot_train.training.run import update_threads

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 import yaml
 
-from vbot_train.config import compose_config
+from vbot_train.config.composition import compose_config
 from vbot_train.training import run
 from vbot_train.training.run_directory import state_path
 from vbot_train.training.train import train

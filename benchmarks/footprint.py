@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from vbot_train.config import compose_config
+from vbot_train.config.composition import compose_config
 
 LINE = [sys.executable, "-m", "vbot_train", "hydra.run.dir=run"]
 BRIEF = ["training.evaluations=1", "training.selection_episodes=1", "training.evaluation_episodes=1"]

@@ -18,7 +18,7 @@ import torch
 
 from vbot_train.agent.ppo import build_agent
 from vbot_train.agent.trainer import TrainingLoop
-from vbot_train.config import compose_config
+from vbot_train.config.composition import compose_config
 from vbot_train.env.navigation import NavigationEnv, finite
 from vbot_train.evaluation.held_out import build_env
 

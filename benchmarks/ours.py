@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vbot_train.agent.ppo import Learner, build_agent, load_checkpoint, mean_action
 from vbot_train.agent.trainer import TrainingLoop
-from vbot_train.config import checkpoint_of
+from vbot_train.config.composition import checkpoint_of
 from vbot_train.env.navigation import NavigationEnv
 from vbot_train.evaluation.held_out import build_env, evaluate
 from vbot_train.training.recorder import Recorder

@@ -23,7 +23,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
 from vbot_train.agent.ppo import build_agent
-from vbot_train.config import available_cores
+from vbot_train.config.composition import available_cores
 from vbot_train.env.gym import VBotNavigation  # noqa: F401 - the package tells Gymnasium about the task
 
 TASK = "VBotNavigation-v0"

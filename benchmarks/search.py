@@ -24,13 +24,13 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
-from vbot_train.config import CONF_DIR
-from vbot_train.search.constraints import broken_rules, compile_rules
-from vbot_train.search.ledger import STATUS, Ledger
-from vbot_train.search.proposals import GridProposals, Proposals, SampledProposals, survey
-from vbot_train.search.samplers import build_sampler
-from vbot_train.search.space import Candidate, Space, split_overrides
-from vbot_train.search.study import quiet_optuna
+from vbot_train.config.composition import CONF_DIR
+from vbot_train.search.space.constraints import broken_rules, compile_rules
+from vbot_train.search.space.proposals import GridProposals, Proposals, SampledProposals, survey
+from vbot_train.search.space.samplers import build_sampler
+from vbot_train.search.space.space import Candidate, Space, split_overrides
+from vbot_train.study.accounting import STATUS, Ledger
+from vbot_train.study.storage import quiet_optuna
 
 TRIALS = 40
 NETWORKS = ("small", "medium", "large", "deep")

@@ -31,7 +31,7 @@ import peers
 from rich.console import Console
 from tables import own_table, peers_table
 
-from vbot_train.config import available_cores, compose_config
+from vbot_train.config.composition import available_cores, compose_config
 
 Config = Mapping[str, Any]
 Way = tuple[str, int, int]  # how a peer steps robots, how many, and torch threads of its learner

@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from vbot_train.config import compose_config
+from vbot_train.config.composition import compose_config
 from vbot_train.env.navigation import NavigationEnv
 from vbot_train.env.state import RobotState
 

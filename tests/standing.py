@@ -14,9 +14,10 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 from sqlalchemy import NullPool
 
-from vbot_train.lives import LIVES
-from vbot_train.search.ledger import CAUSE, LOOP, STATUS
-from vbot_train.search.study import RECORD_KEYS, STUDY_DB, STUDY_YAML
+from vbot_train.study.accounting import CAUSE, LOOP, STATUS
+from vbot_train.study.layout import STUDY_DB, STUDY_YAML
+from vbot_train.study.lives import LIVES
+from vbot_train.study.record import RECORD_KEYS
 from vbot_train.training.result import TrialResult
 
 SPACE = {

@@ -6,7 +6,7 @@ from pathlib import Path
 from optuna.distributions import FloatDistribution, IntDistribution
 
 from vbot_train.analysis.stages import TRIAL
-from vbot_train.analysis.trials import Study, Trial
+from vbot_train.study.trials import Study, Trial
 from vbot_train.training.result import METRICS, TrialResult
 
 METRIC = "episode_reward_mean"

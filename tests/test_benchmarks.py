@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vbot_train.config import compose_config
+from vbot_train.config.composition import compose_config
 
 ROOT = Path(__file__).parents[1]
 SEEDS = range(1000, 1012)

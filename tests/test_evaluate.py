@@ -9,7 +9,7 @@ from dataclasses import asdict
 import pytest
 import yaml
 
-from vbot_train.config import ConfigError, compose_config
+from vbot_train.config.composition import ConfigError, compose_config
 from vbot_train.evaluate import parser, run
 from vbot_train.evaluation.assessment import assess, outcomes_table, reward_table
 from vbot_train.evaluation.outcomes import Cell

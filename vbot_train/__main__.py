@@ -7,7 +7,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from vbot_train.config import CONF_DIR, quote_option
+from vbot_train.config.composition import CONF_DIR, quote_option
 from vbot_train.signals import handle_stop_signals, quit_at_once
 from vbot_train.terminal import outlive_the_terminal
 
@@ -23,7 +23,7 @@ def main(config: DictConfig) -> None:
     """
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         from vbot_train.search.launched import run_loop
-        from vbot_train.search.question import worker_count
+        from vbot_train.search.spec import worker_count
 
         run_loop(worker_count(config.workers, config.simulation))
     else:

@@ -11,11 +11,11 @@ from pathlib import Path
 from hydra.errors import CompactHydraException
 from rich.console import Console
 
-from vbot_train.checks import refuse
-from vbot_train.config import ConfigError
+from vbot_train.config.bounds import COUNT, SEED, number_faults
+from vbot_train.config.checks import refuse
+from vbot_train.config.composition import ConfigError
 from vbot_train.evaluation.recorded import find_subject
 from vbot_train.evaluation.video import check_video
-from vbot_train.keys import COUNT, SEED, number_faults
 from vbot_train.terminal import outlive_the_terminal
 from vbot_train.training.files import write_atomically
 

@@ -7,7 +7,7 @@ from skrl.agents.torch.ppo.ppo import compute_gae
 from torch.testing import assert_close
 
 from vbot_train.agent.ppo import Learner, build_agent
-from vbot_train.config import compose_config
+from vbot_train.config.composition import compose_config
 
 ROBOTS, STEPS = 4, 3
 NEVER = torch.zeros(ROBOTS, 1, dtype=torch.bool)

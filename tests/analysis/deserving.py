@@ -11,7 +11,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from vbot_train.analysis.evidence.ranges import Range
 from vbot_train.analysis.stages import Verdict
-from vbot_train.analysis.trials import Study, Trial
+from vbot_train.study.trials import Study, Trial
 from vbot_train.training.result import TrialResult
 
 TRIALS, EVALUATIONS, ENV_STEPS = 40, 10, 1_000_000

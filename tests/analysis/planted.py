@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
-from vbot_train.analysis.trials import Trial
+from vbot_train.study.trials import Trial
 from vbot_train.training.result import TrialResult
 
 METRIC = "episode_reward_mean"

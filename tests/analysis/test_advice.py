@@ -36,8 +36,8 @@ from vbot_train.analysis.evidence.regions import find_region
 from vbot_train.analysis.evidence.trends import distance, early_share
 from vbot_train.analysis.ranking import Configuration
 from vbot_train.analysis.stages import Verdict
-from vbot_train.analysis.trials import Study, Trial
-from vbot_train.search.constraints import compile_rules
+from vbot_train.search.space.constraints import compile_rules
+from vbot_train.study.trials import Study, Trial
 
 DESERVING = {found.__name__: found for found in (alike, edge, unstable, too_short, stuck, diverging)}
 STUDIES = 100

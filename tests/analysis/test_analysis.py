@@ -16,8 +16,9 @@ from optuna.trial import TrialState
 from vbot_train.analysis.importance import measure_importance
 from vbot_train.analysis.report_figures import as_optuna
 from vbot_train.analysis.stages import Verdict
-from vbot_train.analysis.trials import StudyError, load_study
 from vbot_train.analyze import analyze, main
+from vbot_train.study.errors import StudyError
+from vbot_train.study.trials import load_study
 from vbot_train.training.result import METRICS, TrialResult, iqm
 
 SPACE = {

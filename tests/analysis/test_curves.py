@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vbot_train.analysis.curves import Climb, Curve, CurveError, climb, common_env_steps, mean_curve, read_curve
-from vbot_train.analysis.trials import Study, Trial
+from vbot_train.study.trials import Study, Trial
 from vbot_train.training.result import TrialResult
 
 

@@ -14,7 +14,7 @@ from planted import METRIC, NINE, SIX, TOP_TWO, WITHOUT_EFFECT, plant, trial
 from vbot_train.analysis.estimators.ped_anova import PedAnova, best_of
 from vbot_train.analysis.estimators.resampling import Resampled, resample, units
 from vbot_train.analysis.importance import BEST, measure_importance
-from vbot_train.analysis.trials import StudyError
+from vbot_train.study.errors import StudyError
 
 NOTHING = {name: planted.Planted(parameter.distribution, parameter.shape, 0.0) for name, parameter in SIX.items()}
 SHARE = FloatDistribution(0.0, 1.0)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from vbot_train.config import compose_config
+from vbot_train.config.composition import compose_config
 from vbot_train.evaluation.held_out import build_env
 
 ROBOTS, EARLIER, LATER = 32, 30, 60  # robots; control steps before and after the state is taken

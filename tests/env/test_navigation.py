@@ -7,7 +7,7 @@ import torch
 from torch import tensor
 from torch.testing import assert_close
 
-from vbot_train.config import compose_config
+from vbot_train.config.composition import compose_config
 from vbot_train.env import rewards
 
 UPSIDE_DOWN = tensor([[3.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0] + [0.0, 0.9, -1.8] * 4])

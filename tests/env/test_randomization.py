@@ -7,7 +7,7 @@ import torch
 from torch import Generator, tensor
 from torch.testing import assert_close
 
-from vbot_train.config import compose_config
+from vbot_train.config.composition import compose_config
 from vbot_train.env.randomization import Randomization
 
 OFF = compose_config()["env"]["randomization"]

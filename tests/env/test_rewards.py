@@ -10,9 +10,9 @@ from omegaconf import OmegaConf
 from torch import tensor
 from torch.testing import assert_close
 
-from vbot_train.config import CONF_DIR
+from vbot_train.config.composition import CONF_DIR
+from vbot_train.config.known_keys import reward_kernels
 from vbot_train.env import rewards
-from vbot_train.known_keys import reward_kernels
 
 E = math.e
 NOWHERE = torch.tensor([False, False])

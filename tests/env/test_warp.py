@@ -9,10 +9,10 @@ import torch
 from torch import tensor
 from torch.testing import assert_close
 
-from vbot_train.checks import check_config
-from vbot_train.config import ConfigError, compose_config
+from vbot_train.config.checks import check_config
+from vbot_train.config.composition import ConfigError, compose_config
 from vbot_train.env import simulation, warp
-from vbot_train.env.dynamics import Dynamics
+from vbot_train.env.body_params import Dynamics
 from vbot_train.env.simulation import MujocoSimulation
 from vbot_train.env.warp import WarpSimulation
 from vbot_train.evaluation.held_out import build_env, build_simulation, evaluate, summarize
@@ -241,14 +241,14 @@ def test_a_short_training_learns_to_move_towards_the_goal(tmp_path):
     ],
 )
 def test_a_simulation_that_cannot_run_here_is_refused(monkeypatch, overrides, gpus, message):
-    monkeypatch.setattr("vbot_train.checks.available_gpus", lambda: gpus)
+    monkeypatch.setattr("vbot_train.config.checks.available_gpus", lambda: gpus)
     with pytest.raises(ConfigError) as error:
         check_config(compose_config(["simulation=warp", *overrides]))
     assert message in str(error.value)
 
 
 def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setattr("vbot_train.checks.find_spec", lambda name: None)
+    monkeypatch.setattr("vbot_train.config.checks.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="simulation=warp: needs the extra `gpu`: pip install 'mujoco-warp"):
         check_config(compose_config(ON_CPU))
 

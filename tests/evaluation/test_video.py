@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from vbot_train.config import ConfigError
+from vbot_train.config.composition import ConfigError
 from vbot_train.env.simulation import ROBOT_XML
 from vbot_train.evaluation.assessment import Watched
 from vbot_train.evaluation.held_out import evaluate

@@ -18,13 +18,14 @@ from optuna.trial import TrialState, create_trial
 from searches import Searches, kill_group
 from sqlalchemy import Engine, event
 
-from vbot_train.config import CONF_DIR
+from vbot_train.config.composition import CONF_DIR
 from vbot_train.search.execution.trial_queue import TrialQueue
 from vbot_train.search.execution.worker_lock import WorkerLock
-from vbot_train.search.ledger import STATUS
-from vbot_train.search.proposals import GridProposals
-from vbot_train.search.space import Space, split_overrides
-from vbot_train.search.study import EXPERIMENT_YAML, STUDY_DB, STUDY_YAML, connect, quiet_optuna
+from vbot_train.search.space.proposals import GridProposals
+from vbot_train.search.space.space import Space, split_overrides
+from vbot_train.study.accounting import STATUS
+from vbot_train.study.layout import EXPERIMENT_YAML, STUDY_DB, STUDY_YAML
+from vbot_train.study.storage import connect, quiet_optuna
 from vbot_train.training.result import METRICS, TrialResult
 
 quiet_optuna()

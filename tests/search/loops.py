@@ -10,7 +10,7 @@ from optuna.study import StudyDirection
 
 from vbot_train.search.execution.trial_queue import TrialQueue
 from vbot_train.search.execution.worker_lock import WorkerLock
-from vbot_train.search.proposals import SampledProposals
+from vbot_train.search.space.proposals import SampledProposals
 from vbot_train.training.result import TrialResult
 
 METRIC = "episode_reward_mean"

@@ -6,10 +6,10 @@ import pytest
 from studies import retrained, screened, study
 
 from vbot_train.analysis.stages import DEFAULT, TRIAL, Verdict
-from vbot_train.analysis.trials import LeftOut
-from vbot_train.config import ConfigError
+from vbot_train.config.composition import ConfigError
 from vbot_train.search.finals import Finals, trainings_of
 from vbot_train.search.stages import NO_STAGES, Plan, check_disjoint, plan_stages
+from vbot_train.study.trials import LeftOut
 
 SETTINGS = {"confirm": {"top_k": 5, "seeds": 3}, "test": {"seeds": 3, "evaluation_seed": 7}}
 PLAN = Plan({"top_k": 2, "seeds": [1001, 1002]}, {"seeds": [2001], "evaluation_seed": 7})

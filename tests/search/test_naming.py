@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import setup_globals
 from omegaconf import OmegaConf, open_dict
 
-from vbot_train.config import CONF_DIR, ConfigError
+from vbot_train.config.composition import CONF_DIR, ConfigError
 from vbot_train.search import run
 from vbot_train.search.naming import as_argument, check_name, first_free, reserve, settle_name, without_name
 

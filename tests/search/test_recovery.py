@@ -8,9 +8,9 @@ import pytest
 from loops import CELLS, METRIC, Same, begin, ended_process
 from optuna.trial import TrialState
 
-from vbot_train.lives import LIVES, end_life, lives_of, runtime_s
 from vbot_train.search.execution.fallback import result_or_fallback
-from vbot_train.search.ledger import CAUSE, LOOP, ORIGIN, RETRY_OF, SEED, STATUS
+from vbot_train.study.accounting import CAUSE, LOOP, ORIGIN, RETRY_OF, SEED, STATUS
+from vbot_train.study.lives import LIVES, end_life, lives_of, runtime_s
 from vbot_train.training.result import FILE_NAME, TrialResult
 from vbot_train.training.run_directory import LOCK, own_run_directory
 

@@ -5,8 +5,8 @@ import copy
 import pytest
 import yaml
 
-from vbot_train.search.constraints import BUILT_IN
 from vbot_train.search.resume import differences, option_settings, same_result
+from vbot_train.search.space.constraints import BUILT_IN
 from vbot_train.training.comparable import result_settings
 
 SIZES, ROLLOUTS = "network.hidden_layer_sizes", "ppo.rollouts"

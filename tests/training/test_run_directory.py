@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from vbot_train.config import ConfigError
+from vbot_train.config.composition import ConfigError
 from vbot_train.training.run_directory import CHECKPOINTS, has_owner, own_run_directory, state_path
 
 OWNER = """

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from vbot_train.config import load_recorded_config
+from vbot_train.config.composition import load_recorded_config
 from vbot_train.signals import quit_at_once
 from vbot_train.training import single
 from vbot_train.training.files import read_yaml

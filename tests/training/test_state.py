@@ -16,7 +16,7 @@ import torch
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from torch.testing import assert_close
 
-from vbot_train.config import ConfigError, compose_config
+from vbot_train.config.composition import ConfigError, compose_config
 from vbot_train.training.files import read_yaml
 from vbot_train.training.result import TrialResult, TrialStopped
 from vbot_train.training.run_directory import state_path

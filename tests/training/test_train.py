@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from vbot_train.agent.ppo import build_agent, load_checkpoint
-from vbot_train.config import ConfigError, compose_config
+from vbot_train.config.composition import ConfigError, compose_config
 from vbot_train.env.navigation import NavigationEnv
 from vbot_train.training.result import METRICS, TrialResult, TrialStopped
 from vbot_train.training.train import train

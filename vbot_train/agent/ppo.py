@@ -15,7 +15,7 @@ from torch.amp import GradScaler
 from torch.optim.lr_scheduler import LinearLR
 
 from vbot_train.agent.networks import ACTION_SPACE, OBSERVATION_SPACE, Policy, Value, hidden_sizes
-from vbot_train.config import ConfigError
+from vbot_train.config.composition import ConfigError
 from vbot_train.training.files import write_atomically
 
 # Keys of conf/ppo that are ours; every other one is a field of skrl's PPO_CFG.

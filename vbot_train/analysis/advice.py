@@ -21,7 +21,7 @@ from vbot_train.analysis.evidence.regions import Region, find_region
 from vbot_train.analysis.evidence.trends import Trend, distance, early_share, trend
 from vbot_train.analysis.ranking import Configuration, by_configuration, config_id
 from vbot_train.analysis.stages import Verdict
-from vbot_train.analysis.trials import Trial
+from vbot_train.study.trials import Trial
 from vbot_train.training.result import METRICS
 
 ENOUGH = 10  # trials, or nothing is said of trends

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vbot_train.analysis.trials import Study
+from vbot_train.study.trials import Study
 from vbot_train.training.result import METRICS
 
 COLUMNS = ("env_steps", "success_rate", "reward")

@@ -19,7 +19,7 @@ from vbot_train.analysis.importance import ImportanceReport
 from vbot_train.analysis.pictures import save
 from vbot_train.analysis.ranking import config_id, shown
 from vbot_train.analysis.stages import DEFAULT, Verdict
-from vbot_train.analysis.trials import Trial
+from vbot_train.study.trials import Trial
 from vbot_train.training.files import remove_file
 from vbot_train.training.result import METRICS
 from vbot_train.training.seed_statistics import interval

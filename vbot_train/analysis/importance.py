@@ -15,7 +15,7 @@ import numpy as np
 from vbot_train.analysis.estimators.fanova import Fanova
 from vbot_train.analysis.estimators.ped_anova import PedAnova
 from vbot_train.analysis.estimators.resampling import Estimator, resample, units
-from vbot_train.analysis.trials import Trial
+from vbot_train.study.trials import Trial
 from vbot_train.training.result import METRICS
 
 EstimatorName = Literal["ped_anova", "fanova"]

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vbot_train.analysis.steps import exact_params
-from vbot_train.analysis.trials import KILLS, Study, Trial
+from vbot_train.study.steps import exact_params
+from vbot_train.study.trials import KILLS, Study, Trial
 from vbot_train.training.result import METRICS, TrialResult, iqm
 
 TOP = 5

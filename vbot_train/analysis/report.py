@@ -16,7 +16,7 @@ from vbot_train.analysis.importance import ImportanceReport
 from vbot_train.analysis.ranking import TOP, cell, config_id, over_seeds, shown
 from vbot_train.analysis.report_figures import Figure, figures
 from vbot_train.analysis.stages import Retrained, Verdict
-from vbot_train.analysis.trials import tell_left_out
+from vbot_train.study.trials import tell_left_out
 from vbot_train.training.files import write_atomically
 
 TEMPLATE = "report.html.jinja"

@@ -15,7 +15,7 @@ from vbot_train.analysis.figures import training_success
 from vbot_train.analysis.importance import ImportanceReport
 from vbot_train.analysis.ranking import TOP, config_id
 from vbot_train.analysis.stages import DEFAULT, TRIAL, Retrained, Verdict
-from vbot_train.analysis.trials import Trial
+from vbot_train.study.trials import Trial
 from vbot_train.training.result import METRICS
 from vbot_train.training.seed_statistics import few, interval
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from vbot_train.analysis.ranking import Configuration, configurations, lost_seeds, outcome, rank_key
-from vbot_train.analysis.trials import Study, Trial
+from vbot_train.study.trials import Study, Trial
 from vbot_train.training.result import METRICS, TrialResult, iqm
 from vbot_train.training.seed_statistics import interval
 

@@ -7,7 +7,7 @@ from vbot_train.analysis.advice import Advice
 from vbot_train.analysis.importance import ImportanceReport
 from vbot_train.analysis.ranking import TOP, Configuration, config_id
 from vbot_train.analysis.stages import ALSO, DEFAULT, Verdict
-from vbot_train.analysis.trials import Trial
+from vbot_train.study.trials import Trial
 from vbot_train.training.result import iqm
 
 SEARCH_SPACE_ID = "ppo_navigation_v1"

@@ -21,7 +21,7 @@ from gymnasium.utils import EzPickle
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from vbot_train.config import compose_config
+from vbot_train.config.composition import compose_config
 from vbot_train.env import PROCESS
 from vbot_train.env.episodes import Episodes
 from vbot_train.env.navigation import NavigationEnv

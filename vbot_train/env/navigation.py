@@ -10,9 +10,9 @@ from vbot_train.env import observations, terminations
 from vbot_train.env.episodes import RunningEpisodes, Step
 from vbot_train.env.frames import bearing_of, goal_error, gravity_in_body_frame, rotation_of, to_body_frame
 from vbot_train.env.randomization import Randomization
+from vbot_train.env.reset_pool import Starts
 from vbot_train.env.rewards import Rewards
 from vbot_train.env.simulation import JOINTS, MujocoSimulation, Simulation
-from vbot_train.env.starts import Starts
 from vbot_train.env.state import RobotState
 
 

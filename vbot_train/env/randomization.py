@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from vbot_train.env.dynamics import Dynamics
+from vbot_train.env.body_params import Dynamics
 from vbot_train.env.simulation import Simulation
 from vbot_train.env.state import RobotState
 

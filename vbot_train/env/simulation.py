@@ -15,8 +15,8 @@ import torch
 from mujoco.rollout import Rollout
 from torch import Tensor
 
-from vbot_train.env.bodies import Bodies
-from vbot_train.env.dynamics import Dynamics
+from vbot_train.env.body_params import Dynamics
+from vbot_train.env.randomized_models import Bodies
 
 ROBOT_XML = Path(__file__).parent / "assets" / "vbot.xml"
 JOINTS = 12

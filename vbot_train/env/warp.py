@@ -12,8 +12,8 @@ import torch
 import warp
 from torch import Tensor
 
-from vbot_train.config import ConfigError
-from vbot_train.env.dynamics import Dynamics
+from vbot_train.config.composition import ConfigError
+from vbot_train.env.body_params import Dynamics
 from vbot_train.env.simulation import MEASURED, ROBOT_XML
 
 log = logging.getLogger(__name__)

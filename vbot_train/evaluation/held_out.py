@@ -10,7 +10,7 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from vbot_train.config import available_cores, backend_of
+from vbot_train.config.composition import available_cores, backend_of
 from vbot_train.env.episodes import Episodes
 from vbot_train.env.navigation import NavigationEnv
 from vbot_train.env.simulation import MujocoSimulation, Simulation

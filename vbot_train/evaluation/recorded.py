@@ -9,8 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from vbot_train.checks import check_evaluation, check_simulation
-from vbot_train.config import (
+from vbot_train.config.checks import check_evaluation, check_simulation
+from vbot_train.config.composition import (
     CONF_DIR,
     ConfigError,
     backend_of,

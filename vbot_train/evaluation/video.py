@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vbot_train.config import ConfigError
+from vbot_train.config.composition import ConfigError
 from vbot_train.training.files import replacing
 
 

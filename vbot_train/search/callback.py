@@ -11,10 +11,10 @@ from hydra.errors import CompactHydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from vbot_train.checks import check_config, check_values
-from vbot_train.config import choices_of, one_line, plain
-from vbot_train.search.check import check_choices, check_settings
-from vbot_train.search.constraints import broken_rules, compile_rules
+from vbot_train.config.checks import check_config, check_values
+from vbot_train.config.composition import choices_of, one_line, plain
+from vbot_train.search.settings import check_choices, check_settings
+from vbot_train.search.space.constraints import broken_rules, compile_rules
 from vbot_train.training.comparable import refuse_other_record
 from vbot_train.training.run_directory import state_path, take_run_directory
 

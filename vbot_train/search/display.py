@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.progress import TimeRemainingColumn as EtaColumn
 
 from vbot_train.analysis.ranking import shown
-from vbot_train.search.space import Candidate
+from vbot_train.search.space.space import Candidate
 from vbot_train.training.result import METRICS, TrialResult
 
 DAY_S = 86_400.0

@@ -12,10 +12,10 @@ from optuna.distributions import BaseDistribution, IntDistribution
 
 from vbot_train.analysis.ranking import config_id, without_seed
 from vbot_train.analysis.stages import DEFAULT, TRIAL, Verdict
-from vbot_train.analysis.trials import TRIALS
-from vbot_train.search.priors import Prior
-from vbot_train.search.space import Candidate, Space
+from vbot_train.search.space.initial_points import Prior
+from vbot_train.search.space.space import Candidate, Space
 from vbot_train.search.stages import Plan
+from vbot_train.study.layout import TRIALS
 
 LARGEST = 2**31 - 1  # number of a trial
 

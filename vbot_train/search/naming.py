@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vbot_train.config import CONF_DIR, ConfigError
+from vbot_train.config.composition import CONF_DIR, ConfigError
 
 KEY = "study"
 MOST_BYTES = 240  # the name of a directory may have 255, and forks add to it

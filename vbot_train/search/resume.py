@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vbot_train.config import ConfigError
-from vbot_train.search.constraints import BUILT_IN, FORMERLY_BUILT_IN
-from vbot_train.search.ranges import describe
-from vbot_train.search.space import read_space
-from vbot_train.search.study import read_record
+from vbot_train.config.composition import ConfigError
+from vbot_train.search.space.constraints import BUILT_IN, FORMERLY_BUILT_IN
+from vbot_train.search.space.distributions import describe
+from vbot_train.search.space.space import read_space
+from vbot_train.study.record import read_record
 from vbot_train.training.comparable import changes, result_settings
 
 

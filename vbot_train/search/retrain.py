@@ -9,22 +9,23 @@ from pathlib import Path
 from optuna.trial import FrozenTrial
 
 from vbot_train.analysis.stages import Verdict
-from vbot_train.analysis.trials import is_own
-from vbot_train.config import ConfigError, load_recorded_config
+from vbot_train.config.composition import ConfigError, load_recorded_config
 from vbot_train.search.execution import budget
 from vbot_train.search.execution.trial_queue import TrialQueue
 from vbot_train.search.execution.worker_lock import WorkerLock
 from vbot_train.search.finals import Finals, trainings_of
-from vbot_train.search.ledger import LOOP, SEED, Ledger
-from vbot_train.search.patience import patient
-from vbot_train.search.priors import open_earlier
-from vbot_train.search.proposals import GridProposals
-from vbot_train.search.question import Question
+from vbot_train.search.space.initial_points import open_earlier
+from vbot_train.search.space.proposals import GridProposals
+from vbot_train.search.spec import Question
 from vbot_train.search.stages import check_disjoint
-from vbot_train.search.study import look_into, look_into_stages, open_stage, read_record
+from vbot_train.study.accounting import LOOP, SEED, Ledger
+from vbot_train.study.opening import look_into, look_into_stages, open_stage
+from vbot_train.study.record import read_record
+from vbot_train.study.storage import retry_while_locked
+from vbot_train.study.trials import is_own
 
 
-@patient
+@retry_while_locked
 def begin_stage(stage: str, question: Question, directory: Path, presence: WorkerLock) -> tuple[TrialQueue, int] | None:
     """Put what a stage still has to train into its queue; a loop that comes later finds it there.
 

@@ -12,13 +12,13 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
-from vbot_train.analysis.trials import STAGES, STORAGE_ERRORS, TRIALS, what_a_database_says
-from vbot_train.config import ConfigError, plain, with_absolute_paths
-from vbot_train.search.check import check_search
+from vbot_train.config.composition import ConfigError, plain, with_absolute_paths
 from vbot_train.search.display import TRIAL, Display
+from vbot_train.search.dry_run import announce, dry_run, show
 from vbot_train.search.execution.shutdown import ShutdownRequest
 from vbot_train.search.execution.trial_process import TrialProcess
 from vbot_train.search.execution.trial_queue import QueuedTrial, TrialQueue
+from vbot_train.search.execution.trial_record import record_trial
 from vbot_train.search.execution.worker_lock import WorkerLock
 from vbot_train.search.execution.worker_pool import HopelessError, WorkerPool
 from vbot_train.search.launched import typed_arguments
@@ -32,20 +32,17 @@ from vbot_train.search.naming import (
     settle_name,
     without_name,
 )
-from vbot_train.search.plan import announce, dry_run, show
-from vbot_train.search.question import Question
 from vbot_train.search.resume import name_fork, refuse_other
 from vbot_train.search.retrain import begin_stage, check_fresh, elsewhere
-from vbot_train.search.secrets import check_storage, without_password
-from vbot_train.search.study import (
-    begin_study,
-    continue_study,
-    look_into,
-    quiet_optuna,
-    read_record,
-    record_trial,
-)
-from vbot_train.search.surroundings import revision
+from vbot_train.search.settings import check_search
+from vbot_train.search.spec import Question
+from vbot_train.study.errors import StudyError
+from vbot_train.study.layout import STAGES, TRIALS
+from vbot_train.study.opening import begin_study, continue_study, look_into
+from vbot_train.study.provenance import revision
+from vbot_train.study.record import read_record
+from vbot_train.study.storage import STORAGE_ERRORS, quiet_optuna, what_a_database_says
+from vbot_train.study.storage_url import check_storage, without_password
 from vbot_train.terminal import outlive_the_terminal
 
 FREE_KEYS = ("max_trials", "confirm", "test", "default")  # of a study's record; a later line may change them
@@ -161,10 +158,11 @@ class Search:
             stop: Whether the search was asked to stop.
 
         Raises:
-            ConfigError: The study cannot be opened, or is another.
+            ConfigError: No feasible point was found, or the study is another.
+        StudyError: It cannot be opened.
             SystemExit: As ``run_search`` says.
         """
-        early_end: HopelessError | ConfigError | None = None
+        early_end: HopelessError | ConfigError | StudyError | None = None
         with self.presence:
             study = self.open()
             claims = self._claims(study, elsewhere(self.question, self.directory, self.presence))
@@ -173,7 +171,7 @@ class Search:
                     self._work(claims, stop, self.question.total)
                     for stage in STAGES:
                         self._retrain(stage, stop)
-            except (HopelessError, ConfigError) as error:  # what was trained is analysed all the same
+            except (HopelessError, ConfigError, StudyError) as error:  # what was trained is analysed all the same
                 early_end = error
             self._leave(stop, hopeless=early_end is not None)
         if isinstance(early_end, HopelessError):

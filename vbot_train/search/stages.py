@@ -4,7 +4,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vbot_train.config import ConfigError
+from vbot_train.config.composition import ConfigError
 
 NONE = (None, "none")
 FIRST_SEED = {"confirm": 1001, "test": 2001}  # where a number of seeds is given, not the seeds themselves

@@ -13,8 +13,11 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import MISSING, DictConfig
 
+from vbot_train.config.composition import ConfigError
+from vbot_train.study.errors import StudyError
+from vbot_train.study.layout import WORKERS
+
 BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
-FOLDER = ".loops"  # in the study's directory: what loops leave, but for trials
 
 
 @dataclass
@@ -64,15 +67,11 @@ class VBotSweeper(Sweeper):
         here = self.config.hydra.launcher._target_ == BASIC_LAUNCHER
         launch = None if here else self._launch
         params: dict[str, Any] = dict(self.params or {})
-        run_search(
-            self.sampler,
-            params,
-            arguments,
-            self.config,
-            self.hydra_context,
-            launch,
-            trial_module=self.trial_module,
-        )
+        module = self.trial_module
+        try:
+            run_search(self.sampler, params, arguments, self.config, self.hydra_context, launch, trial_module=module)
+        except StudyError as error:  # of ours, Hydra knows only this one: it prints its line and no traceback
+            raise ConfigError(str(error)) from error
 
     def _launch(self, directory: Path, loops: int) -> None:
         """Have the launcher run loops on one study, a Hydra job each; ``launched.run_loop`` is what they do."""
@@ -85,6 +84,6 @@ class VBotSweeper(Sweeper):
             hydra_context=self.hydra_context, task_function=self.task_function, config=self.config
         )
         place = [f"hydra.sweep.dir={directory.resolve()}", as_override(directory.name)]
-        jobs = [[*place, f"workers={loops}", f"hydra.sweep.subdir={FOLDER}/{n}"] for n in range(loops)]
+        jobs = [[*place, f"workers={loops}", f"hydra.sweep.subdir={WORKERS}/{n}"] for n in range(loops)]
         for job in launcher.launch(jobs, 0):
             _ = job.return_value  # raises what the job raised

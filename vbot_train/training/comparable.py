@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vbot_train.config import (
+from vbot_train.config.composition import (
     GROUPS,
     ConfigError,
     load_recorded_config,

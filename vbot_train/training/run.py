@@ -12,7 +12,7 @@ import torch
 
 from vbot_train.agent.ppo import applied_settings, build_agent, load_checkpoint, mean_action, save_checkpoint
 from vbot_train.agent.trainer import TrainingLoop, Update
-from vbot_train.config import available_cores, checkpoint_of
+from vbot_train.config.composition import available_cores, checkpoint_of
 from vbot_train.env.episodes import Episodes
 from vbot_train.env.navigation import NavigationEnv
 from vbot_train.evaluation.held_out import build_env, evaluate, mean_reward_terms, summarize

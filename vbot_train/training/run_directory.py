@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, Timeout
 
-from vbot_train.config import ConfigError
+from vbot_train.config.composition import ConfigError
 from vbot_train.training.files import write_atomically
 from vbot_train.training.locks import file_lock, take
 from vbot_train.training.result import FILE_NAME, TrialResult, TrialStopped

@@ -13,8 +13,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from vbot_train.checks import check_config
-from vbot_train.config import ConfigError, plain, with_absolute_paths
+from vbot_train.config.checks import check_config
+from vbot_train.config.composition import ConfigError, plain, with_absolute_paths
 from vbot_train.signals import handle_stop_signals, quit_at_once
 from vbot_train.training.files import write_atomically
 from vbot_train.training.result import TrialResult, TrialStopped

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from vbot_train.config import ConfigError
+from vbot_train.config.composition import ConfigError
 from vbot_train.training.comparable import refuse_other_config
 from vbot_train.training.files import write_atomically
 from vbot_train.training.run_directory import StateError, state_path

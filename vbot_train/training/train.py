@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vbot_train.agent.trainer import DivergedError
-from vbot_train.checks import check_config
+from vbot_train.config.checks import check_config
 from vbot_train.training.files import write_atomically
 from vbot_train.training.result import TrialResult, TrialStopped
 from vbot_train.training.run import Report, Run, update_threads

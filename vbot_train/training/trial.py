@@ -47,7 +47,7 @@ def train_trial(run_dir: Path, number: int, stop: StopRequest, report: Report, t
     Raises:
         SystemExit: It was interrupted.
     """
-    from vbot_train.config import load_recorded_config
+    from vbot_train.config.composition import load_recorded_config
     from vbot_train.training.run_directory import own_run_directory, record_early_end
 
     config = load_recorded_config(run_dir)
@@ -65,7 +65,7 @@ def train_trial(run_dir: Path, number: int, stop: StopRequest, report: Report, t
 
 def train_config(config: Mapping[str, Any], run_dir: Path, number: int, stop: StopRequest, report: Report) -> None:
     """Train one configuration, on each of its seeds."""
-    from vbot_train.config import training_seeds
+    from vbot_train.config.composition import training_seeds
     from vbot_train.seeds import train_seeds
     from vbot_train.training.train import train
 

@@ -6,9 +6,9 @@ import pytest
 from optuna.trial import TrialState, create_trial
 from standing import life
 
-from vbot_train.lives import LIVES, WALL_TIME_S
 from vbot_train.search.execution.budget import expected_s, fitting, spent_s
-from vbot_train.search.ledger import STATUS
+from vbot_train.study.accounting import STATUS
+from vbot_train.study.lives import LIVES, WALL_TIME_S
 
 
 def at(clock, day="2026-05-04"):

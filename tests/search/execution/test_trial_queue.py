@@ -13,13 +13,13 @@ from omegaconf import OmegaConf
 from optuna.trial import TrialState, create_trial
 from sqlalchemy import event
 
-from vbot_train.config import compose_config
-from vbot_train.lives import LIVES, lives_of, runtime_s
+from vbot_train.config.composition import compose_config
 from vbot_train.search.execution import worker_lock
-from vbot_train.search.ledger import CAUSE, HISTORY, LOOP, ORIGIN, SEED, STATUS
-from vbot_train.search.priors import Prior
-from vbot_train.search.proposals import GridProposals
-from vbot_train.search.question import worker_count
+from vbot_train.search.space.initial_points import Prior
+from vbot_train.search.space.proposals import GridProposals
+from vbot_train.search.spec import worker_count
+from vbot_train.study.accounting import CAUSE, HISTORY, LOOP, ORIGIN, SEED, STATUS
+from vbot_train.study.lives import LIVES, lives_of, runtime_s
 from vbot_train.training.result import TrialResult
 
 
@@ -79,7 +79,7 @@ def test_the_study_is_locked_while_a_trial_is_claimed(join, tmp_path):
     class Trying(GridProposals):
         def draw(self, trials, taken, index):
             with pytest.raises(Timeout):
-                FileLock(tmp_path / ".loops" / "study.lock").acquire(timeout=0)
+                FileLock(tmp_path / ".workers" / "study.lock").acquire(timeout=0)
             return super().draw(trials, taken, index)
 
     assert join(Trying(CELLS)).claims.claim() is not None
@@ -338,7 +338,7 @@ def test_a_forked_trial_is_written_down_with_its_whole_path(join, tmp_path, monk
 def test_there_is_a_worker_per_core_but_a_single_one_on_a_gpu_unless_told_otherwise(
     monkeypatch, workers, options, count
 ):
-    monkeypatch.setattr("vbot_train.search.question.available_cores", lambda: 3)
+    monkeypatch.setattr("vbot_train.search.spec.available_cores", lambda: 3)
     assert worker_count(workers, compose_config(options)["simulation"]) == count
 
 

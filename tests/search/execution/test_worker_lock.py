@@ -7,7 +7,7 @@ import sys
 import pytest
 from filelock import Timeout
 
-from vbot_train.config import ConfigError
+from vbot_train.config.composition import ConfigError
 from vbot_train.search.execution import worker_lock
 from vbot_train.search.execution.worker_lock import WorkerLock
 

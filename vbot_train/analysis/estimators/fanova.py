@@ -7,7 +7,8 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 
-from vbot_train.analysis.trials import StudyError, Trial
+from vbot_train.study.errors import StudyError
+from vbot_train.study.trials import Trial
 
 Array = NDArray[np.float64]
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from scipy.special import ndtr
 
-from vbot_train.analysis.trials import Trial
+from vbot_train.study.trials import Trial
 
 Array = NDArray[np.float64]
 

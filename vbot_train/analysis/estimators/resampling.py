@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from vbot_train.analysis.trials import Trial
+from vbot_train.study.trials import Trial
 
 Array = NDArray[np.float64]
 

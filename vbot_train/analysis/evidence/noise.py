@@ -10,7 +10,7 @@ from scipy import stats
 from vbot_train.analysis.evidence.trends import improves
 from vbot_train.analysis.ranking import Configuration
 from vbot_train.analysis.stages import Verdict
-from vbot_train.analysis.trials import Study
+from vbot_train.study.trials import Study
 from vbot_train.training.result import METRICS
 
 READ = 50  # trials of several seeds whose files are read: more would not be known better

@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from vbot_train.analysis.trials import Trial
+from vbot_train.study.trials import Trial
 
 BEYOND = 0.5  # of its width in its own scale, an interval reaches further at an end
 FURTHEST = 1.0  # [decades], but no more than that

@@ -19,7 +19,7 @@ from scipy import stats
 
 from vbot_train.analysis.estimators.resampling import shuffle_units, units
 from vbot_train.analysis.evidence.ranges import Range, ranges_of
-from vbot_train.analysis.trials import Trial
+from vbot_train.study.trials import Trial
 
 CUTS = 32  # thresholds tried in a range, at most
 SHUFFLES = 199

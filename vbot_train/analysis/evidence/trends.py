@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from vbot_train.analysis.evidence.ranges import Range
-from vbot_train.analysis.trials import Trial
+from vbot_train.study.trials import Trial
 
 RESAMPLES = 1000
 FEWEST = 6  # trials in the outer half of a range

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from optuna.trial import FrozenTrial
 
-from vbot_train.lives import runtime_s, spans_of
-from vbot_train.search.ledger import STATUS
+from vbot_train.study.accounting import STATUS
+from vbot_train.study.lives import runtime_s, spans_of
 
 HOUR_S = 3600.0
 MOST_KEPT = 0.5  # share of a budget that is kept for what comes after the search

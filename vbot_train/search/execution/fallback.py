@@ -5,7 +5,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial
 
-from vbot_train.lives import lives_of
+from vbot_train.study.lives import lives_of
 from vbot_train.training.files import replace_file
 from vbot_train.training.locks import take
 from vbot_train.training.result import FILE_NAME, ResultError, TrialResult

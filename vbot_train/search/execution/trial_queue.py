@@ -16,14 +16,18 @@ from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from vbot_train.analysis.trials import is_own
-from vbot_train.config import ConfigError, load_recorded_config
-from vbot_train.lives import begin_life, end_life, lives_of, note_start, runtime_s
+from vbot_train.config.composition import ConfigError, load_recorded_config
 from vbot_train.search.execution import budget
 from vbot_train.search.execution.fallback import KILLED_CAUSE, last_life_s, result_or_fallback
 from vbot_train.search.execution.trial_process import TrialProcess
 from vbot_train.search.execution.worker_lock import WorkerLock, host_of
-from vbot_train.search.ledger import (
+from vbot_train.search.resume import same_result
+from vbot_train.search.space.distributions import holds
+from vbot_train.search.space.initial_points import Prior
+from vbot_train.search.space.proposals import Proposals
+from vbot_train.search.space.space import Candidate
+from vbot_train.search.stages import NO_STAGES, Plan
+from vbot_train.study.accounting import (
     CAUSE,
     HISTORY,
     LOOP,
@@ -36,13 +40,9 @@ from vbot_train.search.ledger import (
     is_trained,
     params_of,
 )
-from vbot_train.search.patience import patient
-from vbot_train.search.priors import Prior
-from vbot_train.search.proposals import Proposals
-from vbot_train.search.ranges import holds
-from vbot_train.search.resume import same_result
-from vbot_train.search.space import Candidate
-from vbot_train.search.stages import NO_STAGES, Plan
+from vbot_train.study.lives import begin_life, end_life, lives_of, note_start, runtime_s
+from vbot_train.study.storage import retry_while_locked
+from vbot_train.study.trials import is_own
 from vbot_train.training.progress import last_env_steps
 from vbot_train.training.result import FILE_NAME, ResultError, TrialResult
 from vbot_train.training.run_directory import has_owner
@@ -134,7 +134,7 @@ class TrialQueue:
                     attributes[HISTORY] = str(prior.history.absolute())
                 queue_trial(self._study, prior.params, self._space.distributions, attributes)
 
-    @patient
+    @retry_while_locked
     def claim(self) -> QueuedTrial | None:
         """The next trial to train, None if there is none now: another loop's may still have to be trained again.
 
@@ -159,13 +159,13 @@ class TrialQueue:
                 self._queue_again(ledger.crashed[0])
             return self._take(self._ledger().waiting[0])
 
-    @patient
+    @retry_while_locked
     def note_start(self, claim: QueuedTrial, from_env_steps: int) -> None:
         """Tell the study where a trial begins to train, or continues."""
         with self._presence.lock():
             note_start(claim.trial, from_env_steps)
 
-    @patient
+    @retry_while_locked
     def report(self, claim: QueuedTrial, step: int, value: float) -> bool:
         """Tell the study of a held-out value on the way. Returns whether the pruner ends the trial.
 
@@ -180,7 +180,7 @@ class TrialQueue:
             claim.trial.report(value, step)
             return claim.trial.should_prune()
 
-    @patient
+    @retry_while_locked
     def end(self, claim: QueuedTrial, process: TrialProcess) -> TrialResult | None:
         """Tell the study of a trial whose process has ended.
 
@@ -209,7 +209,7 @@ class TrialQueue:
             self.tell(claim, result, seconds, env_steps=env_steps, killed=is_given_up)
             return result
 
-    @patient
+    @retry_while_locked
     def tell(
         self, claim: QueuedTrial, result: TrialResult, runtime_s: float, *, env_steps: int, killed: bool = False
     ) -> None:
@@ -227,7 +227,7 @@ class TrialQueue:
                 end_life(claim.trial, runtime_s, 0 if claim.history is not None else env_steps, killed=killed)
                 self._tell(claim.trial, result)
 
-    @patient
+    @retry_while_locked
     def forecast(self) -> int | None:
         """How many of the study's trials will have ended when the budget is spent; None if that is open."""
         ledger = self._ledger()
@@ -242,7 +242,7 @@ class TrialQueue:
         fit = budget.fitting(done=done, running=running, left_s=left_s, trial_s=trial_s, workers=workers)
         return min(fit, self._total)
 
-    @patient
+    @retry_while_locked
     def left_s(self, ledger: Ledger | None = None) -> float | None:
         """What is left of the budget [s], None without one."""
         if self._budget_s is None:
@@ -250,7 +250,7 @@ class TrialQueue:
         trials = [*self._elsewhere, *(ledger or self._ledger()).trials]
         return self._budget_s - budget.spent_s(trials, datetime.now(UTC))
 
-    @patient
+    @retry_while_locked
     def has_completed(self) -> bool:
         """Whether any trial of the study was completed, in whatever stage."""
         trials = [*self._elsewhere, *self._ledger().trials]
@@ -267,7 +267,7 @@ class TrialQueue:
         """Numbers of the trials that are not trained again although they were interrupted."""
         return [trial.number for trial in self._ledger().given_up]
 
-    @patient
+    @retry_while_locked
     def done(self) -> int:
         """Trials that have ended for good."""
         ledger = self._ledger()

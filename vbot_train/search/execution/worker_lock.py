@@ -15,7 +15,7 @@ from typing import Self
 
 from filelock import Timeout
 
-from vbot_train.search.sweeper import FOLDER
+from vbot_train.study.layout import WORKERS
 from vbot_train.training.locks import file_lock, take
 
 PATIENCE_S = 120.0  # a loop holds the study's lock for well below a second
@@ -29,7 +29,7 @@ class WorkerLock:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._folder = directory / FOLDER
+        self._folder = directory / WORKERS
         self._folder.mkdir(parents=True, exist_ok=True)
         self._host = socket.gethostname()
         self.name = f"{self._host}-{os.getpid()}-{secrets.token_hex(3)}"

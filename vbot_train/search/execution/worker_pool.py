@@ -13,7 +13,7 @@ from vbot_train.search.execution.fallback import without_numbers
 from vbot_train.search.execution.shutdown import ShutdownRequest
 from vbot_train.search.execution.trial_process import Message, TrialProcess
 from vbot_train.search.execution.trial_queue import QueuedTrial, TrialQueue
-from vbot_train.search.study import is_recorded
+from vbot_train.study.layout import is_recorded
 from vbot_train.training.result import TrialResult
 
 POLL_S = 0.2

@@ -1,0 +1,58 @@
+"""Every file under conf/ composes, and names only what exists."""
+
+import pytest
+from hydra.errors import ConfigCompositionException
+from omegaconf import OmegaConf
+
+from vbot_train.config.checks import check_config
+from vbot_train.config.composition import CONF_DIR, compose_config, look_up, quote_option
+from vbot_train.config.known_keys import reward_kernels
+from vbot_train.training.result import METRICS
+
+OPTIONS = [f"{path.parent.name}={path.stem}" for path in sorted(CONF_DIR.glob("*/*.yaml"))]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_composes_and_could_train(option, monkeypatch):
+    monkeypatch.setattr("vbot_train.config.checks.available_gpus", lambda: 1)
+    config = compose_config([option])
+    check_config(config)
+    assert config["search"]["metric"] in METRICS
+
+
+@pytest.mark.parametrize("path", sorted(CONF_DIR.glob("search/*.yaml")), ids=lambda path: path.stem)
+def test_every_key_that_a_preset_searches_exists(path):
+    config = compose_config([f"search={path.stem}"])
+    for key in OmegaConf.load(path).hydra.sweeper.params:
+        look_up(config, key)
+
+
+@pytest.mark.parametrize("path", sorted(CONF_DIR.glob("reward/*.yaml")), ids=lambda path: path.stem)
+def test_every_reward_option_lists_every_term(path):
+    assert OmegaConf.load(path).keys() == reward_kernels().keys()
+
+
+def test_presets_override_method_and_training():
+    assert compose_config(["search=quick"])["training"] == compose_config(["training=quick"])["training"]
+    assert compose_config(["search=fine_tune"])["search"]["constraints"].keys() == {"unstable", "no_learning"}
+
+
+@pytest.mark.parametrize("name", ["256", "1e3", "1_000", "null", "true"])
+def test_an_option_named_like_a_number_is_quoted_for_hydra(name):
+    assert quote_option(f"network={name}") == f"network='{name}'"
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        *("network=small", "network=64x64", "network=a-b.c", "network='256'", "network=256,512", "network=", "network"),
+        *("ppo.rollouts=24", "seed=7", "workers=2", "storage=null", "--config-dir=256", "~network", "+network.x=1"),
+    ],
+)
+def test_every_other_argument_stays_as_it_was_typed(argument):
+    assert quote_option(argument) == argument
+
+
+def test_an_unknown_key_is_refused_by_hydra():
+    with pytest.raises(ConfigCompositionException, match="learning_rat"):
+        compose_config(["ppo.learning_rat=1e-3"])

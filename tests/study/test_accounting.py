@@ -1,0 +1,216 @@
+"""Which trials of a study count, and which are owed another attempt."""
+
+import warnings
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.study import StudyDirection
+from optuna.trial import TrialState, create_trial
+
+from vbot_train.search.space.sampler_study import Mirror
+from vbot_train.study.accounting import LOOP, ORIGIN, RETRY_OF, STATUS, Ledger, identity, is_trained, params_of
+from vbot_train.study.lives import LIVES
+
+UNIT = FloatDistribution(0, 1)
+
+
+def ended(status, x=0.5, **attributes):
+    """A trial of this status, at this point."""
+    state = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED}.get(status, TrialState.FAIL)
+    value = 1.0 if state == TrialState.COMPLETE else None
+    attributes[STATUS] = status
+    return create_trial(state=state, value=value, params={"x": x}, distributions={"x": UNIT}, user_attrs=attributes)
+
+
+def running(**attributes):
+    attributes[LOOP] = "a loop"
+    return create_trial(state=TrialState.RUNNING, params={"x": 0.5}, distributions={"x": UNIT}, user_attrs=attributes)
+
+
+def waiting(x=0.5, **attributes):
+    return create_trial(state=TrialState.WAITING, system_attrs={"fixed_params": {"x": x}}, user_attrs=attributes)
+
+
+def interrupted(**attributes):
+    """A trial that waits to be continued."""
+    attributes[STATUS] = "interrupted"
+    return create_trial(state=TrialState.WAITING, params={"x": 0.5}, distributions={"x": UNIT}, user_attrs=attributes)
+
+
+def killed(status="failed", **attributes):
+    """A trial that ended so, and whose last life ended by being killed."""
+    life = {"start": "2026-01-01T00:00:00+00:00", "end": "2026-01-01T00:01:00+00:00", "env_steps": 0, "host": "here"}
+    return ended(status, **{LIVES: [life, {**life, "killed": True}]}, **attributes)
+
+
+def retry(number):
+    """Attributes of a trial that repeats this one."""
+    return {RETRY_OF: number}
+
+
+def ledger(*trials, retries=1):
+    for number, trial in enumerate(trials):
+        trial.number = number
+    return Ledger(trials, retries)
+
+
+def numbers(trials):
+    return [trial.number for trial in trials]
+
+
+def test_a_waiting_trial_is_promised_but_not_started():
+    books = ledger(ended("completed"), running(), waiting())
+    assert (books.promised, books.started) == (3, 2)
+    assert numbers(books.waiting) == [2]
+
+
+def test_what_is_owed_is_promised_but_not_started():
+    books = ledger(interrupted(), ended("failed"), ended("completed"))
+    assert (books.promised, books.started) == (3, 1)
+    assert (numbers(books.interrupted), numbers(books.crashed), books.waiting) == ([0], [1], [])
+
+
+def test_a_trial_that_was_trained_again_does_not_count_its_retry_does():
+    books = ledger(ended("failed"), ended("failed"), ended("completed", **retry(0)), waiting(**retry(1)))
+    assert numbers(books.counted) == [2, 3]
+    assert books.crashed == []
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 5])
+def test_a_trial_that_an_earlier_version_interrupted_is_owed_another_number(attempts):
+    again = [ended("interrupted", **retry(number)) for number in range(attempts - 1)]
+    books = ledger(ended("interrupted"), *again)
+    assert (numbers(books.owed_by_older), books.interrupted, books.started) == ([attempts - 1], [], 0)
+
+
+def test_a_trial_that_is_given_up_because_it_was_killed_is_not_owed():
+    books = ledger(killed(), retries=9)
+    assert (numbers(books.given_up), books.crashed, books.started) == ([0], [], 1)
+
+
+def test_a_trial_that_was_killed_and_then_ended_by_itself_is_not_given_up():
+    books = ledger(killed("completed"))
+    assert (books.given_up, books.started) == ([], 1)
+
+
+@pytest.mark.parametrize(("retries", "crashes", "owed"), [(0, 1, 0), (1, 1, 1), (1, 2, 0), (2, 2, 1), (2, 3, 0)])
+def test_a_crashed_trial_is_owed_as_often_as_retries_says(retries, crashes, owed):
+    again = [ended("failed", **retry(number)) for number in range(crashes - 1)]
+    books = ledger(ended("failed"), *again, retries=retries)
+    assert len(books.crashed) == owed
+    assert books.promised == 1
+
+
+@pytest.mark.parametrize("status", ["completed", "pruned", "diverged", "timeout"])
+def test_what_would_end_the_same_way_is_never_owed(status):
+    books = ledger(ended(status), retries=9)
+    assert (books.started, books.interrupted, books.crashed) == (1, [], [])
+
+
+@pytest.mark.parametrize("status", ["interrupted", "failed"])
+def test_a_trial_is_not_owed_before_it_has_ended(status):
+    books = ledger(running(**{STATUS: status}))  # its loop was about to tell
+    assert (books.started, books.interrupted, books.crashed) == (1, [], [])
+
+
+def test_retries_are_no_proposals():
+    assert ledger(ended("completed"), ended("failed"), waiting(**retry(1)), waiting()).proposals == 3
+
+
+def test_the_parameters_of_a_trial_are_known_while_it_waits_and_when_it_died_half_set():
+    fixed = {"x": 0.5, "y": 0.25}
+    half_set = create_trial(
+        state=TrialState.RUNNING, params={"x": 0.5}, distributions={"x": UNIT}, system_attrs={"fixed_params": fixed}
+    )
+    assert params_of(half_set) == fixed
+    assert params_of(waiting(0.75)) == {"x": 0.75}
+    assert params_of(ended("completed", 0.25)) == {"x": 0.25}
+
+
+def test_a_configuration_is_taken_as_often_as_it_counts():
+    books = ledger(
+        ended("completed", 0.25),
+        ended("failed", 0.25),
+        running(),
+        waiting(0.25),
+        ended("interrupted", 0.75),
+        waiting(0.25, **retry(1)),
+    )
+    quarter, half, three_quarters = (identity({"x": x}) for x in (0.25, 0.5, 0.75))
+    assert {key: len(seeds) for key, seeds in books.taken.items()} == {quarter: 3, half: 1, three_quarters: 1}
+
+
+def test_a_configuration_is_taken_with_the_seeds_that_its_trials_begin_at():
+    books = ledger(ended("completed", 0.25, seed=42), ended("diverged", 0.25, seed=45))
+    assert books.taken == {identity({"x": 0.25}): [42, 45]}
+
+
+@pytest.mark.parametrize(
+    ("seed", "firsts", "seeds_per_trial", "expected"),
+    [
+        (42, [], 1, False),
+        (42, [42], 1, True),
+        (43, [42], 1, False),
+        (44, [42], 3, True),  # 42, 43, 44
+        (40, [42], 3, True),  # 40, 41, 42
+        (45, [42], 3, False),
+    ],
+)
+def test_trials_that_share_a_seed_train_the_same_thing_twice(seed, firsts, seeds_per_trial, expected):
+    assert is_trained(seed, firsts, seeds_per_trial) is expected
+
+
+SHARE = FloatDistribution(0.9, 0.95, step=0.05)
+COMPUTED = 0.9 + 0.05  # 0.9500000000000001: earlier versions trained it, and Optuna refuses it
+
+
+def by_an_earlier_version():
+    """A study in which a trial holds a computed step, and another waits with it."""
+    study = optuna.create_study(direction="maximize")
+    for _ in range(2):
+        study.enqueue_trial({"x": COMPUTED})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # out of range, says Optuna
+        trial = study.ask({"x": SHARE})
+        trial.set_user_attr(STATUS, "completed")
+        study.tell(trial, 1.0)
+    assert study.trials[0].params == {"x": COMPUTED}
+    return study.trials
+
+
+def test_a_computed_step_is_the_same_configuration_as_the_written_one():
+    trials = by_an_earlier_version()
+    assert params_of(trials[0]) == {"x": 0.95}
+    assert list(Ledger(trials, 0).taken) == [identity({"x": 0.95})]
+    assert identity({"x": 1e-3}) != identity({"x": 1.0000001e-3})
+
+
+def test_optuna_accepts_the_trials_of_an_earlier_version():
+    trials = Ledger(by_an_earlier_version(), 0).trials
+    optuna.create_study(direction="maximize").add_trials(trials)
+    mirror = Mirror(StudyDirection.MAXIMIZE)
+    mirror.follow(trials, set())
+    assert [trial.params for trial in mirror.study.trials] == [{"x": 0.95}]
+
+
+def test_the_order_of_keys_does_not_make_another_point():
+    assert identity({"x": 1, "y": "a"}) == identity({"y": "a", "x": 1.0})
+    assert identity({"x": 1, "y": "a"}) != identity({"x": 1, "y": "b"})
+
+
+def test_what_no_search_began_or_ended_does_not_count():
+    """A script added one with a value, left one running, and told the end of one that waited in the queue."""
+    added = create_trial(value=99.0, params={"x": 0.5}, distributions={"x": UNIT})
+    left = create_trial(state=TrialState.RUNNING, params={"x": 0.5}, distributions={"x": UNIT})
+    told = create_trial(value=99.0, params={"x": 0.5}, distributions={"x": UNIT}, user_attrs={ORIGIN: "proposed"})
+    books = ledger(ended("failed"), added, left, told, ended("completed", **retry(0)))
+    assert numbers(books.trials) == [0, 4] and numbers(books.counted) == [4]
+    assert (books.promised, books.started, books.proposals) == (1, 1, 1)
+
+
+def test_a_trial_whose_files_are_gone_is_not_taken():
+    trials = [ended("completed", 0.25), ended("failed", 0.75), ended("completed", 0.75, **retry(1))]
+    for number, trial in enumerate(trials):
+        trial.number = number
+    assert Ledger(trials, 1, but=[2]).taken.keys() == {identity({"x": 0.25})}

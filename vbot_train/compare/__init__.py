@@ -1,0 +1,1 @@
+"""Two or more runs or studies, side by side."""

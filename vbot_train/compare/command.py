@@ -1,0 +1,264 @@
+"""Runs and studies against each other.
+
+python -m vbot_train.compare outputs/RUN multirun/NAME --figure compare.png
+"""
+
+import argparse
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from vbot_train.analysis.curves import CurveError
+from vbot_train.analysis.ranking import cell
+from vbot_train.compare.compared_runs import load_side
+from vbot_train.compare.comparison import Comparison, Difference, Estimate, Interval, choose_metric
+from vbot_train.compare.figure import draw_comparison
+from vbot_train.config.composition import ConfigError
+from vbot_train.study.errors import StudyError
+from vbot_train.terminal import outlive_the_terminal
+from vbot_train.training.files import write_atomically
+from vbot_train.training.result import METRICS, ResultError
+from vbot_train.training.seed_statistics import few
+
+LOG_WIDTH = 140  # columns, where the output goes to a file; more sides take more
+SIDE_WIDTH = 36
+SAME = "no difference"
+
+
+def compare(paths: Sequence[Path], metric: str | None = None, storage: str | None = None) -> Comparison:
+    """Load what is to be compared.
+
+    Args:
+        paths: Directories of runs, trials or studies, at least two; each is held against the first.
+        metric: What the differences are about; None is what the studies optimized, else the reward.
+        storage: Where a study lives, with the password, if its record leaves one out.
+
+    Raises:
+        ConfigError: There is only one, one is neither run nor study, or its config cannot be read.
+        StudyError: A study cannot be read, or they optimized different metrics.
+        ResultError: A run was not completed, or its result cannot be used.
+        CurveError: A learning curve cannot be read.
+    """
+    if len(paths) < 2:
+        raise ConfigError(f"{paths[0]}: there is nothing to compare it with; name another run or study")
+    sides = [load_side(path, storage) for path in paths]
+    return Comparison(sides, choose_metric(sides, metric))
+
+
+def show(found: Comparison, console: Console) -> None:
+    """Print a comparison, in the order of its questions: what differs, what came of it, how it was learned."""
+    for name, side in zip(names(found), found.sides, strict=True):
+        console.print(f"{name} {side.path}: {side.what}")
+    for warning in found.warnings:
+        console.print(f"warning: {warning}")
+    console.print(f"\nconfiguration: {f'{len(found.settings)} of its keys differ' if found.settings else SAME}")
+    for rows in (found.settings, found.seeds):
+        if rows:
+            console.print(table("key" if rows is found.settings else "seeds", names(found), texts(rows)))
+    console.print(f"\nmetrics: {SAME if found.is_same else 'best checkpoint, on held-out episodes'}")
+    console.print(table("metric", names(found), {metric: map(estimated, row) for metric, row in found.metrics.items()}))
+    for line in legend(found):
+        console.print(line)
+    console.print(differences(found))
+    show_curves(found, console)
+    if len(found.climbs) > 1:
+        show_climbs(found, console)
+
+
+def names(found: Comparison) -> list[str]:
+    """Short names of the sides, for the heads of tables."""
+    return [f"#{number}" for number in range(1, len(found.sides) + 1)]
+
+
+def table(head: str, columns: Sequence[str], rows: Mapping[str, Any]) -> Table:
+    """One row for each key, one column for each side."""
+    filled = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in (head, *columns):
+        filled.add_column(column, overflow="fold")
+    for key, cells in rows.items():
+        filled.add_row(key, *cells)
+    return filled
+
+
+def texts(rows: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
+    """Values for people: short, unless that hides a difference."""
+    shown = {}
+    for key, values in rows.items():
+        short, exact = [cell(value) for value in values], [str(value) for value in values]
+        shown[key] = short if len(set(short)) == len(set(exact)) else exact
+    return shown
+
+
+def estimated(estimate: Estimate) -> str:
+    """One metric of one side."""
+    return f"{cell(estimate.value)}{within(estimate.interval_95)}"
+
+
+def within(interval: Interval | None) -> str:
+    """An interval, where there is one."""
+    return "" if interval is None else f" [{cell(interval[0])}, {cell(interval[1])}]"
+
+
+def legend(found: Comparison) -> Iterator[str]:
+    """What the values and intervals of each side's metrics rest on."""
+    for i, (name, side) in enumerate(zip(names(found), found.sides, strict=True)):
+        runs = len(side.runs)
+        if side.lost:
+            yield f"{name}: {len(side.lost)} of {runs + len(side.lost)} training seeds have no value"
+        if runs == 1:
+            yield f"{name}: one training seed; rates with their 95 % Wilson interval over its {side.episodes} episodes"
+            continue
+        truth = f": {caution}" if (caution := few(runs)) else ""
+        yield f"{name}: interquartile mean of {runs} training seeds, with its 95 % bootstrap interval over them{truth}"
+        fewer = {metric: row[i].runs for metric, row in found.metrics.items() if row[i].runs < runs}
+        if fewer:
+            yield f"{name}: fewer runs have a value of {', '.join(f'{key} ({count})' for key, count in fewer.items())}"
+
+
+def differences(found: Comparison) -> Table:
+    """The first side against each other one."""
+    better = "higher" if METRICS[found.metric] == "maximize" else "lower"
+    filled = Table(f"{found.metric} ({better} is better)", box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("difference, 95 % interval", "P(#1 better)", ""):
+        filled.add_column(column, overflow="fold")
+    for name, row in zip(names(found)[1:], found.differences, strict=True):
+        filled.add_row(f"#1 - {name}", differing_by(row), cell(row.probability_of_improvement), row.how)
+    return filled
+
+
+def differing_by(row: Difference) -> str:
+    """A difference and its interval."""
+    return (
+        SAME if row.value == 0 and row.interval_95 in (None, (0, 0)) else f"{cell(row.value)}{within(row.interval_95)}"
+    )
+
+
+def show_curves(found: Comparison, console: Console) -> None:
+    """Print the learning curves at a few common env steps."""
+    if not found.env_steps:
+        console.print("learning curves: there are none")
+        return
+    rows: dict[str, list[str]] = {}
+    for i, env_steps in enumerate(found.env_steps):
+        rows[f"{env_steps:,}"] = [
+            "-" if curve is None else f"{shown(curve.success_rate[i])} / {shown(curve.reward[i])}"
+            for curve in found.curves
+        ]
+    console.print("learning curves: success rate / reward of training episodes, mean over seeds")
+    console.print(table("env steps", names(found), rows))
+
+
+def show_climbs(found: Comparison, console: Console) -> None:
+    """Print what each study had found by when."""
+    searched = [names(found)[i] for i in found.climbs]
+    console.print(f"searches: best held-out {found.metric} against env steps of training, all trials together")
+    rows = {f"{budget:,}": [cell(row.at(budget)) for row in found.climbs.values()] for budget in found.budgets}
+    rows["in all"] = [f"{cell(row.best[-1])} ({row.env_steps[-1]:,})" for row in found.climbs.values()]
+    console.print(table("env steps", searched, rows))
+
+
+def shown(value: float) -> str:
+    """A number of a curve, which may have none there."""
+    return "-" if math.isnan(value) else f"{value:.3g}"
+
+
+def numbers(found: Comparison) -> dict[str, Any]:
+    """The same, for other programs."""
+    curves = [None if curve is None else asdict(curve) for curve in found.curves]
+    return {
+        "metric": found.metric,
+        "warnings": found.warnings,
+        "sides": [
+            {
+                "name": name,
+                "path": str(side.path),
+                "what": side.what,
+                "stage": side.stage,
+                "episodes": side.episodes,
+                **side.seeds,
+            }
+            for name, side in zip(names(found), found.sides, strict=True)
+        ],
+        "configuration": found.settings,
+        "seeds": found.seeds,
+        "metrics": {metric: [asdict(estimate) for estimate in row] for metric, row in found.metrics.items()},
+        "same_metrics": found.is_same,
+        "differences": [asdict(row) for row in found.differences],
+        "learning_curves": [
+            None if curve is None else {key: list(map(or_none, values)) for key, values in curve.items()}
+            for curve in curves
+        ],
+        "searches": {
+            "budgets": found.budgets,
+            **{
+                names(found)[i]: {"at_budgets": [row.at(budget) for budget in found.budgets], **asdict(row)}
+                for i, row in found.climbs.items()
+            },
+        },
+    }
+
+
+def or_none(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if math.isnan(value) else float(value)
+
+
+def check_files(json_file: Path | None, figure_file: Path | None) -> None:
+    """Refuse, before anything is read, files that cannot be written.
+
+    Raises:
+        ConfigError: With the first one.
+    """
+    for option, file in (("--json", json_file), ("--figure", figure_file)):
+        if file is not None and (file.is_dir() or not os.access(file.parent, os.W_OK)):
+            raise ConfigError(f"{option}={file}: cannot be written there")
+    if figure_file is not None and figure_file.suffix != ".png":
+        raise ConfigError(f"--figure={figure_file}: must end in .png")
+
+
+def write(found: Comparison, json_file: Path | None, figure_file: Path | None) -> None:
+    """Write the numbers and the figure, where they are wanted."""
+    if json_file is not None:
+        write_atomically(json_file, json.dumps(numbers(found), indent=2, ensure_ascii=False) + "\n")
+    if figure_file is not None:
+        sides = [f"{name} {side.path}" for name, side in zip(names(found), found.sides, strict=True)]
+        draw_comparison(sides, [side.curves for side in found.sides], found.climbs, found.metric, figure_file)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m vbot_train.compare", description=main.__doc__)
+    parser.add_argument("sides", type=Path, nargs="+", metavar="RUN_OR_STUDY", help="outputs/RUN, multirun/NAME, ...")
+    parser.add_argument("--metric", choices=METRICS, help="of the differences; default: what the studies optimized")
+    parser.add_argument("--figure", type=Path, metavar="FILE.png", help="draw the learning curves, and the searches")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there, too")
+    parser.add_argument("--storage", help="where a study lives, if that takes a password")
+    return parser
+
+
+def main() -> None:
+    """Compare runs and studies: configuration, metrics, probability of improvement, learning curves."""
+    arguments = parser().parse_intermixed_args()
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = max(LOG_WIDTH, SIDE_WIDTH * (len(arguments.sides) + 1))
+    try:
+        check_files(arguments.json, arguments.figure)
+        found = compare(arguments.sides, arguments.metric, arguments.storage)
+        show(found, console)
+        write(found, arguments.json, arguments.figure)
+    except (ConfigError, StudyError, ResultError, CurveError) as error:
+        raise SystemExit(str(error)) from None
+
+
+if __name__ == "__main__":
+    outlive_the_terminal()
+    main()

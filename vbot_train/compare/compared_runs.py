@@ -1,0 +1,144 @@
+"""What an argument of a comparison stands for: a run, or the best configuration of a study."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vbot_train.analysis.curves import Curve, CurveError, read_curve
+from vbot_train.analysis.headline import told
+from vbot_train.analysis.ranking import Configuration, config_id
+from vbot_train.analysis.stages import Verdict
+from vbot_train.compare.comparison import Side
+from vbot_train.config.composition import ConfigError, load_recorded_config, look_up
+from vbot_train.study.errors import StudyError
+from vbot_train.study.layout import STUDY_YAML, TRIALS
+from vbot_train.study.trials import Study, load_study
+from vbot_train.training.comparable import result_settings
+from vbot_train.training.progress import PROGRESS_CSV
+from vbot_train.training.result import FILE_NAME, METRICS, ResultError, TrialResult
+
+SEEDS = ("seed", "evaluation.selection_seed", "evaluation.seed")
+APART = (*SEEDS, "search.seeds_per_trial")  # what a configuration is trained and measured on, not what it is
+STAGES = {TRIALS: "as the search saw it", "confirm": "confirmed", "test": "tested"}
+
+Runs = dict[int, tuple[TrialResult, Path]]  # of a configuration, with their directories, by training seed
+
+
+def load_side(path: Path, storage: str | None = None) -> Side:
+    """Load what a directory stands for.
+
+    Args:
+        path: Of a run, a trial or a study.
+        storage: Where a study lives, with the password, if its record leaves one out.
+
+    Raises:
+        ConfigError: It is neither, or the run's config cannot be read.
+        ResultError: The run was not completed, or its result cannot be used.
+        StudyError: The study cannot be read, or has no completed trial.
+        CurveError: The learning curve of a run cannot be read.
+    """
+    if (path / STUDY_YAML).is_file():
+        return side_of_study(path, storage)
+    if (path / FILE_NAME).is_file() or (path / ".hydra").is_dir():
+        return side_of_run(path)
+    raise ConfigError(f"{path}: not the directory of a run or a study (it has neither .hydra nor {STUDY_YAML})")
+
+
+def side_of_run(path: Path) -> Side:
+    """A run; a trial that was trained on several seeds is several runs of one configuration."""
+    config = load_recorded_config(path)
+    result = TrialResult.load(path)
+    if result.status != "completed":
+        cause = "" if result.cause is None else f": {result.cause}"
+        raise ResultError(f"{path}: cannot be compared, it is {result.status}, not completed{cause}")
+    return build_side(path, "run", None, config, runs_of(result, path))
+
+
+def side_of_study(path: Path, storage: str | None) -> Side:
+    """A study's best configuration, by what is known of it from the last of its stages."""
+    study = load_study(path, storage)
+    metric = study.record.get("metric")
+    if metric not in METRICS:
+        raise StudyError(f"{path}: {STUDY_YAML} names no metric that is known ({metric})")
+    verdict = Verdict(study, metric)
+    if (winner := verdict.winner) is None:
+        raise StudyError(f"{path}: no trial was completed with a value of {metric}")
+    config = load_recorded_config(winner.trials[0].directory)
+    stage, runs, lost = best_known(verdict, winner)
+    if stage == "test" and study.record.get("test"):
+        config["evaluation"] = config.get("evaluation", {}) | {"seed": study.record["test"]["evaluation_seed"]}
+    completed = {seed: (run, directory) for seed, (run, directory) in runs.items() if run.status == "completed"}
+    if not completed:
+        raise StudyError(f"{path}: nothing to compare, {STAGES[stage]} {config_id(winner.number)} is {lost}")
+    lost = {seed: status for seed, status in lost.items() if seed not in completed}
+    over = f" on {len(completed)} of {len(completed) + len(lost)} seeds{told(lost)}" if lost else ""
+    parts = [f"best of the study by {metric}: {config_id(winner.number)}, {STAGES[stage]}{over}"]
+    parts += [] if verdict.doubt is None else [f"not confirmed: {verdict.doubt}"]
+    return build_side(path, "; ".join(parts), STAGES[stage], config, completed, study, lost)
+
+
+def best_known(verdict: Verdict, winner: Configuration) -> tuple[str, Runs, dict[int, str]]:
+    """The last stage that has any run of a configuration, the runs, and the seeds that are lost in it."""
+    study = verdict.study
+    for stage, trials, found in (("test", study.test, verdict.tested), ("confirm", study.confirm, verdict.confirmed)):
+        if winner.number in found:
+            again = found[winner.number]
+            directories = {id(trial.result): trial.directory for trial in trials}  # a seed may have several attempts
+            runs = {seed: (run, directories[id(run)]) for seed, run in again.runs.items()}
+            return stage, runs, again.lost(verdict.metric)
+    screened = [runs_of(trial.result, trial.directory) for trial in winner.trials]
+    return TRIALS, {seed: run for runs in screened for seed, run in runs.items()}, winner.lost
+
+
+def runs_of(result: TrialResult, directory: Path) -> Runs:
+    """The runs behind a result: itself, or one for each training seed."""
+    if len(result.seeds) < 2:
+        return {result.seed: (result, directory)}
+    folders = {seed: directory / f"seed_{seed}" for seed in result.seeds}
+    return {seed: (TrialResult.load(folder), folder) for seed, folder in folders.items()}
+
+
+def build_side(
+    path: Path,
+    what: str,
+    stage: str | None,
+    config: Mapping[str, Any],
+    runs: Runs,
+    study: Study | None = None,
+    lost: Mapping[int, str] | None = None,
+) -> Side:
+    """Put a side together from its config and its completed runs."""
+    for result, directory in runs.values():
+        check_numbers(result, directory)
+    try:
+        episodes = int(look_up(config, "training.evaluation_episodes"))
+        seeds = {key: look_up(config, key) for key in SEEDS} | {"seed": sorted(runs)}
+    except KeyError as error:
+        raise ConfigError(f"{path}: its config has no {error.args[0]}") from error
+    settings = {key: value for key, value in result_settings(config).items() if key not in APART}
+    curves: list[Curve] = []
+    for seed, (_, directory) in sorted(runs.items()):
+        try:
+            curve, why = read_curve(directory / PROGRESS_CSV), f"{PROGRESS_CSV} is missing or empty"
+        except CurveError as error:
+            if study is None:
+                raise
+            curve, why = None, str(error)
+        if curve is None:
+            what += f"; no learning curve of seed {seed} ({why})"
+        else:
+            curves.append(curve)
+    results = {seed: result for seed, (result, _) in runs.items()}
+    return Side(path, what, stage, settings, seeds, results, episodes, curves, study, lost or {})
+
+
+def check_numbers(result: TrialResult, directory: Path) -> None:
+    """Refuse a result with a metric that is no number.
+
+    Raises:
+        ResultError: With the first one.
+    """
+    for name, value in result.metrics.items():
+        if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
+            raise ResultError(f"{directory / FILE_NAME}: {name}={value} is not a finite number")

@@ -1,1 +1,0 @@
-"""Runs and studies side by side."""

@@ -1,0 +1,98 @@
+"""Which keys a configuration has: a key that is not among them, or that is missing, is told before anything trains."""
+
+import ast
+import functools
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from vbot_train.config.bounds import BOUNDS, CHOICES, FLAGS, OTHERS, RANGES
+
+REWARDS_PY = Path(__file__).parents[1] / "env" / "rewards.py"
+FREE = ("search.constraints", "pruner")  # hold other names too: rules are named freely, a pruner is built to see
+MAY_BE_OFF = ("search.confirm", "search.test")  # then they are no mapping
+NOT_IN_EVERY_OPTION = ("simulation.device", "simulation.nconmax", "simulation.njmax")
+# Config groups whose options set keys of others: without the header, these land below the group's own name.
+GLOBAL_GROUPS = ("experiment", "method", "search")
+HEADER = "# @package _global_"
+
+Tree = dict[str, Any]  # a key's own keys; of one that has none they are empty
+
+
+def key_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    """Each key that is unknown, missing, or has a value where it should have keys of its own: a line with the key.
+
+    Args:
+        config: A config that was composed now, in plain containers; a recorded one may be another version's.
+    """
+    yield from _faults("", config, known_keys())
+
+
+def _faults(prefix: str, node: Mapping[str, Any], known: Tree) -> Iterator[str]:
+    for name, value in node.items():
+        key = f"{prefix}{name}"
+        if name not in known:
+            if prefix.rstrip(".") not in FREE:
+                yield _unknown(prefix, name, value, known)
+        elif known[name] and isinstance(value, Mapping):
+            yield from _faults(f"{key}.", value, known[name])
+        elif known[name] and key not in MAY_BE_OFF:
+            yield f"{key}={value}: must have the keys {', '.join(known[name])}"
+    for name in known:
+        if name not in node and f"{prefix}{name}" not in NOT_IN_EVERY_OPTION and prefix != "reward.":
+            yield f"{prefix}{name}: is missing"  # but a reward term that is not listed is not paid
+
+
+def _unknown(prefix: str, name: Any, value: Any, known: Tree) -> str:
+    key = f"{prefix}{name}"
+    group = key.split(".")[0]
+    while isinstance(value, Mapping) and value:  # down to a first value
+        inner, value = next(iter(value.items()))
+        key = f"{key}.{inner}"
+    if group in GLOBAL_GROUPS and (not prefix or name in ("hydra", *known_keys())):
+        wanted = f"its file must begin with the line {HEADER}, no byte order mark before it"
+        return f"{key}={value}: nothing reads it there; if it comes from an option of {group}, {wanted}"
+    return f"{key}={value}: no such key; {_hint(prefix, str(name), known)}"
+
+
+def _hint(prefix: str, name: str, known: Tree) -> str:
+    """The nearest right key: beside it, or else in another place; or else all that there are."""
+    if near := get_close_matches(name, known, n=1):
+        return f"did you mean {prefix}{near[0]}?"
+    elsewhere = {key.rpartition(".")[2]: key for key in _dotted("", known_keys())}
+    near = get_close_matches(name, elsewhere, n=1, cutoff=0.8)
+    if near and not prefix.startswith("reward."):  # a term's arguments are its own
+        return f"did you mean {elsewhere[near[0]]}?"
+    return f"there are {', '.join(f'{prefix}{own}' for own in known)}"
+
+
+@functools.cache
+def known_keys() -> Tree:
+    """Every key that a configuration may have."""
+    tree: Tree = {}
+    terms = [f"reward.{name}.{key}" for name, arguments in reward_kernels().items() for key in ("weight", *arguments)]
+    for key in (*BOUNDS, *RANGES, *CHOICES, *FLAGS, *OTHERS, *terms):
+        node = tree
+        for part in key.split("."):
+            node = node.setdefault(part, {})
+    return tree
+
+
+@functools.cache
+def reward_kernels() -> dict[str, list[str]]:
+    """Every reward term and its kernel's arguments, read from the source: importing it would import torch."""
+    functions = [
+        node for node in ast.parse(REWARDS_PY.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)
+    ]
+    return {
+        node.name: [argument.arg for argument in node.args.kwonlyargs]
+        for node in functions
+        if not node.name.startswith("_")
+    }
+
+
+def _dotted(prefix: str, tree: Tree) -> Iterator[str]:
+    for name, inner in tree.items():
+        yield f"{prefix}{name}"
+        yield from _dotted(f"{prefix}{name}.", inner)

@@ -1,0 +1,84 @@
+"""What a trial trains on, written into its directory; also as an option of the config group ``experiment``."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from vbot_train.config.composition import GROUPS
+from vbot_train.search.space.space import Candidate
+from vbot_train.study.layout import CONFIG_YAML, EXPERIMENT_YAML, HYDRA
+from vbot_train.training.files import write_atomically
+
+# What changes a trial's result; the study's own keys (budget, workers, name) do not.
+KEYS = (*GROUPS, "seed", "init_from", "evaluation")
+
+
+def experiment_of(candidate: Candidate) -> str:
+    """The body of the option: the options of config groups by name, and every value that differs from them.
+
+    A group whose option is not one of conf/ is written out, as is one that lacks a key of its option: a value can be
+    set over an option, but not taken out of it.
+    """
+    config = candidate.config
+    base = {key: value for key, value in candidate.base.items() if key not in GROUPS or not _lacks(config[key], value)}
+    body: dict[str, Any] = {
+        "defaults": [{f"override /{group}": candidate.choices[group] if group in base else None} for group in GROUPS],
+        **difference({key: config[key] for key in KEYS}, base, config),
+    }
+    metric = config["search"]["metric"]  # it chose the checkpoint
+    if metric != base["search"]["metric"]:
+        body["search"] = {"metric": metric}
+    text: str = yaml.safe_dump(body, sort_keys=False, allow_unicode=True)
+    return text
+
+
+def difference(config: Mapping[str, Any], base: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of ``config`` that ``base`` lacks or has otherwise, nested alike.
+
+    Args:
+        config: A config, or a part of one.
+        base: What is there already; some of its values refer to others.
+        whole: All of the config, which is what they refer to.
+    """
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), Mapping):
+            if nested := difference(value, base[key], whole):
+                found[key] = nested
+        elif key not in base or _resolve(base[key], whole) != value:
+            found[key] = value
+    return found
+
+
+def _resolve(value: Any, whole: Mapping[str, Any]) -> Any:
+    refers = isinstance(value, str) and "${" in value
+    return OmegaConf.create({**whole, "value": value}).value if refers else value
+
+
+def _lacks(config: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
+    """Whether a key of the base is not in a config."""
+    nested = [key for key, value in base.items() if isinstance(value, Mapping) and isinstance(config.get(key), Mapping)]
+    return not base.keys() <= config.keys() or any(_lacks(config[key], base[key]) for key in nested)
+
+
+def record_trial(directory: Path, number: int, candidate: Candidate, hydra_record: DictConfig) -> None:
+    """Write what a trial trains on: Hydra's record, the config resolved, and the trial as an experiment option.
+
+    Args:
+        directory: The trial's.
+        number: Of the trial.
+        candidate: Its configuration.
+        hydra_record: A copy of Hydra's own config below the key ``hydra``; it is changed to be this trial's.
+    """
+    record = directory / HYDRA
+    record.mkdir(exist_ok=True)
+    node = hydra_record.hydra
+    node.job.id, node.job.num = str(number), number
+    node.overrides.task = candidate.overrides
+    OmegaConf.save(hydra_record, record / "hydra.yaml")
+    OmegaConf.save(candidate.overrides, record / "overrides.yaml")
+    (directory / EXPERIMENT_YAML).write_text(experiment_of(candidate), encoding="utf-8")
+    write_atomically(record / CONFIG_YAML, OmegaConf.to_yaml(OmegaConf.create(candidate.config)))  # last: it is whole

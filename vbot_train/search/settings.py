@@ -1,0 +1,90 @@
+"""Refuse a search that cannot run, before anything is opened."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vbot_train.config.bounds import SEED, SEEDS, WHOLE, number_faults
+from vbot_train.config.checks import check_values, refuse
+from vbot_train.config.composition import GROUPS
+
+NO_PRUNER = "optuna.pruners.NopPruner"
+
+
+def check_search(config: Mapping[str, Any]) -> None:
+    """Refuse a search that cannot run.
+
+    Raises:
+        ConfigError: With the first fault found.
+    """
+    check_values(config)
+    check_settings(config)
+    refuse(_pruning_faults(config))
+
+
+def check_choices(choices: Mapping[str, str]) -> None:
+    """Refuse a config group without one option: to Hydra, a list of options is no choice.
+
+    Args:
+        choices: The chosen option of each config group.
+
+    Raises:
+        ConfigError: With the first such group.
+    """
+    refuse(f"{group}: must be one option of conf/{group}/, no list of them" for group in GROUPS if group not in choices)
+
+
+def check_settings(config: Mapping[str, Any]) -> None:
+    """Refuse settings of a search that make no sense; a single run reads none of them, and refuses them too.
+
+    Raises:
+        ConfigError: With the first fault found.
+    """
+    refuse(_settings_faults(config))
+    if config["pruner"] != {"_target_": NO_PRUNER}:
+        from vbot_train.search.space.samplers import (
+            build_pruner,  # imports Optuna, which a single run needs for nothing else
+        )
+
+        build_pruner(config["pruner"])
+
+
+def _settings_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    settings = config["search"]
+    if settings["name"] is None or not re.fullmatch(r"\w[\w.-]*", str(settings["name"])):
+        yield f"search.name={settings['name']}: must be a name, of letters, digits, '_', '.' and '-'"
+    if not isinstance(config["storage"], str | None):
+        yield "storage: must be a SQLAlchemy URL"  # without the value: it may hold a password
+    yield from _stage_faults(settings)
+    if not isinstance(settings["enqueue"], list):
+        yield f"search.enqueue={settings['enqueue']}: must be a list, as in search.enqueue=[multirun/NAME:3]"
+    if not isinstance(settings["around"], str | None):
+        yield f"search.around={settings['around']}: must be the directory of a study"
+
+
+def _stage_faults(settings: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with ``search.confirm`` and ``search.test``: each is off, or knows its own keys."""
+    for stage, number, bounds in (("confirm", "top_k", WHOLE), ("test", "evaluation_seed", SEED)):
+        given = settings[stage]
+        if given in (None, "none"):
+            continue
+        if not isinstance(given, Mapping):
+            yield f"search.{stage}={given}: must be none, or have the keys {number} and seeds"
+            continue
+        yield from number_faults(f"search.{stage}.{number}", given[number], bounds)
+        if not isinstance(given["seeds"], list):
+            yield from number_faults(f"search.{stage}.seeds", given["seeds"], SEEDS)
+            continue
+        for seed in given["seeds"]:
+            yield from number_faults(f"search.{stage}.seeds", seed, SEED)
+        if not given["seeds"] or len(set(given["seeds"])) < len(given["seeds"]):
+            yield f"search.{stage}.seeds={given['seeds']}: must be a number, or seeds that differ"
+
+
+def _pruning_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    if config["pruner"]["_target_"] == NO_PRUNER:
+        return
+    if (evaluations := config["training"]["evaluations"]) < 2:
+        yield f"training.evaluations={evaluations}: a pruner needs evaluations before the last one"
+    if config["search"]["metric"] == "env_steps_to_success":
+        yield "search.metric=env_steps_to_success: a pruner has nothing to go by, it is known at the end only"

@@ -1,0 +1,1 @@
+"""What a search may try, and what it tries next."""

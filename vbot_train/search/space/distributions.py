@@ -1,0 +1,214 @@
+"""What an Optuna distribution holds, read and written in Hydra's grammar."""
+
+import functools
+import math
+import re
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString, RangeSweep, Transformer
+from hydra.errors import HydraException
+from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from vbot_train.config.composition import ConfigError
+from vbot_train.study.steps import count_steps, find_step, nth_step
+from vbot_train.training.comparable import is_same
+
+MOST_LISTED = 100_000  # values of a range that something lists; Optuna tells the steps of floats apart to 1e-8 of them
+
+
+def parse(value: Any) -> Any:
+    """The value of a choice: a list is one as Hydra's text, everything else as itself."""
+    if not isinstance(value, str) or not value.startswith(("[", "{")):
+        return value
+    try:
+        return _parse_text(value)
+    except HydraException:  # a word after all
+        return value
+
+
+@functools.cache
+def _parse_text(text: str) -> Any:
+    return OverridesParser.create().parse_override(f"value={text}").value()
+
+
+def to_text(value: Any) -> str:
+    """A choice as Hydra's grammar writes it."""
+    if isinstance(value, str):
+        is_list = not isinstance(parse(value), str)
+        return value if is_list or _reads_as(value, value) else QuotedString(value, Quote.single).with_quotes()
+    return "null" if value is None else str(value)
+
+
+def _reads_as(text: str, value: Any) -> bool:
+    """Whether Hydra's grammar takes a text for a value; 256 is a number there, not a word."""
+    try:
+        return repr(_parse_text(text)) == repr(value)
+    except HydraException:
+        return False
+
+
+def distribution_of(override: Override) -> BaseDistribution:
+    """What an override varies, or the one value that it pins.
+
+    Raises:
+        ConfigError: The range is empty, too long or not understood.
+    """
+    line = override.input_line
+    if override.is_choice_sweep() or not override.is_sweep_override():
+        if not (choices := _choices_in(override)):
+            raise ConfigError(f"{line}: there is no such option")
+        return CategoricalDistribution(_unique(choices))
+    try:
+        _check_length(override)
+        distribution = create_optuna_distribution_from_override(override)
+    except (ValueError, NotImplementedError, AssertionError, OverflowError) as error:  # what a user can get wrong
+        raise ConfigError(f"{line}: {error}") from error
+    if isinstance(distribution, CategoricalDistribution):  # a range that was cast or shuffled
+        return CategoricalDistribution(_unique(distribution.choices))
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    if isinstance(distribution, FloatDistribution) and not math.isfinite(distribution.high - distribution.low):
+        raise ConfigError(f"{line}: the range must be finite")
+    return distribution
+
+
+def _choices_in(override: Override) -> list[Any]:
+    """What an override lists, or the one value that it gives. Of a config group, everything is an option's name."""
+    elements = override.sweep_iterator() if override.is_sweep_override() else [override.value()]
+    choices = [_as_choice(element) for element in elements]
+    loader = override.config_loader
+    options = loader.get_group_options(override.key_or_group) if loader else []
+    return [name_of_option(choice, options) for choice in choices] if options else choices
+
+
+def _unique(choices: Iterable[Any]) -> list[Any]:
+    """The choices, each once: 8 and 8.0 are the same."""
+    found: dict[Any, Any] = {}
+    for choice in choices:
+        value = parse(choice)
+        found.setdefault((isinstance(value, bool), str(value) if isinstance(value, list | dict) else value), choice)
+    return list(found.values())
+
+
+def _check_length(override: Override) -> None:
+    """Refuse a range that is too long to be listed, unless it is a plain one of whole numbers."""
+    sweep = override.value()
+    if not isinstance(sweep, RangeSweep) or not sweep.step:
+        return
+    values = sweep.range()
+    if isinstance(values, range) and not sweep.shuffle and not sweep.transformers:
+        return
+    if not all(map(math.isfinite, (values.start, values.stop, values.step))):
+        raise ValueError("the range must be finite")
+    steps = math.ceil((Fraction(values.stop) - Fraction(values.start)) / Fraction(values.step))
+    if steps > MOST_LISTED:
+        raise ValueError(f"{steps:,} steps, more than {MOST_LISTED:,}; an interval(...) has none")
+
+
+def _as_choice(element: Any) -> Any:
+    """An element of a sweep as Optuna can store it."""
+    if isinstance(element, QuotedString):
+        return element.text
+    return Transformer.str(element) if isinstance(element, list | dict) else element
+
+
+def name_of_option(value: Any, options: Iterable[str]) -> str:
+    """The option of a config group that is meant: ``256``, ``1e3`` and ``null`` are names there."""
+    if isinstance(value, str):
+        return value
+    return next((option for option in options if _reads_as(option, value)), to_text(value))
+
+
+def find(distribution: BaseDistribution, value: Any) -> list[Any]:
+    """The value as the distribution holds it; nothing if it does not."""
+    if isinstance(distribution, CategoricalDistribution):
+        return [choice for choice in distribution.choices if is_same(parse(choice), value)]
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    if not isinstance(value, int | float):
+        return []
+    if isinstance(distribution, FloatDistribution) and distribution.step is not None:
+        step = find_step(distribution, value)
+        return [] if step is None else [step]
+    if not distribution.low <= value <= distribution.high:
+        return []
+    if isinstance(distribution, IntDistribution):
+        return [int(value)] if (value - distribution.low) % distribution.step == 0 else []
+    return [value]
+
+
+def holds(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a trial may have the value."""
+    if isinstance(distribution, CategoricalDistribution):
+        return value in distribution.choices
+    return bool(find(distribution, value))
+
+
+def count_values(distribution: BaseDistribution) -> int | None:
+    """How many values a distribution holds, None where there is no end of them; none of them is listed."""
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return len(choices)
+        case IntDistribution(low=low, high=high, step=step, log=False):
+            return (high - low) // step + 1
+        case FloatDistribution(step=float()):
+            return count_steps(distribution)
+    return None
+
+
+def values_of(distribution: BaseDistribution | None) -> Sequence[Any] | None:
+    """All values that a distribution holds, None where there is no end of them."""
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return list(choices)
+        case IntDistribution(low=low, high=high, step=step, log=False):
+            return range(low, high + 1, step)
+        case FloatDistribution(step=float()):
+            return [nth_step(distribution, number) for number in range(count_steps(distribution))]
+    return None
+
+
+def ends_of(distribution: BaseDistribution) -> list[Any]:
+    """The outermost values of a range; of a choice all. An interval may begin at 0 where only more is allowed."""
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return list(choices)
+        case FloatDistribution(low=low, high=high, step=None):
+            return [math.nextafter(low, high), high]
+        case IntDistribution(low=low, high=high) | FloatDistribution(low=low, high=high):
+            return [low, high]
+    raise TypeError(distribution)
+
+
+def describe(distribution: BaseDistribution) -> str:
+    """A distribution in Hydra's grammar, which reads it as just this one."""
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            listed = ", ".join(map(to_text, choices))
+            return listed if None in choices else f"choice({listed})"  # which takes no null
+        case FloatDistribution(low=low, high=high, step=None, log=log):
+            return f"tag(log, interval({low!r}, {high!r}))" if log else f"interval({low!r}, {high!r})"
+        case IntDistribution(low=low, high=high, log=True):
+            return f"tag(log, int(interval({low!r}, {high!r})))"
+        case IntDistribution(low=low, high=high, step=1):
+            return f"range({low!r}, {high + 1!r})"
+        case IntDistribution(low=low, high=high, step=step):
+            return f"range({low!r}, {high + step!r}, {step!r})"
+        case FloatDistribution(low=low, high=high, step=float(step)):
+            stop = float(Decimal(repr(high)) + Decimal(repr(step)) / 2)  # it is exclusive
+            return f"range({low!r}, {stop!r}, {step!r})"
+    return str(distribution)
+
+
+def described_now(text: str) -> str:
+    """What ``describe`` wrote into a study's record, maybe in an earlier version, as it writes it now.
+
+    A range of whole numbers was an interval, which Hydra reads as one of floats, and null stood in a choice.
+    """
+    if found := re.fullmatch(r"interval\((-?\d+), (-?\d+)\)", text):
+        return f"range({found[1]}, {int(found[2]) + 1})"
+    text = re.sub(r"^tag\(log, (interval\(\d+, \d+\))\)$", r"tag(log, int(\1))", text)
+    return re.sub(r"^choice\(((.*, )?null(, .*)?)\)$", r"\1", text)

@@ -1,0 +1,263 @@
+"""Known-good starts: configurations that are tried before the sampler is asked."""
+
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from vbot_train.analysis.ranking import configurations
+from vbot_train.config.composition import ConfigError, absolute_path, load_recorded_config, look_up
+from vbot_train.search.space.distributions import name_of_option, values_of
+from vbot_train.search.space.proposals import BrokenRules
+from vbot_train.search.space.space import OutsideError, Space
+from vbot_train.study.accounting import Identity, identity, is_trained
+from vbot_train.study.errors import StudyError
+from vbot_train.study.layout import TRIALS
+from vbot_train.study.trials import NAMED, Study, Trial, load_study
+from vbot_train.training.comparable import is_same, result_settings
+
+TOP = 5  # trials of a study that are taken over where no number is given
+SHOWN = 4  # of the settings that are other than in the study a trial comes from
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """A configuration to try first, or why it cannot be."""
+
+    name: str  # for people
+    origin: str  # default, enqueued or history; in a later stage its name
+    params: dict[str, Any] | None  # None: it is left out
+    reason: str | None = None  # why it is left out
+    seed: int | None = None  # its training seed; None: the search's own
+    history: Path | None = None  # the directory of the trial it comes from, where its result may be taken over
+
+
+class Priors:
+    """Turns configurations into points of a space.
+
+    Args:
+        space: The space.
+        config: The composed config, in plain containers.
+        choices: The chosen option of each config group.
+        broken_rules: Names the rules that a candidate breaks.
+        metric: What ranks the trials of an earlier study.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        config: Mapping[str, Any],
+        choices: Mapping[str, str],
+        broken_rules: BrokenRules,
+        metric: str,
+    ) -> None:
+        self._space = space
+        self._config = config
+        self._choices = choices
+        self._broken_rules = broken_rules
+        self._metric = metric
+
+    def default(self) -> Prior:
+        """The composed configuration."""
+        return self._prior("the default configuration", "default", self._config, self._choices)
+
+    def enqueued(self, entries: Sequence[Any]) -> Iterator[Prior]:
+        """What ``search.enqueue`` lists.
+
+        Raises:
+            ConfigError: An entry is neither a list of overrides nor a study.
+        """
+        for entry in entries:
+            if isinstance(entry, Mapping):
+                yield self._overridden(f"search.enqueue={dict(entry)}", entry)
+            elif isinstance(entry, str) and "=" in entry:
+                yield self._overridden(f"search.enqueue={entry!r}", _parse(entry))
+            elif isinstance(entry, str):
+                directory, count = _directory_and_count(entry)
+                yield from self.best_of(directory, "search.enqueue", count)
+            else:
+                raise ConfigError(f"search.enqueue={entry}: give overrides such as 'ppo.rollouts=24', or a study")
+
+    def best_of(self, directory: Path, key: str, count: int | None) -> Iterator[Prior]:
+        """The best configurations of a study; all of them where ``count`` is None.
+
+        Raises:
+            ConfigError: There is no such study, or none of its trials was completed.
+        """
+        study = open_earlier(directory, key, self._config["storage"])
+        for trial in best_trials(study, self._metric, key)[:count]:
+            config, choices = settings_of(study, trial)
+            prior = self._prior(f"trial {trial.number} of {directory}", "enqueued", config, choices)
+            yield replace(prior, name=prior.name + self._what_is_other(prior, config))
+        yield from unreadable(study, "enqueued")
+
+    def history(self, directory: Path) -> Iterator[Prior]:
+        """The trials of a study that is forked, replicates too: completed ones, best first, then those that diverged.
+
+        Raises:
+            ConfigError: There is no such study.
+        """
+        study = open_earlier(directory, "resume=fork of study", self._config["storage"])
+        diverged = [trial for trial in study.trials if trial.result.status == "diverged"]
+        for trial in [*study.ranked(self._metric), *diverged]:
+            name = f"trial {trial.number} of {directory}"
+            try:
+                prior = self._prior(name, "history", *settings_of(study, trial))
+            except ConfigError as error:  # of one that diverged, the files may be gone
+                prior = Prior(name, "history", None, str(error))
+            yield replace(prior, seed=trial.result.seed, history=trial.directory)
+        yield from unreadable(study, "history")
+
+    def _what_is_other(self, prior: Prior, then: Mapping[str, Any]) -> str:
+        """The settings, for people, that a trial of an earlier study does not keep: what this search does not vary."""
+        if prior.params is None:
+            return ""
+        before, now = result_settings(then), result_settings(self._space.candidate(prior.params).config)
+        before["seed"] = now["seed"]  # it says itself which one it trains on
+        other = [f"{key}={value}" for key, value in now.items() if not is_same(before.get(key), value)]
+        more = f" and {len(other) - SHOWN} more" if len(other) > SHOWN else ""
+        return f", but with {', '.join(other[:SHOWN])}{more}" if other else ""
+
+    def _overridden(self, name: str, values: Mapping[str, Any]) -> Prior:
+        """The composed configuration with a few values changed."""
+        config, choices = _copy_nested(self._config), dict(self._choices)
+        for key, given in values.items():
+            value = absolute_path(given) if key == "init_from" else given
+            if key in self._space.groups:
+                choices[key] = name_of_option(value, values_of(self._space.distributions[key]) or ())
+            elif key in self._space.distributions or self._is_fixed_at(key, value):
+                _set(config, key, value)
+            else:
+                return Prior(name, "enqueued", None, f"{key}={value} lies outside the space, which does not vary {key}")
+        return self._prior(name, "enqueued", config, choices)
+
+    def _is_fixed_at(self, key: str, value: Any) -> bool:
+        try:
+            if key in self._choices:
+                return self._choices[key] == name_of_option(value, [self._choices[key]])
+            return is_same(look_up(self._config, key), value)
+        except KeyError:
+            raise ConfigError(f"search.enqueue: {key}={value}: no such key") from None
+
+    def _prior(self, name: str, origin: str, config: Mapping[str, Any], choices: Mapping[str, str]) -> Prior:
+        try:
+            params = self._space.point(config, choices)
+        except OutsideError as error:
+            return Prior(name, origin, None, str(error))
+        if rules := self._broken_rules(self._space.candidate(params)):
+            return Prior(name, origin, None, f"it breaks the rule {rules[0]}")
+        return Prior(name, origin, params)
+
+
+def without_repeats(priors: Sequence[Prior], own_seed: int, seeds_per_trial: int) -> list[Prior]:
+    """The priors, each point once on each seed."""
+    firsts: dict[Identity, list[int]] = {}
+    kept = []
+    for prior in priors:
+        if prior.params is not None:
+            seen = firsts.setdefault(identity(prior.params), [])
+            seed = own_seed if prior.seed is None else prior.seed
+            if is_trained(seed, seen, seeds_per_trial):
+                continue
+            seen.append(seed)
+        kept.append(prior)
+    return kept
+
+
+def open_earlier(directory: Path, key: str, storage: str | None) -> Study:
+    """An earlier study that a key of the config names.
+
+    Args:
+        directory: Its directory.
+        key: The key.
+        storage: That of the command line: it has the password, if the earlier study lives there too.
+
+    Raises:
+        ConfigError: There is none, or it cannot be read.
+    """
+    try:
+        return load_study(directory, storage)
+    except StudyError as error:
+        raise ConfigError(f"{key}={directory}: {error}") from error
+
+
+def best_trials(study: Study, metric: str, key: str) -> list[Trial]:
+    """The trials of an earlier study that were completed, best first, each configuration once.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if metric == "episode_reward_mean" and any(name.split(".")[0] == "reward" for name in study.record["space"]):
+        raise ConfigError(
+            f"{key}={study.directory}: its trials differ in the rewards that search.metric={metric} sums up"
+        )
+    found = configurations(study, metric)
+    if not found:
+        raise ConfigError(f"{key}={study.directory}: this study has no completed trial")
+    return [configuration.trials[0] for configuration in found]
+
+
+def unreadable(study: Study, origin: str) -> Iterator[Prior]:
+    """The trials of an earlier study that do not count, and why."""
+    gone = [trial for trial in study.left_out if trial.stage == TRIALS]
+    for trial in gone[:NAMED]:
+        yield Prior(f"trial {trial.number} of {study.directory}", origin, None, trial.reason)
+    if more := gone[NAMED:]:
+        yield Prior(f"{len(more)} more trials of {study.directory}", origin, None, "they do not count either")
+
+
+def settings_of(study: Study, trial: Trial) -> tuple[dict[str, Any], dict[str, str]]:
+    """The config that a trial was trained on, and its option of each config group."""
+    groups = dict(study.record["groups"])
+    choices = groups | {key: value for key, value in trial.params.items() if key in groups}
+    return load_recorded_config(trial.directory), choices
+
+
+def _directory_and_count(entry: str) -> tuple[Path, int | None]:
+    """A study's directory, and how many of its best are wanted, which is None where that is all.
+
+    A drive and a directory's own name may hold a colon: only a number or ``all`` after the last one says how many.
+    """
+    directory, colon, count = entry.rpartition(":")
+    if colon and count == "all":
+        return Path(directory), None
+    if colon and re.fullmatch(r"[0-9]+", count):
+        return Path(directory), int(count)
+    return Path(entry), TOP
+
+
+def _parse(entry: str) -> dict[str, Any]:
+    parser = OverridesParser.create()
+    try:
+        overrides = parser.parse_overrides(_split(entry))
+    except (HydraException, ValueError) as error:
+        raise ConfigError(f"search.enqueue={entry}: {str(error).splitlines()[0]}") from error
+    if any(override.is_sweep_override() for override in overrides):
+        raise ConfigError(f"search.enqueue={entry}: one value for each key")
+    return {override.get_key_element(): override.value() for override in overrides}
+
+
+def _split(entry: str) -> list[str]:
+    """The overrides in a text, quoted as in a shell; but on Windows a backslash parts directories."""
+    words = shlex.shlex(entry, posix=True)
+    words.whitespace_split, words.commenters = True, ""
+    if sys.platform == "win32":
+        words.escape = ""
+    return list(words)
+
+
+def _copy_nested(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copy_nested(value) if isinstance(value, Mapping) else value for key, value in config.items()}
+
+
+def _set(config: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        config = config[part]
+    config[last] = value

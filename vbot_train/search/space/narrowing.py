@@ -1,0 +1,170 @@
+"""Narrower ranges around the best of an earlier study, for fine-tuning.
+
+A range keeps a third of its width around the best value, in its own scale, and what it takes to hold the next best
+trials: the box around the best (Perrone et al. 2019, https://arxiv.org/abs/1909.12552). At an edge an interval reaches
+beyond the old one, for the optimum may lie there; a range of steps stays within its own.
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from pathlib import Path
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from vbot_train.config.bounds import BOUNDS
+from vbot_train.config.composition import look_up
+from vbot_train.search.space.distributions import describe, find
+from vbot_train.search.space.initial_points import best_trials, open_earlier, settings_of
+from vbot_train.search.space.space import read_space
+from vbot_train.study.steps import nth_step
+
+SHARE = 1 / 3  # of a range's width
+DIGITS = 3  # of a new limit, rounded outwards
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """A space, and what was done to it."""
+
+    distributions: dict[str, BaseDistribution]
+    notes: list[str]  # for people, a line for each key
+
+
+def narrow_space(
+    distributions: Mapping[str, BaseDistribution],
+    given: Collection[str],
+    directory: Path,
+    metric: str,
+    *,
+    top: int,
+    storage: str | None = None,
+) -> Narrowing:
+    """Narrow every range around the best configuration of an earlier study.
+
+    Args:
+        distributions: The ranges of this search. Where the earlier study searched a key too, its range is narrowed.
+        given: Keys whose range the command line gives; they keep it.
+        directory: The earlier study.
+        metric: What is best.
+        top: So many of its best trials lie in the new ranges.
+        storage: That of the command line.
+
+    Raises:
+        ConfigError: There is no such study, or none of its trials was completed.
+    """
+    study = open_earlier(directory, "search.around", storage)
+    best = [settings_of(study, trial) for trial in best_trials(study, metric, "search.around")[:top]]
+    searched = read_space(study.record["space"])
+    narrow, notes = {}, []
+    for key, own in distributions.items():
+        if key in given:
+            narrow[key] = own
+            continue
+        before = searched.get(key, own)
+        try:
+            values = [_value_of(key, config, choices) for config, choices in best]
+        except KeyError:  # the earlier study's version of the code did not know it
+            values = []
+        narrow[key] = narrowed(key, before, *as_choices(before, values)) if values else before
+        changed = describe(narrow[key]) != describe(before)
+        notes.append(f"{key}: {describe(before)} narrowed to {describe(narrow[key])}" if changed else f"{key}: kept")
+    return Narrowing(narrow, notes)
+
+
+def _value_of(key: str, config: Mapping[str, Any], choices: Mapping[str, str | None]) -> Any:
+    """What a trial had for a key. An option that an experiment writes out has no name."""
+    if key in choices and choices[key] is None:
+        raise KeyError(key)
+    return choices[key] if key in choices else look_up(config, key)
+
+
+def as_choices(distribution: BaseDistribution, values: Sequence[Any]) -> tuple[Any, list[Any]]:
+    """The best value and the others, written as the distribution writes them (a list is a choice of text)."""
+    written = [(find(distribution, value) or [_text_of(value)])[0] for value in values]
+    return written[0], written[1:]
+
+
+def _text_of(value: Any) -> Any:
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else value
+
+
+def narrowed(key: str, distribution: BaseDistribution, best: Any, others: Sequence[Any]) -> BaseDistribution:
+    """A narrower range around the best value.
+
+    Args:
+        key: What varies; ``BOUNDS`` says which values make sense.
+        distribution: The range so far.
+        best: The best value known; it may lie outside.
+        others: Values of other good trials.
+    """
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return CategoricalDistribution(_near(choices, best, others))
+        case FloatDistribution(step=None, log=log):
+            low, high = _window(key, distribution, best, others)
+            smallest, largest = _limits(key, distribution)
+            low = max(_rounded(low, ROUND_FLOOR), min(smallest, best))
+            high = min(_rounded(high, ROUND_CEILING), max(largest, best))
+            return FloatDistribution(low, high, log=log)
+        case FloatDistribution(step=float(step)):
+            start, stop = _steps(key, distribution, best, others, step)
+            return FloatDistribution(nth_step(distribution, start), nth_step(distribution, stop), step=step)
+        case IntDistribution(low=low, step=step, log=log):
+            start, stop = _steps(key, distribution, best, others, step)
+            return IntDistribution(low + step * start, low + step * stop, step=step, log=log)
+    raise TypeError(distribution)
+
+
+def _near(choices: Sequence[Any], best: Any, others: Sequence[Any]) -> list[Any]:
+    """Of choices: the best, the others', and of numbers the best one's neighbours."""
+    known, kept = list(dict.fromkeys([*choices, best, *others])), {best, *others}
+    if all(isinstance(choice, int | float) for choice in known):
+        known.sort()
+        place = known.index(best)
+        kept |= set(known[max(place - 1, 0) : place + 2])
+    return [choice for choice in known if choice in kept]
+
+
+def _steps(
+    key: str, distribution: IntDistribution | FloatDistribution, best: Any, others: Sequence[Any], step: float
+) -> tuple[int, int]:
+    """First and last step of a range, within the old one."""
+    low, high = _window(key, distribution, best, others)
+    steps = round((distribution.high - distribution.low) / step)
+    # Rounded, lest 2.9999999999999996 steps be two, and 4.000000000000001 five.
+    start, stop = (round((end - distribution.low) / step, 9) for end in (low, high))
+    start, stop = math.floor(start), math.ceil(stop)
+    return min(max(start, 0), steps), max(min(stop, steps), 0)
+
+
+def _window(
+    key: str, distribution: IntDistribution | FloatDistribution, best: float, others: Sequence[float]
+) -> tuple[float, float]:
+    if distribution.log:
+        factor = (distribution.high / distribution.low) ** (SHARE / 2)
+        around = (best / factor, best * factor)
+    else:
+        half = (distribution.high - distribution.low) * SHARE / 2
+        around = (best - half, best + half)
+    smallest, largest = _limits(key, distribution)
+    low, high = max(min(*around, *others), smallest), min(max(*around, *others), largest)
+    return min(low, best), max(high, best)
+
+
+def _limits(key: str, distribution: IntDistribution | FloatDistribution) -> tuple[float, float]:
+    """Values that make sense: within ``BOUNDS``, and a weight keeps its sign."""
+    smallest, largest, closed, _ = BOUNDS.get(key, (-math.inf, math.inf, True, False))
+    if distribution.low >= 0:
+        smallest = max(smallest, 0.0)
+    if distribution.high <= 0:
+        largest = min(largest, 0.0)
+    if not distribution.log and not closed:
+        smallest = distribution.low
+    return smallest, largest
+
+
+def _rounded(value: float, rounding: str) -> float:
+    return float(Context(prec=DIGITS, rounding=rounding).create_decimal(Decimal(f"{value:.12g}")))

@@ -1,0 +1,169 @@
+"""Which points to try: only feasible ones ever become trials, so that trial numbers are dense."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from vbot_train.config.composition import ConfigError
+from vbot_train.search.space.sampler_study import Mirror
+from vbot_train.search.space.samplers import KnownSpace, joint_space
+from vbot_train.search.space.space import Candidate, Space
+from vbot_train.study.accounting import Identity, Ledger, identity
+from vbot_train.study.steps import exact_params
+
+log = logging.getLogger(__name__)
+
+BrokenRules = Callable[[Candidate], list[str]]  # names of the rules that a candidate breaks, in order
+
+MAX_TRIES = 50  # redraws from the sampler before a random point is taken: TPE can insist on a region it never sees
+MAX_RANDOM_TRIES = 2_000
+SURVEY_POINTS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """How much of the space the rules leave."""
+
+    points: int  # looked at: every cell of a grid, else random points
+    feasible: list[dict[str, Any]]  # those of them that may be trained
+    broken: dict[str, int]  # infeasible points by the first rule they break
+    holds: set[str]  # rules that hold for at least one point
+
+    @property
+    def share(self) -> float:
+        """Feasible share in [0, 1]."""
+        return len(self.feasible) / self.points
+
+
+def survey(space: Space, broken_rules: BrokenRules, *, grid: bool, seed: int) -> Survey:
+    """Look for the feasible points: of a grid at all, otherwise at a random sample.
+
+    Raises:
+        ConfigError: There is no feasible point among them.
+    """
+    points = list(space.cells() if grid else random_points(space, seed, SURVEY_POINTS))
+    broken = [broken_rules(space.candidate(point)) for point in points]
+    first = Counter(rules[0] for rules in broken if rules)
+    feasible = [point for point, rules in zip(points, broken, strict=True) if not rules]
+    if not feasible:
+        raise ConfigError(
+            f"search.constraints: none of {len(points)} points is feasible, they break {', '.join(first)}"
+        )
+    return Survey(len(points), feasible, dict(first), set().union(*broken))
+
+
+def random_points(space: Space, seed: int, count: int) -> Iterator[dict[str, Any]]:
+    """Draw points uniformly (in the logarithm where a range is tagged so)."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    for _ in range(count):
+        yield exact_params(study.ask(space.distributions).params, space.distributions)
+
+
+class Proposals(Protocol):
+    """Says what to try next."""
+
+    rejected: Counter[str]  # infeasible draws by the first rule they broke
+
+    def draw(self, trials: Sequence[FrozenTrial], taken: Collection[Identity], index: int) -> dict[str, Any] | None:
+        """The next point, None where none is left.
+
+        Args:
+            trials: Of the study so far.
+            taken: Configurations that have been tried or are about to be.
+            index: How many points were put forward before.
+        """
+
+
+class GridProposals:
+    """The feasible cells of a grid, in order, each once."""
+
+    def __init__(self, cells: Sequence[dict[str, Any]]) -> None:
+        self._cells = [(identity(cell), cell) for cell in cells]
+        self.rejected: Counter[str] = Counter()
+
+    def draw(self, trials: Sequence[FrozenTrial], taken: Collection[Identity], index: int) -> dict[str, Any] | None:
+        """The first cell that is not taken."""
+        return next((cell for key, cell in self._cells if key not in taken), None)
+
+
+class SampledProposals:
+    """Feasible points from an Optuna sampler, which never hears of the infeasible ones.
+
+    The sampler is built anew for every point, with a seed of its own: which points a random search tries depends
+    neither on how often it was interrupted nor on how many loops share it, and a resumed sampler repeats nothing.
+
+    Args:
+        space: What varies.
+        broken_rules: Names the rules that forbid a candidate.
+        build_sampler: Builds the sampler for a seed.
+        seed: Of the search.
+        direction: Of the study.
+        repeats: Whether a configuration that is taken may be drawn again.
+        first: Index of the first draw: a fork goes on where the study that it came from stood.
+        retries: How often a trial that crashed is trained again.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        broken_rules: BrokenRules,
+        build_sampler: Callable[[int], BaseSampler],
+        *,
+        seed: int,
+        direction: StudyDirection,
+        repeats: bool,
+        first: int = 0,
+        retries: int = 0,
+    ) -> None:
+        self._space = space
+        self._broken_rules = broken_rules
+        self._build_sampler = build_sampler
+        self._seed = seed
+        self._joint = joint_space(build_sampler(seed), space.distributions)
+        self._mirror = Mirror(direction)
+        self._repeats = repeats
+        self._first = first
+        self._retries = retries
+        self.rejected: Counter[str] = Counter()
+
+    def draw(self, trials: Sequence[FrozenTrial], taken: Collection[Identity], index: int) -> dict[str, Any] | None:
+        """The next feasible point.
+
+        Raises:
+            ConfigError: None was found among many.
+        """
+        seed, other_seed = np.random.SeedSequence([self._seed, self._first + index]).generate_state(2).tolist()
+        self._mirror.follow(trials, Ledger(trials, self._retries).lost)
+        study = self._mirror.study
+        study.sampler = KnownSpace(self._build_sampler(seed), self._joint)
+        for _ in range(MAX_TRIES):
+            trial = study.ask(self._space.distributions)
+            study.tell(trial, state=TrialState.FAIL)
+            params = exact_params(trial.params, self._space.distributions)
+            if self._accepts(params, taken):
+                return params
+        log.warning("%d points from the sampler in a row were infeasible or taken; a random one follows", MAX_TRIES)
+        return self._draw_at_random(taken, other_seed)
+
+    def _draw_at_random(self, taken: Collection[Identity], seed: int) -> dict[str, Any] | None:
+        for point in random_points(self._space, seed, MAX_RANDOM_TRIES):
+            if self._accepts(point, taken):
+                return point
+        if self._repeats:
+            raise ConfigError(f"search.constraints: no feasible point among {MAX_RANDOM_TRIES} random ones")
+        return None
+
+    def _accepts(self, params: dict[str, Any], taken: Collection[Identity]) -> bool:
+        if not self._repeats and identity(params) in taken:
+            return False
+        rules = self._broken_rules(self._space.candidate(params))
+        self.rejected.update(rules[:1])
+        return not rules

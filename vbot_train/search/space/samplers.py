@@ -1,0 +1,115 @@
+"""Optuna's samplers and pruners from their config; nothing else is brought to life."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import BaseDistribution, IntDistribution
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import Study, create_study
+from optuna.trial import FrozenTrial
+
+from vbot_train.config.composition import ConfigError
+from vbot_train.search.space.distributions import MOST_LISTED, describe
+
+GRID = "optuna.samplers.GridSampler"
+# The others of Optuna keep their state in a study of one process (CMA-ES and NSGA in its trials, QMC in a counter):
+# loops that share a study, or go on with it, cannot.
+DRAWING = tuple(f"optuna.samplers.{name}" for name in ("RandomSampler", "TPESampler", "GPSampler"))
+GAUSSIAN = "optuna.samplers.GPSampler"
+WHITELIST = (*DRAWING, "vbot_train.search.space.samplers.good_trials")
+PRUNERS = ("optuna.pruners.*",)
+
+
+def is_grid(config: Mapping[str, Any]) -> bool:
+    """Whether every combination is to be tried. Optuna's own grid sampler is never built."""
+    return bool(config["_target_"] == GRID)
+
+
+def check_sampler(config: Mapping[str, Any], space: Mapping[str, BaseDistribution]) -> None:
+    """Refuse a sampler that cannot be shared, or takes all memory: Optuna's Gaussian process lists whole numbers.
+
+    Raises:
+        ConfigError: In a line.
+    """
+    if config["_target_"] not in (GRID, *DRAWING):
+        name = config["_target_"].rpartition(".")[2]
+        raise ConfigError(f"hydra/sweeper/sampler: {name} cannot be resumed or shared; method=random, bayesian or gp")
+    if config.get("group"):
+        raise ConfigError("hydra.sweeper.sampler.group=True: keys are drawn jointly, in one group")
+    for key, there in space.items() if config["_target_"] == GAUSSIAN else ():
+        if isinstance(there, IntDistribution) and (there.high - there.low) // there.step >= MOST_LISTED:
+            raise ConfigError(
+                f"{key}={describe(there)}: method=gp takes at most {MOST_LISTED:,} values; or method=random"
+            )
+
+
+def build_sampler(config: DictConfig, seed: int) -> BaseSampler:
+    """Build a sampler that is seeded, unless its config says ``seed: null`` or knows no seed."""
+    node = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(node, dict)
+    if node.get("seed") is not None:
+        node["seed"] = seed
+    sampler = instantiate(node, _execution_whitelist_=WHITELIST)
+    assert isinstance(sampler, BaseSampler)
+    return sampler
+
+
+class KnownSpace(BaseSampler):
+    """A sampler that is told which parameters to draw jointly, instead of reading it off every trial of the study.
+
+    Args:
+        sampler: Does the drawing.
+        space: What ``joint_space`` found.
+    """
+
+    def __init__(self, sampler: BaseSampler, space: dict[str, BaseDistribution]) -> None:
+        self._sampler = sampler
+        self._space = space
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The parameters that are drawn jointly."""
+        return self._space
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Draw them."""
+        return self._sampler.sample_relative(study, trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Draw one of the others."""
+        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
+
+
+def joint_space(sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> dict[str, BaseDistribution]:
+    """Which parameters a sampler draws jointly once trials have been completed: it is asked about a study of one."""
+    study = create_study(sampler=RandomSampler(seed=0))
+    study.tell(study.ask(dict(space)), 0.0)
+    return sampler.infer_relative_search_space(study, study.get_trials(deepcopy=False)[0])
+
+
+def good_trials(trials: int, share: float) -> int:
+    """How many of so many trials TPE takes for good ones; at most 25, as in Optuna."""
+    return min(math.ceil(share * trials), 25)
+
+
+def build_pruner(config: Mapping[str, Any]) -> BasePruner:
+    """Build a pruner.
+
+    Raises:
+        ConfigError: Its settings make no pruner.
+    """
+    try:
+        pruner = instantiate(dict(config), _execution_whitelist_=PRUNERS)
+    except (HydraException, TypeError, ValueError, ArithmeticError) as error:
+        raise ConfigError(f"pruner={dict(config)}: {str(error.__cause__ or error).splitlines()[0]}") from error
+    if not isinstance(pruner, BasePruner):
+        raise ConfigError(f"pruner={dict(config)}: makes no pruner")
+    return pruner

@@ -1,0 +1,284 @@
+"""What varies: the search space, in Hydra's own sweep grammar, and the configuration of each of its points."""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from vbot_train.config.composition import CONF_DIR, GROUPS, ConfigError, absolute_path, choices_of, look_up, plain
+from vbot_train.search.space.distributions import (
+    count_values,
+    describe,
+    described_now,
+    distribution_of,
+    find,
+    parse,
+    to_text,
+    values_of,
+)
+from vbot_train.study.steps import exact_params
+from vbot_train.study.storage_url import SECRET_KEYS
+from vbot_train.training.comparable import THREAD_KEYS
+
+Params = Mapping[str, Any]
+
+# A search compares trials: what would make them incomparable cannot vary.
+SCHEDULE_KEY = "ppo.learning_rate_schedule"
+SEARCHABLE = ("ppo", "network", "reward", "seed", "init_from")
+LARGEST_GRID = 10_000  # cells. Each is composed and checked before the first trial, which takes some 10 ms
+
+
+class OutsideError(ValueError):
+    """A configuration that is no point of a space; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One point of the space, composed."""
+
+    params: dict[str, Any]  # by key, as Optuna knows them
+    config: dict[str, Any]  # in plain containers, interpolations resolved
+    choices: dict[str, str]  # chosen option of each config group
+    base: dict[str, Any]  # what those options of GROUPS that conf/ holds compose to by themselves, unresolved
+    overrides: list[str]  # that compose it
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """One combination of config group options, as conf/ held it when the search began."""
+
+    config: DictConfig  # with the command line's overrides; the searched values are set in place
+    content: dict[str, Any]  # the same as it was composed, in plain containers
+    choices: dict[str, str]  # chosen option of each config group
+    base: dict[str, Any]  # what those options of GROUPS that conf/ holds compose to by themselves, unresolved
+
+
+def split_overrides(
+    params: Mapping[str, Any], arguments: Sequence[str], loader: ConfigLoader | None = None
+) -> tuple[dict[str, BaseDistribution], list[str]]:
+    """Tell what varies from what is fixed.
+
+    Args:
+        params: ``hydra.sweeper.params`` of the preset: sweep expressions by key.
+        arguments: Overrides of the command line; they win over the preset, a plain value takes its key out.
+        loader: Knows the options of config groups; a record, where each is a word or in quotes, needs none.
+
+    Returns:
+        The distribution of each key that varies, and the overrides that hold for every trial.
+
+    Raises:
+        ConfigError: A range is empty, too long or not understood.
+    """
+    parser = OverridesParser.create(loader)
+    distributions: dict[str, BaseDistribution] = {}
+    fixed = []
+    for override in parser.parse_overrides([f"{key}={value}" for key, value in params.items()]):
+        distributions[override.get_key_element()] = _distribution(override)
+    for line, override in zip(arguments, parser.parse_overrides(list(arguments)), strict=True):
+        key = override.get_key_element()
+        if not override.is_delete() and override.is_sweep_override():
+            distributions.pop(key, None)
+            distributions[key] = _distribution(override)
+        else:
+            distributions.pop(key.lstrip("+"), None)
+            if key.lstrip("+") not in SECRET_KEYS:
+                fixed.append(line)
+    return distributions, fixed
+
+
+def _distribution(override: Override) -> BaseDistribution:
+    """What an override varies; runs to start from are those that lie where it was typed."""
+    found = distribution_of(override)
+    if override.get_key_element() != "init_from" or not isinstance(found, CategoricalDistribution):
+        return found
+    return CategoricalDistribution([absolute_path(choice) for choice in found.choices])
+
+
+def read_space(texts: Mapping[str, str]) -> dict[str, BaseDistribution]:
+    """The ranges of a study's record, by key."""
+    return split_overrides({key: described_now(text) for key, text in texts.items()}, [])[0]
+
+
+def ships(group: str, option: str | None) -> bool:
+    """Whether conf/ holds this option of a config group; others are a user's own."""
+    return option is not None and (CONF_DIR / group / f"{option}.yaml").is_file()
+
+
+class Space:
+    """The search space of one study.
+
+    Every combination of config group options is composed once, at the start: later edits under ``conf/`` change
+    nothing, and an option or key that does not exist is refused before the first trial.
+
+    Args:
+        distributions: By key; a key is a dotted config key or the name of a config group.
+        fixed: Overrides that hold for every trial.
+        config: The composed config of the search.
+        loader: Composes configs.
+
+    Raises:
+        ConfigError: A key does not exist, or must not vary.
+    """
+
+    def __init__(
+        self,
+        distributions: dict[str, BaseDistribution],
+        fixed: list[str],
+        config: DictConfig,
+        loader: ConfigLoader,
+    ) -> None:
+        self.distributions = distributions
+        self.fixed = fixed
+        self.seed = int(config.seed)
+        choices = choices_of(config)
+        self.groups = [key for key in distributions if key in choices]
+        for key in distributions:
+            self._check_searchable(key, config)
+        self._composed: dict[tuple[Any, ...], Composed] = {}
+        for options in itertools.product(*(self._options(group) for group in self.groups)):
+            overrides = [f"{group}={to_text(option)}" for group, option in zip(self.groups, options, strict=True)]
+            self._composed[options] = self._compose(overrides, config, loader)
+        self._default = self._compose([], config, loader)
+        self._check_keys()
+        self._check_options_differ()
+        self._check_schedule()
+
+    def _compose(self, options: list[str], config: DictConfig, loader: ConfigLoader) -> Composed:
+        composed = loader.load_sweep_config(config, [*self.fixed, *options])
+        chosen = choices_of(composed)
+        groups = [f"{group}={chosen[group]}" if ships(group, chosen[group]) else f"~{group}" for group in GROUPS]
+        base = loader.load_configuration(config.hydra.job.config_name, groups, run_mode=RunMode.RUN)
+        with open_dict(composed):
+            composed.pop("hydra")
+            composed.storage = None
+            composed.init_from = absolute_path(composed.init_from)
+        return Composed(composed, plain(composed), chosen, plain(base, resolve=False))
+
+    def _check_searchable(self, key: str, config: DictConfig) -> None:
+        top, metric = key.split(".")[0], config.search.metric
+        if top not in SEARCHABLE:
+            values = describe(self.distributions[key])
+            raise ConfigError(f"{key}={values}: cannot be searched, only {', '.join(SEARCHABLE)} can")
+        if top == "reward" and metric == "episode_reward_mean":
+            raise ConfigError(f"{key}: rewards cannot be searched with search.metric={metric}, which they define")
+
+    def _options(self, group: str) -> Sequence[Any]:
+        distribution = self.distributions[group]
+        if not isinstance(distribution, CategoricalDistribution):
+            raise ConfigError(f"{group}: a config group takes choice(OPTION, ...)")
+        return distribution.choices
+
+    def _check_keys(self) -> None:
+        for composed in self._composed.values():
+            for key in self.distributions.keys() - set(self.groups):
+                try:
+                    look_up(composed.content, key)
+                except KeyError:
+                    raise ConfigError(f"{key}: no such key to search") from None
+
+    def _check_options_differ(self) -> None:
+        """A key that is set below a group can leave nothing of the group's choice: that would be searched in vain."""
+        seen: list[tuple[dict[str, Any], str]] = []
+        for name, content in self.combinations():
+            rest = OmegaConf.create({group: content[group] for group in GROUPS})
+            for key in self.distributions.keys() - set(self.groups):
+                if key.split(".")[0] in GROUPS:
+                    OmegaConf.update(rest, key, None)
+            settings = plain(rest)  # 1 equals 1.0
+            if other := next((other for before, other in seen if before == settings), None):
+                raise ConfigError(f"{other} and {name}: are the same configuration, with what else is set or searched")
+            seen.append((settings, name))
+
+    def _check_schedule(self) -> None:
+        """Under the kl schedule a learning rate is a start value only: searching it would say nothing."""
+        searched = self.distributions.get(SCHEDULE_KEY)
+        schedules = [look_up(composed.content, SCHEDULE_KEY) for composed in self._composed.values()]
+        may_be_kl = "kl" in schedules or (searched is not None and find(searched, "kl"))
+        if may_be_kl and "ppo.learning_rate" in self.distributions:
+            raise ConfigError(f"{SCHEDULE_KEY}=kl: cannot be used where ppo.learning_rate is searched")
+
+    def candidate(self, params: Params, seed: int | None = None, *, shared: bool = False) -> Candidate:
+        """Compose the configuration of a point.
+
+        Args:
+            params: The point.
+            seed: Training seed, in place of the composed one.
+            shared: Whether it will share the machine: then it runs on one thread, where the config leaves that open.
+        """
+        composed = self._composed[tuple(params[group] for group in self.groups)]
+        return self._candidate(composed, exact_params(params, self.distributions), seed, shared=shared)
+
+    def default(self, seed: int | None = None, *, shared: bool = False) -> Candidate:
+        """The composed configuration itself, which need not be a point of the space; as ``candidate``."""
+        return self._candidate(self._default, {}, seed, shared=shared)
+
+    def _candidate(self, composed: Composed, params: Params, seed: int | None, *, shared: bool) -> Candidate:
+        open_keys = [key for key in THREAD_KEYS if look_up(composed.content, key) is None]
+        threads = dict.fromkeys(open_keys, 1 if shared else None)
+        values = {"seed": self.seed if seed is None else seed, **threads, **params}
+        for key in values.keys() - set(self.groups):
+            OmegaConf.update(composed.config, key, parse(values[key]))
+        given = {key: value for key, value in values.items() if look_up(composed.content, key) != value}
+        overrides = [f"{key}={to_text(value)}" for key, value in {**params, **given}.items()]
+        config = plain(composed.config)
+        return Candidate(dict(params), config, composed.choices, composed.base, [*self.fixed, *overrides])
+
+    def combinations(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Every combination of searched config groups, by name, with what it composes to."""
+        for options, composed in self._composed.items():
+            name = " ".join(f"{group}={to_text(option)}" for group, option in zip(self.groups, options, strict=True))
+            yield name, composed.content
+
+    def cells(self) -> Iterator[dict[str, Any]]:
+        """Every point of a grid, the last key varying fastest.
+
+        Raises:
+            ConfigError: A key takes values without end, or all together make too many cells.
+        """
+        self._check_grid()
+        columns = [values_of(distribution) or () for distribution in self.distributions.values()]
+        for row in itertools.product(*columns):
+            yield dict(zip(self.distributions, row, strict=True))
+
+    def _check_grid(self) -> None:
+        counts = {}
+        for key, distribution in self.distributions.items():
+            count = count_values(distribution)
+            if count is None:
+                raise ConfigError(f"{key}: a grid needs choice(...) or range(...), not an interval; or method=random")
+            counts[key] = count
+        if (cells := math.prod(counts.values())) > LARGEST_GRID:
+            key = max(counts, key=lambda key: counts[key])
+            what = f"a grid of {cells:,} cells, more than {LARGEST_GRID:,}; take larger steps, or method=random"
+            raise ConfigError(f"{key}={describe(self.distributions[key])}: {what}")
+
+    def point(self, config: Mapping[str, Any], choices: Mapping[str, str], *, but: str | None = None) -> dict[str, Any]:
+        """A composed configuration as a point of the space, without the key ``but``.
+
+        Raises:
+            OutsideError: The space does not contain it.
+        """
+        params = {}
+        for key, distribution in self.distributions.items():
+            if key == but:
+                continue
+            try:
+                value = choices[key] if key in self.groups else look_up(config, key)
+            except KeyError:
+                raise OutsideError(f"it has no {key}") from None
+            if not (found := find(distribution, value)):
+                raise OutsideError(f"{key}={value} lies outside {describe(distribution)}")
+            params[key] = found[0]
+        return params
+
+    def describe(self) -> dict[str, str]:
+        """Each key's range, for people."""
+        return {key: describe(distribution) for key, distribution in self.distributions.items()}

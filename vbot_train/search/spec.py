@@ -1,0 +1,221 @@
+"""What a command line asks: where to look, how, what first, and for how long. Nothing here touches a study."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+
+from vbot_train.config.bounds import SEED
+from vbot_train.config.checks import check_values
+from vbot_train.config.composition import ConfigError, available_cores, choices_of, on_gpu, training_seeds
+from vbot_train.search.callback import SearchCallback
+from vbot_train.search.resume import option_settings
+from vbot_train.search.space.distributions import count_values, ends_of, values_of
+from vbot_train.search.space.initial_points import Prior, Priors, without_repeats
+from vbot_train.search.space.narrowing import Narrowing, narrow_space
+from vbot_train.search.space.proposals import GridProposals, Proposals, SampledProposals, random_points, survey
+from vbot_train.search.space.samplers import build_pruner, build_sampler, check_sampler, is_grid
+from vbot_train.search.space.space import Candidate, OutsideError, Space, read_space, split_overrides
+from vbot_train.search.stages import check_disjoint, plan_stages
+from vbot_train.study.accounting import Ledger, identity
+from vbot_train.training.result import METRICS
+
+DEFAULT_TRIALS = 20
+AROUND_TOP = 5  # trials of search.around that the ranges must hold, and that are tried first
+
+
+class Question:
+    """What a search is to find out.
+
+    Args:
+        sampler: Config of the sampler.
+        params: The preset's sweep expressions, by key.
+        arguments: Overrides of the command line.
+        config: The composed config.
+        job: The same in plain containers, checked.
+        context: Hydra's.
+        earlier: The record of the study that is continued; it says how far search.around narrowed the ranges then.
+
+    Raises:
+        ConfigError: Something cannot work.
+    """
+
+    def __init__(
+        self,
+        sampler: DictConfig,
+        params: Mapping[str, Any],
+        arguments: list[str],
+        config: DictConfig,
+        job: dict[str, Any],
+        context: HydraContext,
+        earlier: Mapping[str, Any] | None,
+    ) -> None:
+        self.sampler = sampler
+        self.job = job
+        self.seed: int = job["seed"]
+        self.metric: str = job["search"]["metric"]
+        self.grid = is_grid(sampler)
+        self.workers = worker_count(job["workers"], job["simulation"])
+        self.choices = choices_of(config)
+        self.callback = next(c for c in context.callbacks.callbacks if isinstance(c, SearchCallback))
+        self.pruner = build_pruner(job["pruner"])
+        distributions, fixed = split_overrides(params, arguments, context.config_loader)
+        if not distributions and not params:
+            raise ConfigError("-m: nothing to search; add search=quick, or a sweep such as ppo.rollouts=24,48")
+        if "seed" in distributions and job["search"]["seeds_per_trial"] > 1:
+            raise ConfigError("search.seeds_per_trial: must be 1 where seed is searched")
+        given = set(split_overrides({}, arguments, context.config_loader)[0])
+        narrowing = self._narrow(distributions, given, earlier)
+        self.notes = narrowing.notes
+        check_sampler(sampler, narrowing.distributions)
+        self.space = Space(narrowing.distributions, fixed, config, context.config_loader)
+        self._check_ends()
+        self.survey = survey(self.space, self.broken_rules, grid=self.grid, seed=self.seed)
+        self.total = self._total()
+        self._check_last_seed()
+        self.plan = plan_stages(job["search"]).among(self._configurations())
+        check_disjoint(self.plan, self._training_seeds(), job["evaluation"])
+        self.first_draw: int = 0 if earlier is None else earlier.get("first_draw", 0)
+        self.priors = self._without_repeats(list(self._priors(None if earlier is None else earlier["config"])))
+
+    @property
+    def direction(self) -> StudyDirection:
+        """Which way is better."""
+        return StudyDirection[METRICS[self.metric].upper()]
+
+    def broken_rules(self, candidate: Candidate) -> list[str]:
+        """The callback's answer about a candidate, whose every value must be one that can train."""
+        check_values(candidate.config)
+        return self.callback.broken_rules(candidate.config, candidate.choices)
+
+    def proposals(self) -> Proposals:
+        """How points are drawn once the priors are through."""
+        if self.grid:
+            return GridProposals(self.survey.feasible)
+        return SampledProposals(
+            self.space,
+            self.broken_rules,
+            lambda seed: build_sampler(self.sampler, seed),
+            seed=self.seed,
+            direction=self.direction,
+            repeats=self.job["search"]["duplicates"] == "replicate" and "seed" not in self.space.distributions,
+            first=self.first_draw,
+            retries=self.job["search"]["retries"],
+        )
+
+    def take_over(self, directory: Path, record: Mapping[str, Any], trials: Sequence[FrozenTrial]) -> None:
+        """Try the trials of a study that is forked first, as far as they are points of this space, and draw other ones.
+
+        Args:
+            directory: The study's.
+            record: Its record.
+            trials: All its trials.
+        """
+        shift = self.seed - record["config"]["seed"]  # under another seed, every replicate is on another too
+        history = [replace(prior, seed=(prior.seed or 0) + shift) for prior in self._prior_source().history(directory)]
+        known = {identity(prior.params) for prior in history if prior.params is not None}
+        others = [prior for prior in self.priors if prior.params is None or identity(prior.params) not in known]
+        self.priors = self._without_repeats([*history, *others])
+        self.first_draw = record.get("first_draw", 0) + Ledger(trials, 0).proposals
+
+    def record(self) -> dict[str, Any]:
+        """What ``study.yaml`` holds of it."""
+        return {
+            "study": self.job["study"],
+            "metric": self.metric,
+            "space": self.space.describe(),
+            "fixed": self.space.fixed,
+            "options": option_settings(self.space.combinations(), self.job),
+            "constraints": self.callback.rules,
+            "feasible_share": self.survey.share,
+            "max_trials": self.total,
+            "confirm": self.plan.confirm,
+            "test": self.plan.test,
+            "default": self._default(),
+            "first_draw": self.first_draw,
+            "sampler": OmegaConf.to_container(self.sampler, resolve=True),
+            "groups": self.choices,
+            "config": {**self.job, "storage": None},
+        }
+
+    def _narrow(self, distributions: dict[str, Any], given: set[str], earlier: Mapping[str, Any] | None) -> Narrowing:
+        around = self.job["search"]["around"]
+        if around is None:
+            return Narrowing(distributions, [])
+        if earlier is not None and earlier["config"]["search"].get("around") == around:
+            then = read_space(earlier["space"])
+            return Narrowing({k: own if k in given else then.get(k, own) for k, own in distributions.items()}, [])
+        storage = self.job["storage"]
+        return narrow_space(distributions, given, Path(around), self.metric, top=AROUND_TOP, storage=storage)
+
+    def _configurations(self) -> int:
+        """How many configurations the search will try at most; the training seed is a replicate."""
+        if self.grid:
+            return min(len({identity(_without_seed(cell)) for cell in self.survey.feasible}), self.total)
+        counts = [count_values(space) for key, space in self.space.distributions.items() if key != "seed"]
+        return self.total if None in counts else min(math.prod(count or 0 for count in counts), self.total)
+
+    def _default(self) -> dict[str, Any] | None:
+        """The composed configuration as a point of the space, but for the seed; None if it lies outside."""
+        try:
+            return self.space.point(self.job, self.choices, but="seed")
+        except OutsideError:
+            return None
+
+    def _training_seeds(self) -> Sequence[int]:
+        """Seeds that trials begin with; where a configuration is drawn again, ``TrialQueue`` leaves out the stages'."""
+        searched = values_of(self.space.distributions.get("seed"))
+        return training_seeds(self.job) if searched is None else searched
+
+    def _check_ends(self) -> None:
+        """Refuse a range that reaches beyond what can train: the points of a survey may all lie on this side."""
+        start = next(random_points(self.space, self.seed, 1))
+        for key, distribution in self.space.distributions.items():
+            for value in ends_of(distribution):
+                check_values(self.space.candidate({**start, key: value}).config)
+
+    def _check_last_seed(self) -> None:
+        """A configuration that is drawn again is trained on the next seeds; the last of them must be one too."""
+        draws = 1 if self.grid else self.total
+        last = self.seed + draws * self.job["search"]["seeds_per_trial"] - 1
+        if "seed" not in self.space.distributions and last > SEED[1]:
+            raise ConfigError(f"seed={self.seed}: trials may need seeds up to {last}, and the largest is {SEED[1]}")
+
+    def _total(self) -> int:
+        wanted, cells = self.job["search"]["max_trials"], len(self.survey.feasible)
+        if self.grid:
+            return cells if wanted is None else min(wanted, cells)
+        return DEFAULT_TRIALS if wanted is None else int(wanted)
+
+    def _prior_source(self) -> Priors:
+        return Priors(self.space, self.job, self.choices, self.broken_rules, self.metric)
+
+    def _priors(self, before: Mapping[str, Any] | None) -> Iterator[Prior]:
+        """What to try first; of a study that is continued, only what its config ``before`` did not say yet."""
+        source, settings = self._prior_source(), self.job["search"]
+        if before is None:
+            yield source.default()
+        then = {} if before is None else before["search"]
+        yield from source.enqueued([entry for entry in settings["enqueue"] if entry not in then.get("enqueue", [])])
+        if settings["around"] not in (None, then.get("around")):
+            yield from source.best_of(Path(settings["around"]), "search.around", AROUND_TOP)
+
+    def _without_repeats(self, priors: Sequence[Prior]) -> list[Prior]:
+        return without_repeats(priors, self.seed, self.job["search"]["seeds_per_trial"])
+
+
+def _without_seed(point: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in point.items() if key != "seed"}
+
+
+def worker_count(workers: Any, simulation: Mapping[str, Any]) -> int:
+    """Number of trial processes; ``auto`` is one per core, but a single one where they would share a GPU."""
+    if workers in ("auto", None):
+        return 1 if on_gpu(simulation) else available_cores()
+    return int(workers)

@@ -1,0 +1,1 @@
+"""How a study is doing, while it runs and afterwards."""

@@ -1,0 +1,1 @@
+"""What a study is on disk and in its database."""

@@ -1,0 +1,199 @@
+"""The study: its database, and one record of what was asked, in the study's directory."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from secrets import token_hex
+from typing import Any, Literal, cast
+
+import optuna
+import yaml
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from vbot_train.study.accounting import LOOP, exact_trial
+from vbot_train.study.errors import StudyError
+from vbot_train.study.layout import STAGES, STUDY_YAML, TRIALS, WORKERS, stage_name
+from vbot_train.study.provenance import surroundings
+from vbot_train.study.record import home_of, read_record
+from vbot_train.study.storage import connect, open_existing, storage_errors
+from vbot_train.study.storage_url import shown_url
+from vbot_train.training.files import write_atomically
+from vbot_train.training.result import METRICS
+
+ID = "id"  # attribute of a study
+ID_FILE = "study.id"
+
+Prepare = Callable[[optuna.Study], None]
+Direction = Literal["maximize", "minimize"]
+
+
+def begin_study(
+    directory: Path,
+    storage: str | None,
+    record: Mapping[str, Any],
+    pruner: Any,
+    infeasible: Mapping[str, int],
+    prepare: Prepare,
+) -> optuna.Study:
+    """Create a study, and write down what it is. ``study.yaml`` comes last: a study that has one is whole.
+
+    Args:
+        directory: The study's directory, which exists.
+        storage: A SQLAlchemy URL; None is SQLite in the directory.
+        record: What to write into ``study.yaml``, beside what the machine knows.
+        pruner: The pruner; a study does not store it.
+        infeasible: Infeasible points by rule, to count on from.
+        prepare: Puts the priors into its queue.
+
+    Raises:
+        StudyError: The database cannot be used, or holds a study of this name from elsewhere.
+    """
+    name, direction = record["study"], cast(Direction, METRICS[record["metric"]])
+    own_id = id_of(directory)
+    with storage_errors(storage, directory):
+        database = connect(storage, directory)
+        _clear_half_begun(database, name, None if storage is None else own_id)
+        study = optuna.create_study(
+            study_name=name, storage=database, direction=direction, pruner=pruner, load_if_exists=True
+        )
+        if study.get_trials(deepcopy=False) or study.user_attrs.get(ID, own_id) != own_id:
+            raise StudyError(f"study={name}: the storage holds it already, but {directory} no {STUDY_YAML} of it")
+        study.set_user_attr(ID, own_id)
+        for stale in _stages_in(database, name).values():
+            optuna.delete_study(study_name=stale, storage=database)
+        study.set_user_attr("infeasible", dict(infeasible))
+    prepare(study)
+    (directory / TRIALS).mkdir(exist_ok=True)
+    content = {**record, "storage": shown_url(storage), **surroundings()}
+    write_atomically(directory / STUDY_YAML, yaml.safe_dump(content, sort_keys=False))
+    return study
+
+
+def continue_study(
+    directory: Path, storage: str | None, record: dict[str, Any], pruner: Any, prepare: Prepare, *, alone: bool
+) -> optuna.Study:
+    """Open a study that was begun before, and note that it was. A study that is given another storage moves there.
+
+    Args:
+        directory: The study's directory.
+        storage: A SQLAlchemy URL; None is where the study is.
+        record: Its record, which is written again.
+        pruner: The pruner.
+        prepare: Puts new priors into its queue.
+        alone: Whether no other loop is at work on it: else it cannot move.
+
+    Raises:
+        StudyError: The database is missing, is not one, is locked, or does not hold the study.
+    """
+    name, home = record["study"], home_of(record, storage)
+    with storage_errors(storage or home, directory):
+        database = open_existing(home, directory)
+        if storage not in (None, home):
+            if not alone:
+                raise StudyError(f"storage={shown_url(storage)}: others are at work on the study where it is now")
+            there, database = database, connect(storage, directory)
+            _move(there, database, name)
+            record["storage"] = shown_url(storage)
+        study = optuna.load_study(study_name=name, storage=database, pruner=pruner)
+    prepare(study)
+    record.setdefault("resumed", []).append(surroundings())
+    write_atomically(directory / STUDY_YAML, yaml.safe_dump(record, sort_keys=False))
+    return study
+
+
+def look_into(directory: Path, storage: str | None, record: Mapping[str, Any]) -> list[FrozenTrial]:
+    """The trials of a study, which stays as it is.
+
+    Args:
+        directory: The study's directory.
+        storage: That of the command line.
+        record: The study's record.
+
+    Raises:
+        StudyError: It cannot be read.
+    """
+    home = home_of(record, storage)
+    with storage_errors(home, directory):
+        study = optuna.load_study(study_name=record["study"], storage=open_existing(home, directory))
+        return study.get_trials(deepcopy=False)
+
+
+def open_stage(directory: Path, storage: str | None, stage: str) -> optuna.Study:
+    """The study of a later stage, begun if it is not there yet. Nothing in it is pruned.
+
+    Args:
+        directory: The study's directory.
+        storage: That of the command line.
+        stage: ``confirm`` or ``test``.
+
+    Raises:
+        StudyError: The database cannot be used.
+    """
+    record = read_record(directory)
+    assert record is not None
+    home = home_of(record, storage)
+    (directory / stage).mkdir(exist_ok=True)
+    with storage_errors(home, directory):
+        return optuna.create_study(
+            study_name=stage_name(record["study"], stage),
+            storage=open_existing(home, directory),
+            direction=cast(Direction, METRICS[record["metric"]]),
+            pruner=optuna.pruners.NopPruner(),
+            load_if_exists=True,
+        )
+
+
+def look_into_stages(directory: Path, storage: str | None) -> dict[str, list[FrozenTrial]]:
+    """The trainings of each later stage; none of one that has not begun."""
+    record = read_record(directory)
+    assert record is not None
+    home = home_of(record, storage)
+    with storage_errors(home, directory):
+        database = open_existing(home, directory)
+        there = _stages_in(database, record["study"])
+        studies = {stage: optuna.load_study(study_name=name, storage=database) for stage, name in there.items()}
+        return {stage: studies[stage].get_trials(deepcopy=False) if stage in studies else [] for stage in STAGES}
+
+
+def _stages_in(database: RDBStorage, study: str) -> dict[str, str]:
+    """Names of the later stages of a study that the storage holds, by stage."""
+    known = optuna.get_all_study_names(database)
+    return {stage: name for stage in STAGES if (name := stage_name(study, stage)) in known}
+
+
+def _clear_half_begun(database: RDBStorage, name: str, own_id: str | None) -> None:
+    """Forget a study whose beginning was cut short: nothing but priors wait in it, for maybe another question.
+
+    Args:
+        database: Where it may be.
+        name: Its name.
+        own_id: Its id, where the database may hold studies of other directories; None where it cannot.
+    """
+    if name in optuna.get_all_study_names(database):
+        study = optuna.load_study(study_name=name, storage=database)
+        is_own = own_id in (None, study.user_attrs.get(ID))
+        trials = study.get_trials(deepcopy=False)
+        if is_own and all(trial.state == TrialState.WAITING and LOOP not in trial.user_attrs for trial in trials):
+            optuna.delete_study(study_name=name, storage=database)
+
+
+def id_of(directory: Path) -> str:
+    """The id of the study that a directory holds, or is to hold; it is written there before the study is begun."""
+    file = directory / WORKERS / ID_FILE
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, token_hex(16) + "\n")
+    return file.read_text(encoding="utf-8").strip()
+
+
+def _move(old: RDBStorage, new: RDBStorage, name: str) -> None:
+    """Copy a study. What the target has of this name may be foreign, stale or half: it is for people to judge."""
+    taken = {name, *(stage_name(name, stage) for stage in STAGES)} & set(optuna.get_all_study_names(new))
+    if taken:
+        raise StudyError(f"study={name}: the other storage holds {', '.join(sorted(taken))}; delete it there first")
+    for part in (*_stages_in(old, name).values(), name):
+        source = optuna.load_study(study_name=part, storage=old)
+        target = optuna.create_study(study_name=part, storage=new, direction=source.direction)
+        for key, value in source.user_attrs.items():
+            target.set_user_attr(key, value)
+        target.add_trials([exact_trial(trial) for trial in source.get_trials(deepcopy=False)])
