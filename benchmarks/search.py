@@ -29,7 +29,7 @@ from vbot_train.search.space.constraints import broken_rules, compile_rules
 from vbot_train.search.space.proposals import GridProposals, Proposals, SampledProposals, survey
 from vbot_train.search.space.samplers import build_sampler
 from vbot_train.search.space.space import Candidate, Space, split_overrides
-from vbot_train.study.accounting import STATUS, Ledger
+from vbot_train.study.accounting import STATUS, TrialCounts
 from vbot_train.study.storage import quiet_optuna
 
 TRIALS = 40
@@ -106,8 +106,8 @@ def ours(method: str, seed: int, space: Space) -> Outcome:
     outcome, noise = Outcome(), np.random.default_rng([seed, 1])
     proposals = make_proposals(method, seed, space)
     for _ in range(TRIALS):
-        ledger = Ledger(study.get_trials(deepcopy=False), retries=0)
-        params = proposals.draw(ledger.trials, ledger.taken, ledger.proposals)
+        counts = TrialCounts(study.get_trials(deepcopy=False), retries=0)
+        params = proposals.draw(counts.trials, counts.taken, counts.proposals)
         if params is None:
             break
         study.enqueue_trial(params, user_attrs={STATUS: "completed"})

@@ -99,7 +99,7 @@ class Puppets:
         self.joint_target = joint_target
         self.qpos, self.qvel = self.qpos.clone(), self.qvel.clone()  # the environment keeps views of the last step's
 
-    def set_dynamics(self, index, dynamics):
+    def set_body_params(self, index, dynamics):
         self.bodies.append((index, dynamics))
 
     def kick(self, index, velocity):

@@ -22,7 +22,8 @@ from vbot_train.analysis.report import write_report
 from vbot_train.analysis.stages import Verdict
 from vbot_train.analysis.summary import summarize
 from vbot_train.study.errors import StudyError
-from vbot_train.study.trials import Trial, load_study, tell_left_out
+from vbot_train.study.loading import load_study
+from vbot_train.study.trials import Trial, tell_left_out
 from vbot_train.terminal import outlive_the_terminal
 from vbot_train.training.files import remove_file, write_atomically
 from vbot_train.training.result import METRICS

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, TextIO, cast
 
 
-class Listener:
+class DetachableStdout:
     """A standard stream, as long as it listens.
 
     What is lost was meant for somebody who has gone. The run or study, which holds all of it, must still be left in
@@ -81,10 +81,10 @@ def _is_open(descriptor: int) -> bool:
 
 def _listen_to(stream: TextIO | None, descriptor: int) -> TextIO:
     """A stream that does not fail. Python has none where its descriptor was closed at the start."""
-    if isinstance(stream, Listener):
+    if isinstance(stream, DetachableStdout):
         return cast(TextIO, stream)
     if stream is None:
         stream = os.fdopen(descriptor, "w", encoding="utf-8")
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")  # of a letter that the locale's encoding lacks
-    return cast(TextIO, Listener(stream))
+    return cast(TextIO, DetachableStdout(stream))

@@ -74,7 +74,7 @@ def test_only_a_robot_that_the_time_limit_cut_off_is_paid_what_was_still_to_come
     roll_out(agent, cut)
     roll_out(plain, NEVER)
     following = agent._cut_off[0][2]
-    agent._pay_for_the_cut_off()
+    agent._bootstrap_truncated()
     paid = agent.memory.get_tensor_by_name("rewards") - plain.memory.get_tensor_by_name("rewards")
     expected = torch.zeros(STEPS, ROBOTS, 1)
     expected[1, 1] = 0.99 * agent.value.net(following)[0]  # the scalers have seen nothing yet

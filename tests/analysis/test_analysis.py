@@ -18,7 +18,7 @@ from vbot_train.analysis.report_figures import as_optuna
 from vbot_train.analysis.stages import Verdict
 from vbot_train.analyze import analyze, main
 from vbot_train.study.errors import StudyError
-from vbot_train.study.trials import load_study
+from vbot_train.study.loading import load_study
 from vbot_train.training.result import METRICS, TrialResult, iqm
 
 SPACE = {

@@ -36,7 +36,7 @@ def test_a_tested_value_changes_no_choice():
 
 def test_until_every_finalist_is_confirmed_the_order_is_that_of_the_search():
     early = verdict(THREE, CONFIRMED[:3])
-    assert early.doubt == "3 of 4 confirming trainings have ended"
+    assert early.unconfirmed_reason == "3 of 4 confirming trainings have ended"
     assert numbers(early.best_first) == [1, 2, 0]
 
 
@@ -50,8 +50,8 @@ def test_a_finalist_that_breaks_on_a_seed_loses_to_one_that_does_not(status):
 
 def test_an_interrupted_training_has_not_ended_and_its_second_attempt_counts():
     interrupted = [*CONFIRMED[:3], retrained(2, 1002, 0.0, status="interrupted")]
-    assert verdict(THREE, interrupted).doubt == "3 of 4 confirming trainings have ended"
-    assert verdict(THREE, [*interrupted, CONFIRMED[3]]).doubt is None
+    assert verdict(THREE, interrupted).unconfirmed_reason == "3 of 4 confirming trainings have ended"
+    assert verdict(THREE, [*interrupted, CONFIRMED[3]]).unconfirmed_reason is None
 
 
 def test_a_training_that_crashed_and_then_did_not_counts_as_completed():
@@ -62,7 +62,7 @@ def test_a_training_that_crashed_and_then_did_not_counts_as_completed():
 @pytest.mark.parametrize(("ends", "is_owed_another"), [(["failed"], True), (["failed", "failed"], False)])
 def test_a_training_that_crashed_has_ended_once_its_retries_are_used_up(ends, is_owed_another):
     found = verdict(THREE, [*CONFIRMED[:3], *(retrained(2, 1002, 0.0, status=status) for status in ends)])
-    assert (found.doubt is not None) == is_owed_another
+    assert (found.unconfirmed_reason is not None) == is_owed_another
     assert found.winner.number == 1  # by the search, or because 2 is lost on a seed
 
 
@@ -70,7 +70,7 @@ def test_a_training_that_crashed_has_ended_once_its_retries_are_used_up(ends, is
 def test_a_training_that_is_killed_twice_has_ended_without_a_value(kills, is_owed_another):
     killed = [replace(retrained(2, 1002, 0.0, status="interrupted"), killed=True)] * kills
     found = verdict(THREE, [*CONFIRMED[:3], *killed])
-    assert (found.doubt is not None) == is_owed_another
+    assert (found.unconfirmed_reason is not None) == is_owed_another
 
 
 def test_of_equal_confirmed_values_the_order_of_the_search_stays():
@@ -86,7 +86,7 @@ def test_seeds_that_a_later_command_line_gave_up_do_not_count():
 
 def test_a_test_that_was_cut_short_is_none():
     found = verdict(THREE, CONFIRMED, TESTED[:3])
-    assert found.test_doubt == "3 of 4 testing trainings have ended"
+    assert found.untested_reason == "3 of 4 testing trainings have ended"
     assert describe_best(found)["status"] == "confirmed, not tested: 3 of 4 testing trainings have ended"
 
 
@@ -100,7 +100,7 @@ def test_of_a_metric_to_minimize_the_smaller_confirmed_mean_wins():
     trials = [screened(0, 0.0, fall_rate=0.1), screened(1, 0.0, fall_rate=0.2)]
     again = [retrained(number, seed, 0.0, fall_rate=0.3 - 0.1 * number) for number in (0, 1) for seed in (1001, 1002)]
     found = verdict(trials, again, metric="fall_rate")
-    assert found.doubt == "the search confirmed what was best by episode_reward_mean"
+    assert found.unconfirmed_reason == "the search confirmed what was best by episode_reward_mean"
     found = Verdict(study(trials, again, metric="fall_rate"), "fall_rate")
     assert numbers(found.best_first) == [1, 0]
 
@@ -115,8 +115,8 @@ def test_of_a_metric_to_minimize_the_smaller_confirmed_mean_wins():
         (THREE, {}, "0 of 4 confirming trainings have ended"),
     ],
 )
-def test_an_unconfirmed_winner_says_why(trials, record, doubt):
-    assert verdict(trials, **record).doubt == doubt
+def test_an_unconfirmed_winner_says_why(trials, record, unconfirmed_reason):
+    assert verdict(trials, **record).unconfirmed_reason == unconfirmed_reason
 
 
 def test_trials_on_several_seeds_are_one_configuration_named_by_its_first_trial():

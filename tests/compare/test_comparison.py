@@ -7,8 +7,8 @@ import pytest
 
 from vbot_train.compare.comparison import (
     ABSENT,
+    ComparedRun,
     Comparison,
-    Side,
     choose_metric,
     difference,
     differing,
@@ -30,7 +30,7 @@ def side(values, *, name="a", stage=None, settings=None, evaluation_seed=7, opti
     }
     seeds = {"seed": sorted(runs), "evaluation.seed": evaluation_seed}
     study = None if optimized is None else Study(Path(name), {"metric": optimized}, [], {})
-    return Side(Path(name), "run", stage, settings or {}, seeds, runs, episodes=10, curves=[], study=study)
+    return ComparedRun(Path(name), "run", stage, settings or {}, seeds, runs, episodes=10, curves=[], study=study)
 
 
 def test_settings_differ_where_any_value_is_another_or_absent():
@@ -84,7 +84,7 @@ def test_other_seeds_are_not_paired():
 def test_where_less_is_better_less_is_the_improvement():
     metric = "time_to_goal_s"
     fast, slow = (
-        Side(
+        ComparedRun(
             Path(),
             "run",
             None,

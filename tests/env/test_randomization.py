@@ -62,7 +62,7 @@ def test_what_is_off_draws_nothing_and_touches_no_robot(option, make_puppet_env)
     for _ in range(1000):
         randomization.begin(env.simulation, torch.arange(4))
         randomization.push(env.simulation)
-        assert randomization.sensed(state) is state and randomization.delayed(action) is action
+        assert randomization.with_observation_noise(state) is state and randomization.delayed(action) is action
     assert torch.equal(generator.get_state(), Generator().manual_seed(0).get_state())
     assert env.simulation.bodies == [] and env.simulation.kicks == []
 

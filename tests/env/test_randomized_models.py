@@ -7,8 +7,8 @@ import torch
 from torch import tensor
 from torch.testing import assert_close
 
-from vbot_train.env.body_params import Dynamics
-from vbot_train.env.randomized_models import Bodies
+from vbot_train.env.body_params import BodyParams
+from vbot_train.env.randomized_models import RandomizedModels
 from vbot_train.env.simulation import ROBOT_XML, MujocoSimulation
 
 
@@ -16,12 +16,12 @@ def dynamics(friction=(1.0,), payload_kg=(0.0,), com_offset_m=((0.0, 0.0, 0.0),)
     """As many robots as there are values of the longest, the others' single value repeated."""
     values = [tensor(v) for v in (friction, payload_kg, com_offset_m, motor_strength)]
     count = max(len(v) for v in values)
-    return Dynamics(*(v.expand(count, *v.shape[1:]) for v in values))
+    return BodyParams(*(v.expand(count, *v.shape[1:]) for v in values))
 
 
 def models(count=1, **numbers):
     """The models of robots with these dynamics."""
-    bodies = Bodies(mujoco.MjModel.from_xml_path(str(ROBOT_XML)), count)
+    bodies = RandomizedModels(mujoco.MjModel.from_xml_path(str(ROBOT_XML)), count)
     bodies.set(torch.arange(count), dynamics(**numbers))
     return bodies.models
 
@@ -56,7 +56,7 @@ def test_every_contact_with_the_ground_has_the_friction_of_the_robot(friction):
 
 def test_a_robot_slides_farther_on_slippery_ground():
     robots = simulation(2)
-    robots.set_dynamics(torch.arange(2), dynamics(friction=(0.4, 1.2)))
+    robots.set_body_params(torch.arange(2), dynamics(friction=(0.4, 1.2)))
     stand(robots)
     start = robots.qpos[:, 1].clone()
     robots.kick(torch.arange(2), tensor([[0.0, 0.8], [0.0, 0.8]]))
@@ -68,14 +68,14 @@ def test_payload_adds_just_its_mass_and_lowers_a_standing_robot():
     plain, loaded = models(2, payload_kg=(0.0, 3.0))
     assert loaded.body_mass.sum() - plain.body_mass.sum() == pytest.approx(3.0)
     robots = simulation(2)
-    robots.set_dynamics(torch.arange(2), dynamics(payload_kg=(0.0, 3.0)))
+    robots.set_body_params(torch.arange(2), dynamics(payload_kg=(0.0, 3.0)))
     plain_m, loaded_m = stand(robots).qpos[:, 2].tolist()
     assert loaded_m < plain_m - 0.001
 
 
 def test_centre_of_mass_in_front_loads_the_front_legs():
     robots = simulation(2)
-    robots.set_dynamics(torch.arange(2), dynamics(com_offset_m=((-0.03, 0.0, 0.0), (0.03, 0.0, 0.0))))
+    robots.set_body_params(torch.arange(2), dynamics(com_offset_m=((-0.03, 0.0, 0.0), (0.03, 0.0, 0.0))))
     front_knee = stand(robots).torque[:, 2].abs()
     assert front_knee[1] > front_knee[0] + 0.5  # N m
 
@@ -83,7 +83,7 @@ def test_centre_of_mass_in_front_loads_the_front_legs():
 @pytest.mark.parametrize("strength", [0.85, 1.15])
 def test_torque_of_a_standing_robot_is_strength_times_kp_times_the_sag_of_its_joints(strength):
     robots = simulation(1)
-    robots.set_dynamics(tensor([0]), dynamics(motor_strength=(strength,)))
+    robots.set_body_params(tensor([0]), dynamics(motor_strength=(strength,)))
     stand(robots)
     assert_close(robots.torque, strength * 80.0 * (robots.standing_joint_pos - robots.qpos[:, 7:]), atol=0.05, rtol=0)
 
@@ -111,7 +111,7 @@ def test_a_body_is_the_model_that_a_file_with_its_numbers_compiles_to():
 
 
 def test_another_body_leaves_nothing_of_the_last_one():
-    bodies = Bodies(mujoco.MjModel.from_xml_path(str(ROBOT_XML)), 1)
+    bodies = RandomizedModels(mujoco.MjModel.from_xml_path(str(ROBOT_XML)), 1)
     bodies.set(tensor([0]), dynamics((0.5,), (3.0,), ((0.03, 0.03, 0.03),), (0.85,)))
     bodies.set(tensor([0]), dynamics())
     assert differing(bodies.models[0], models()[0]) == set()
@@ -119,7 +119,7 @@ def test_another_body_leaves_nothing_of_the_last_one():
 
 def test_robots_share_one_model_until_one_of_them_is_given_a_body():
     nominal = mujoco.MjModel.from_xml_path(str(ROBOT_XML))
-    bodies = Bodies(nominal, 3)
+    bodies = RandomizedModels(nominal, 3)
     assert all(model is nominal for model in bodies.models)
     bodies.set(tensor([1]), dynamics(payload_kg=(3.0,)))
     assert [model.body_mass.sum() - nominal.body_mass.sum() for model in bodies.models] == pytest.approx([0, 3, 0])
@@ -128,7 +128,7 @@ def test_robots_share_one_model_until_one_of_them_is_given_a_body():
 
 def test_nominal_bodies_move_bit_for_bit_like_robots_without_any():
     shared, own = simulation(2), simulation(2)
-    own.set_dynamics(torch.arange(2), dynamics(friction=(1.0, 1.0)))
+    own.set_body_params(torch.arange(2), dynamics(friction=(1.0, 1.0)))
     for target in shared.standing_joint_pos + torch.randn(50, 2, 12, generator=torch.Generator().manual_seed(0)):
         shared.step(target)
         own.step(target)
@@ -137,7 +137,7 @@ def test_nominal_bodies_move_bit_for_bit_like_robots_without_any():
 
 def test_a_new_body_disturbs_neither_its_robot_nor_the_others():
     robots, undisturbed = stand(simulation(2), 0.1), stand(simulation(2), 0.1)
-    robots.set_dynamics(tensor([1]), dynamics(payload_kg=(3.0,)))
+    robots.set_body_params(tensor([1]), dynamics(payload_kg=(3.0,)))
     assert torch.equal(robots.qpos, undisturbed.qpos) and torch.equal(robots.qvel, undisturbed.qvel)
     stand(robots, 0.1), stand(undisturbed, 0.1)
     assert torch.equal(robots.qpos[0], undisturbed.qpos[0])

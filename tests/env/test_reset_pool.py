@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from vbot_train.config.composition import compose_config
 from vbot_train.env import observations
 from vbot_train.env.randomization import Randomization
-from vbot_train.env.reset_pool import AHEAD, Starts, at_rest
+from vbot_train.env.reset_pool import AHEAD, ResetPool, at_rest
 
 ROBUST = compose_config(["env=section001_robust"])["env"]["randomization"]
 
@@ -22,7 +22,7 @@ def build(make_puppet_env):
     def build_starts(seed):
         env, generator = make_puppet_env(1), Generator().manual_seed(seed)
         randomization = Randomization(env.config["randomization"], num_envs=1, control_dt_s=0.02, generator=generator)
-        starts = Starts(env.config, simulation=env.simulation, randomization=randomization, generator=generator)
+        starts = ResetPool(env.config, simulation=env.simulation, randomization=randomization, generator=generator)
         return starts, generator
 
     return build_starts

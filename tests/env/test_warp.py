@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from vbot_train.config.checks import check_config
 from vbot_train.config.composition import ConfigError, compose_config
 from vbot_train.env import simulation, warp
-from vbot_train.env.body_params import Dynamics
+from vbot_train.env.body_params import BodyParams
 from vbot_train.env.simulation import MujocoSimulation
 from vbot_train.env.warp import WarpSimulation
 from vbot_train.evaluation.held_out import build_env, build_simulation, evaluate, summarize
@@ -102,7 +102,7 @@ def test_with_the_few_iterations_of_the_task_nine_robots_in_ten_differ_little_in
     assert velocity.median() < 5e-5 and velocity.quantile(0.9) < 5e-2
 
 
-BODIES = Dynamics(  # as the file has it, on ice, laden, out of balance, with weak motors
+BODIES = BodyParams(  # as the file has it, on ice, laden, out of balance, with weak motors
     friction=tensor([1.0, 0.3, 1.0, 1.0, 1.0]),
     payload_kg=tensor([0.0, 0.0, 3.0, 0.0, 0.0]),
     com_offset_m=torch.zeros(5, 3).index_fill(0, tensor([3]), 0.03),
@@ -132,7 +132,7 @@ def test_robots_of_other_bodies_stand_and_slide_as_mujocos_do(make_pair):
     make_pair(iterations=50)
     ours, push = make(5), (0.5, 1.0)
     for _ in range(2):  # given again, nothing adds up
-        ours.set_dynamics(tensor([1, 2, 3, 4]), rows(BODIES, [1, 2, 3, 4]))
+        ours.set_body_params(tensor([1, 2, 3, 4]), rows(BODIES, [1, 2, 3, 4]))
     ours.kick(torch.arange(5), tensor(push).expand(5, 2))
     for _ in range(25):
         ours.step(ours.standing_joint_pos.expand(5, -1))
@@ -143,7 +143,7 @@ def test_robots_of_other_bodies_stand_and_slide_as_mujocos_do(make_pair):
 
 def rows(dynamics, index):
     """The bodies at ``index``."""
-    return Dynamics(
+    return BodyParams(
         dynamics.friction[index],
         dynamics.payload_kg[index],
         dynamics.com_offset_m[index],

@@ -17,8 +17,8 @@ EVALUATION = {"selection_seed": 11, "seed": 12}
 TRIALS = [screened(0, 10.0), screened(1, 30.0), screened(2, 20.0)]
 
 
-def pairs(priors):
-    return [(prior.params[TRIAL], prior.seed) for prior in priors]
+def pairs(points):
+    return [(point.params[TRIAL], point.seed) for point in points]
 
 
 def test_a_number_of_seeds_stands_for_the_stages_own_first_seeds():

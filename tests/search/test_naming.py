@@ -151,8 +151,8 @@ def begin(tmp_path, monkeypatch):
     def make(*arguments):
         begun = []
 
-        def note(question, directory, hydra, trial_module):
-            begun.append((question, directory))
+        def note(spec, directory, hydra, trial_module):
+            begun.append((spec, directory))
             return SimpleNamespace(run=lambda stop: None)
 
         monkeypatch.setattr(run, "Search", note)
@@ -165,10 +165,10 @@ def begin(tmp_path, monkeypatch):
     return make
 
 
-def names_of(question, directory):
+def names_of(spec, directory):
     """Of a search: in its directory, its record, and what its trials are recorded with."""
-    candidate = question.space.candidate({"ppo.rollouts": 16})
-    return directory.name, question.record()["study"], candidate.config["study"]
+    candidate = spec.space.candidate({"ppo.rollouts": 16})
+    return directory.name, spec.record()["study"], candidate.config["study"]
 
 
 @pytest.mark.filterwarnings("ignore:hydra.utils.instantiate")  # the commands themselves pass a whitelist

@@ -10,7 +10,7 @@ from vbot_train.analysis.stages import Verdict
 from vbot_train.status.forecast import duration_s, makespan_s, remaining_s, trials_that_fit, workers_of
 from vbot_train.status.progress import Progress, Stage, Training
 from vbot_train.status.render import when_done
-from vbot_train.study.accounting import Ledger
+from vbot_train.study.accounting import TrialCounts
 from vbot_train.study.lives import LIVES
 
 NOW = datetime(2026, 5, 4, 20, 0, tzinfo=UTC)
@@ -25,7 +25,7 @@ def training(number, age_s, share, silent_s=0.0):
 
 
 def stage(trials, total, trainings=(), name="trials"):
-    return Stage(name, number_trials(list(trials)), Ledger(trials, 0), total, list(trainings))
+    return Stage(name, number_trials(list(trials)), TrialCounts(trials, 0), total, list(trainings))
 
 
 def progress(*stages, **record):

@@ -15,7 +15,7 @@ from vbot_train.analysis.stages import Verdict
 from vbot_train.config.composition import ConfigError
 from vbot_train.status.progress import Observer, Progress, Stage, Training
 from vbot_train.study import storage
-from vbot_train.study.accounting import Ledger
+from vbot_train.study.accounting import TrialCounts
 from vbot_train.study.errors import StudyError
 from vbot_train.study.lives import LIVES
 from vbot_train.study.storage_url import shown_url
@@ -150,13 +150,13 @@ def test_a_later_stage_plans_no_more_configurations_than_there_can_be(tmp_path, 
 def test_a_killed_search_does_not_spend_its_budget(silent_s, left_s):
     trials = number_trials([running(1200, now=NOW), running(1200, now=NOW)])
     trainings = [Training(number, {}, 1200.0, silent, 1000) for number, silent in enumerate(silent_s)]
-    search = Stage("trials", trials, Ledger(trials, 0), 9, trainings)
+    search = Stage("trials", trials, TrialCounts(trials, 0), 9, trainings)
     assert Progress(record_of(budget_hours=1), [search], NOW, NOTHING).left_s == left_s
 
 
 def test_a_budget_is_shared_by_all_stages_and_never_less_than_spent():
     trials = [[ended(600.0, start=NOW - timedelta(minutes=minutes))] for minutes in (60, 30)]
-    stages = [Stage("trials", found, Ledger(found, 0), 1, []) for found in trials]
+    stages = [Stage("trials", found, TrialCounts(found, 0), 1, []) for found in trials]
     assert Progress(record_of(budget_hours=0.5), stages, NOW, NOTHING).left_s == 600
     assert Progress(record_of(budget_hours=0.1), stages, NOW, NOTHING).left_s == 0
     assert Progress(record_of(), stages, NOW, NOTHING).left_s is None

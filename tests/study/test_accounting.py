@@ -8,8 +8,8 @@ from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from vbot_train.search.space.sampler_study import Mirror
-from vbot_train.study.accounting import LOOP, ORIGIN, RETRY_OF, STATUS, Ledger, identity, is_trained, params_of
+from vbot_train.search.space.sampler_study import SamplerStudy
+from vbot_train.study.accounting import LOOP, ORIGIN, RETRY_OF, STATUS, TrialCounts, identity, is_trained, params_of
 from vbot_train.study.lives import LIVES
 
 UNIT = FloatDistribution(0, 1)
@@ -49,10 +49,10 @@ def retry(number):
     return {RETRY_OF: number}
 
 
-def ledger(*trials, retries=1):
+def counts(*trials, retries=1):
     for number, trial in enumerate(trials):
         trial.number = number
-    return Ledger(trials, retries)
+    return TrialCounts(trials, retries)
 
 
 def numbers(trials):
@@ -60,19 +60,19 @@ def numbers(trials):
 
 
 def test_a_waiting_trial_is_promised_but_not_started():
-    books = ledger(ended("completed"), running(), waiting())
+    books = counts(ended("completed"), running(), waiting())
     assert (books.promised, books.started) == (3, 2)
     assert numbers(books.waiting) == [2]
 
 
 def test_what_is_owed_is_promised_but_not_started():
-    books = ledger(interrupted(), ended("failed"), ended("completed"))
+    books = counts(interrupted(), ended("failed"), ended("completed"))
     assert (books.promised, books.started) == (3, 1)
     assert (numbers(books.interrupted), numbers(books.crashed), books.waiting) == ([0], [1], [])
 
 
 def test_a_trial_that_was_trained_again_does_not_count_its_retry_does():
-    books = ledger(ended("failed"), ended("failed"), ended("completed", **retry(0)), waiting(**retry(1)))
+    books = counts(ended("failed"), ended("failed"), ended("completed", **retry(0)), waiting(**retry(1)))
     assert numbers(books.counted) == [2, 3]
     assert books.crashed == []
 
@@ -80,42 +80,42 @@ def test_a_trial_that_was_trained_again_does_not_count_its_retry_does():
 @pytest.mark.parametrize("attempts", [1, 2, 5])
 def test_a_trial_that_an_earlier_version_interrupted_is_owed_another_number(attempts):
     again = [ended("interrupted", **retry(number)) for number in range(attempts - 1)]
-    books = ledger(ended("interrupted"), *again)
+    books = counts(ended("interrupted"), *again)
     assert (numbers(books.owed_by_older), books.interrupted, books.started) == ([attempts - 1], [], 0)
 
 
 def test_a_trial_that_is_given_up_because_it_was_killed_is_not_owed():
-    books = ledger(killed(), retries=9)
+    books = counts(killed(), retries=9)
     assert (numbers(books.given_up), books.crashed, books.started) == ([0], [], 1)
 
 
 def test_a_trial_that_was_killed_and_then_ended_by_itself_is_not_given_up():
-    books = ledger(killed("completed"))
+    books = counts(killed("completed"))
     assert (books.given_up, books.started) == ([], 1)
 
 
 @pytest.mark.parametrize(("retries", "crashes", "owed"), [(0, 1, 0), (1, 1, 1), (1, 2, 0), (2, 2, 1), (2, 3, 0)])
 def test_a_crashed_trial_is_owed_as_often_as_retries_says(retries, crashes, owed):
     again = [ended("failed", **retry(number)) for number in range(crashes - 1)]
-    books = ledger(ended("failed"), *again, retries=retries)
+    books = counts(ended("failed"), *again, retries=retries)
     assert len(books.crashed) == owed
     assert books.promised == 1
 
 
 @pytest.mark.parametrize("status", ["completed", "pruned", "diverged", "timeout"])
 def test_what_would_end_the_same_way_is_never_owed(status):
-    books = ledger(ended(status), retries=9)
+    books = counts(ended(status), retries=9)
     assert (books.started, books.interrupted, books.crashed) == (1, [], [])
 
 
 @pytest.mark.parametrize("status", ["interrupted", "failed"])
 def test_a_trial_is_not_owed_before_it_has_ended(status):
-    books = ledger(running(**{STATUS: status}))  # its loop was about to tell
+    books = counts(running(**{STATUS: status}))  # its loop was about to tell
     assert (books.started, books.interrupted, books.crashed) == (1, [], [])
 
 
 def test_retries_are_no_proposals():
-    assert ledger(ended("completed"), ended("failed"), waiting(**retry(1)), waiting()).proposals == 3
+    assert counts(ended("completed"), ended("failed"), waiting(**retry(1)), waiting()).proposals == 3
 
 
 def test_the_parameters_of_a_trial_are_known_while_it_waits_and_when_it_died_half_set():
@@ -129,7 +129,7 @@ def test_the_parameters_of_a_trial_are_known_while_it_waits_and_when_it_died_hal
 
 
 def test_a_configuration_is_taken_as_often_as_it_counts():
-    books = ledger(
+    books = counts(
         ended("completed", 0.25),
         ended("failed", 0.25),
         running(),
@@ -142,7 +142,7 @@ def test_a_configuration_is_taken_as_often_as_it_counts():
 
 
 def test_a_configuration_is_taken_with_the_seeds_that_its_trials_begin_at():
-    books = ledger(ended("completed", 0.25, seed=42), ended("diverged", 0.25, seed=45))
+    books = counts(ended("completed", 0.25, seed=42), ended("diverged", 0.25, seed=45))
     assert books.taken == {identity({"x": 0.25}): [42, 45]}
 
 
@@ -182,14 +182,14 @@ def by_an_earlier_version():
 def test_a_computed_step_is_the_same_configuration_as_the_written_one():
     trials = by_an_earlier_version()
     assert params_of(trials[0]) == {"x": 0.95}
-    assert list(Ledger(trials, 0).taken) == [identity({"x": 0.95})]
+    assert list(TrialCounts(trials, 0).taken) == [identity({"x": 0.95})]
     assert identity({"x": 1e-3}) != identity({"x": 1.0000001e-3})
 
 
 def test_optuna_accepts_the_trials_of_an_earlier_version():
-    trials = Ledger(by_an_earlier_version(), 0).trials
+    trials = TrialCounts(by_an_earlier_version(), 0).trials
     optuna.create_study(direction="maximize").add_trials(trials)
-    mirror = Mirror(StudyDirection.MAXIMIZE)
+    mirror = SamplerStudy(StudyDirection.MAXIMIZE)
     mirror.follow(trials, set())
     assert [trial.params for trial in mirror.study.trials] == [{"x": 0.95}]
 
@@ -204,7 +204,7 @@ def test_what_no_search_began_or_ended_does_not_count():
     added = create_trial(value=99.0, params={"x": 0.5}, distributions={"x": UNIT})
     left = create_trial(state=TrialState.RUNNING, params={"x": 0.5}, distributions={"x": UNIT})
     told = create_trial(value=99.0, params={"x": 0.5}, distributions={"x": UNIT}, user_attrs={ORIGIN: "proposed"})
-    books = ledger(ended("failed"), added, left, told, ended("completed", **retry(0)))
+    books = counts(ended("failed"), added, left, told, ended("completed", **retry(0)))
     assert numbers(books.trials) == [0, 4] and numbers(books.counted) == [4]
     assert (books.promised, books.started, books.proposals) == (1, 1, 1)
 
@@ -213,4 +213,4 @@ def test_a_trial_whose_files_are_gone_is_not_taken():
     trials = [ended("completed", 0.25), ended("failed", 0.75), ended("completed", 0.75, **retry(1))]
     for number, trial in enumerate(trials):
         trial.number = number
-    assert Ledger(trials, 1, but=[2]).taken.keys() == {identity({"x": 0.25})}
+    assert TrialCounts(trials, 1, but=[2]).taken.keys() == {identity({"x": 0.25})}

@@ -16,11 +16,11 @@ from vbot_train.status.progress import Observer
 from vbot_train.study import opening as study_module
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STUDY_DB
+from vbot_train.study.loading import load_study
 from vbot_train.study.opening import begin_study, continue_study, look_into, look_into_stages, open_stage
 from vbot_train.study.record import home_of, read_record
 from vbot_train.study.storage import connect
 from vbot_train.study.storage_url import check_storage
-from vbot_train.study.trials import load_study
 
 RECORD = {"study": "s", "storage": None}
 

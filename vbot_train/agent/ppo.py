@@ -67,7 +67,7 @@ class Learner(PPO):
 
     def update(self, *, timestep: int, timesteps: int) -> None:
         """Learn from the rollout in memory."""
-        self._pay_for_the_cut_off()
+        self._bootstrap_truncated()
         self.memory.set_tensor_by_name("values", self._value_of(self.memory.get_tensor_by_name("observations")))
         super().update(timestep=timestep, timesteps=timesteps)
 
@@ -86,7 +86,7 @@ class Learner(PPO):
             self.scheduler.load_state_dict(state["scheduler"])
 
     @torch.no_grad()
-    def _pay_for_the_cut_off(self) -> None:
+    def _bootstrap_truncated(self) -> None:
         """Pay robots that the time limit cut off what was still to come."""
         if not self._cut_off:
             return

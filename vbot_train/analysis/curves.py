@@ -39,7 +39,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Climb:
+class BestSoFar:
     """The best held-out value that a search had after each of its N trials."""
 
     env_steps: list[int]  # (N,) of training that all trials so far took, whatever became of them
@@ -84,7 +84,7 @@ def mean_curve(curves: Sequence[Curve], env_steps: Array) -> Curve:
     return Curve(env_steps, success_rate, reward)
 
 
-def climb(study: Study, metric: str) -> Climb:
+def best_so_far(study: Study, metric: str) -> BestSoFar:
     """What a search had found by when, its trials in the order they were started.
 
     Failed and pruned trials cost their env steps too; evaluation is not counted.
@@ -96,4 +96,4 @@ def climb(study: Study, metric: str) -> Climb:
         known = [value for value in (*best[-1:], trial.result.objective(metric)) if value is not None]
         best.append(choose(known, default=None))
         env_steps.append(sum(env_steps[-1:]) + trial.result.env_steps)
-    return Climb(env_steps, best)
+    return BestSoFar(env_steps, best)

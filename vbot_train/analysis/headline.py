@@ -17,13 +17,13 @@ def headline(verdict: Verdict) -> Iterator[str]:
     if len(verdict.screened) == 1:
         yield from replicated(winner, verdict)
         return
-    if verdict.doubt is not None:
-        yield f"best so far: {name}, unconfirmed ({verdict.doubt})"
+    if verdict.unconfirmed_reason is not None:
+        yield f"best so far: {name}, unconfirmed ({verdict.unconfirmed_reason})"
         yield f"the search saw {seen(winner, verdict)}; the best of many is partly the luckiest: expect less"
         return
     confirmed = value(verdict.confirmed[winner.number], metric)
-    if verdict.test_doubt is not None:
-        yield f"winner: {name}, confirmed: {confirmed}; not tested ({verdict.test_doubt})"
+    if verdict.untested_reason is not None:
+        yield f"winner: {name}, confirmed: {confirmed}; not tested ({verdict.untested_reason})"
         yield f"the search saw {seen(winner, verdict)}; the confirmed value made it the winner: expect a little less"
     else:
         tested = verdict.tested[winner.number]

@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vbot_train.study.seeds import outcome
 from vbot_train.study.steps import exact_params
-from vbot_train.study.trials import KILLS, Study, Trial
+from vbot_train.study.trials import Study, Trial
 from vbot_train.training.result import METRICS, TrialResult, iqm
 
 TOP = 5
@@ -27,7 +28,7 @@ class Configuration:
     @property
     def lost(self) -> dict[int, str]:
         """Its seeds without a value, and how they ended."""
-        return lost_seeds(self.runs, self.metric)
+        return failed_seeds(self.runs, self.metric)
 
     @property
     def survivors(self) -> list[TrialResult]:
@@ -90,21 +91,7 @@ def _configuration(trials: Sequence[Trial], metric: str, retries: int) -> Config
     return Configuration(with_value, [run for trial in ended for run in trial.runs], metric)
 
 
-def outcome(attempts: Sequence[Trial], retries: int) -> Trial | None:
-    """The attempt that counts of a training that may have been tried several times; None if it is owed another one."""
-    completed = [trial for trial in attempts if trial.result.status == "completed"]
-    last = attempts[-1]
-    if completed:
-        return completed[0]
-    if last.result.status == "failed":
-        times = sum(trial.result.status == "failed" for trial in attempts)
-        return last if last.killed or times > retries else None
-    if last.result.status == "interrupted":
-        return last if sum(trial.killed for trial in attempts) > KILLS else None
-    return last
-
-
-def lost_seeds(runs: Iterable[TrialResult], metric: str) -> dict[int, str]:
+def failed_seeds(runs: Iterable[TrialResult], metric: str) -> dict[int, str]:
     """The seeds of a configuration's runs that have no value, and how they ended."""
     return {run.seed: run.status for run in sorted(runs, key=lambda run: run.seed) if run.objective(metric) is None}
 
@@ -123,7 +110,7 @@ def rank_key(runs: Collection[TrialResult], metric: str) -> tuple[int, float]:
 
 def over_seeds(runs: Collection[TrialResult], metric: str) -> str:
     """How many of a configuration's seeds its value is over, for people."""
-    if lost := len(lost_seeds(runs, metric)):
+    if lost := len(failed_seeds(runs, metric)):
         return f"{len(runs) - lost} of {len(runs)} seeds"
     return f"{len(runs)} seed" + ("s" if len(runs) > 1 else "")
 

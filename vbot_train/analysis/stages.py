@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from vbot_train.analysis.ranking import Configuration, configurations, lost_seeds, outcome, rank_key
+from vbot_train.analysis.ranking import Configuration, configurations, failed_seeds, rank_key
+from vbot_train.study.seeds import outcome
 from vbot_train.study.trials import Study, Trial
 from vbot_train.training.result import METRICS, TrialResult, iqm
 from vbot_train.training.seed_statistics import interval
@@ -44,7 +45,7 @@ class Retrained:
 
     def lost(self, metric: str) -> dict[int, str]:
         """The seeds that have no value, and how they ended."""
-        return lost_seeds(self.runs.values(), metric)
+        return failed_seeds(self.runs.values(), metric)
 
     def describe(self, metric: str) -> dict[str, Any]:
         """For the analysis file: seeds, and each metric's interquartile mean with its 95 % bootstrap interval."""
@@ -83,7 +84,7 @@ class Verdict:
     @cached_property
     def best_first(self) -> list[Configuration]:
         """The same, but the finalists first, by their confirmed values, once all of them are confirmed."""
-        if self.doubt is not None:
+        if self.unconfirmed_reason is not None:
             return self.screened
         finalists = self.finalists
         confirmed = {found.number: list(self.confirmed[found.number].runs.values()) for found in finalists}
@@ -101,7 +102,7 @@ class Verdict:
         return self.best_first[0] if self.best_first else None
 
     @cached_property
-    def doubt(self) -> str | None:
+    def unconfirmed_reason(self) -> str | None:
         """Why the winner is not confirmed; None if it is."""
         settings, optimized = self.study.record.get("confirm"), self.study.record["metric"]
         if not self.screened:
@@ -115,11 +116,11 @@ class Verdict:
         return missing([found.number for found in self.finalists], settings["seeds"], self.confirmed, "confirming")
 
     @cached_property
-    def test_doubt(self) -> str | None:
+    def untested_reason(self) -> str | None:
         """Why the winner is not tested; None if it is, and the default beside it."""
         settings = self.study.record.get("test")
-        if self.doubt is not None:
-            return self.doubt
+        if self.unconfirmed_reason is not None:
+            return self.unconfirmed_reason
         if settings is None:
             return "search.test=none"
         numbers = dict.fromkeys([self.best_first[0].number, self.default])

@@ -89,9 +89,9 @@ def describe_best(verdict: Verdict) -> dict[str, Any] | None:
 
 def status(verdict: Verdict) -> str:
     """How far the winner can be believed."""
-    if verdict.doubt is not None:
-        return f"unconfirmed: {verdict.doubt}"
-    return "tested" if verdict.test_doubt is None else f"confirmed, not tested: {verdict.test_doubt}"
+    if verdict.unconfirmed_reason is not None:
+        return f"unconfirmed: {verdict.unconfirmed_reason}"
+    return "tested" if verdict.untested_reason is None else f"confirmed, not tested: {verdict.untested_reason}"
 
 
 def describe_pruned(trial: Trial) -> dict[str, Any]:

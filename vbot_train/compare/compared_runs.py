@@ -9,23 +9,24 @@ from vbot_train.analysis.curves import Curve, CurveError, read_curve
 from vbot_train.analysis.headline import told
 from vbot_train.analysis.ranking import Configuration, config_id
 from vbot_train.analysis.stages import Verdict
-from vbot_train.compare.comparison import Side
+from vbot_train.compare.comparison import ComparedRun
 from vbot_train.config.composition import ConfigError, load_recorded_config, look_up
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STUDY_YAML, TRIALS
-from vbot_train.study.trials import Study, load_study
+from vbot_train.study.loading import load_study
+from vbot_train.study.trials import Study
 from vbot_train.training.comparable import result_settings
 from vbot_train.training.progress import PROGRESS_CSV
 from vbot_train.training.result import FILE_NAME, METRICS, ResultError, TrialResult
 
 SEEDS = ("seed", "evaluation.selection_seed", "evaluation.seed")
-APART = (*SEEDS, "search.seeds_per_trial")  # what a configuration is trained and measured on, not what it is
+APART = SEEDS  # what a configuration is trained and measured on, not what it is
 STAGES = {TRIALS: "as the search saw it", "confirm": "confirmed", "test": "tested"}
 
 Runs = dict[int, tuple[TrialResult, Path]]  # of a configuration, with their directories, by training seed
 
 
-def load_side(path: Path, storage: str | None = None) -> Side:
+def load_side(path: Path, storage: str | None = None) -> ComparedRun:
     """Load what a directory stands for.
 
     Args:
@@ -45,7 +46,7 @@ def load_side(path: Path, storage: str | None = None) -> Side:
     raise ConfigError(f"{path}: not the directory of a run or a study (it has neither .hydra nor {STUDY_YAML})")
 
 
-def side_of_run(path: Path) -> Side:
+def side_of_run(path: Path) -> ComparedRun:
     """A run; a trial that was trained on several seeds is several runs of one configuration."""
     config = load_recorded_config(path)
     result = TrialResult.load(path)
@@ -55,7 +56,7 @@ def side_of_run(path: Path) -> Side:
     return build_side(path, "run", None, config, runs_of(result, path))
 
 
-def side_of_study(path: Path, storage: str | None) -> Side:
+def side_of_study(path: Path, storage: str | None) -> ComparedRun:
     """A study's best configuration, by what is known of it from the last of its stages."""
     study = load_study(path, storage)
     metric = study.record.get("metric")
@@ -74,7 +75,7 @@ def side_of_study(path: Path, storage: str | None) -> Side:
     lost = {seed: status for seed, status in lost.items() if seed not in completed}
     over = f" on {len(completed)} of {len(completed) + len(lost)} seeds{told(lost)}" if lost else ""
     parts = [f"best of the study by {metric}: {config_id(winner.number)}, {STAGES[stage]}{over}"]
-    parts += [] if verdict.doubt is None else [f"not confirmed: {verdict.doubt}"]
+    parts += [] if verdict.unconfirmed_reason is None else [f"not confirmed: {verdict.unconfirmed_reason}"]
     return build_side(path, "; ".join(parts), STAGES[stage], config, completed, study, lost)
 
 
@@ -87,8 +88,8 @@ def best_known(verdict: Verdict, winner: Configuration) -> tuple[str, Runs, dict
             directories = {id(trial.result): trial.directory for trial in trials}  # a seed may have several attempts
             runs = {seed: (run, directories[id(run)]) for seed, run in again.runs.items()}
             return stage, runs, again.lost(verdict.metric)
-    screened = [runs_of(trial.result, trial.directory) for trial in winner.trials]
-    return TRIALS, {seed: run for runs in screened for seed, run in runs.items()}, winner.lost
+    screened = [item for trial in winner.trials for item in trial.run_of_directory.items()]
+    return TRIALS, {run.seed: (run, directory) for directory, run in screened}, winner.lost
 
 
 def runs_of(result: TrialResult, directory: Path) -> Runs:
@@ -107,7 +108,7 @@ def build_side(
     runs: Runs,
     study: Study | None = None,
     lost: Mapping[int, str] | None = None,
-) -> Side:
+) -> ComparedRun:
     """Put a side together from its config and its completed runs."""
     for result, directory in runs.values():
         check_numbers(result, directory)
@@ -130,7 +131,7 @@ def build_side(
         else:
             curves.append(curve)
     results = {seed: result for seed, (result, _) in runs.items()}
-    return Side(path, what, stage, settings, seeds, results, episodes, curves, study, lost or {})
+    return ComparedRun(path, what, stage, settings, seeds, results, episodes, curves, study, lost or {})
 
 
 def check_numbers(result: TrialResult, directory: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vbot_train.analysis.curves import Climb, Curve, climb, common_env_steps, mean_curve
+from vbot_train.analysis.curves import BestSoFar, Curve, best_so_far, common_env_steps, mean_curve
 from vbot_train.study.errors import StudyError
 from vbot_train.study.trials import Study, tell_left_out
 from vbot_train.training.result import METRICS, TrialResult, iqm
@@ -27,7 +27,7 @@ Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ComparedRun:
     """One configuration, and its runs."""
 
     path: Path  # what the user named
@@ -76,7 +76,7 @@ class Comparison:
         metric: What the differences are about.
     """
 
-    sides: Sequence[Side]
+    sides: Sequence[ComparedRun]
     metric: str
 
     @cached_property
@@ -118,10 +118,10 @@ class Comparison:
         return [mean_curve(side.curves, env_steps) if side.curves else None for side in self.sides]
 
     @cached_property
-    def climbs(self) -> dict[int, Climb]:
+    def climbs(self) -> dict[int, BestSoFar]:
         """What each study among the sides had found by when, by position."""
         studies = [(i, side.study) for i, side in enumerate(self.sides)]
-        return {i: climb(study, self.metric) for i, study in studies if study is not None}
+        return {i: best_so_far(study, self.metric) for i, study in studies if study is not None}
 
     @property
     def budgets(self) -> list[int]:
@@ -146,7 +146,7 @@ class Comparison:
         return lines
 
 
-def choose_metric(sides: Sequence[Side], asked: str | None) -> str:
+def choose_metric(sides: Sequence[ComparedRun], asked: str | None) -> str:
     """What the differences are about: what was asked for, else what the studies optimized, else the reward.
 
     The reward does not compare across different weights: there it is the success rate.
@@ -177,7 +177,7 @@ def differing(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {key: row for key, row in rows.items() if any(value != row[0] for value in row)}
 
 
-def estimate(side: Side, metric: str) -> Estimate:
+def estimate(side: ComparedRun, metric: str) -> Estimate:
     """One metric of a side.
 
     Over several training seeds with a bootstrap interval; of one only a rate has an interval, over its episodes.
@@ -192,7 +192,7 @@ def estimate(side: Side, metric: str) -> Estimate:
     return Estimate(values[0], None, None, 1)
 
 
-def difference(ours: Side, theirs: Side, metric: str) -> Difference:
+def difference(ours: ComparedRun, theirs: ComparedRun, metric: str) -> Difference:
     """One side against another.
 
     With the same training seeds on both sides, the interquartile mean of the differences seed by seed, else the

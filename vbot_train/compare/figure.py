@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vbot_train.analysis.curves import Climb, Curve, mean_curve
+from vbot_train.analysis.curves import BestSoFar, Curve, mean_curve
 from vbot_train.analysis.pictures import save
 
 THIN, THICK = 0.6, 2.0  # [pt]
@@ -16,7 +16,7 @@ MILLION = 1e6
 
 
 def draw_comparison(
-    names: Sequence[str], curves: Sequence[Sequence[Curve]], climbs: Mapping[int, Climb], metric: str, path: Path
+    names: Sequence[str], curves: Sequence[Sequence[Curve]], climbs: Mapping[int, BestSoFar], metric: str, path: Path
 ) -> None:
     """Draw learning curves, and below them two searches or more against what they spent.
 
@@ -55,8 +55,8 @@ def draw_curves(axes: Axes, quantity: str, curves: Sequence[Curve], color: str, 
     axes.plot(mean.env_steps / MILLION, getattr(mean, quantity), color=color, label=name, linewidth=THICK)
 
 
-def draw_climbs(axes: Axes, names: Sequence[str], climbs: Mapping[int, Climb]) -> None:
+def draw_climbs(axes: Axes, names: Sequence[str], climbs: Mapping[int, BestSoFar]) -> None:
     """Draw the best value of each search so far."""
-    for i, climb in climbs.items():
-        values = [math.nan if value is None else value for value in climb.best]
-        axes.step(np.array(climb.env_steps) / MILLION, values, where="post", color=f"C{i}", label=names[i])
+    for i, best_so_far in climbs.items():
+        values = [math.nan if value is None else value for value in best_so_far.best]
+        axes.step(np.array(best_so_far.env_steps) / MILLION, values, where="post", color=f"C{i}", label=names[i])

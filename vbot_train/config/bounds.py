@@ -31,7 +31,7 @@ BOUNDS: dict[str, Bounds] = {
     "workers": PARALLEL,
     "budget_hours": DURATION,
     "search.max_trials": COUNT,
-    "search.seeds_per_trial": SEEDS,
+    "search.seeds_per_configuration": SEEDS,
     "search.retries": WHOLE,
     "search.trial_minutes": DURATION,
     "ppo.learning_rate": POSITIVE,
@@ -93,7 +93,6 @@ RANGES: dict[str, Bounds] = {  # [smallest, largest], and where both may lie
     "env.randomization.push.interval_s": POSITIVE,
 }
 CHOICES: dict[str, tuple[str, ...]] = {
-    "resume": ("continue", "fork"),
     "search.metric": tuple(METRICS),
     "search.duplicates": ("replicate", "skip"),
     "ppo.learning_rate_schedule": ("none", "linear", "kl"),

@@ -111,8 +111,8 @@ def with_randomization(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def training_seeds(config: Mapping[str, Any]) -> list[int]:
-    """The seeds that a trial of this configuration trains on, the first one its own."""
-    return [config["seed"] + k for k in range(config["search"]["seeds_per_trial"])]
+    """The seeds that a search trains each configuration on, a trial each."""
+    return [config["seed"] + k for k in range(config["search"]["seeds_per_configuration"])]
 
 
 def checkpoint_of(path: Path) -> Path:

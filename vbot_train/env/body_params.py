@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class Dynamics:
+class BodyParams:
     """The bodies of K robots, as departures from the nominal one (friction 1, and nothing else changed)."""
 
     friction: Tensor  # (K,) sliding friction between the feet and the ground

@@ -10,7 +10,7 @@ from vbot_train.env import observations, terminations
 from vbot_train.env.episodes import RunningEpisodes, Step
 from vbot_train.env.frames import bearing_of, goal_error, gravity_in_body_frame, rotation_of, to_body_frame
 from vbot_train.env.randomization import Randomization
-from vbot_train.env.reset_pool import Starts
+from vbot_train.env.reset_pool import ResetPool
 from vbot_train.env.rewards import Rewards
 from vbot_train.env.simulation import JOINTS, MujocoSimulation, Simulation
 from vbot_train.env.state import RobotState
@@ -106,7 +106,7 @@ class NavigationEnv:
             control_dt_s=self.control_dt_s,
             generator=self._generator,
         )
-        self._starts = Starts(
+        self._starts = ResetPool(
             config, simulation=self.simulation, randomization=self._randomization, generator=self._generator
         )
         self._rewards = Rewards(self.reward_terms, self.control_dt_s, self.device)
@@ -261,7 +261,7 @@ class NavigationEnv:
         )
 
     def _observe(self, state: RobotState) -> Tensor:
-        return observations.observe(self._randomization.sensed(state))
+        return observations.observe(self._randomization.with_observation_noise(state))
 
     def _restart(self, index: Tensor, final: Tensor) -> Tensor:
         """Start new episodes at ``index``. Returns all robots' observations (E, 54)."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from vbot_train.env.body_params import Dynamics
+from vbot_train.env.body_params import BodyParams
 from vbot_train.env.simulation import Simulation
 from vbot_train.env.state import RobotState
 
@@ -49,7 +49,7 @@ class Randomization:
     def begin(self, simulation: Simulation, index: Tensor) -> None:
         """Start episodes of the robots at ``index`` (K,): other bodies, the time to the first push, no old actions."""
         if self._bodies:
-            simulation.set_dynamics(index, self._dynamics(len(index), simulation.device))
+            simulation.set_body_params(index, self._dynamics(len(index), simulation.device))
         if self._pushes:
             robots = index.cpu()
             self._until_push[robots] = self._intervals(len(robots))
@@ -76,7 +76,7 @@ class Randomization:
         self._late.append(action.clone())
         return self._late.pop(0)
 
-    def sensed(self, state: RobotState) -> RobotState:
+    def with_observation_noise(self, state: RobotState) -> RobotState:
         """What the robots measure of their state: each quantity with uniform noise. Draws (E, up to 33) numbers."""
         if not self._noise:
             return state
@@ -96,9 +96,9 @@ class Randomization:
         self._late = [action.to(device) for action in state["late"]]
         self._until_push = state["until_push"].clone()
 
-    def _dynamics(self, count: int, device: torch.device) -> Dynamics:
+    def _dynamics(self, count: int, device: torch.device) -> BodyParams:
         draws = torch.rand(count, 6, generator=self._generator).to(device)
-        return Dynamics(
+        return BodyParams(
             friction=_between(self._config["friction"], draws[:, 0]),
             payload_kg=_between(self._config["payload_kg"], draws[:, 1]),
             com_offset_m=self._config["com_offset_m"] * (2 * draws[:, 2:5] - 1),

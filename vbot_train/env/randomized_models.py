@@ -7,12 +7,12 @@ import mujoco
 import torch
 from torch import Tensor
 
-from vbot_train.env.body_params import Dynamics
+from vbot_train.env.body_params import BodyParams
 
 _TRUNK = 1  # body 0 is the world
 
 
-class Bodies:
+class RandomizedModels:
     """A model per robot. Until the first robot is given a body of its own, all share one.
 
     Sharing is cheaper: models of their own take 170 KB per robot and make the physics about a fifth slower (512 and
@@ -29,7 +29,7 @@ class Bodies:
         self._scratch: mujoco.MjData | None = None
         self._given: dict[int, tuple[float, ...]] = {}  # per robot the numbers of its own body
 
-    def set(self, index: Tensor, dynamics: Dynamics) -> None:
+    def set(self, index: Tensor, dynamics: BodyParams) -> None:
         """Give the robots at ``index`` (K,) other bodies."""
         if self._scratch is None:
             self.models = [copy.copy(self._nominal) for _ in self.models]
@@ -58,7 +58,7 @@ class Bodies:
         """Give the robots the bodies that ``state_dict`` told."""
         if len(state["robots"]):
             friction, payload, *offset, strength = state["numbers"].unbind(dim=1)
-            self.set(state["robots"], Dynamics(friction, payload, torch.stack(offset, dim=1), strength))
+            self.set(state["robots"], BodyParams(friction, payload, torch.stack(offset, dim=1), strength))
 
     def _put_on_ground(self, model: mujoco.MjModel, friction: float) -> None:
         """MuJoCo takes the larger of two geoms' frictions: with equal ones it is theirs, below the nominal one too."""

@@ -34,7 +34,7 @@ class Batch:
         return Batch(self.pose[rows], self.observation[rows], self.goal_distance[rows], self.goal_bearing[rows])
 
 
-class Starts:
+class ResetPool:
     """Draws starts, in an order that the generator fixes.
 
     Args:
@@ -82,7 +82,7 @@ class Starts:
     def _draw(self, count: int) -> Batch:
         pose = self._poses(count)
         state = at_rest(pose, self._joint_pos, self._goal_radius_m)
-        observation = observations.observe(self._randomization.sensed(state))
+        observation = observations.observe(self._randomization.with_observation_noise(state))
         return Batch(pose, observation, state.goal_distance, state.goal_bearing)
 
     def _poses(self, count: int) -> Tensor:

@@ -15,8 +15,8 @@ import torch
 from mujoco.rollout import Rollout
 from torch import Tensor
 
-from vbot_train.env.body_params import Dynamics
-from vbot_train.env.randomized_models import Bodies
+from vbot_train.env.body_params import BodyParams
+from vbot_train.env.randomized_models import RandomizedModels
 
 ROBOT_XML = Path(__file__).parent / "assets" / "vbot.xml"
 JOINTS = 12
@@ -45,7 +45,7 @@ class Simulation(Protocol):
     def step(self, joint_target: Tensor) -> None:
         """Advance all robots by one control step towards ``joint_target`` (E, J) [rad]."""
 
-    def set_dynamics(self, index: Tensor, dynamics: Dynamics) -> None:
+    def set_body_params(self, index: Tensor, dynamics: BodyParams) -> None:
         """Give the robots at ``index`` (K,) other bodies. They keep them until they are given others."""
 
     def kick(self, index: Tensor, velocity: Tensor) -> None:
@@ -76,7 +76,7 @@ class MujocoSimulation:
         self.device = torch.device("cpu")
         self._model = mujoco.MjModel.from_xml_path(str(ROBOT_XML))
         self._model.opt.timestep = physics_dt_s
-        self._bodies = Bodies(self._model, num_envs)
+        self._bodies = RandomizedModels(self._model, num_envs)
         self._steps = physics_steps
         self._rollout = Rollout(nthread=threads if threads > 1 else 0)
         self._chunk = chunk_size(num_envs, threads)
@@ -121,7 +121,7 @@ class MujocoSimulation:
         self._state[:] = self._trajectory[:, -1]
         self._read()
 
-    def set_dynamics(self, index: Tensor, dynamics: Dynamics) -> None:
+    def set_body_params(self, index: Tensor, dynamics: BodyParams) -> None:
         """Give the robots at ``index`` (K,) other bodies. They keep them until they are given others."""
         self._bodies.set(index, dynamics)
 

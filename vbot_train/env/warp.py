@@ -13,7 +13,7 @@ import warp
 from torch import Tensor
 
 from vbot_train.config.composition import ConfigError
-from vbot_train.env.body_params import Dynamics
+from vbot_train.env.body_params import BodyParams
 from vbot_train.env.simulation import MEASURED, ROBOT_XML
 
 log = logging.getLogger(__name__)
@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 FIRST_GPU = "cuda:0"
 MOTORS = ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange", "jnt_actfrcrange")
 # Of these fields of the model each robot has its own. What MuJoCo derives from them (invweight0) stays that of the
-# nominal robot: it only scales how soft contacts and joint limits are. ``Bodies`` derives it anew, so that a loaded
-# robot's contacts are a little softer here than there.
+# nominal robot: it only scales how soft contacts and joint limits are. ``RandomizedModels`` derives it anew, so that a
+# loaded robot's contacts are a little softer here than there.
 OWN = ("geom_friction", "body_mass", "body_subtreemass", "body_ipos", *MOTORS)
 
 
@@ -106,9 +106,9 @@ class WarpSimulation:
         warp.capture_launch(self._graph)
         self.base_contact = (self._contacts > 0).any(dim=2).any(dim=0)
 
-    def set_dynamics(self, index: Tensor, dynamics: Dynamics) -> None:
+    def set_body_params(self, index: Tensor, dynamics: BodyParams) -> None:
         """Give the robots at ``index`` (K,) other bodies. They keep them until they are given others."""
-        friction, payload, offset, strength = (getattr(dynamics, f.name).to(self.device) for f in fields(Dynamics))
+        friction, payload, offset, strength = (getattr(dynamics, f.name).to(self.device) for f in fields(BodyParams))
         own, nominal, base = self._own, self._nominal, self._base
         own["geom_friction"][index, :, 0] = friction[:, None]  # of all geoms: of two in contact the larger counts
         for mass in ("body_mass", "body_subtreemass"):

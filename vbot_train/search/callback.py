@@ -54,7 +54,7 @@ class SearchCallback(Callback):
         self._rules = compile_rules({})
         self.study_dir: Path | None = None  # of the study whose last loop this was, set by the sweeper
         self.storage: str | None = None  # where that study lives, None in its directory
-        self.farewell: str | None = None  # the last words of the search
+        self.closing_message: str | None = None  # the last words of the search
         self.run_lock: BaseFileLock | None = None  # of a single run's directory
 
     @must_happen
@@ -95,8 +95,8 @@ class SearchCallback(Callback):
 
                 analyze(self.study_dir, storage=self.storage)
         finally:
-            if self.farewell is not None:
-                print(self.farewell)  # noqa: T201 - the command's output
+            if self.closing_message is not None:
+                print(self.closing_message)  # noqa: T201 - the command's output
 
     def broken_rule(self, config: Mapping[str, Any], choices: Mapping[str, str]) -> str | None:
         """Name of the first rule that forbids a configuration, None if it may be trained."""

@@ -13,32 +13,32 @@ from vbot_train.analysis.ranking import shown
 from vbot_train.search.execution.trial_queue import queue_trial
 from vbot_train.search.space.constraints import BUILT_IN
 from vbot_train.search.space.space import Candidate
-from vbot_train.search.spec import Question
-from vbot_train.study.accounting import ORIGIN, RETRY_OF, Ledger, identity, params_of
+from vbot_train.search.spec import SearchSpec
+from vbot_train.study.accounting import ORIGIN, RETRY_OF, TrialCounts, identity, params_of
 from vbot_train.training.result import FILE_NAME, ResultError, TrialResult
 
 PROPOSALS = 10  # shown by a dry run
 LOOKED_AT = 50  # results, for the machine's speed
 
 
-def announce(question: Question) -> Iterator[str]:
+def announce(spec: SearchSpec) -> Iterator[str]:
     """What is searched, line by line."""
-    yield from (f"  {key}: {text}" for key, text in question.space.describe().items())
-    yield from (f"  search.around: {note}" for note in question.notes)
-    found = question.survey
-    kind = "cells" if question.grid else "random points"
+    yield from (f"  {key}: {text}" for key, text in spec.space.describe().items())
+    yield from (f"  search.around: {note}" for note in spec.notes)
+    found = spec.survey
+    kind = "cells" if spec.grid else "random points"
     broken = "".join(f", {count} break {rule}" for rule, count in found.broken.items())
     yield f"  {len(found.feasible)} of {found.points} {kind} are feasible{broken}"
-    for rule in question.callback.rules:
+    for rule in spec.callback.rules:
         if rule not in found.holds and rule not in BUILT_IN:
             yield f"  warning: the rule {rule} holds for none of them"
     if len(found.feasible) > 1:
-        yield f"  {question.plan}"
-    for prior in question.priors:
-        if prior.params is None:
-            yield f"  not tried first: {prior.name}: {prior.reason}"
+        yield f"  {spec.plan}"
+    for point in spec.points:
+        if point.params is None:
+            yield f"  not tried first: {point.name}: {point.reason}"
         else:
-            yield f"  tried first: {prior.name}"
+            yield f"  tried first: {point.name}"
 
 
 def show(lines: Iterator[str] | Sequence[str]) -> None:
@@ -48,60 +48,60 @@ def show(lines: Iterator[str] | Sequence[str]) -> None:
         console.print(line, markup=False)
 
 
-def dry_run(question: Question, trials: Sequence[FrozenTrial], studies: Path) -> Iterator[str]:
+def dry_run(spec: SearchSpec, trials: Sequence[FrozenTrial], studies: Path) -> Iterator[str]:
     """What the search would do, line by line.
 
     Args:
-        question: The search.
+        spec: The search.
         trials: Of the study that it would continue.
         studies: Directory of other studies, whose trials tell how fast this machine is.
     """
-    yield from announce(question)
-    ledger = Ledger(trials, question.job["search"]["retries"])
-    ended = f", of which {ledger.started} are there" if trials else ""
-    yield f"  {question.total} trials{ended}, {question.workers} at a time"
-    candidates = list(first_proposals(question, trials))
+    yield from announce(spec)
+    counts = TrialCounts(trials, spec.job["search"]["retries"])
+    ended = f", of which {counts.started} are there" if trials else ""
+    yield f"  {spec.how_many}{ended}, {spec.workers} at a time"
+    candidates = list(first_proposals(spec, trials))
     for place, candidate in enumerate(candidates):
-        yield f"  {ledger.started + place:>3}  {shown(candidate.params)}"
-    later = question.plan.trainings / question.job["search"]["seeds_per_trial"]
-    yield f"  {cost(question, question.total - ledger.started + later, candidates, studies)}"
+        yield f"  {counts.started + place * spec.seeds_per_configuration:>3}  {shown(candidate.params)}"
+    trainings = spec.trials - counts.started + spec.plan.trainings
+    yield f"  {cost(spec, trainings, candidates, studies)}"
 
 
-def first_proposals(question: Question, trials: Sequence[FrozenTrial]) -> Iterator[Candidate]:
+def first_proposals(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Iterator[Candidate]:
     """The next configurations, as if none of them told the sampler anything."""
-    study = optuna.create_study(direction=question.direction)
-    proposals, retries = question.proposals(), question.job["search"]["retries"]
-    before = Ledger(trials, retries)
+    study = optuna.create_study(direction=spec.direction)
+    proposals, retries = spec.proposals(), spec.job["search"]["retries"]
+    before = TrialCounts(trials, retries)
     study.add_trials(before.trials)
-    ranges = question.space.distributions
+    ranges = spec.space.distributions
     for trial in before.owed_by_older:
         queue_trial(study, params_of(trial), ranges, {ORIGIN: "proposed", RETRY_OF: trial.number})
     for _ in range(PROPOSALS):
-        ledger = Ledger(study.get_trials(deepcopy=False), retries)
-        if not (ledger.interrupted or ledger.waiting):
-            if ledger.promised >= question.total:
+        counts = TrialCounts(study.get_trials(deepcopy=False), retries)
+        if not (counts.interrupted or counts.waiting):
+            if counts.promised // spec.seeds_per_configuration >= spec.total:
                 return
-            untried = [p.params for p in question.priors if p.params and identity(p.params) not in ledger.taken]
-            point = next(iter(untried), None) or proposals.draw(ledger.trials, ledger.taken, ledger.proposals)
+            untried = [p.params for p in spec.points if p.params and identity(p.params) not in counts.taken]
+            point = next(iter(untried), None) or proposals.draw(counts.trials, counts.taken, counts.proposals)
             if point is None:
                 return
             queue_trial(study, point, ranges, {ORIGIN: "proposed"})
-            ledger = Ledger(study.get_trials(deepcopy=False), retries)
-        trial = [*ledger.interrupted, *ledger.waiting][0]
+            counts = TrialCounts(study.get_trials(deepcopy=False), retries)
+        trial = [*counts.interrupted, *counts.waiting][0]
         study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
-        yield question.space.candidate(params_of(trial))
+        yield spec.space.candidate(params_of(trial))
 
 
-def cost(question: Question, trials: float, candidates: Sequence[Candidate], studies: Path) -> str:
+def cost(spec: SearchSpec, trials: float, candidates: Sequence[Candidate], studies: Path) -> str:
     """What that many trials like the candidates cost: env steps, and hours where the machine's speed is known."""
     if not candidates:
         return "nothing is left to train"
     each = statistics.mean(env_steps(candidate.config) for candidate in candidates)
     text = f"about {trials * each:,.0f} env steps, evaluation included"
-    speeds = measured_speeds(studies, question.job["training"]["env_steps"])
+    speeds = measured_speeds(studies, spec.job["training"]["env_steps"])
     if not speeds:
         return f"{text}; how long that takes is not known before a trial of this length was trained in {studies}"
-    minutes = trials * each / statistics.median(speeds) / question.workers / 60
+    minutes = trials * each / statistics.median(speeds) / spec.workers / 60
     time = f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
     return f"{text}, some {time} at the speed of the last {len(speeds)} trials of this length in {studies}"
 
@@ -111,7 +111,7 @@ def env_steps(config: Mapping[str, Any]) -> float:
     training, env = config["training"], config["env"]
     episodes = training["evaluations"] * training["selection_episodes"] + 2 * training["evaluation_episodes"]
     per_episode = env["episode_length_s"] / (env["physics_dt_s"] * env["physics_steps"])
-    return float((training["env_steps"] + episodes * per_episode) * config["search"]["seeds_per_trial"])
+    return float(training["env_steps"] + episodes * per_episode)
 
 
 def measured_speeds(studies: Path, length: int) -> list[float]:
@@ -122,7 +122,7 @@ def measured_speeds(studies: Path, length: int) -> list[float]:
         result = load_result(path.parent)
         if result is None or result.status != "completed" or result.wall_time_s <= 0:
             continue
-        if 0.5 < result.env_steps / max(len(result.seeds), 1) / length < 2:
+        if 0.5 < result.env_steps / length < 2:
             speeds.append((result.env_steps + result.evaluation_env_steps) / result.wall_time_s)
     return speeds
 

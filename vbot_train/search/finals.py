@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, IntDistribution
 
 from vbot_train.analysis.ranking import config_id, without_seed
 from vbot_train.analysis.stages import DEFAULT, TRIAL, Verdict
-from vbot_train.search.space.initial_points import Prior
+from vbot_train.search.space.initial_points import InitialPoint
 from vbot_train.search.space.space import Candidate, Space
 from vbot_train.search.stages import Plan
 from vbot_train.study.layout import TRIALS
@@ -45,7 +45,7 @@ class Finals:
             found = self._space.default(seed, shared=shared)
         else:
             found = self._space.candidate(self._points[number], seed, shared=shared)
-        given = {"search": {"seeds_per_trial": 1}, "evaluation": {"seed": self._evaluation_seed}}
+        given = {"search": {"seeds_per_configuration": 1}, "evaluation": {"seed": self._evaluation_seed}}
         config = found.config | {group: found.config[group] | values for group, values in given.items()}
         overrides = [f"{group}.{key}={value}" for group, values in given.items() for key, value in values.items()]
         shown = {"configuration": name_of(number), "seed": found.config["seed"]}
@@ -57,7 +57,7 @@ def name_of(number: int) -> str:
     return "the default" if number == DEFAULT else config_id(number)
 
 
-def trainings_of(stage: str, verdict: Verdict, plan: Plan) -> list[Prior]:
+def trainings_of(stage: str, verdict: Verdict, plan: Plan) -> list[InitialPoint]:
     """The trainings of a stage, seed by seed: cut short, it has seen as much of each configuration.
 
     Args:
@@ -66,9 +66,9 @@ def trainings_of(stage: str, verdict: Verdict, plan: Plan) -> list[Prior]:
         plan: The stages.
     """
     settings = plan.of(stage)
-    if settings is None or len(verdict.screened) < 2 or (stage == "test" and verdict.doubt is not None):
+    if settings is None or len(verdict.screened) < 2 or (stage == "test" and verdict.unconfirmed_reason is not None):
         return []
     chosen = verdict.finalists if stage == "confirm" else verdict.best_first[:1]
     numbers = [found.number for found in chosen] + ([] if stage == "confirm" else [verdict.default])
     pairs = [(number, seed) for seed in settings["seeds"] for number in dict.fromkeys(numbers)]
-    return [Prior(name_of(number), stage, {TRIAL: number}, seed=seed) for number, seed in pairs]
+    return [InitialPoint(name_of(number), stage, {TRIAL: number}, seed=seed) for number, seed in pairs]

@@ -40,7 +40,7 @@ def run_loop(loops: int) -> None:
     directory = Path(node.sweep.dir)
     given = typed_arguments()
     threads = [f"{key}=1" for key in THREAD_KEYS if loops > 1 and key not in map(key_of, given)]
-    place = [f"hydra.sweep.dir={directory}", as_override(directory.name), "resume=continue"]
+    place = [f"hydra.sweep.dir={directory}", as_override(directory.name)]
     arguments = [*threads, *given, *place, "hydra/launcher=basic", "workers=1"]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the loop hears Ctrl-C itself, and needs time to put things in order
     process = subprocess.Popen([sys.executable, "-m", "vbot_train", *arguments], cwd=node.runtime.cwd)

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from vbot_train.config.composition import CONF_DIR, ConfigError
 
 KEY = "study"
-MOST_BYTES = 240  # the name of a directory may have 255, and forks add to it
+MOST_BYTES = 240  # the name of a directory may have 255
 SHOWN = 40  # characters of a name that is too long
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # what needs no quotes
 # What names a device on Windows in every directory, or is made into another name there.

@@ -8,7 +8,6 @@ from vbot_train.config.composition import ConfigError
 from vbot_train.search.space.constraints import BUILT_IN, FORMERLY_BUILT_IN
 from vbot_train.search.space.distributions import describe
 from vbot_train.search.space.space import read_space
-from vbot_train.study.record import read_record
 from vbot_train.training.comparable import changes, result_settings
 
 
@@ -33,8 +32,13 @@ def option_settings(
     return {name: {key: values.get(key) for key in varying} for name, values in settings.items()}
 
 
-def refuse_other(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def refuse_other(directory: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Refuse to continue a study whose trials would not compare with those of this command line.
+
+    Args:
+        directory: The study's.
+        then: Its record.
+        now: The record that this command line would write.
 
     Raises:
         ConfigError: With what has changed, then and now.
@@ -42,22 +46,11 @@ def refuse_other(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     if lines := differences(then, now):
         name = then["study"]
         head = f"study={name}: was begun with other settings, so its trials would not compare (then -> now)"
-        tail = f"give those again to continue it, choose another name, or add resume=fork to start from {name}'s trials"
+        tail = (
+            "give those again to continue it, or choose another name;"
+            f" search.enqueue='[\"{directory}:all\"]' takes over what was trained already"
+        )
         raise ConfigError("\n".join([head, *lines, tail]))
-
-
-def name_fork(directory: Path) -> tuple[Path, str]:
-    """Directory and name of a new study beside the one that is forked.
-
-    Raises:
-        ConfigError: There is no study to fork.
-    """
-    if read_record(directory) is None:
-        raise ConfigError(f"resume=fork: there is no study {directory.name} in {directory.parent}")
-    number = 1
-    while (fork := directory.with_name(f"{directory.name}-fork{number}")).exists():
-        number += 1
-    return fork, fork.name
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -68,12 +61,21 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         now: The record that this command line would write.
     """
     lines = [f"  {line}" for _, line in changes(*map(_ranges, (then, now)))]
+    lines += [f"  {line}" for _, line in changes(_seeds(then), _seeds(now))]
     lines += [f"  search.constraints.{line}" for _, line in changes(_own_rules(then), _own_rules(now))]
     for name in then["options"].keys() & now["options"].keys():
         varying = {*then["options"][name], *now["options"][name]}
         for key, line in changes(_settings(then, name), _settings(now, name)):
             lines.append(f"  {name}: {line}" if name and key in varying else f"  {line}")
     return list(dict.fromkeys(lines))
+
+
+def _seeds(record: Mapping[str, Any]) -> dict[str, Any]:
+    """On how many seeds a study trains each configuration; earlier versions trained them all in one trial."""
+    search = record["config"]["search"]
+    together = search.get("seeds_per_trial", 1)
+    seeds = search.get("seeds_per_configuration", 1)
+    return {"search.seeds_per_configuration": seeds if together == 1 else f"{together} in one trial"}
 
 
 def _own_rules(record: Mapping[str, Any]) -> dict[str, str]:

@@ -16,9 +16,9 @@ from vbot_train.search.execution.worker_lock import WorkerLock
 from vbot_train.search.finals import Finals, trainings_of
 from vbot_train.search.space.initial_points import open_earlier
 from vbot_train.search.space.proposals import GridProposals
-from vbot_train.search.spec import Question
+from vbot_train.search.spec import SearchSpec
 from vbot_train.search.stages import check_disjoint
-from vbot_train.study.accounting import LOOP, SEED, Ledger
+from vbot_train.study.accounting import LOOP, SEED, TrialCounts
 from vbot_train.study.opening import look_into, look_into_stages, open_stage
 from vbot_train.study.record import read_record
 from vbot_train.study.storage import retry_while_locked
@@ -26,12 +26,12 @@ from vbot_train.study.trials import is_own
 
 
 @retry_while_locked
-def begin_stage(stage: str, question: Question, directory: Path, presence: WorkerLock) -> tuple[TrialQueue, int] | None:
+def begin_stage(stage: str, spec: SearchSpec, directory: Path, presence: WorkerLock) -> tuple[TrialQueue, int] | None:
     """Put what a stage still has to train into its queue; a loop that comes later finds it there.
 
     Args:
         stage: ``confirm`` or ``test``.
-        question: What the search asks.
+        spec: What the search asks.
         directory: The study's directory.
         presence: This loop's presence at it.
 
@@ -41,62 +41,62 @@ def begin_stage(stage: str, question: Question, directory: Path, presence: Worke
     Raises:
         ConfigError: The study cannot be read.
     """
-    storage, settings = question.job["storage"], question.job["search"]
-    if question.plan.of(stage) is None:
+    storage, settings = spec.job["storage"], spec.job["search"]
+    if spec.plan.of(stage) is None:
         return None
-    verdict = Verdict(open_earlier(directory, "study", storage), question.metric)
-    trainings = trainings_of(stage, verdict, question.plan)
+    verdict = Verdict(open_earlier(directory, "study", storage), spec.metric)
+    trainings = trainings_of(stage, verdict, spec.plan)
     if not trainings:
         return None
     study = open_stage(directory, storage, stage)
-    screened = screening_of(question, directory)
+    screened = screening_of(spec, directory)
     join = partial(
         TrialQueue,
         study,
         directory / stage,
         presence,
-        Finals(question.space, verdict, question.plan.evaluation_seed(stage, question.job)),
+        Finals(spec.space, verdict, spec.plan.evaluation_seed(stage, spec.job)),
         GridProposals([]),
-        job={**question.job, "search": {**settings, "seeds_per_trial": 1}},
-        workers=question.workers,
-        elsewhere=[*screened, *elsewhere(question, directory, presence, but=stage)],
-        training_s=(budget.expected_s(screened) or 0.0) / settings["seeds_per_trial"],
+        job={**spec.job, "search": {**settings, "seeds_per_configuration": 1}},
+        workers=spec.workers,
+        elsewhere=[*screened, *elsewhere(spec, directory, presence, but=stage)],
+        training_s=budget.expected_s(screened),
     )
     join(total=0).enqueue(trainings, but=[trial.number for trial in verdict.study.left_out if trial.stage == stage])
-    total = Ledger(study.get_trials(deepcopy=False), settings["retries"]).promised
+    total = TrialCounts(study.get_trials(deepcopy=False), settings["retries"]).promised
     return join(total=total), total
 
 
-def screening_of(question: Question, directory: Path) -> list[FrozenTrial]:
+def screening_of(spec: SearchSpec, directory: Path) -> list[FrozenTrial]:
     """The trials of the search itself."""
     record = read_record(directory)
     assert record is not None
-    return [trial for trial in look_into(directory, question.job["storage"], record) if is_own(trial)]
+    return [trial for trial in look_into(directory, spec.job["storage"], record) if is_own(trial)]
 
 
-def elsewhere(question: Question, directory: Path, presence: WorkerLock, but: str | None = None) -> list[FrozenTrial]:
+def elsewhere(spec: SearchSpec, directory: Path, presence: WorkerLock, but: str | None = None) -> list[FrozenTrial]:
     """What the later stages have trained so far, all but one; without what a dead loop has left there."""
-    stages = look_into_stages(directory, question.job["storage"])
+    stages = look_into_stages(directory, spec.job["storage"])
     trials = [trial for stage, trials in stages.items() if stage != but for trial in trials if is_own(trial)]
     with presence.lock():
         return [trial for trial in trials if trial.state.is_finished() or presence.is_alive(trial.user_attrs.get(LOOP))]
 
 
-def check_fresh(question: Question, directory: Path, screened: Sequence[FrozenTrial]) -> None:
+def check_fresh(spec: SearchSpec, directory: Path, screened: Sequence[FrozenTrial]) -> None:
     """Refuse seeds of a stage that the study has used otherwise, and a test that goes on with other starts.
 
     Args:
-        question: What the search asks.
+        spec: What the search asks.
         directory: The study's directory.
         screened: The trials of the search.
 
     Raises:
         ConfigError: With the first of them.
     """
-    plan, stages = question.plan, look_into_stages(directory, question.job["storage"])
+    plan, stages = spec.plan, look_into_stages(directory, spec.job["storage"])
     used = {stage: [t.user_attrs[SEED] for t in trials if SEED in t.user_attrs] for stage, trials in stages.items()}
-    searched = [trial.user_attrs.get(SEED, question.seed) for trial in screened if is_own(trial)]
-    evaluation = question.job["evaluation"]
+    searched = [trial.user_attrs.get(SEED, spec.seed) for trial in screened if is_own(trial)]
+    evaluation = spec.job["evaluation"]
     check_disjoint(replace(plan, test=None), [*searched, *used["test"]], evaluation)
     check_disjoint(plan, [*searched, *(seed for seed in used["confirm"] if seed not in plan.confirm_seeds)], evaluation)
     then = find_test_seed(directory)

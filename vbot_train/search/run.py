@@ -25,17 +25,15 @@ from vbot_train.search.launched import typed_arguments
 from vbot_train.search.naming import (
     as_argument,
     as_override,
-    check_name,
     first_free,
-    key_of,
     reserve,
     settle_name,
     without_name,
 )
-from vbot_train.search.resume import name_fork, refuse_other
+from vbot_train.search.resume import refuse_other
 from vbot_train.search.retrain import begin_stage, check_fresh, elsewhere
 from vbot_train.search.settings import check_search
-from vbot_train.search.spec import Question
+from vbot_train.search.spec import SearchSpec
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STAGES, TRIALS
 from vbot_train.study.opening import begin_study, continue_study, look_into
@@ -83,21 +81,21 @@ def run_search(
     named = Path(config.hydra.sweep.dir)
     is_new = is_default and named.name == job["study"]  # hydra.sweep.dir= may give another, and continue what is there
     work_out = partial(ask, named, sampler, params, arguments, config, job, context, is_new=is_new)
-    directory, question = work_out()
+    directory, spec = work_out()
     if job["search"]["dry_run"]:
         record = read_record(directory)
         trials = look_into(directory, job["storage"], record) if record else []
-        show([f"study {job['study']}, a dry run", *dry_run(question, trials, directory.parent)])
+        show([f"study {job['study']}, a dry run", *dry_run(spec, trials, directory.parent)])
         return
     with one_line_errors():
         while (is_new or directory != named) and not reserve(directory):  # another search has just taken that name
-            directory, question = work_out()
-        search = Search(question, directory, config.hydra, trial_module)
+            directory, spec = work_out()
+        search = Search(spec, directory, config.hydra, trial_module)
         if stop is not None:
             search.run(stop)
         elif launch is not None:
             search.open()
-            launch(directory, question.workers)
+            launch(directory, spec.workers)
 
 
 def ask(
@@ -110,42 +108,37 @@ def ask(
     context: HydraContext,
     *,
     is_new: bool,
-) -> tuple[Path, Question]:
-    """Work out what is asked, and in which directory: a fork's, or a new study's, is one that is free. Touches nothing.
+) -> tuple[Path, SearchSpec]:
+    """Work out what is asked, and in which directory: a new study's is one that is free. Touches nothing.
 
     Raises:
         ConfigError: It cannot be answered, or the study that is there answers another question.
     """
-    directory, forked = named, named if job["resume"] == "fork" else None
-    if forked is not None:
-        directory, job["study"] = name_fork(forked)
-        check_name(job["study"])
-    elif is_new:
+    directory = named
+    if is_new:
         directory = first_free(named)
         job["study"] = directory.name
     earlier = read_record(directory)
     arguments = [*without_name(arguments), as_override(job["study"])]
-    question = Question(sampler, params, arguments, config, job, context, earlier)
-    if forked is not None and (record := read_record(forked)) is not None:
-        question.take_over(forked, record, look_into(forked, job["storage"], record))
+    spec = SearchSpec(sampler, params, arguments, config, job, context, earlier)
     if earlier is not None:
-        refuse_other(earlier, question.record())
-    return directory, question
+        refuse_other(directory, earlier, spec.record())
+    return directory, spec
 
 
 class Search:
     """A search at work on its study.
 
     Args:
-        question: What is asked.
+        spec: What is asked.
         directory: The study's directory.
         hydra_node: Hydra's own config, for the record of each trial.
         trial_module: What the process of a trial runs.
     """
 
-    def __init__(self, question: Question, directory: Path, hydra_node: DictConfig, trial_module: str) -> None:
+    def __init__(self, spec: SearchSpec, directory: Path, hydra_node: DictConfig, trial_module: str) -> None:
         self.trial_module = trial_module
-        self.question = question
+        self.spec = spec
         self.directory = directory
         self.hydra_record = OmegaConf.create({"hydra": OmegaConf.to_container(hydra_node, resolve=False)})
         self.presence = WorkerLock(directory)
@@ -165,10 +158,10 @@ class Search:
         early_end: HopelessError | ConfigError | StudyError | None = None
         with self.presence:
             study = self.open()
-            claims = self._claims(study, elsewhere(self.question, self.directory, self.presence))
+            claims = self._claims(study, elsewhere(self.spec, self.directory, self.presence))
             try:
                 with stop.gently():
-                    self._work(claims, stop, self.question.total)
+                    self._work(claims, stop, self.spec.trials)
                     for stage in STAGES:
                         self._retrain(stage, stop)
             except (HopelessError, ConfigError, StudyError) as error:  # what was trained is analysed all the same
@@ -181,48 +174,48 @@ class Search:
         if stop.number is not None:
             raise SystemExit(128 + stop.number)
         if not claims.has_completed():
-            what = f"no trial was completed with a value of {self.question.metric}"
+            what = f"no trial was completed with a value of {self.spec.metric}"
             raise SystemExit(f"study={study.study_name}: {what}; each trial's result.yaml says why")
 
     def open(self) -> optuna.Study:
         """Begin the study, or continue it, whichever of several loops comes first."""
-        question, storage = self.question, self.question.job["storage"]
+        spec, storage = self.spec, self.spec.job["storage"]
         with self.presence.lock():
             record = read_record(self.directory)
             if record is not None:
-                refuse_other(record, question.record())
-                record |= {key: value for key, value in question.record().items() if key in FREE_KEYS}
-                record["config"]["search"]["enqueue"] = question.job["search"]["enqueue"]
+                refuse_other(self.directory, record, spec.record())
+                record |= {key: value for key, value in spec.record().items() if key in FREE_KEYS}
+                record["config"]["search"]["enqueue"] = spec.job["search"]["enqueue"]
                 alone = not self.presence.others()
-                check_fresh(question, self.directory, look_into(self.directory, storage, record))
-                study = continue_study(self.directory, storage, record, question.pruner, self._enqueue, alone=alone)
+                check_fresh(spec, self.directory, look_into(self.directory, storage, record))
+                study = continue_study(self.directory, storage, record, spec.pruner, self._enqueue, alone=alone)
             else:
-                infeasible = question.survey.broken if question.grid else {}
-                record_now = question.record()
-                study = begin_study(self.directory, storage, record_now, question.pruner, infeasible, self._enqueue)
+                infeasible = spec.survey.broken if spec.grid else {}
+                record_now = spec.record()
+                study = begin_study(self.directory, storage, record_now, spec.pruner, infeasible, self._enqueue)
         begun = "goes on" if record else "begins"
         if record and record["revision"] != revision():
             show([f"  warning: begun with other code ({record['revision']}, now {revision()}); trials may not compare"])
-        workers = f"{question.workers} worker" + ("s" if question.workers > 1 else "")
-        show([f"study {study.study_name} {begun} in {self.directory}: {question.total} trials, {workers}"])
-        show(announce(question))
+        workers = f"{spec.workers} worker" + ("s" if spec.workers > 1 else "")
+        show([f"study {study.study_name} {begun} in {self.directory}: {spec.how_many}, {workers}"])
+        show(announce(spec))
         return study
 
     def _enqueue(self, study: optuna.Study) -> None:
-        self._claims(study).enqueue(self.question.priors)
+        self._claims(study).enqueue(self.spec.points)
 
     def _claims(self, study: optuna.Study, elsewhere: Sequence[FrozenTrial] = ()) -> TrialQueue:
-        question = self.question
+        spec = self.spec
         return TrialQueue(
             study,
             self.directory / TRIALS,
             self.presence,
-            question.space,
-            question.proposals(),
-            job=question.job,
-            total=question.total,
-            workers=question.workers,
-            stages=question.plan,
+            spec.space,
+            spec.proposals(),
+            job=spec.job,
+            total=spec.trials,
+            workers=spec.workers,
+            stages=spec.plan,
             elsewhere=elsewhere,
         )
 
@@ -230,7 +223,7 @@ class Search:
         """Work on a later stage, unless the search was asked to stop."""
         if stop.number is not None:
             return
-        begun = begin_stage(stage, self.question, self.directory, self.presence)
+        begun = begin_stage(stage, self.spec, self.directory, self.presence)
         if begun is not None:
             claims, trainings = begun
             done = f", {there} are done" if (there := claims.done()) else ""
@@ -238,14 +231,14 @@ class Search:
             self._work(claims, stop, trainings, stage)
 
     def _work(self, claims: TrialQueue, stop: ShutdownRequest, total: int, stage: str = TRIAL) -> None:
-        question = self.question
+        spec = self.spec
         self.worked.append((stage, claims, total))
-        hours = question.job["budget_hours"]
-        with Display(question.metric, total, claims.done(), claims.best(), hours, stage) as display:
+        hours = spec.job["budget_hours"]
+        with Display(spec.metric, total, claims.done(), claims.best(), hours, stage) as display:
             loop = WorkerPool(
                 claims,
-                metric=question.metric,
-                workers=question.workers,
+                metric=spec.metric,
+                workers=spec.workers,
                 stop=stop,
                 record=self._record_trial,
                 display=display,
@@ -258,25 +251,27 @@ class Search:
 
     def _leave(self, stop: ShutdownRequest, *, hopeless: bool) -> None:
         """Have the callback write the analysis if this loop is the last, and say how to go on."""
-        question, callback = self.question, self.question.callback
+        spec, callback = self.spec, self.spec.callback
         if others := self.presence.leave():
-            callback.farewell = f"{len(others)} more at work on this study; the last to finish writes the analysis"
+            callback.closing_message = (
+                f"{len(others)} more at work on this study; the last to finish writes the analysis"
+            )
             if stop.number is not None:
-                callback.farewell += f"; to go on here: {self._line_to_resume()}"
+                callback.closing_message += f"; to go on here: {self._line_to_resume()}"
             return
         for stage, claims, _ in self.worked:
             for number in claims.given_up():
                 show([f"{stage} {number} was killed twice without a new state in between, and is given up"])
-        callback.study_dir, callback.storage = self.directory, question.job["storage"]
+        callback.study_dir, callback.storage = self.directory, spec.job["storage"]
         ended = ", ".join(self._how_far())
         claims = self.worked[0][1]
         if stop.number is not None:
-            callback.farewell = f"stopped, {ended}; to go on: {self._line_to_resume()}"
+            callback.closing_message = f"stopped, {ended}; to go on: {self._line_to_resume()}"
         elif any(claims.out_of_time for _, claims, _ in self.worked):
-            hours, line = question.job["budget_hours"], self._line_to_resume()
-            callback.farewell = f"budget_hours={hours} is spent, {ended}; with a larger one this goes on: {line}"
-        elif claims.done() < question.total and not hopeless:
-            callback.farewell = f"{ended}: nothing else is left to try in this space"
+            hours, line = spec.job["budget_hours"], self._line_to_resume()
+            callback.closing_message = f"budget_hours={hours} is spent, {ended}; with a larger one this goes on: {line}"
+        elif claims.done() < spec.trials and not hopeless:
+            callback.closing_message = f"{ended}: nothing else is left to try in this space"
 
     def _how_far(self) -> Iterator[str]:
         """How many trials of each stage have ended."""
@@ -286,13 +281,8 @@ class Search:
 
     def _line_to_resume(self) -> str:
         """The command line that continues this search."""
-        job, kept = self.question.job, []
-        for argument in without_name(map(without_password, typed_arguments())):
-            if key_of(argument) == "hydra.sweep.dir" and job["resume"] == "fork":
-                kept.append(f"hydra.sweep.dir={self.directory}")
-            elif key_of(argument) != "resume":
-                kept.append(argument)
-        return shlex.join(["python", "-m", "vbot_train", *kept, as_argument(job["study"])])
+        kept = without_name(map(without_password, typed_arguments()))
+        return shlex.join(["python", "-m", "vbot_train", *kept, as_argument(self.spec.job["study"])])
 
 
 @contextmanager

@@ -2,14 +2,12 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial
 
 from vbot_train.config.bounds import SEED
 from vbot_train.config.checks import check_values
@@ -17,20 +15,20 @@ from vbot_train.config.composition import ConfigError, available_cores, choices_
 from vbot_train.search.callback import SearchCallback
 from vbot_train.search.resume import option_settings
 from vbot_train.search.space.distributions import count_values, ends_of, values_of
-from vbot_train.search.space.initial_points import Prior, Priors, without_repeats
+from vbot_train.search.space.initial_points import InitialPoint, InitialPoints, without_repeats
 from vbot_train.search.space.narrowing import Narrowing, narrow_space
 from vbot_train.search.space.proposals import GridProposals, Proposals, SampledProposals, random_points, survey
 from vbot_train.search.space.samplers import build_pruner, build_sampler, check_sampler, is_grid
 from vbot_train.search.space.space import Candidate, OutsideError, Space, read_space, split_overrides
 from vbot_train.search.stages import check_disjoint, plan_stages
-from vbot_train.study.accounting import Ledger, identity
+from vbot_train.study.accounting import identity
 from vbot_train.training.result import METRICS
 
 DEFAULT_TRIALS = 20
 AROUND_TOP = 5  # trials of search.around that the ranges must hold, and that are tried first
 
 
-class Question:
+class SearchSpec:
     """What a search is to find out.
 
     Args:
@@ -68,8 +66,8 @@ class Question:
         distributions, fixed = split_overrides(params, arguments, context.config_loader)
         if not distributions and not params:
             raise ConfigError("-m: nothing to search; add search=quick, or a sweep such as ppo.rollouts=24,48")
-        if "seed" in distributions and job["search"]["seeds_per_trial"] > 1:
-            raise ConfigError("search.seeds_per_trial: must be 1 where seed is searched")
+        if "seed" in distributions and job["search"]["seeds_per_configuration"] > 1:
+            raise ConfigError("search.seeds_per_configuration: must be 1 where seed is searched")
         given = set(split_overrides({}, arguments, context.config_loader)[0])
         narrowing = self._narrow(distributions, given, earlier)
         self.notes = narrowing.notes
@@ -81,8 +79,24 @@ class Question:
         self._check_last_seed()
         self.plan = plan_stages(job["search"]).among(self._configurations())
         check_disjoint(self.plan, self._training_seeds(), job["evaluation"])
-        self.first_draw: int = 0 if earlier is None else earlier.get("first_draw", 0)
-        self.priors = self._without_repeats(list(self._priors(None if earlier is None else earlier["config"])))
+        self.points = without_repeats(list(self._priors(None if earlier is None else earlier["config"])))
+
+    @property
+    def seeds_per_configuration(self) -> int:
+        """Training seeds of each configuration, a trial each."""
+        return int(self.job["search"]["seeds_per_configuration"])
+
+    @property
+    def trials(self) -> int:
+        """Trials at which the search ends."""
+        return self.total * self.seeds_per_configuration
+
+    @property
+    def how_many(self) -> str:
+        """How many trials, for people."""
+        if (seeds := self.seeds_per_configuration) == 1:
+            return f"{self.total} trials"
+        return f"{self.total} configurations on {seeds} seeds each, {self.trials} trials"
 
     @property
     def direction(self) -> StudyDirection:
@@ -105,24 +119,8 @@ class Question:
             seed=self.seed,
             direction=self.direction,
             repeats=self.job["search"]["duplicates"] == "replicate" and "seed" not in self.space.distributions,
-            first=self.first_draw,
             retries=self.job["search"]["retries"],
         )
-
-    def take_over(self, directory: Path, record: Mapping[str, Any], trials: Sequence[FrozenTrial]) -> None:
-        """Try the trials of a study that is forked first, as far as they are points of this space, and draw other ones.
-
-        Args:
-            directory: The study's.
-            record: Its record.
-            trials: All its trials.
-        """
-        shift = self.seed - record["config"]["seed"]  # under another seed, every replicate is on another too
-        history = [replace(prior, seed=(prior.seed or 0) + shift) for prior in self._prior_source().history(directory)]
-        known = {identity(prior.params) for prior in history if prior.params is not None}
-        others = [prior for prior in self.priors if prior.params is None or identity(prior.params) not in known]
-        self.priors = self._without_repeats([*history, *others])
-        self.first_draw = record.get("first_draw", 0) + Ledger(trials, 0).proposals
 
     def record(self) -> dict[str, Any]:
         """What ``study.yaml`` holds of it."""
@@ -138,7 +136,6 @@ class Question:
             "confirm": self.plan.confirm,
             "test": self.plan.test,
             "default": self._default(),
-            "first_draw": self.first_draw,
             "sampler": OmegaConf.to_container(self.sampler, resolve=True),
             "groups": self.choices,
             "config": {**self.job, "storage": None},
@@ -169,7 +166,7 @@ class Question:
             return None
 
     def _training_seeds(self) -> Sequence[int]:
-        """Seeds that trials begin with; where a configuration is drawn again, ``TrialQueue`` leaves out the stages'."""
+        """Seeds of the search; where a configuration is drawn again, ``TrialQueue`` leaves out the stages'."""
         searched = values_of(self.space.distributions.get("seed"))
         return training_seeds(self.job) if searched is None else searched
 
@@ -183,7 +180,7 @@ class Question:
     def _check_last_seed(self) -> None:
         """A configuration that is drawn again is trained on the next seeds; the last of them must be one too."""
         draws = 1 if self.grid else self.total
-        last = self.seed + draws * self.job["search"]["seeds_per_trial"] - 1
+        last = self.seed + draws * self.seeds_per_configuration - 1
         if "seed" not in self.space.distributions and last > SEED[1]:
             raise ConfigError(f"seed={self.seed}: trials may need seeds up to {last}, and the largest is {SEED[1]}")
 
@@ -193,10 +190,10 @@ class Question:
             return cells if wanted is None else min(wanted, cells)
         return DEFAULT_TRIALS if wanted is None else int(wanted)
 
-    def _prior_source(self) -> Priors:
-        return Priors(self.space, self.job, self.choices, self.broken_rules, self.metric)
+    def _prior_source(self) -> InitialPoints:
+        return InitialPoints(self.space, self.job, self.choices, self.broken_rules, self.metric)
 
-    def _priors(self, before: Mapping[str, Any] | None) -> Iterator[Prior]:
+    def _priors(self, before: Mapping[str, Any] | None) -> Iterator[InitialPoint]:
         """What to try first; of a study that is continued, only what its config ``before`` did not say yet."""
         source, settings = self._prior_source(), self.job["search"]
         if before is None:
@@ -205,9 +202,6 @@ class Question:
         yield from source.enqueued([entry for entry in settings["enqueue"] if entry not in then.get("enqueue", [])])
         if settings["around"] not in (None, then.get("around")):
             yield from source.best_of(Path(settings["around"]), "search.around", AROUND_TOP)
-
-    def _without_repeats(self, priors: Sequence[Prior]) -> list[Prior]:
-        return without_repeats(priors, self.seed, self.job["search"]["seeds_per_trial"])
 
 
 def _without_seed(point: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,14 +25,12 @@ def remaining_s(progress: Progress) -> float | None:
     for stage in progress.stages:
         own_s = duration_s(stage)
         trial_s = trial_s if own_s is None else own_s
-        waiting = max(stage.total - stage.ledger.started, 0) + len(stage.silent)
+        waiting = max(stage.total - stage.counts.started, 0) + len(stage.silent)
         if waiting or stage.alive:
             if trial_s is None:
                 return None
             running_s = [rest_s(training, trial_s) for training in stage.alive]
             total_s += makespan_s(running_s, waiting, trial_s, workers)
-        if stage is progress.search and trial_s is not None:  # later on, a trial has one seed
-            trial_s /= progress.record["config"]["search"]["seeds_per_trial"]
     return total_s
 
 
@@ -46,7 +44,7 @@ def trials_that_fit(progress: Progress) -> int | None:
         return None
     config, workers, search = progress.record["config"], workers_of(progress), progress.search
     later = sum(stage.total - stage.ended for stage in progress.stages[1:])
-    kept_s = rounds(later, workers) * trial_s / config["search"]["seeds_per_trial"]
+    kept_s = rounds(later, workers) * trial_s
     left_s -= min(kept_s, MOST_KEPT * config["budget_hours"] * HOUR_S)
     running = len(search.alive)
     return min(

@@ -17,14 +17,15 @@ from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.analysis.stages import Verdict
 from vbot_train.search.execution.budget import HOUR_S, spent_s
-from vbot_train.study.accounting import Ledger, params_of
+from vbot_train.study.accounting import TrialCounts, params_of
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STAGES, STUDY_YAML, TRIALS, stage_name
 from vbot_train.study.lives import ended_at, lives_of, runtime_s
+from vbot_train.study.loading import build_study
 from vbot_train.study.record import home_of, read_record
 from vbot_train.study.storage import READ_ERRORS, open_to_read, quiet_optuna, what_a_database_says
 from vbot_train.study.storage_url import HIDDEN
-from vbot_train.study.trials import build_study, is_own
+from vbot_train.study.trials import is_own
 from vbot_train.training.progress import PROGRESS_CSV, whole_rows
 
 PAUSE_S = 10.0  # a search that lives begins its next trial well within
@@ -62,14 +63,14 @@ class Stage:
 
     name: str  # of the folder of its trials
     trials: Sequence[FrozenTrial]
-    ledger: Ledger
+    counts: TrialCounts
     total: int  # trials at which it ends
     running: list[Training]
 
     @property
     def ended(self) -> int:
         """Trials that have ended for good."""
-        return self.ledger.started - len(self.running)
+        return self.counts.started - len(self.running)
 
     @property
     def alive(self) -> list[Training]:
@@ -175,26 +176,30 @@ class Observer:
         trials = {stage: study.get_trials(deepcopy=False) for stage, study in studies.items()}
         verdict = Verdict(build_study(self.directory, record, trials), record["metric"])
         search = self._stage(TRIALS, trials[TRIALS], record, now)
-        possible = len(verdict.screened) + max(search.total - search.ended, 0)
+        possible = len(verdict.screened) + max(search.total - search.ended, 0) // seeds_of(record)
         stages = [search]
         for stage in STAGES:
             if stage in trials:
                 stages.append(self._stage(stage, trials[stage], record, now))
             elif total := planned(stage, record, possible):
-                stages.append(Stage(stage, [], Ledger([], retries=0), total, []))
+                stages.append(Stage(stage, [], TrialCounts([], retries=0), total, []))
         return Progress(record, stages, now, verdict)
 
     def _stage(self, name: str, found: Sequence[FrozenTrial], record: Mapping[str, Any], now: datetime) -> Stage:
         trials = [trial for trial in found if is_own(trial)]
-        ledger = Ledger(trials, record["config"]["search"]["retries"])
+        counts = TrialCounts(trials, record["config"]["search"]["retries"])
         folder = self.directory / name
         running = [
-            read_training(trial, folder / f"{trial.number:03d}", env_steps_of(name, record), record["metric"], now)
+            read_training(
+                trial, folder / f"{trial.number:03d}", record["config"]["training"]["env_steps"], record["metric"], now
+            )
             for trial in trials
             if trial.state == TrialState.RUNNING
         ]
-        total = record["max_trials"] if name == TRIALS else ledger.promised  # a later stage queues all it has at once
-        return Stage(name, trials, ledger, total, running)
+        total = (
+            record["max_trials"] * seeds_of(record) if name == TRIALS else counts.promised
+        )  # a later stage queues all it has at once
+        return Stage(name, trials, counts, total, running)
 
     def _database(self, record: Mapping[str, Any]) -> BaseStorage:
         home = home_of(record, self._storage)
@@ -219,10 +224,9 @@ def planned(stage: str, record: Mapping[str, Any], possible: int) -> int:
     return (min(settings["top_k"], possible) if stage == "confirm" else 2) * len(settings["seeds"])
 
 
-def env_steps_of(stage: str, record: Mapping[str, Any]) -> int:
-    """Env steps that a trial of a stage trains; one of the search may do so on several seeds."""
-    config = record["config"]
-    return int(config["training"]["env_steps"]) * (config["search"]["seeds_per_trial"] if stage == TRIALS else 1)
+def seeds_of(record: Mapping[str, Any]) -> int:
+    """Trials of each configuration in the search, on a training seed each."""
+    return int(record["config"]["search"].get("seeds_per_configuration", 1))
 
 
 def read_training(trial: FrozenTrial, directory: Path, total_env_steps: int, metric: str, now: datetime) -> Training:
@@ -236,9 +240,7 @@ def read_training(trial: FrozenTrial, directory: Path, total_env_steps: int, met
         now: With its time zone.
     """
     written_s = max(lives_of(trial)[-1].start.timestamp(), last_written_s(directory))
-    curves = [rows_of(path) for path in sorted(curve_files(directory), key=lambda path: path.stat().st_mtime)]
-    curves = [rows for rows in curves if rows]
-    rows = curves[-1] if curves else []
+    rows = rows_of(directory / PROGRESS_CSV)
     held_out = next((row for row in reversed(rows) if row.get(f"selection_{metric}")), {})
     return Training(
         number=trial.number,
@@ -246,16 +248,11 @@ def read_training(trial: FrozenTrial, directory: Path, total_env_steps: int, met
         age_s=runtime_s(trial, now),
         silent_s=max(now.timestamp() - written_s, 0.0),
         total_env_steps=total_env_steps,
-        env_steps=sum(int(curve[-1]["env_steps"]) for curve in curves),
+        env_steps=int(rows[-1]["env_steps"]) if rows else 0,
         env_steps_per_s=_number(rows[-1], "env_steps_per_s") if rows else None,
         value=_number(held_out, f"selection_{metric}"),
         success_rate=_number(held_out, "selection_success_rate"),
     )
-
-
-def curve_files(directory: Path) -> list[Path]:
-    """The progress of each training seed of a trial that has begun to train."""
-    return [*directory.glob(PROGRESS_CSV), *directory.glob(f"seed_*/{PROGRESS_CSV}")]
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

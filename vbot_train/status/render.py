@@ -164,7 +164,7 @@ def best(progress: Progress) -> str:
     verdict, metric = progress.verdict, progress.record["metric"]
     if (found := verdict.winner) is None:
         return "best      none yet"
-    if verdict.doubt is None:
+    if verdict.unconfirmed_reason is None:
         what = f"{value(verdict.confirmed[found.number], metric)}, confirmed"
     else:
         over = f" on {over_seeds(found.runs, metric)}" if len(found.runs) > 1 else ""

@@ -1,7 +1,7 @@
 """What a study's trials amount to: which count, which are owed another attempt. Read from the study, never kept."""
 
 import copy
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,10 +14,11 @@ from vbot_train.study.trials import is_own
 # Attributes that our trials carry in the study, beside their lives.
 STATUS = "status"  # of its result
 CAUSE = "cause"
-SEED = "seed"  # its (first) training seed
+SEED = "seed"  # its training seed
+SEEDS = "seeds"  # those of its configuration, a trial each; absent where it is the only one
 LOOP = "loop"  # the loop that runs it
 ORIGIN = "origin"  # default, enqueued, history, proposed; in a later stage its name
-HISTORY = "history"  # directory of the forked study's trial that it takes over
+HISTORY = "history"  # directory of an earlier study's trial, whose result it takes over
 RETRY_OF = "retry_of"  # number of the trial that it repeats
 
 OUTSIDE = ("process was killed", "No space left on device")  # in the cause of a failure that lies outside of the trial
@@ -46,12 +47,13 @@ def identity(params: dict[str, Any]) -> Identity:
     return frozenset({**params, **rounded}.items())
 
 
-def is_trained(seed: int, firsts: Iterable[int], seeds_per_trial: int) -> bool:
-    """Whether a trial that begins at a seed would train on one that others, which begin at ``firsts``, train on."""
-    return any(abs(seed - first) < seeds_per_trial for first in firsts)
+def configuration_key(trial: FrozenTrial) -> tuple[Identity, tuple[int, ...]]:
+    """What the trials of one configuration have in common that were queued together, a trial per seed."""
+    seeds = trial.user_attrs.get(SEEDS) or [trial.user_attrs.get(SEED, 0)]
+    return identity(params_of(trial)), tuple(seeds)
 
 
-class Ledger:
+class TrialCounts:
     """The books of a study at one moment.
 
     A trial that was trained again does not count: its retry does. So every configuration that is started counts
@@ -91,7 +93,23 @@ class Ledger:
     @property
     def proposals(self) -> int:
         """Configurations put forward so far, retries aside: the same whether a search was interrupted or not."""
-        return sum(RETRY_OF not in trial.user_attrs for trial in self.trials)
+        return sum(RETRY_OF not in trial.user_attrs and _is_first_seed(trial) for trial in self.trials)
+
+    @property
+    def incomplete(self) -> list[tuple[FrozenTrial, int]]:
+        """Seeds that were never queued, because the worker died that queued their configuration; with another trial of
+        it.
+        """
+        there = {
+            (*configuration_key(trial), trial.user_attrs[SEED]) for trial in self.trials if SEEDS in trial.user_attrs
+        }
+        trials = {configuration_key(trial): trial for trial in self.trials if SEEDS in trial.user_attrs}
+        return [
+            (trial, seed)
+            for (point, seeds), trial in trials.items()
+            for seed in seeds
+            if (point, seeds, seed) not in there
+        ]
 
     @cached_property
     def lost(self) -> set[int]:
@@ -105,7 +123,7 @@ class Ledger:
 
     @cached_property
     def taken(self) -> dict[Identity, list[int]]:
-        """The configurations that count, each with the (first) seed of every trial of it."""
+        """The configurations that count, each with the seed of every trial of it."""
         found: dict[Identity, list[int]] = {}
         for trial in self.counted:
             found.setdefault(identity(params_of(trial)), []).append(trial.user_attrs.get(SEED, 0))
@@ -129,3 +147,9 @@ def _is_from_outside(attributes: Mapping[str, Any]) -> bool:
     """Whether what ended a trial says nothing of its configuration."""
     cause = str(attributes.get(CAUSE))
     return attributes.get(STATUS) == "interrupted" or any(text in cause for text in OUTSIDE)
+
+
+def _is_first_seed(trial: FrozenTrial) -> bool:
+    """Whether a trial is the first of those that train its configuration."""
+    seeds = trial.user_attrs.get(SEEDS)
+    return seeds is None or trial.user_attrs[SEED] == seeds[0]

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from vbot_train.study.accounting import LOOP, exact_trial
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STAGES, STUDY_YAML, TRIALS, WORKERS, stage_name
-from vbot_train.study.provenance import surroundings
+from vbot_train.study.provenance import describe_provenance
 from vbot_train.study.record import home_of, read_record
 from vbot_train.study.storage import connect, open_existing, storage_errors
 from vbot_train.study.storage_url import shown_url
@@ -64,7 +64,7 @@ def begin_study(
         study.set_user_attr("infeasible", dict(infeasible))
     prepare(study)
     (directory / TRIALS).mkdir(exist_ok=True)
-    content = {**record, "storage": shown_url(storage), **surroundings()}
+    content = {**record, "storage": shown_url(storage), **describe_provenance()}
     write_atomically(directory / STUDY_YAML, yaml.safe_dump(content, sort_keys=False))
     return study
 
@@ -96,7 +96,7 @@ def continue_study(
             record["storage"] = shown_url(storage)
         study = optuna.load_study(study_name=name, storage=database, pruner=pruner)
     prepare(study)
-    record.setdefault("resumed", []).append(surroundings())
+    record.setdefault("resumed", []).append(describe_provenance())
     write_atomically(directory / STUDY_YAML, yaml.safe_dump(record, sort_keys=False))
     return study
 

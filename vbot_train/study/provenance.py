@@ -16,7 +16,7 @@ PACKAGES = ("hydra-core", "omegaconf", "hydra-optuna-sweeper", "optuna", "torch"
 GPU_PACKAGES = ("mujoco-warp", "warp-lang")  # of an extra
 
 
-def surroundings() -> dict[str, Any]:
+def describe_provenance() -> dict[str, Any]:
     """Code revision, versions and hardware."""
     packages = (*PACKAGES, *(GPU_PACKAGES if find_spec("mujoco_warp") else ()))
     return {

@@ -1,36 +1,23 @@
-"""Load a study: its record, its trials, their results."""
+"""The trials of a study that have ended."""
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from vbot_train.study.errors import StudyError
-from vbot_train.study.layout import SETTINGS, STAGES, TRIALS, stage_name
-from vbot_train.study.lives import ended_at, lives_of
-from vbot_train.study.steps import exact_params
-from vbot_train.study.storage import READ_ERRORS, open_to_read, what_a_database_says
-from vbot_train.study.storage_url import HIDDEN
-from vbot_train.training.files import FileError, read_whole_yaml, read_yaml
 from vbot_train.training.result import (
-    FILE_NAME,
     METRICS,
     STATUSES,
-    ResultError,
     TrialResult,
 )
 
-KILLS = 1  # a trial that was killed is trained again so often: it may be what fills the memory
 NAMED = 5  # trials that are left out and told one by one
-REMEMBERED = 10_000  # files that are not read again while they stay as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +34,28 @@ class Trial:
     ended: datetime | None = None  # UTC
     killed: bool = False  # given up because it was killed; in older studies: interrupted, and not by its search
     retry_of: int | None = None  # number of the trial that it repeats
-    seed_runs: Sequence[TrialResult] = ()  # of one on several seeds, those
+    seeds: tuple[int, ...] = ()  # of its configuration, where they are several
+    seed_runs: Mapping[Path, TrialResult] = field(default_factory=dict)  # by directory, where it stands for several
+
+    @property
+    def run_of_directory(self) -> dict[Path, TrialResult]:
+        """The result of each training seed, by its directory."""
+        return dict(self.seed_runs) or {self.directory: self.result}
 
     @property
     def runs(self) -> list[TrialResult]:
         """The result of each training seed."""
-        return list(self.seed_runs) or [self.result]
+        return list(self.run_of_directory.values())
+
+    @property
+    def run_directories(self) -> dict[int, Path]:
+        """The directory of each training seed."""
+        return {run.seed: directory for directory, run in self.run_of_directory.items()}
 
     @property
     def progress_files(self) -> list[Path]:
         """The curve of each training seed; none of a trial that never trained."""
-        return sorted([*self.directory.glob("progress.csv"), *self.directory.glob("seed_*/progress.csv")])
+        return sorted(path for folder in self.run_of_directory if (path := folder / "progress.csv").exists())
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +84,7 @@ class Study:
     @property
     def retries(self) -> int:
         """How often a trial that crashed is trained again."""
-        search = (self.record.get("config") or {}).get("search") or {}
-        return int(search.get("retries", 1))
+        return retries_of(self.record)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -112,74 +109,10 @@ class Study:
         return [trial for *_, trial in sorted(rows, key=lambda row: row[:3])]
 
 
-def load_study(directory: Path, storage: str | None = None) -> Study:
-    """Load a study.
-
-    Args:
-        directory: Its directory.
-        storage: Where it lives, with the password, if its record leaves one out; else it lives where the record says.
-
-    Raises:
-        StudyError: The directory is not that of a study.
-    """
-    record = directory / "study.yaml"
-    if not record.is_file():
-        raise StudyError(f"{directory}: not the directory of a study (there is no study.yaml)")
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        content = read_yaml(record)
-        if content["metric"] not in METRICS:
-            raise StudyError(f"{record}: metric={content['metric']}: choose one of {', '.join(METRICS)}")
-        url = content.get("storage")
-        if url is not None and HIDDEN in url:
-            url = storage or url
-        if url is not None and HIDDEN in url:
-            raise StudyError(f"{directory}: lives in {url}; its storage must be given with the password")
-        storage_there = open_to_read(url, directory)
-        study = optuna.load_study(study_name=content["study"], storage=storage_there)
-        trials = {TRIALS: study.get_trials(deepcopy=False)} | {
-            stage: optuna.load_study(study_name=name, storage=storage_there).get_trials(deepcopy=False)
-            for stage in STAGES
-            if (name := stage_name(content["study"], stage)) in optuna.get_all_study_names(storage_there)
-        }
-        infeasible = study.user_attrs.get("infeasible", {})
-    except READ_ERRORS as error:
-        raise StudyError(f"{directory}: its study cannot be read ({what_a_database_says(error)})") from error
-    return build_study(directory, content, trials, infeasible)
-
-
-def build_study(
-    directory: Path,
-    record: Mapping[str, Any],
-    trials: Mapping[str, Sequence[FrozenTrial]],
-    infeasible: dict[str, int] | None = None,
-) -> Study:
-    """Put a study together from its database and its directory. Which trials count is decided here, for all commands.
-
-    A trial with a value counts if its files can be read: its result, those of its seeds, and what it was trained on,
-    without which it can be neither compared nor trained again. Of one that ended without a value the database knows
-    enough where the files are gone. A trial that no search trained, as where a script added it, does not count.
-
-    Args:
-        directory: The study's.
-        record: What ``study.yaml`` says.
-        trials: All that the database has, by stage.
-        infeasible: Rejected proposals by rule.
-    """
-    loaded: dict[str, list[Trial]] = {TRIALS: []}
-    left_out = []
-    for stage, found in trials.items():
-        loaded[stage] = []
-        for trial in (trial for trial in found if trial.state.is_finished()):
-            try:
-                loaded[stage].append(_load_trial(trial, directory / stage))
-            except FileError as error:
-                left_out.append(LeftOut(stage, trial.number, trial.params, str(error)))
-    waiting = [trial for trial in trials[TRIALS] if trial.state == TrialState.WAITING]
-    interrupted = sum(trial.user_attrs.get("status") == "interrupted" for trial in waiting)
-    return Study(
-        directory, record, loaded.pop(TRIALS), infeasible or {}, **loaded, left_out=left_out, interrupted=interrupted
-    )
+def retries_of(record: Mapping[str, Any]) -> int:
+    """How often a study trains a trial again that crashed."""
+    search = (record.get("config") or {}).get("search") or {}
+    return int(search.get("retries", 1))
 
 
 def is_own(trial: FrozenTrial) -> bool:
@@ -194,74 +127,3 @@ def tell_left_out(study: Study) -> Iterator[str]:
         yield f"left out: {trial.reason}"
     if (more := len(study.left_out) - NAMED) > 0:
         yield f"left out: {more} more"
-
-
-def _load_trial(trial: FrozenTrial, folder: Path) -> Trial:
-    """A trial that has ended.
-
-    Raises:
-        FileError: It does not count.
-    """
-    path = folder / f"{trial.number:03d}"
-    if not is_own(trial):
-        raise ResultError(f"{path}: no search trained it, something else wrote it into the database")
-    try:
-        result, *seed_runs = _read_results(path)
-    except FileError:
-        if trial.state == TrialState.COMPLETE:
-            raise
-        result, seed_runs = _result_in_database(trial), []
-    return Trial(
-        number=trial.number,
-        params=exact_params(trial.params, trial.distributions),
-        distributions=trial.distributions,
-        result=result,
-        directory=path,
-        intermediate=trial.intermediate_values,
-        origin=trial.user_attrs.get("origin"),
-        ended=ended_at(trial),
-        killed=trial.user_attrs.get("killed", False) or any(life.killed for life in lives_of(trial)[-1:]),
-        retry_of=trial.user_attrs.get("retry_of"),
-        seed_runs=seed_runs,
-    )
-
-
-def _read_results(directory: Path) -> list[TrialResult]:
-    """A trial's result, then those of its seeds if they are several.
-
-    Raises:
-        FileError: One of them cannot be read, or not what the trial was trained on.
-    """
-    result = _load_result(directory, _stamp(directory / FILE_NAME))
-    seeds = [directory / f"seed_{seed}" for seed in result.seeds if len(result.seeds) > 1]
-    results = [result, *(_load_result(seed, _stamp(seed / FILE_NAME)) for seed in seeds)]
-    if any(each.status == "completed" for each in results):
-        for name in SETTINGS:
-            _check_settings(directory / name, _stamp(directory / name))
-    return results
-
-
-def _result_in_database(trial: FrozenTrial) -> TrialResult:
-    """How a trial ended that has no value."""
-    attributes = trial.user_attrs
-    seed = int(trial.params.get("seed", attributes.get("seed", 0)))
-    return TrialResult(attributes["status"], trial.number, seed, [seed], cause=attributes.get("cause"))
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """What changes when a file does; None where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size
-
-
-@lru_cache(REMEMBERED)
-def _load_result(directory: Path, stamp: tuple[int, int] | None) -> TrialResult:
-    return TrialResult.load(directory)
-
-
-@lru_cache(REMEMBERED)
-def _check_settings(path: Path, stamp: tuple[int, int] | None) -> None:
-    read_whole_yaml(path)

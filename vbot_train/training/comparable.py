@@ -17,7 +17,7 @@ from vbot_train.config.composition import (
 )
 
 # What a trial's result depends on.
-RESULT_KEYS = (*GROUPS, "seed", "init_from", "evaluation", "search.metric", "search.seeds_per_trial")
+RESULT_KEYS = (*GROUPS, "seed", "init_from", "evaluation", "search.metric")
 # How many threads a trial runs on; null leaves it open. Two beside a busy neighbour cost a factor of ten.
 THREAD_KEYS = ("simulation.threads", "training.torch_threads")
 HARDWARE_KEYS = (*THREAD_KEYS, "simulation.device")  # of those groups, but they choose hardware, not results

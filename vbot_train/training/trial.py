@@ -9,7 +9,6 @@ import faulthandler
 import signal
 import types
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,16 +63,10 @@ def train_trial(run_dir: Path, number: int, stop: StopRequest, report: Report, t
 
 
 def train_config(config: Mapping[str, Any], run_dir: Path, number: int, stop: StopRequest, report: Report) -> None:
-    """Train one configuration, on each of its seeds."""
-    from vbot_train.config.composition import training_seeds
-    from vbot_train.seeds import train_seeds
+    """Train one configuration on one seed."""
     from vbot_train.training.train import train
 
-    seeds, train_one = training_seeds(config), partial(train, trial=number, stop=stop, report=report)
-    if len(seeds) == 1:
-        train_one(config, run_dir)
-    else:
-        train_seeds(config, run_dir, seeds, train_one)
+    train(config, run_dir, trial=number, stop=stop, report=report)
 
 
 def _handle_signals(stop: StopRequest) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import event
 
 from vbot_train.config.composition import compose_config
 from vbot_train.search.execution import worker_lock
-from vbot_train.search.space.initial_points import Prior
+from vbot_train.search.space.initial_points import InitialPoint
 from vbot_train.search.space.proposals import GridProposals
 from vbot_train.search.spec import worker_count
 from vbot_train.study.accounting import CAUSE, HISTORY, LOOP, ORIGIN, SEED, STATUS
@@ -89,7 +89,7 @@ def test_the_study_is_locked_while_a_trial_is_claimed(join, tmp_path):
     "step",
     [
         lambda loop, claim: loop.claims.claim(),
-        lambda loop, claim: loop.claims.enqueue([Prior("mine", "enqueued", CELLS[3])]),
+        lambda loop, claim: loop.claims.enqueue([InitialPoint("mine", "enqueued", CELLS[3])]),
         lambda loop, claim: loop.claims.report(claim, 1, 2.0),
         lambda loop, claim: loop.end(claim),
     ],
@@ -155,7 +155,7 @@ def test_a_result_that_is_taken_over_took_no_time_and_no_env_steps(join, grid, t
     OmegaConf.save(OmegaConf.create(grid.candidate(CELLS[3]).config), history / ".hydra" / "config.yaml")
     TrialResult("completed", 0, 42).save(history)
     loop = join()
-    loop.claims.enqueue([Prior("old", "history", CELLS[3], history=history)])
+    loop.claims.enqueue([InitialPoint("old", "history", CELLS[3], history=history)])
     loop.end(loop.claims.claim(), lived_s=0.0, env_steps=5000)
     (life,) = lives_of(loop.trial(0))
     assert (life.end, life.env_steps) == (life.start, 0)
@@ -188,7 +188,9 @@ def test_a_replicate_of_trials_on_several_seeds_takes_the_seeds_that_follow(join
 
 def test_a_replicate_leaves_out_the_seeds_that_a_fork_brought_along(join, tmp_path):
     loop = join(Same(CELLS[0]), total=4)
-    loop.claims.enqueue([Prior("old", "history", CELLS[0], seed=43), Prior("older", "history", CELLS[0], seed=44)])
+    loop.claims.enqueue(
+        [InitialPoint("old", "history", CELLS[0], seed=43), InitialPoint("older", "history", CELLS[0], seed=44)]
+    )
     assert [loop.claims.claim().candidate.config["seed"] for _ in range(4)] == [43, 44, 42, 45]
 
 
@@ -232,12 +234,12 @@ def test_a_point_that_a_script_queued_is_trained(join):
 
 
 def test_a_training_whose_files_cannot_be_read_any_more_is_queued_again(join):
-    loop, prior = join(), Prior("mine", "confirm", CELLS[3], seed=1001)
-    loop.claims.enqueue([prior])
+    loop, point = join(), InitialPoint("mine", "confirm", CELLS[3], seed=1001)
+    loop.claims.enqueue([point])
     loop.end(loop.claims.claim())
-    loop.claims.enqueue([prior])
+    loop.claims.enqueue([point])
     assert len(loop.study.trials) == 1
-    loop.claims.enqueue([prior], but=[0])
+    loop.claims.enqueue([point], but=[0])
     assert loop.trial(1).state == TrialState.WAITING and loop.attributes(1)[SEED] == 1001
 
 
@@ -246,7 +248,7 @@ def test_a_forked_trial_whose_result_cannot_be_read_is_trained(join, grid, tmp_p
     (history / ".hydra").mkdir(parents=True)
     OmegaConf.save(OmegaConf.create(grid.candidate(CELLS[3]).config), history / ".hydra" / "config.yaml")
     loop = join()
-    loop.claims.enqueue([Prior("old", "history", CELLS[3], history=history)])
+    loop.claims.enqueue([InitialPoint("old", "history", CELLS[3], history=history)])
     assert loop.claims.claim().history is None
 
 
@@ -267,16 +269,16 @@ def test_draws_are_counted_also_where_no_point_was_left(join):
 
 
 def test_priors_are_claimed_first_and_enqueued_once(join, tmp_path):
-    priors = [
-        Prior("default", "default", CELLS[2]),
-        Prior("outside", "enqueued", None, "outside"),
-        Prior("mine", "enqueued", CELLS[3]),
+    points = [
+        InitialPoint("default", "default", CELLS[2]),
+        InitialPoint("outside", "enqueued", None, "outside"),
+        InitialPoint("mine", "enqueued", CELLS[3]),
     ]
     loop = join()
-    loop.claims.enqueue(priors)
+    loop.claims.enqueue(points)
     assert loop.claims.claim().candidate.params == CELLS[2]
     other = join()
-    other.claims.enqueue(priors)
+    other.claims.enqueue(points)
     assert [other.claims.claim().candidate.params for _ in range(3)] == [CELLS[3], CELLS[0], CELLS[1]]
     assert other.claims.claim() is None
     assert [loop.attributes(number)[ORIGIN] for number in range(4)] == ["default", "enqueued", "proposed", "proposed"]
@@ -285,7 +287,7 @@ def test_priors_are_claimed_first_and_enqueued_once(join, tmp_path):
 
 def test_priors_beyond_the_total_wait(join):
     loop = join(total=1)
-    loop.claims.enqueue([Prior("a", "default", CELLS[2]), Prior("b", "enqueued", CELLS[3])])
+    loop.claims.enqueue([InitialPoint("a", "default", CELLS[2]), InitialPoint("b", "enqueued", CELLS[3])])
     assert loop.work() == [CELLS[2]]
     assert join(total=2).work() == [CELLS[3]]
 
@@ -313,7 +315,7 @@ def test_a_forked_trials_result_is_taken_over_where_it_was_trained_on_just_that(
         OmegaConf.save(config, history / ".hydra" / "config.yaml")
         TrialResult("completed", 5, 42, [42]).save(history)
     loop = join()
-    loop.claims.enqueue([Prior("old", "history", CELLS[3], history=history)])
+    loop.claims.enqueue([InitialPoint("old", "history", CELLS[3], history=history)])
     claim = loop.claims.claim()
     assert claim.candidate.params == CELLS[3]
     assert claim.history == (history if taken_over else None)
@@ -322,7 +324,7 @@ def test_a_forked_trials_result_is_taken_over_where_it_was_trained_on_just_that(
 def test_a_forked_trial_is_written_down_with_its_whole_path(join, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     loop = join()
-    loop.claims.enqueue([Prior("old", "history", CELLS[3], history=Path("multirun/old/trials/005"))])
+    loop.claims.enqueue([InitialPoint("old", "history", CELLS[3], history=Path("multirun/old/trials/005"))])
     assert loop.attributes(0)[HISTORY] == f"{tmp_path}/multirun/old/trials/005"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vbot_train.config.composition import ConfigError, compose_config
-from vbot_train.search.space.initial_points import Prior, Priors, without_repeats
+from vbot_train.search.space.initial_points import InitialPoint, InitialPoints, without_repeats
 
 CHOICES = {"env": "section001", "network": "medium", "training": "standard"}
 
@@ -25,7 +25,7 @@ def composed(*overrides):
 
 
 def priors_in(space, *overrides, broken_rules=lambda candidate: [], choices=CHOICES):
-    return Priors(space, composed(*overrides), choices, broken_rules, "episode_reward_mean")
+    return InitialPoints(space, composed(*overrides), choices, broken_rules, "episode_reward_mean")
 
 
 def enqueued(space, *entries, **options):
@@ -41,21 +41,21 @@ def too_long(candidate):
 
 
 def test_the_composed_configuration_is_the_first_point(space):
-    prior = priors_in(space).default()
-    assert (prior.params, prior.origin, prior.reason, prior.history) == (point(), "default", None, None)
+    point = priors_in(space).default()
+    assert (point.params, point.origin, point.reason, point.history) == (point(), "default", None, None)
 
 
 def test_a_default_outside_the_space_is_left_out_with_the_reason(space):
-    prior = priors_in(space, "ppo.learning_rate=1e-2").default()
-    assert prior.params is None
-    assert prior.reason == "ppo.learning_rate=0.01 lies outside interval(0.0001, 0.001)"
-    prior = priors_in(space, "network=deep", choices=CHOICES | {"network": "deep"}).default()
-    assert prior.reason == "network=deep lies outside choice(small, medium, large)"
+    point = priors_in(space, "ppo.learning_rate=1e-2").default()
+    assert point.params is None
+    assert point.reason == "ppo.learning_rate=0.01 lies outside interval(0.0001, 0.001)"
+    point = priors_in(space, "network=deep", choices=CHOICES | {"network": "deep"}).default()
+    assert point.reason == "network=deep lies outside choice(small, medium, large)"
 
 
 def test_a_default_that_breaks_a_rule_is_left_out_with_the_first_rule(space):
-    prior = priors_in(space, broken_rules=too_long).default()
-    assert (prior.params, prior.reason) == (None, "it breaks the rule too_long")
+    point = priors_in(space, broken_rules=too_long).default()
+    assert (point.params, point.reason) == (None, "it breaks the rule too_long")
 
 
 @pytest.mark.parametrize(
@@ -67,29 +67,29 @@ def test_a_default_that_breaks_a_rule_is_left_out_with_the_first_rule(space):
     ],
 )
 def test_an_entry_changes_the_composed_configuration(space, entry):
-    (prior,) = enqueued(space, entry)
-    assert (prior.params, prior.origin) == (point(2e-4, "large"), "enqueued")
-    assert str(entry) in prior.name
+    (point,) = enqueued(space, entry)
+    assert (point.params, point.origin) == (point(2e-4, "large"), "enqueued")
+    assert str(entry) in point.name
 
 
 def test_an_entry_names_a_list_as_hydra_writes_it(make_space):
     lists = make_space("network.hidden_layer_sizes=[64],[32,32]")
-    (prior,) = enqueued(lists, "network.hidden_layer_sizes=[32,32]")
-    assert prior.params == {"network.hidden_layer_sizes": "[32,32]"}
+    (point,) = enqueued(lists, "network.hidden_layer_sizes=[32,32]")
+    assert point.params == {"network.hidden_layer_sizes": "[32,32]"}
 
 
 def test_an_entry_names_an_option_as_it_is_typed(make_space, tmp_path):
     (tmp_path / "network").mkdir()
     (tmp_path / "network" / "1e3.yaml").write_text("hidden_layer_sizes: [1000]\n", encoding="utf-8")
     space = make_space("network=1e3,small", config_dir=tmp_path)
-    assert [prior.params for prior in enqueued(space, "network=1e3", "network='1e3'")] == [{"network": "1e3"}] * 2
+    assert [point.params for point in enqueued(space, "network=1e3", "network='1e3'")] == [{"network": "1e3"}] * 2
 
 
 def test_a_value_that_was_computed_is_the_one_that_was_written(space, make_space):
-    (prior,) = enqueued(make_space("ppo.ratio_clip=range(0.1,0.5,0.1)"), "ppo.ratio_clip=0.30000000000000004")
-    assert prior.params == {"ppo.ratio_clip": 0.3}
-    (prior,) = enqueued(space, "ppo.gae_lambda=0.9500000000000001")  # fixed at 0.95
-    assert prior.params == point()
+    (point,) = enqueued(make_space("ppo.ratio_clip=range(0.1,0.5,0.1)"), "ppo.ratio_clip=0.30000000000000004")
+    assert point.params == {"ppo.ratio_clip": 0.3}
+    (point,) = enqueued(space, "ppo.gae_lambda=0.9500000000000001")  # fixed at 0.95
+    assert point.params == point()
 
 
 def test_an_entry_leaves_the_composed_configuration_as_it_was_for_the_next(space):
@@ -106,8 +106,8 @@ def test_an_entry_leaves_the_composed_configuration_as_it_was_for_the_next(space
     ],
 )
 def test_an_entry_outside_the_space_is_left_out_with_the_reason(space, entry, reason):
-    (prior,) = enqueued(space, entry)
-    assert (prior.params, prior.reason) == (None, reason)
+    (point,) = enqueued(space, entry)
+    assert (point.params, point.reason) == (None, reason)
 
 
 def test_an_entry_that_breaks_a_rule_is_left_out_and_the_others_stay(space):
@@ -118,8 +118,8 @@ def test_an_entry_that_breaks_a_rule_is_left_out_and_the_others_stay(space):
 
 @pytest.mark.parametrize("entry", ["ppo.gae_lambda=0.95", "training=standard", "seed=42", {"ppo.gae_lambda": 0.95}])
 def test_a_key_that_does_not_vary_may_be_named_at_its_value(space, entry):
-    (prior,) = enqueued(space, entry)
-    assert prior.params == point()
+    (point,) = enqueued(space, entry)
+    assert point.params == point()
 
 
 @pytest.mark.parametrize(
@@ -130,8 +130,8 @@ def test_a_key_that_does_not_vary_may_be_named_at_its_value(space, entry):
     ],
 )
 def test_a_key_that_does_not_vary_at_another_value_is_told(space, entry, reason):
-    (prior,) = enqueued(space, entry)
-    assert (prior.params, prior.reason) == (None, reason)
+    (point,) = enqueued(space, entry)
+    assert (point.params, point.reason) == (None, reason)
 
 
 @pytest.mark.parametrize(
@@ -176,17 +176,17 @@ def seven(earlier_study):
 
 def test_a_study_stands_for_its_best_completed_trials(space, seven):
     found = enqueued(space, str(seven))
-    assert [prior.params for prior in found] == BEST
+    assert [point.params for point in found] == BEST
     assert found[0].name == f"trial 3 of {seven}"
     assert found[2].reason == "ppo.learning_rate=0.005 lies outside interval(0.0001, 0.001)"
     assert found[3].reason == "network=deep lies outside choice(small, medium, large)"
-    assert {prior.origin for prior in found} == {"enqueued"} and {prior.history for prior in found} == {None}
+    assert {point.origin for point in found} == {"enqueued"} and {point.history for point in found} == {None}
 
 
 def test_of_a_study_as_many_are_taken_as_asked_for_and_five_unless_asked(space, earlier_study):
     ten = [({"ppo.learning_rate": k * 1e-4, "network": "small"}, "completed", k) for k in range(1, 11)]
     directory = earlier_study(SWEEPS[0], "network=small,medium", trials=ten)
-    rates = [prior.params["ppo.learning_rate"] for prior in enqueued(space, f"{directory}:7")]
+    rates = [point.params["ppo.learning_rate"] for point in enqueued(space, f"{directory}:7")]
     assert rates == pytest.approx([10e-4, 9e-4, 8e-4, 7e-4, 6e-4, 5e-4, 4e-4])
     assert len(enqueued(space, str(directory))) == 5
     assert len(list(priors_in(space).best_of(directory, "search.around", None))) == 10
@@ -212,23 +212,23 @@ def test_a_path_of_windows_reaches_us_as_it_was_typed():
 @pytest.mark.parametrize(("platform", "kept"), [("win32", "C:\\runs\\OLD"), ("linux", "C:runsOLD")])
 def test_a_backslash_in_an_entry_is_what_it_is_on_the_system(space, monkeypatch, platform, kept):
     monkeypatch.setattr("sys.platform", platform)
-    (prior,) = enqueued(space, "'ppo.rollouts=16' init_from=C:\\runs\\OLD")
-    assert prior.reason.startswith(f"init_from={Path.cwd() / kept} lies outside the space")
+    (point,) = enqueued(space, "'ppo.rollouts=16' init_from=C:\\runs\\OLD")
+    assert point.reason.startswith(f"init_from={Path.cwd() / kept} lies outside the space")
 
 
 def test_a_key_that_the_earlier_study_did_not_vary_comes_from_its_config(space, earlier_study):
     trial = ({"ppo.learning_rate": 2e-4}, "completed", 1.0)
     directory = earlier_study(SWEEPS[0], "network=small", "ppo.rollouts=16", trials=[trial])
-    (prior,) = enqueued(space, str(directory))
-    assert prior.params == point(2e-4, "small", 16)
+    (point,) = enqueued(space, str(directory))
+    assert point.params == point(2e-4, "small", 16)
 
 
 def test_what_a_trial_of_an_earlier_study_does_not_keep_is_told(space, earlier_study):
     trial = ({"ppo.learning_rate": 2e-4}, "completed", 1.0)
     directory = earlier_study(SWEEPS[0], "ppo.gae_lambda=0.9", "ppo.learning_epochs=4", trials=[trial])
-    (prior,) = enqueued(space, str(directory))
-    assert prior.params == point(2e-4)
-    assert prior.name == f"trial 0 of {directory}, but with ppo.gae_lambda=0.95, ppo.learning_epochs=5"
+    (point,) = enqueued(space, str(directory))
+    assert point.params == point(2e-4)
+    assert point.name == f"trial 0 of {directory}, but with ppo.gae_lambda=0.95, ppo.learning_epochs=5"
 
 
 def test_trials_that_differ_in_their_rewards_are_not_ranked_by_them(space, earlier_study):
@@ -242,13 +242,13 @@ def test_a_configuration_that_was_trained_twice_comes_once_and_ranks_by_its_mean
     twice, once = {"ppo.learning_rate": 4e-4}, {"ppo.learning_rate": 2e-4}
     trials = [(twice, "completed", 6.0), (once, "completed", 5.0), (twice, "completed", 3.0)]
     found = enqueued(space, str(earlier_study(SWEEPS[0], trials=trials)))
-    assert [prior.params for prior in found] == [point(2e-4), point(4e-4)]  # 5.0 and 4.5
+    assert [point.params for point in found] == [point(2e-4), point(4e-4)]  # 5.0 and 4.5
 
 
 def test_the_history_of_a_study_knows_the_directories_whose_results_it_takes_over(space, seven):
     found = list(priors_in(space).history(seven))
-    assert [prior.history.name for prior in found] == ["003", "006", "005", "004", "001", "002"]  # 2 diverged
-    assert {(prior.origin, prior.seed) for prior in found} == {("history", 42)}
+    assert [point.history.name for point in found] == ["003", "006", "005", "004", "001", "002"]  # 2 diverged
+    assert {(point.origin, point.seed) for point in found} == {("history", 42)}
 
 
 def test_a_trial_that_cannot_be_read_is_left_out_with_the_reason_and_the_others_are_tried(space, earlier_study):
@@ -256,11 +256,11 @@ def test_a_trial_that_cannot_be_read_is_left_out_with_the_reason_and_the_others_
     shutil.rmtree(directory / "trials" / "003")  # the best
     shutil.rmtree(directory / "trials" / "002")  # diverged: its result is not needed, but what it was trained on is
     *found, gone = enqueued(space, f"{directory}:2")
-    assert [prior.params for prior in found] == [point(6e-4, "small"), None]
+    assert [point.params for point in found] == [point(6e-4, "small"), None]
     assert gone.name == f"trial 3 of {directory}" and gone.params is None
     assert gone.reason == f"{directory}/trials/003/result.yaml cannot be read: No such file or directory"
     *good, diverged, gone = priors_in(space).history(directory)
-    assert [prior.history.name for prior in good] == ["006", "005", "004", "001"]
+    assert [point.history.name for point in good] == ["006", "005", "004", "001"]
     assert (diverged.params, gone.params) == (None, None) and "not the directory of a run" in diverged.reason
 
 
@@ -268,7 +268,7 @@ def test_a_configuration_that_lost_a_seed_comes_after_every_whole_one(space, ear
     first, second = {"ppo.learning_rate": 4e-4}, {"ppo.learning_rate": 2e-4}
     trials = [(first, "completed", 6.0), (first, "diverged", 0.0), (second, "completed", 1.0)]
     found = enqueued(space, str(earlier_study(SWEEPS[0], trials=trials)))
-    assert [prior.params for prior in found] == [point(2e-4), point(4e-4)]
+    assert [point.params for point in found] == [point(2e-4), point(4e-4)]
 
 
 def test_a_study_without_a_completed_trial_is_refused(space, earlier_study):
@@ -278,18 +278,18 @@ def test_a_study_without_a_completed_trial_is_refused(space, earlier_study):
 
 
 def test_each_point_is_tried_once_and_every_reason_is_kept():
-    first, second = Prior("a", "default", {"x": 1, "y": 2}), Prior("b", "enqueued", {"x": 2, "y": 2})
-    same = Prior("c", "enqueued", {"y": 2, "x": 1})
-    left_out = [Prior(name, "enqueued", None, "outside") for name in "de"]
+    first, second = InitialPoint("a", "default", {"x": 1, "y": 2}), InitialPoint("b", "enqueued", {"x": 2, "y": 2})
+    same = InitialPoint("c", "enqueued", {"y": 2, "x": 1})
+    left_out = [InitialPoint(name, "enqueued", None, "outside") for name in "de"]
     kept = without_repeats([first, left_out[0], second, same, left_out[1]], 42, 1)
     assert kept == [first, left_out[0], second, left_out[1]]
-    on_43 = Prior("f", "history", {"x": 1, "y": 2}, seed=43)
-    on_42 = Prior("g", "history", {"x": 1, "y": 2}, seed=42)
+    on_43 = InitialPoint("f", "history", {"x": 1, "y": 2}, seed=43)
+    on_42 = InitialPoint("g", "history", {"x": 1, "y": 2}, seed=42)
     assert without_repeats([first, on_43, on_42], 42, 1) == [first, on_43]  # a replicate is another trial
     assert without_repeats([on_42, on_43], 42, 3) == [on_42]  # 43 is the second of its three seeds
 
 
 def test_an_entry_names_a_run_to_start_from_where_it_was_typed(make_space, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (prior,) = enqueued(make_space("init_from=a,b"), "init_from=b")
-    assert prior.params == {"init_from": str(tmp_path / "b")}
+    (point,) = enqueued(make_space("init_from=a,b"), "init_from=b")
+    assert point.params == {"init_from": str(tmp_path / "b")}

@@ -12,7 +12,7 @@ from optuna.trial import TrialState, create_trial
 from vbot_train.config.composition import ConfigError
 from vbot_train.search.space import proposals as proposals_module
 from vbot_train.search.space.proposals import GridProposals, SampledProposals, random_points, survey
-from vbot_train.study.accounting import ORIGIN, STATUS, Ledger, identity
+from vbot_train.study.accounting import ORIGIN, STATUS, TrialCounts, identity
 
 KEY = "ppo.learning_rate"
 
@@ -62,8 +62,8 @@ def sampled(space, broken_rules=anything, sampler=RandomSampler, *, seed=0, repe
 
 def propose(study, space, proposals):
     """The next trial of a study, as a loop gets it."""
-    ledger = Ledger(study.get_trials(deepcopy=False), retries=0)
-    point = proposals.draw(ledger.trials, ledger.taken, ledger.proposals)
+    counts = TrialCounts(study.get_trials(deepcopy=False), retries=0)
+    point = proposals.draw(counts.trials, counts.taken, counts.proposals)
     if point is None:
         return None
     study.enqueue_trial(point, user_attrs={ORIGIN: "proposed", STATUS: "completed"})  # the latter once it has ended

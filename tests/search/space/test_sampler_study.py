@@ -5,8 +5,8 @@ from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from vbot_train.search.space.sampler_study import Mirror
-from vbot_train.study.accounting import CAUSE, RETRY_OF, STATUS, Ledger
+from vbot_train.search.space.sampler_study import SamplerStudy
+from vbot_train.study.accounting import CAUSE, RETRY_OF, STATUS, TrialCounts
 
 UNIT = FloatDistribution(0, 1)
 
@@ -32,7 +32,7 @@ def running(x=0.5):
 
 
 def follow(mirror, trials, retries=0):
-    mirror.follow(trials, Ledger(trials, retries).lost)
+    mirror.follow(trials, TrialCounts(trials, retries).lost)
 
 
 def learned(mirror):
@@ -45,13 +45,13 @@ def learned(mirror):
 @pytest.mark.parametrize(("direction", "worst"), [(StudyDirection.MAXIMIZE, 1.0), (StudyDirection.MINIMIZE, 3.0)])
 @pytest.mark.parametrize("status", ["diverged", "timeout", "failed", "completed"])  # the last without a value
 def test_a_lost_trial_is_told_as_the_worst_value_seen(direction, worst, status):
-    mirror = Mirror(direction)
+    mirror = SamplerStudy(direction)
     follow(mirror, numbered(completed(2.0), completed(1.0), completed(3.0), failed(status, 0.9)))
     assert learned(mirror)[3:] == [("COMPLETE", worst, 0.9)]
 
 
 def test_a_trial_that_crashes_is_told_once_its_retries_are_used_up():
-    mirror = Mirror(StudyDirection.MAXIMIZE)
+    mirror = SamplerStudy(StudyDirection.MAXIMIZE)
     crashes = [failed("failed", 0.9), failed("failed", 0.9, **{RETRY_OF: 1})]
     trials = numbered(completed(1.0), *crashes)
     follow(mirror, trials[:2], retries=1)
@@ -67,13 +67,13 @@ INTERRUPTED = [failed("interrupted"), failed("interrupted", **{RETRY_OF: 1})]  #
 
 @pytest.mark.parametrize("ends", [[failed("failed", **OUT_OF_MEMORY)], [failed("failed", **FULL_DISK)], INTERRUPTED])
 def test_of_a_trial_that_is_given_up_for_a_cause_outside_of_it_nothing_is_told(ends):
-    mirror = Mirror(StudyDirection.MAXIMIZE)
+    mirror = SamplerStudy(StudyDirection.MAXIMIZE)
     follow(mirror, numbered(completed(1.0), *ends))
     assert learned(mirror) == [("COMPLETE", 1.0, 0.5)]
 
 
 def test_a_diverged_trial_waits_until_there_is_a_value_and_is_told_once_as_the_worst_so_far():
-    mirror = Mirror(StudyDirection.MAXIMIZE)
+    mirror = SamplerStudy(StudyDirection.MAXIMIZE)
     trials = numbered(failed("diverged", 0.9), completed(2.0, 0.1), completed(1.0, 0.2))
     follow(mirror, trials[:1])
     assert learned(mirror) == []
@@ -85,14 +85,14 @@ def test_a_diverged_trial_waits_until_there_is_a_value_and_is_told_once_as_the_w
 
 
 def test_nothing_is_learned_from_what_is_trained_again_or_waits():
-    mirror = Mirror(StudyDirection.MAXIMIZE)
+    mirror = SamplerStudy(StudyDirection.MAXIMIZE)
     waiting = create_trial(state=TrialState.WAITING, system_attrs={"fixed_params": {"x": 0.5}})
     follow(mirror, numbered(completed(1.0), failed("failed"), failed("interrupted"), waiting), retries=1)
     assert learned(mirror) == [("COMPLETE", 1.0, 0.5)]
 
 
 def test_a_running_trial_is_known_as_running_until_it_ends():
-    mirror = Mirror(StudyDirection.MAXIMIZE)
+    mirror = SamplerStudy(StudyDirection.MAXIMIZE)
     follow(mirror, numbered(running(0.1), running(0.2), running(0.3)))
     assert learned(mirror) == [("RUNNING", None, 0.1), ("RUNNING", None, 0.2), ("RUNNING", None, 0.3)]
     follow(mirror, numbered(running(0.1), completed(5.0, 0.2), failed("interrupted", 0.3)))
@@ -102,7 +102,7 @@ def test_a_running_trial_is_known_as_running_until_it_ends():
 
 
 def test_a_running_trial_that_diverges_first_of_all_leaves_no_trace_until_there_is_a_value():
-    mirror = Mirror(StudyDirection.MAXIMIZE)
+    mirror = SamplerStudy(StudyDirection.MAXIMIZE)
     follow(mirror, numbered(running(0.1)))
     follow(mirror, numbered(failed("diverged", 0.1)))
     follow(mirror, numbered(failed("diverged", 0.1)))
@@ -121,7 +121,7 @@ def test_a_pruned_trial_keeps_its_curve_and_is_no_value_to_be_worse_than():
         intermediate_values=values,
         user_attrs={STATUS: "pruned"},
     )
-    mirror = Mirror(StudyDirection.MAXIMIZE)
+    mirror = SamplerStudy(StudyDirection.MAXIMIZE)
     follow(mirror, numbered(completed(1.0), pruned, failed("diverged", 0.9)))
     assert mirror.study.trials[1].intermediate_values == values
     assert learned(mirror)[2] == ("COMPLETE", 1.0, 0.9)

@@ -141,8 +141,8 @@ def _density(counts: Array, categorical: bool) -> Array:
         kernels = (counts + n * smoothing) / (1 + size * smoothing)
         return (kernels + 1 / size) / (n + 1)
     kernels = np.einsum("bm,bmx->bx", counts, _kernels(_bandwidth(counts), np.arange(float(size)), size))
-    prior = _kernels(np.array([float(size)]), np.array([(size - 1) / 2]), size)[0]
-    return (kernels + prior) / (n + 1)
+    point = _kernels(np.array([float(size)]), np.array([(size - 1) / 2]), size)[0]
+    return (kernels + point) / (n + 1)
 
 
 def _bandwidth(counts: Array) -> Array:

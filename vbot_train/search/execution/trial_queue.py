@@ -23,7 +23,7 @@ from vbot_train.search.execution.trial_process import TrialProcess
 from vbot_train.search.execution.worker_lock import WorkerLock, host_of
 from vbot_train.search.resume import same_result
 from vbot_train.search.space.distributions import holds
-from vbot_train.search.space.initial_points import Prior
+from vbot_train.search.space.initial_points import InitialPoint
 from vbot_train.search.space.proposals import Proposals
 from vbot_train.search.space.space import Candidate
 from vbot_train.search.stages import NO_STAGES, Plan
@@ -34,10 +34,10 @@ from vbot_train.study.accounting import (
     ORIGIN,
     RETRY_OF,
     SEED,
+    SEEDS,
     STATUS,
-    Ledger,
+    TrialCounts,
     identity,
-    is_trained,
     params_of,
 )
 from vbot_train.study.lives import begin_life, end_life, lives_of, note_start, runtime_s
@@ -79,7 +79,7 @@ class TrialQueue:
         space: What varies.
         proposals: What to try next.
         job: The composed config.
-        total: Number of trials at which the search ends.
+        total: Number of trials at which the search ends; every seed of a configuration is one.
         workers: Trials that this loop trains at a time.
         stages: What is trained after it; of the budget, time is kept for that.
         elsewhere: Trials of the other stages, which spent of the same budget.
@@ -109,7 +109,7 @@ class TrialQueue:
         self._total = total
         self._workers = workers
         self._metric = job["search"]["metric"]
-        self._seeds_per_trial = job["search"]["seeds_per_trial"]
+        self._seeds = job["search"]["seeds_per_configuration"]
         self._retries = job["search"]["retries"]
         self._env_steps = job["training"]["env_steps"]
         self._budget_s = None if job["budget_hours"] is None else job["budget_hours"] * budget.HOUR_S
@@ -119,20 +119,36 @@ class TrialQueue:
         self.others_train = False  # whether living loops did at the last claim: if one dies, its trial is anybody's
         self.out_of_time = False  # whether a trial was not started because it cannot finish within the budget
 
-    def enqueue(self, priors: list[Prior], but: Collection[int] = ()) -> None:
-        """Put the priors into the queue that are not in the study yet, but for trials of these numbers."""
+    def enqueue(self, points: list[InitialPoint], but: Collection[int] = ()) -> None:
+        """Put configurations into the queue, on those of their seeds that are not in the study yet.
+
+        Args:
+            points: The configurations.
+            but: Numbers of trials that do not count, since their files cannot be read any more.
+        """
         with self._presence.lock():
-            taken = Ledger(self._study.get_trials(deepcopy=False), self._retries, but).taken
-            for prior in priors:
-                if prior.params is None:
-                    continue
-                seed = prior.params.get("seed", self._space.seed if prior.seed is None else prior.seed)
-                if is_trained(seed, taken.get(identity(prior.params), []), self._seeds_per_trial):
-                    continue
-                attributes = {ORIGIN: prior.origin, SEED: seed}
-                if prior.history is not None:
-                    attributes[HISTORY] = str(prior.history.absolute())
-                queue_trial(self._study, prior.params, self._space.distributions, attributes)
+            taken = TrialCounts(self._study.get_trials(deepcopy=False), self._retries, but).taken
+            for point in points:
+                if point.params is not None:
+                    there = taken.setdefault(identity(point.params), [])
+                    there += self._enqueue_point(point, point.params, there)
+
+    def _enqueue_point(self, point: InitialPoint, params: dict[str, Any], there: Collection[int]) -> list[int]:
+        """Queue one configuration. Returns its new seeds."""
+        first = params.get("seed", self._space.seed if point.seed is None else point.seed)
+        block = list(range(first, first + self._seeds))
+        new = [seed for seed in dict.fromkeys([*block, *point.histories]) if seed not in there]
+        for seed in new:
+            attributes: dict[str, Any] = {ORIGIN: point.origin}
+            if seed in point.histories:
+                attributes[HISTORY] = str(point.histories[seed].absolute())
+            self._queue(params, seed, block if seed in block else [seed], attributes)
+        return new
+
+    def _queue(self, params: Mapping[str, Any], seed: int, seeds: Sequence[int], attributes: Mapping[str, Any]) -> None:
+        """Queue a trial of a configuration that is trained on these seeds."""
+        several = {SEEDS: list(seeds)} if len(seeds) > 1 else {}
+        queue_trial(self._study, params, self._space.distributions, {**attributes, SEED: seed, **several})
 
     @retry_while_locked
     def claim(self) -> QueuedTrial | None:
@@ -146,17 +162,20 @@ class TrialQueue:
         with self._presence.lock():
             self.others_train = self._recover()
             self._refuse_foreign()
-            ledger = self._ledger()
-            if ledger.started >= self._total or not self._has_time(ledger):
+            counts = self._ledger()
+            if counts.started >= self._total or not self._has_time(counts):
                 return None
-            for trial in ledger.owed_by_older:
+            for trial in counts.owed_by_older:
                 self._queue_again(trial)
-            if ledger.interrupted:
-                return self._take(ledger.interrupted[0])
-            if not (ledger.owed_by_older or ledger.waiting or self._propose(ledger)):
-                if not ledger.crashed:
+            for trial, seed in counts.incomplete:
+                seeds = trial.user_attrs[SEEDS]
+                self._queue(params_of(trial), seed, seeds, {ORIGIN: trial.user_attrs[ORIGIN]})
+            if counts.interrupted:
+                return self._take(counts.interrupted[0])
+            if not (counts.owed_by_older or counts.incomplete or counts.waiting or self._propose(counts)):
+                if not counts.crashed:
                     return None
-                self._queue_again(ledger.crashed[0])
+                self._queue_again(counts.crashed[0])
             return self._take(self._ledger().waiting[0])
 
     @retry_while_locked
@@ -230,24 +249,24 @@ class TrialQueue:
     @retry_while_locked
     def forecast(self) -> int | None:
         """How many of the study's trials will have ended when the budget is spent; None if that is open."""
-        ledger = self._ledger()
-        trial_s = self._trial_s(ledger)
-        left_s = self.left_s(ledger)
+        counts = self._ledger()
+        trial_s = self._trial_s(counts)
+        left_s = self.left_s(counts)
         if left_s is None or trial_s is None:
             return None
-        left_s -= self._kept_s(ledger)
-        running = sum(trial.state == TrialState.RUNNING for trial in ledger.counted)
-        done = ledger.started - running
+        left_s -= self._kept_s(counts)
+        running = sum(trial.state == TrialState.RUNNING for trial in counts.counted)
+        done = counts.started - running
         workers = max(self._workers, running)
         fit = budget.fitting(done=done, running=running, left_s=left_s, trial_s=trial_s, workers=workers)
         return min(fit, self._total)
 
     @retry_while_locked
-    def left_s(self, ledger: Ledger | None = None) -> float | None:
+    def left_s(self, counts: TrialCounts | None = None) -> float | None:
         """What is left of the budget [s], None without one."""
         if self._budget_s is None:
             return None
-        trials = [*self._elsewhere, *(ledger or self._ledger()).trials]
+        trials = [*self._elsewhere, *(counts or self._ledger()).trials]
         return self._budget_s - budget.spent_s(trials, datetime.now(UTC))
 
     @retry_while_locked
@@ -270,58 +289,60 @@ class TrialQueue:
     @retry_while_locked
     def done(self) -> int:
         """Trials that have ended for good."""
-        ledger = self._ledger()
-        return ledger.started - sum(trial.state == TrialState.RUNNING for trial in ledger.counted)
+        counts = self._ledger()
+        return counts.started - sum(trial.state == TrialState.RUNNING for trial in counts.counted)
 
-    def _ledger(self) -> Ledger:
-        return Ledger(self._study.get_trials(deepcopy=False), self._retries)
+    def _ledger(self) -> TrialCounts:
+        return TrialCounts(self._study.get_trials(deepcopy=False), self._retries)
 
-    def _has_time(self, ledger: Ledger) -> bool:
-        left_s = self.left_s(ledger)
-        needed_s = (self._trial_s(ledger) or 0.0) * self._share_left(ledger) + self._kept_s(ledger)
+    def _has_time(self, counts: TrialCounts) -> bool:
+        left_s = self.left_s(counts)
+        needed_s = (self._trial_s(counts) or 0.0) * self._share_left(counts) + self._kept_s(counts)
         self.out_of_time = left_s is not None and left_s <= needed_s
         return not self.out_of_time
 
-    def _share_left(self, ledger: Ledger) -> float:
+    def _share_left(self, counts: TrialCounts) -> float:
         """Which share of its training the next trial has still before it."""
-        if not ledger.interrupted:
+        if not counts.interrupted:
             return 1.0
-        done = last_env_steps(self.trial_directory(ledger.interrupted[0].number))
+        done = last_env_steps(self.trial_directory(counts.interrupted[0].number))
         return max(1 - done / self._env_steps, 0.0)
 
-    def _trial_s(self, ledger: Ledger) -> float | None:
+    def _trial_s(self, counts: TrialCounts) -> float | None:
         """How long a trial takes [s], None before that is known."""
-        return budget.expected_s(ledger.trials) or self._training_s
+        return budget.expected_s(counts.trials) or self._training_s
 
-    def _kept_s(self, ledger: Ledger) -> float:
+    def _kept_s(self, counts: TrialCounts) -> float:
         """Time kept for the later stages [s]."""
-        training_s = (self._trial_s(ledger) or 0.0) / self._seeds_per_trial
         later = self._stages.trainings - sum(trial.state.is_finished() for trial in self._elsewhere)
-        kept_s = budget.rounds(max(later, 0), self._workers) * training_s
+        kept_s = budget.rounds(max(later, 0), self._workers) * (self._trial_s(counts) or 0.0)
         return min(kept_s, (self._budget_s or 0.0) * budget.MOST_KEPT)
 
     def _queue_again(self, trial: FrozenTrial) -> None:
-        kept = {key: trial.user_attrs[key] for key in (ORIGIN, SEED, HISTORY) if key in trial.user_attrs}
+        kept = {key: trial.user_attrs[key] for key in (ORIGIN, SEED, SEEDS, HISTORY) if key in trial.user_attrs}
         queue_trial(self._study, params_of(trial), self._space.distributions, {**kept, RETRY_OF: trial.number})
 
-    def _propose(self, ledger: Ledger) -> bool:
+    def _propose(self, counts: TrialCounts) -> bool:
         """Queue a new proposal. Returns whether there was room for one, and one left."""
-        if ledger.promised >= self._total:
+        if counts.promised >= self._total:
             return False
-        params = self._proposals.draw(ledger.trials, ledger.taken, ledger.proposals)
+        params = self._proposals.draw(counts.trials, counts.taken, counts.proposals)
         self._count_rejected()
         if params is None:
             return False
-        seed = params.get("seed", self._space.seed)
-        taken = ledger.taken.get(identity(params), [])
-        while "seed" not in params and (self._is_reserved(seed) or is_trained(seed, taken, self._seeds_per_trial)):
-            seed += 1
-        queue_trial(self._study, params, self._space.distributions, {ORIGIN: "proposed", SEED: seed})
+        seeds = self._free_seeds(params, counts.taken.get(identity(params), []))
+        for seed in seeds:
+            self._queue(params, seed, seeds, {ORIGIN: "proposed"})
         return True
 
-    def _is_reserved(self, seed: int) -> bool:
-        """Whether a trial that begins at a seed would use one that belongs to a later stage."""
-        return any(seed <= later < seed + self._seeds_per_trial for later in self._stages.seeds)
+    def _free_seeds(self, params: Mapping[str, Any], taken: Collection[int]) -> list[int]:
+        """Seeds to train a configuration on: the search's own, or the next ones that neither it nor a stage uses."""
+        if "seed" in params:
+            return [params["seed"]]
+        first, used = self._space.seed, {*taken, *self._stages.seeds}
+        while used.intersection(range(first, first + self._seeds)):
+            first += 1
+        return list(range(first, first + self._seeds))
 
     def _count_rejected(self) -> None:
         if self._proposals.rejected:

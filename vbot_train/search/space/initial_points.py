@@ -4,22 +4,23 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from vbot_train.analysis.ranking import configurations
-from vbot_train.config.composition import ConfigError, absolute_path, load_recorded_config, look_up
+from vbot_train.analysis.ranking import Configuration, configurations
+from vbot_train.config.composition import ConfigError, absolute_path, load_recorded_config, look_up, training_seeds
 from vbot_train.search.space.distributions import name_of_option, values_of
 from vbot_train.search.space.proposals import BrokenRules
 from vbot_train.search.space.space import OutsideError, Space
-from vbot_train.study.accounting import Identity, identity, is_trained
+from vbot_train.study.accounting import Identity, identity
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import TRIALS
-from vbot_train.study.trials import NAMED, Study, Trial, load_study
+from vbot_train.study.loading import load_study
+from vbot_train.study.trials import NAMED, Study, Trial
 from vbot_train.training.comparable import is_same, result_settings
 
 TOP = 5  # trials of a study that are taken over where no number is given
@@ -27,18 +28,18 @@ SHOWN = 4  # of the settings that are other than in the study a trial comes from
 
 
 @dataclass(frozen=True, slots=True)
-class Prior:
+class InitialPoint:
     """A configuration to try first, or why it cannot be."""
 
     name: str  # for people
-    origin: str  # default, enqueued or history; in a later stage its name
+    origin: str  # default or enqueued; in a later stage its name
     params: dict[str, Any] | None  # None: it is left out
     reason: str | None = None  # why it is left out
-    seed: int | None = None  # its training seed; None: the search's own
-    history: Path | None = None  # the directory of the trial it comes from, where its result may be taken over
+    seed: int | None = None  # its first training seed; None: the search's own
+    histories: Mapping[int, Path] = field(default_factory=dict)  # by seed: trials whose results may be taken over
 
 
-class Priors:
+class InitialPoints:
     """Turns configurations into points of a space.
 
     Args:
@@ -63,11 +64,11 @@ class Priors:
         self._broken_rules = broken_rules
         self._metric = metric
 
-    def default(self) -> Prior:
+    def default(self) -> InitialPoint:
         """The composed configuration."""
         return self._prior("the default configuration", "default", self._config, self._choices)
 
-    def enqueued(self, entries: Sequence[Any]) -> Iterator[Prior]:
+    def enqueued(self, entries: Sequence[Any]) -> Iterator[InitialPoint]:
         """What ``search.enqueue`` lists.
 
         Raises:
@@ -84,47 +85,51 @@ class Priors:
             else:
                 raise ConfigError(f"search.enqueue={entry}: give overrides such as 'ppo.rollouts=24', or a study")
 
-    def best_of(self, directory: Path, key: str, count: int | None) -> Iterator[Prior]:
-        """The best configurations of a study; all of them where ``count`` is None.
+    def best_of(self, directory: Path, key: str, count: int | None) -> Iterator[InitialPoint]:
+        """The best configurations of a study; all that it has trained, where ``count`` is None.
 
         Raises:
             ConfigError: There is no such study, or none of its trials was completed.
         """
         study = open_earlier(directory, key, self._config["storage"])
-        for trial in best_trials(study, self._metric, key)[:count]:
-            config, choices = settings_of(study, trial)
-            prior = self._prior(f"trial {trial.number} of {directory}", "enqueued", config, choices)
-            yield replace(prior, name=prior.name + self._what_is_other(prior, config))
+        for trials in self._groups(study, key, count):
+            name = f"trial {trials[0].number} of {directory}"
+            try:
+                config, choices = settings_of(study, trials[0])
+            except ConfigError as error:  # of one that diverged, the files may be gone
+                yield InitialPoint(name, "enqueued", None, str(error))
+                continue
+            point = self._prior(name, "enqueued", config, choices)
+            histories = self._histories(trials, count) if key == "search.enqueue" else {}
+            yield replace(point, name=point.name + self._what_is_other(point, config), histories=histories)
         yield from unreadable(study, "enqueued")
 
-    def history(self, directory: Path) -> Iterator[Prior]:
-        """The trials of a study that is forked, replicates too: completed ones, best first, then those that diverged.
+    def _groups(self, study: Study, key: str, count: int | None) -> list[list[Trial]]:
+        """The trials of each configuration that is to be tried, the best first."""
+        groups = [found.trials for found in best_configurations(study, self._metric, key)[:count]]
+        if count is not None:
+            return groups
+        groups += [[trial] for trial in study.trials if trial.result.status == "diverged"]
+        is_seed_searched = "seed" in self._space.distributions
+        return [[trial] for trials in groups for trial in trials] if is_seed_searched else groups
 
-        Raises:
-            ConfigError: There is no such study.
-        """
-        study = open_earlier(directory, "resume=fork of study", self._config["storage"])
-        diverged = [trial for trial in study.trials if trial.result.status == "diverged"]
-        for trial in [*study.ranked(self._metric), *diverged]:
-            name = f"trial {trial.number} of {directory}"
-            try:
-                prior = self._prior(name, "history", *settings_of(study, trial))
-            except ConfigError as error:  # of one that diverged, the files may be gone
-                prior = Prior(name, "history", None, str(error))
-            yield replace(prior, seed=trial.result.seed, history=trial.directory)
-        yield from unreadable(study, "history")
+    def _histories(self, trials: Sequence[Trial], count: int | None) -> dict[int, Path]:
+        """By training seed, the trials whose results may be taken over: on seeds of this search, or all."""
+        found = {seed: directory for trial in trials for seed, directory in trial.run_directories.items()}
+        own = training_seeds(self._config)
+        return {seed: path for seed, path in found.items() if count is None or seed in own}
 
-    def _what_is_other(self, prior: Prior, then: Mapping[str, Any]) -> str:
+    def _what_is_other(self, point: InitialPoint, then: Mapping[str, Any]) -> str:
         """The settings, for people, that a trial of an earlier study does not keep: what this search does not vary."""
-        if prior.params is None:
+        if point.params is None:
             return ""
-        before, now = result_settings(then), result_settings(self._space.candidate(prior.params).config)
+        before, now = result_settings(then), result_settings(self._space.candidate(point.params).config)
         before["seed"] = now["seed"]  # it says itself which one it trains on
         other = [f"{key}={value}" for key, value in now.items() if not is_same(before.get(key), value)]
         more = f" and {len(other) - SHOWN} more" if len(other) > SHOWN else ""
         return f", but with {', '.join(other[:SHOWN])}{more}" if other else ""
 
-    def _overridden(self, name: str, values: Mapping[str, Any]) -> Prior:
+    def _overridden(self, name: str, values: Mapping[str, Any]) -> InitialPoint:
         """The composed configuration with a few values changed."""
         config, choices = _copy_nested(self._config), dict(self._choices)
         for key, given in values.items():
@@ -134,7 +139,9 @@ class Priors:
             elif key in self._space.distributions or self._is_fixed_at(key, value):
                 _set(config, key, value)
             else:
-                return Prior(name, "enqueued", None, f"{key}={value} lies outside the space, which does not vary {key}")
+                return InitialPoint(
+                    name, "enqueued", None, f"{key}={value} lies outside the space, which does not vary {key}"
+                )
         return self._prior(name, "enqueued", config, choices)
 
     def _is_fixed_at(self, key: str, value: Any) -> bool:
@@ -145,29 +152,26 @@ class Priors:
         except KeyError:
             raise ConfigError(f"search.enqueue: {key}={value}: no such key") from None
 
-    def _prior(self, name: str, origin: str, config: Mapping[str, Any], choices: Mapping[str, str]) -> Prior:
+    def _prior(self, name: str, origin: str, config: Mapping[str, Any], choices: Mapping[str, str]) -> InitialPoint:
         try:
             params = self._space.point(config, choices)
         except OutsideError as error:
-            return Prior(name, origin, None, str(error))
+            return InitialPoint(name, origin, None, str(error))
         if rules := self._broken_rules(self._space.candidate(params)):
-            return Prior(name, origin, None, f"it breaks the rule {rules[0]}")
-        return Prior(name, origin, params)
+            return InitialPoint(name, origin, None, f"it breaks the rule {rules[0]}")
+        return InitialPoint(name, origin, params)
 
 
-def without_repeats(priors: Sequence[Prior], own_seed: int, seeds_per_trial: int) -> list[Prior]:
-    """The priors, each point once on each seed."""
-    firsts: dict[Identity, list[int]] = {}
-    kept = []
-    for prior in priors:
-        if prior.params is not None:
-            seen = firsts.setdefault(identity(prior.params), [])
-            seed = own_seed if prior.seed is None else prior.seed
-            if is_trained(seed, seen, seeds_per_trial):
-                continue
-            seen.append(seed)
-        kept.append(prior)
-    return kept
+def without_repeats(points: Sequence[InitialPoint]) -> list[InitialPoint]:
+    """The points, each once, with all the results that may be taken over for it."""
+    kept: dict[Identity | int, InitialPoint] = {}
+    for place, point in enumerate(points):
+        key = place if point.params is None else identity(point.params)
+        if key in kept:
+            kept[key] = replace(kept[key], histories={**kept[key].histories, **point.histories})
+        else:
+            kept[key] = point
+    return list(kept.values())
 
 
 def open_earlier(directory: Path, key: str, storage: str | None) -> Study:
@@ -187,8 +191,8 @@ def open_earlier(directory: Path, key: str, storage: str | None) -> Study:
         raise ConfigError(f"{key}={directory}: {error}") from error
 
 
-def best_trials(study: Study, metric: str, key: str) -> list[Trial]:
-    """The trials of an earlier study that were completed, best first, each configuration once.
+def best_configurations(study: Study, metric: str, key: str) -> list[Configuration]:
+    """The configurations of an earlier study that have a value, best first.
 
     Raises:
         ConfigError: There is none.
@@ -200,16 +204,16 @@ def best_trials(study: Study, metric: str, key: str) -> list[Trial]:
     found = configurations(study, metric)
     if not found:
         raise ConfigError(f"{key}={study.directory}: this study has no completed trial")
-    return [configuration.trials[0] for configuration in found]
+    return found
 
 
-def unreadable(study: Study, origin: str) -> Iterator[Prior]:
+def unreadable(study: Study, origin: str) -> Iterator[InitialPoint]:
     """The trials of an earlier study that do not count, and why."""
     gone = [trial for trial in study.left_out if trial.stage == TRIALS]
     for trial in gone[:NAMED]:
-        yield Prior(f"trial {trial.number} of {study.directory}", origin, None, trial.reason)
+        yield InitialPoint(f"trial {trial.number} of {study.directory}", origin, None, trial.reason)
     if more := gone[NAMED:]:
-        yield Prior(f"{len(more)} more trials of {study.directory}", origin, None, "they do not count either")
+        yield InitialPoint(f"{len(more)} more trials of {study.directory}", origin, None, "they do not count either")
 
 
 def settings_of(study: Study, trial: Trial) -> tuple[dict[str, Any], dict[str, str]]:

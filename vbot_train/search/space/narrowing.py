@@ -17,7 +17,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from vbot_train.config.bounds import BOUNDS
 from vbot_train.config.composition import look_up
 from vbot_train.search.space.distributions import describe, find
-from vbot_train.search.space.initial_points import best_trials, open_earlier, settings_of
+from vbot_train.search.space.initial_points import best_configurations, open_earlier, settings_of
 from vbot_train.search.space.space import read_space
 from vbot_train.study.steps import nth_step
 
@@ -56,7 +56,7 @@ def narrow_space(
         ConfigError: There is no such study, or none of its trials was completed.
     """
     study = open_earlier(directory, "search.around", storage)
-    best = [settings_of(study, trial) for trial in best_trials(study, metric, "search.around")[:top]]
+    best = [settings_of(study, found.trials[0]) for found in best_configurations(study, metric, "search.around")[:top]]
     searched = read_space(study.record["space"])
     narrow, notes = {}, []
     for key, own in distributions.items():

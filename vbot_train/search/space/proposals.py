@@ -13,10 +13,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.config.composition import ConfigError
-from vbot_train.search.space.sampler_study import Mirror
+from vbot_train.search.space.sampler_study import SamplerStudy
 from vbot_train.search.space.samplers import KnownSpace, joint_space
 from vbot_train.search.space.space import Candidate, Space
-from vbot_train.study.accounting import Identity, Ledger, identity
+from vbot_train.study.accounting import Identity, TrialCounts, identity
 from vbot_train.study.steps import exact_params
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,6 @@ class SampledProposals:
         seed: Of the search.
         direction: Of the study.
         repeats: Whether a configuration that is taken may be drawn again.
-        first: Index of the first draw: a fork goes on where the study that it came from stood.
         retries: How often a trial that crashed is trained again.
     """
 
@@ -120,7 +119,6 @@ class SampledProposals:
         seed: int,
         direction: StudyDirection,
         repeats: bool,
-        first: int = 0,
         retries: int = 0,
     ) -> None:
         self._space = space
@@ -128,9 +126,8 @@ class SampledProposals:
         self._build_sampler = build_sampler
         self._seed = seed
         self._joint = joint_space(build_sampler(seed), space.distributions)
-        self._mirror = Mirror(direction)
+        self._sampler_study = SamplerStudy(direction)
         self._repeats = repeats
-        self._first = first
         self._retries = retries
         self.rejected: Counter[str] = Counter()
 
@@ -140,9 +137,9 @@ class SampledProposals:
         Raises:
             ConfigError: None was found among many.
         """
-        seed, other_seed = np.random.SeedSequence([self._seed, self._first + index]).generate_state(2).tolist()
-        self._mirror.follow(trials, Ledger(trials, self._retries).lost)
-        study = self._mirror.study
+        seed, other_seed = np.random.SeedSequence([self._seed, index]).generate_state(2).tolist()
+        self._sampler_study.follow(TrialCounts(trials, self._retries))
+        study = self._sampler_study.study
         study.sampler = KnownSpace(self._build_sampler(seed), self._joint)
         for _ in range(MAX_TRIES):
             trial = study.ask(self._space.distributions)

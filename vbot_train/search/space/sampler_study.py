@@ -1,64 +1,111 @@
 """What a sampler may learn from a study."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from vbot_train.study.accounting import TrialCounts, configuration_key
+from vbot_train.training.result import iqm
 
-class Mirror:
-    """A copy of a study in memory, for a sampler to draw from.
 
-    It holds what a sampler may learn from: completed and pruned trials, running ones, and lost ones as the worst value
-    seen. In the study itself a lost trial has no value, so that nothing ever ranks it by one.
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A configuration as a sampler is told of it."""
+
+    key: object  # by which it is known again
+    state: TrialState  # FAIL: nothing is told of it
+    trial: FrozenTrial  # of it, with its parameters; where it is pruned, also with its values on the way
+    value: float | None = None  # interquartile mean over its seeds, where it is complete
+    is_lost: bool = False  # one of its seeds ended for good without a value
+
+
+class SamplerStudy:
+    """A copy of a study in memory, for a sampler to draw from: one trial per configuration, over all its seeds.
+
+    It holds what a sampler may learn from: completed and pruned configurations, running ones, and lost ones as the
+    worst value seen. In the study itself a lost trial has no value, so that nothing ever ranks it by one.
     """
 
     def __init__(self, direction: StudyDirection) -> None:
         self._direction = direction
-        self._worst: float | None = None  # value of the completed trials
+        self._worst: float | None = None  # value of the completed configurations
         self._empty()
 
     def _empty(self) -> None:
         self.study = optuna.create_study(direction=self._direction)
-        self._known: dict[int, TrialState] = {}
-        self._running: dict[int, int] = {}  # our number of each running trial
+        self._known: dict[object, TrialState] = {}
+        self._running: dict[object, int] = {}  # our number of each running configuration
         self._holds_lost = False
 
-    def follow(self, trials: Sequence[FrozenTrial], lost: Collection[int]) -> None:
-        """Take over what is new; all of it again where lost trials are to be told as something worse.
-
-        Args:
-            trials: Of the study.
-            lost: Numbers of those that have ended for good without a value; ``Ledger.lost``.
-        """
-        values = [trial.value for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None]
+    def follow(self, counts: TrialCounts) -> None:
+        """Take over what is new; all of it again where lost configurations are to be told as something worse."""
+        configurations = configurations_told(counts)
+        values = [told.value for told in configurations if told.value is not None]
         worst = (min if self._direction == StudyDirection.MAXIMIZE else max)(values, default=None)
         if self._holds_lost and worst != self._worst:
             self._empty()
         self._worst = worst
-        for trial in trials:
-            is_new = trial.state != TrialState.WAITING and self._known.get(trial.number) != trial.state
-            if is_new and self._add(trial, is_lost=trial.number in lost):
-                self._known[trial.number] = trial.state
+        for told in configurations:
+            if self._known.get(told.key) != told.state and self._add(told):
+                self._known[told.key] = told.state
 
-    def _add(self, trial: FrozenTrial, *, is_lost: bool) -> bool:
-        """Take over one trial. Returns whether that is settled: a lost one waits for a value to be worse than."""
-        if trial.state == TrialState.RUNNING:
-            self._running[trial.number] = len(self.study.get_trials(deepcopy=False))
-            self.study.add_trial(_copy(trial, state=TrialState.RUNNING))
+    def _add(self, told: Told) -> bool:
+        """Take over a configuration. Returns whether that is settled: a lost one waits for a value to be worse than."""
+        if told.state == TrialState.RUNNING:
+            self._running[told.key] = len(self.study.get_trials(deepcopy=False))
+            self._add_trial(told, TrialState.RUNNING)
             return True
-        if trial.number in self._running:
-            self.study.tell(self._running.pop(trial.number), state=TrialState.FAIL)
-        if trial.state != TrialState.FAIL:
-            self.study.add_trial(trial)
-        elif is_lost:
+        if told.key in self._running:
+            self.study.tell(self._running.pop(told.key), state=TrialState.FAIL)
+        if told.state == TrialState.PRUNED:
+            self.study.add_trial(told.trial)
+        elif told.state == TrialState.COMPLETE:
+            self._add_trial(told, TrialState.COMPLETE, told.value)
+        elif told.is_lost:
             if self._worst is None:
                 return False
             self._holds_lost = True
-            self.study.add_trial(_copy(trial, state=TrialState.COMPLETE, value=self._worst))
+            self._add_trial(told, TrialState.COMPLETE, self._worst)
         return True
 
+    def _add_trial(self, told: Told, state: TrialState, value: float | None = None) -> None:
+        params, distributions = told.trial.params, told.trial.distributions
+        self.study.add_trial(create_trial(state=state, value=value, params=params, distributions=distributions))
 
-def _copy(trial: FrozenTrial, *, state: TrialState, value: float | None = None) -> FrozenTrial:
-    return create_trial(state=state, value=value, params=trial.params, distributions=trial.distributions)
+
+def configurations_told(counts: TrialCounts) -> list[Told]:
+    """What a sampler may hear of a study's configurations, in the order in which they were begun."""
+    groups: dict[object, list[FrozenTrial]] = {}
+    for trial in counts.trials:
+        if trial.state != TrialState.WAITING:
+            groups.setdefault(_key(trial), []).append(trial)
+    unfinished = {_key(trial) for trial in counts.counted if trial.state == TrialState.WAITING}
+    return [_tell(key, trials, counts.lost, is_waiting=key in unfinished) for key, trials in groups.items()]
+
+
+def _key(trial: FrozenTrial) -> object:
+    """Of a configuration on several seeds; each other trial is one of its own."""
+    key = configuration_key(trial)
+    return key if len(key[1]) > 1 else trial.number
+
+
+def _tell(key: object, trials: Sequence[FrozenTrial], lost: set[int], *, is_waiting: bool) -> Told:
+    """What is told of a configuration, by what became of its trials."""
+    first, states = trials[0], {trial.state for trial in trials}
+    if TrialState.RUNNING in states or is_waiting:
+        return Told(key, TrialState.RUNNING, first)
+    if any(trial.number in lost for trial in trials):
+        return Told(key, TrialState.FAIL, first, is_lost=True)
+    if pruned := [trial for trial in trials if trial.state == TrialState.PRUNED]:
+        return Told(key, TrialState.PRUNED, pruned[0])
+    values = [trial.value for trial in trials if trial.value is not None]
+    if not values or len(values) < _seeds(first):
+        return Told(key, TrialState.FAIL, first)
+    return Told(key, TrialState.COMPLETE, first, values[0] if len(values) == 1 else iqm(values))
+
+
+def _seeds(trial: FrozenTrial) -> int:
+    return len(configuration_key(trial)[1])

@@ -1,0 +1,163 @@
+"""Load a study: its record, its trials, their results."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from vbot_train.study.errors import StudyError
+from vbot_train.study.layout import SETTINGS, STAGES, STUDY_YAML, TRIALS, stage_name, trial_directory
+from vbot_train.study.lives import ended_at, lives_of
+from vbot_train.study.seeds import merge_seeds
+from vbot_train.study.steps import exact_params
+from vbot_train.study.storage import READ_ERRORS, open_to_read, what_a_database_says
+from vbot_train.study.storage_url import HIDDEN
+from vbot_train.study.trials import LeftOut, Study, Trial, is_own, retries_of
+from vbot_train.training.files import FileError, read_whole_yaml, read_yaml
+from vbot_train.training.result import FILE_NAME, METRICS, ResultError, TrialResult
+
+REMEMBERED = 10_000  # files that are not read again while they stay as they are
+
+
+def load_study(directory: Path, storage: str | None = None) -> Study:
+    """Load a study.
+
+    Args:
+        directory: Its directory.
+        storage: Where it lives, with the password, if its record leaves one out; else it lives where the record says.
+
+    Raises:
+        StudyError: The directory is not that of a study.
+    """
+    record = directory / STUDY_YAML
+    if not record.is_file():
+        raise StudyError(f"{directory}: not the directory of a study (there is no study.yaml)")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        content = read_yaml(record)
+        if content["metric"] not in METRICS:
+            raise StudyError(f"{record}: metric={content['metric']}: choose one of {', '.join(METRICS)}")
+        url = content.get("storage")
+        if url is not None and HIDDEN in url:
+            url = storage or url
+        if url is not None and HIDDEN in url:
+            raise StudyError(f"{directory}: lives in {url}; its storage must be given with the password")
+        storage_there = open_to_read(url, directory)
+        study = optuna.load_study(study_name=content["study"], storage=storage_there)
+        trials = {TRIALS: study.get_trials(deepcopy=False)} | {
+            stage: optuna.load_study(study_name=name, storage=storage_there).get_trials(deepcopy=False)
+            for stage in STAGES
+            if (name := stage_name(content["study"], stage)) in optuna.get_all_study_names(storage_there)
+        }
+        infeasible = study.user_attrs.get("infeasible", {})
+    except READ_ERRORS as error:
+        raise StudyError(f"{directory}: its study cannot be read ({what_a_database_says(error)})") from error
+    return build_study(directory, content, trials, infeasible)
+
+
+def build_study(
+    directory: Path,
+    record: Mapping[str, Any],
+    trials: Mapping[str, Sequence[FrozenTrial]],
+    infeasible: dict[str, int] | None = None,
+) -> Study:
+    """Put a study together from its database and its directory. Which trials count is decided here, for all commands.
+
+    A trial with a value counts if its files can be read: its result, those of its seeds, and what it was trained on,
+    without which it can be neither compared nor trained again. Of one that ended without a value the database knows
+    enough where the files are gone. A trial that no search trained, as where a script added it, does not count.
+
+    Args:
+        directory: The study's.
+        record: What ``study.yaml`` says.
+        trials: All that the database has, by stage.
+        infeasible: Rejected proposals by rule.
+    """
+    loaded: dict[str, list[Trial]] = {TRIALS: []}
+    left_out = []
+    for stage, found in trials.items():
+        loaded[stage] = []
+        for trial in (trial for trial in found if trial.state.is_finished()):
+            try:
+                loaded[stage].append(_load_trial(trial, directory / stage))
+            except FileError as error:
+                left_out.append(LeftOut(stage, trial.number, trial.params, str(error)))
+    waiting = [trial for trial in trials[TRIALS] if trial.state == TrialState.WAITING]
+    interrupted = sum(trial.user_attrs.get("status") == "interrupted" for trial in waiting)
+    own = merge_seeds(loaded.pop(TRIALS), retries_of(record))
+    return Study(directory, record, own, infeasible or {}, **loaded, left_out=left_out, interrupted=interrupted)
+
+
+def _load_trial(trial: FrozenTrial, folder: Path) -> Trial:
+    """A trial that has ended.
+
+    Raises:
+        FileError: It does not count.
+    """
+    path = trial_directory(folder, trial.number)
+    if not is_own(trial):
+        raise ResultError(f"{path}: no search trained it, something else wrote it into the database")
+    try:
+        result, seed_runs = _read_results(path)
+    except FileError:
+        if trial.state == TrialState.COMPLETE:
+            raise
+        result, seed_runs = _result_in_database(trial), {}
+    return Trial(
+        number=trial.number,
+        params=exact_params(trial.params, trial.distributions),
+        distributions=trial.distributions,
+        result=result,
+        directory=path,
+        intermediate=trial.intermediate_values,
+        origin=trial.user_attrs.get("origin"),
+        ended=ended_at(trial),
+        killed=trial.user_attrs.get("killed", False) or any(life.killed for life in lives_of(trial)[-1:]),
+        retry_of=trial.user_attrs.get("retry_of"),
+        seeds=tuple(trial.user_attrs.get("seeds", ())),
+        seed_runs=seed_runs,
+    )
+
+
+def _read_results(directory: Path) -> tuple[TrialResult, dict[Path, TrialResult]]:
+    """A trial's result; in older studies also those of its seeds, by their directories, if they are several.
+
+    Raises:
+        FileError: One of them cannot be read, or not what the trial was trained on.
+    """
+    result = _load_result(directory, _stamp(directory / FILE_NAME))
+    seeds = [directory / f"seed_{seed}" for seed in result.seeds if len(result.seeds) > 1]
+    seed_runs = {seed: _load_result(seed, _stamp(seed / FILE_NAME)) for seed in seeds}
+    if any(each.status == "completed" for each in (result, *seed_runs.values())):
+        for name in SETTINGS:
+            _check_settings(directory / name, _stamp(directory / name))
+    return result, seed_runs
+
+
+def _result_in_database(trial: FrozenTrial) -> TrialResult:
+    """How a trial ended that has no value."""
+    attributes = trial.user_attrs
+    seed = int(trial.params.get("seed", attributes.get("seed", 0)))
+    return TrialResult(attributes["status"], trial.number, seed, [seed], cause=attributes.get("cause"))
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when a file does; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+@lru_cache(REMEMBERED)
+def _load_result(directory: Path, stamp: tuple[int, int] | None) -> TrialResult:
+    return TrialResult.load(directory)
+
+
+@lru_cache(REMEMBERED)
+def _check_settings(path: Path, stamp: tuple[int, int] | None) -> None:
+    read_whole_yaml(path)

@@ -1,0 +1,102 @@
+"""The trials of one configuration, a training seed each, taken together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from vbot_train.study.accounting import identity
+from vbot_train.study.trials import Trial
+from vbot_train.training.result import TrialResult, iqm
+
+MEANS = ("metrics", "last_metrics", "reward_terms")  # fields of a result that have a mean over seeds
+KILLS = 1  # in older studies a trial that was killed more often was given up
+
+
+def outcome(attempts: Sequence[Trial], retries: int) -> Trial | None:
+    """The attempt that counts of a training that may have been tried several times; None if it is owed another one."""
+    completed = [trial for trial in attempts if trial.result.status == "completed"]
+    last = attempts[-1]
+    if completed:
+        return completed[0]
+    if last.result.status == "failed":
+        times = sum(trial.result.status == "failed" for trial in attempts)
+        return last if last.killed or times > retries else None
+    if last.result.status == "interrupted":  # in older studies
+        return last if sum(trial.killed for trial in attempts) > KILLS else None
+    return last
+
+
+def merge_seeds(trials: Sequence[Trial], retries: int) -> list[Trial]:
+    """The trials of a search, by number; those that train one configuration on several seeds as one.
+
+    One whose seeds have not all ended is left out: its mean would be that of the fastest.
+
+    Args:
+        trials: That have ended, by number.
+        retries: How often a trial that crashed is trained again.
+    """
+    found = [trial for trial in trials if not trial.seeds]
+    groups: dict[Any, dict[int, list[Trial]]] = {}
+    for trial in (trial for trial in trials if trial.seeds):
+        by_seed = groups.setdefault((identity(trial.params), trial.seeds), {seed: [] for seed in trial.seeds})
+        by_seed.setdefault(trial.result.seed, []).append(trial)
+    merged = [_merge(by_seed, retries) for by_seed in groups.values()]
+    return sorted([*found, *(trial for trial in merged if trial is not None)], key=lambda trial: trial.number)
+
+
+def _merge(by_seed: Mapping[int, Sequence[Trial]], retries: int) -> Trial | None:
+    """The attempts of every seed as one trial, None while a seed is missing."""
+    ended = [outcome(attempts, retries) if attempts else None for attempts in by_seed.values()]
+    trials = [trial for trial in ended if trial is not None]
+    if len(trials) < len(ended):
+        return None
+    first = trials[0]
+    number = min(trial.number for attempts in by_seed.values() for trial in attempts)
+    ends = [trial.ended for trial in trials if trial.ended is not None]
+    return replace(
+        first,
+        number=number,
+        result=combine_results(number, [trial.result for trial in trials]),
+        intermediate=_mean_intermediate([trial.intermediate for trial in trials]),
+        ended=max(ends, default=None),
+        killed=any(trial.killed for trial in trials),
+        retry_of=None,
+        seed_runs={trial.directory: trial.result for trial in trials},
+    )
+
+
+def combine_results(number: int, results: Sequence[TrialResult]) -> TrialResult:
+    """The result over seeds: interquartile means, summed costs; the status and cause of the first seed that is lost."""
+    first = results[0]
+    lost = next((result for result in results if result.status != "completed"), None)
+    means: dict[str, Any] = {}
+    if lost is None:
+        means = {name: _means([getattr(result, name) for result in results]) for name in MEANS}
+    return TrialResult(
+        status=first.status if lost is None else lost.status,
+        trial=number,
+        seed=first.seed,
+        seeds=[result.seed for result in results],
+        applied=first.applied,
+        env_steps=sum(result.env_steps for result in results),
+        evaluation_env_steps=sum(result.evaluation_env_steps for result in results),
+        wall_time_s=round(sum(result.wall_time_s for result in results), 3),
+        unstable_robots=sum(result.unstable_robots for result in results),
+        cause=None if lost is None or lost.cause is None else f"seed {lost.seed}: {lost.cause}",
+        **means,
+    )
+
+
+def _means(rows: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
+    """Interquartile mean of each column; None where one seed has none: what never happened has no mean."""
+    columns = {name: [row.get(name) for row in rows] for name in rows[0]}
+    return {
+        name: None if None in values else iqm([value for value in values if value is not None])
+        for name, values in columns.items()
+    }
+
+
+def _mean_intermediate(rows: Sequence[Mapping[int, float]]) -> dict[int, float]:
+    """Interquartile mean of the held-out values on the way, at the evaluations that every seed has reached."""
+    steps = sorted(set.intersection(*(set(row) for row in rows)))
+    return {step: iqm([row[step] for row in rows]) for step in steps}
