@@ -81,7 +81,7 @@ def test_the_analysis_imports_neither_hydra_nor_torch_nor_mujoco():
         (["-m", "search=quick", "~study"], "study: is missing"),
         (["-m", "seed=1,4294967296"], "seed=4294967296: must be at least 0 and at most 4294967295"),
         (
-            ["-m", "search=quick", "seed=4294967295", "search.seeds_per_trial=2"],
+            ["-m", "search=quick", "seed=4294967295", "search.seeds_per_configuration=2"],
             "seeds up to 4294967296, and the largest",
         ),
         (["-m", "search=full", "ppo.discount_factor=interval(0.9,1.0001)"], "ppo.discount_factor=1.0001: must be"),
@@ -106,9 +106,18 @@ def test_the_analysis_imports_neither_hydra_nor_torch_nor_mujoco():
         (["-m", "search=full", "method=grid"], "a grid needs choice(...)"),
         (["-m", "search=quick", "budget_hours=-1"], "budget_hours=-1: must be more than 0"),
         (["-m", "search=quick", "search.trial_minutes=0"], "search.trial_minutes=0: must be more than 0"),
-        (["-m", "search=quick", "search.seeds_per_trial=1.5"], "search.seeds_per_trial=1.5: must be a whole number"),
-        (["-m", "search=quick", "resume=perhaps"], "resume=perhaps: choose one of continue, fork"),
-        (["-m", "search=quick", "resume=fork"], "resume=fork: there is no study"),
+        (
+            ["-m", "search=quick", "search.seeds_per_configuration=1.5"],
+            "search.seeds_per_configuration=1.5: must be a whole number",
+        ),
+        (
+            ["-m", "search=quick", "resume=fork"],
+            "resume=fork: there is no such key any more; type a new study=",
+        ),
+        (
+            ["-m", "search=quick", "search.seeds_per_trial=3"],
+            "search.seeds_per_trial=3: there is no such key any more; type search.seeds_per_configuration=",
+        ),
         (["-m", "search=quick", "search.duplicates=ok"], "search.duplicates=ok: choose one of replicate, skip"),
         (
             ["-m", "search=quick", "search.around=nowhere"],
@@ -139,7 +148,10 @@ def test_the_analysis_imports_neither_hydra_nor_torch_nor_mujoco():
             ["-m", "search=full", "search.confirm.seeds=1000000000"],
             "search.confirm.seeds=1000000000: must be at least 1",
         ),
-        (["-m", "search=full", "search.seeds_per_trial=1000000000"], "search.seeds_per_trial=1000000000: must be at"),
+        (
+            ["-m", "search=full", "search.seeds_per_configuration=1000000000"],
+            "search.seeds_per_configuration=1000000000: must be at",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -8,6 +8,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from vbot_train.config.composition import CONF_DIR, quote_option
+from vbot_train.config.known_keys import gone_key
 from vbot_train.signals import handle_stop_signals, quit_at_once
 from vbot_train.terminal import outlive_the_terminal
 
@@ -35,5 +36,7 @@ def main(config: DictConfig) -> None:
 if __name__ == "__main__":
     outlive_the_terminal()
     handle_stop_signals(quit_at_once)  # while the config is composed; a run and a search set their own
+    if line := next(filter(None, map(gone_key, sys.argv[1:])), None):
+        sys.exit(line)
     sys.argv[1:] = map(quote_option, sys.argv[1:])
     main()

@@ -115,7 +115,7 @@ def join(tmp_path, empty_study, grid):
         ):
             study = optuna.load_study(study_name="s", storage=connect(None, tmp_path), pruner=pruner)
             presence = loops.enter_context(WorkerLock(tmp_path))
-            search = {"metric": METRIC, "seeds_per_trial": 1, "retries": 1, **job}
+            search = {"metric": METRIC, "seeds_per_configuration": 1, "retries": 1, **job}
             claims = TrialQueue(
                 study,
                 directory / "trials",

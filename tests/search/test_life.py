@@ -71,7 +71,7 @@ def test_a_changed_setting_is_refused_with_what_it_was_and_is(searches):
     changed = ["seed=3", "ppo.gae_lambda=0.9", "+search.constraints.mine='ppo.rollouts > 99'"]
     output = searches.run(RATES, *changed, code=1)
     assert "seed: 42 -> 3" in output and "ppo.gae_lambda: 0.95 -> 0.9" in output
-    assert "search.constraints.mine: absent -> ppo.rollouts > 99" in output and "resume=fork" in output
+    assert "search.constraints.mine: absent -> ppo.rollouts > 99" in output and "search.enqueue='[\"" in output
     assert "ppo.learning_rate: choice(1e-05, " in searches.run("ppo.learning_rate=1e-5,1e-4", code=1)
     assert "search.metric: episode_reward_mean -> success_rate" in searches.run(
         RATES, "search.metric=success_rate", code=1
@@ -162,11 +162,11 @@ def test_a_hydra_launcher_runs_the_loops(searches):
 
 
 @pytest.mark.distributed
-def test_a_fork_by_a_launcher_takes_over_the_results(searches):
+def test_a_search_by_a_launcher_takes_over_the_results(searches):
     space = ["ppo.learning_rate=1e-4,1e-3", "training=smoke"]
     searches.run(*space)
-    output = searches.run(*space, "resume=fork", "workers=2", "hydra/launcher=joblib")
-    searches.study = searches.cwd / "multirun" / "s-fork1"
+    output = searches.run(*space, "search.enqueue=['multirun/s:all']", "study=t", "workers=2", "hydra/launcher=joblib")
+    searches.study = searches.cwd / "multirun" / "t"
     assert searches.statuses() == ["completed"] * 2 and not list(searches.study.glob("trials/*/train.log")), output
 
 
@@ -236,17 +236,15 @@ def kill_trial(searches, life, number=signal.SIGKILL):
 
 
 @pytest.mark.slow
-def test_a_fork_goes_on_in_its_own_directory(searches):
+def test_a_search_goes_on_in_a_directory_of_its_own(searches):
     elsewhere = f"hydra.sweep.dir={searches.cwd}/elsewhere"
-    searches.run(RATES, elsewhere, "search.max_trials=1")
-    process = searches.start(RATES, elsewhere, "seed=3", "resume=fork", "workers=1", IDLE_S="60")
-    searches.study = searches.cwd / "elsewhere-fork1"
+    process = searches.start(RATES, elsewhere, "seed=3", "workers=1", IDLE_S="60")
+    searches.study = searches.cwd / "elsewhere"
     searches.wait_for_training(0)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=30)
     line = shlex.split(output.splitlines()[-1].partition("to go on: ")[2])
-    own = [f"{elsewhere}-fork1", "seed=3", "workers=1", f"study={searches.study.name}"]
-    assert line[4:] == [UNCONFIRMED, RATES, *own]
+    assert line[4:] == [UNCONFIRMED, RATES, elsewhere, "seed=3", "workers=1", "study=s"]
 
 
 @pytest.mark.slow

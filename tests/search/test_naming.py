@@ -117,9 +117,9 @@ def test_an_argument_that_gives_no_name_is_refused_in_a_line(composed, argument)
     assert len(str(error.value)) < 120
 
 
-def test_the_longest_name_leaves_room_for_a_fork(tmp_path):
+def test_the_longest_name_is_that_of_a_directory(tmp_path):
     check_name("x" * 240)
-    (tmp_path / ("x" * 240 + "-fork1")).mkdir()
+    (tmp_path / ("x" * 240)).mkdir()
 
 
 def test_every_way_to_name_a_study_is_left_out_of_a_line():

@@ -47,7 +47,7 @@ def test_the_same_line_continues_a_study_also_after_its_record_was_written_and_r
         ("env.spawn.max_radius_m", 6.0, "  env.spawn.max_radius_m: 5.0 -> 6.0"),
         ("network.hidden_layer_sizes", [64], "  network.hidden_layer_sizes: [256, 128, 64] -> [64]"),
         ("search.metric", "success_rate", "  search.metric: episode_reward_mean -> success_rate"),
-        ("search.seeds_per_trial", 3, "  search.seeds_per_trial: 1 -> 3"),
+        ("search.seeds_per_configuration", 3, "  search.seeds_per_configuration: 1 -> 3"),
         ("ppo.new_key", 1, "  ppo.new_key: absent -> 1"),
     ],
 )
@@ -76,7 +76,6 @@ def test_a_term_of_the_reward_that_is_gone_is_told(record):
         ("storage", "postgresql://host/database"),
         ("budget_hours", 12),
         ("study", "another"),
-        ("resume", "fork"),
         ("pruner", {"_target_": "optuna.pruners.MedianPruner"}),
         ("simulation.threads", 3),
         ("simulation.device", "cuda:1"),
@@ -191,7 +190,7 @@ def test_results_depend_on_the_task_the_training_and_the_seeds_alone(config):
         *("env", "reward", "ppo", "network", "training", "simulation", "seed", "init_from", "evaluation", "search")
     }
     assert [key for key in settings if key.startswith("simulation")] == ["simulation.backend"]
-    assert {key for key in settings if key.startswith("search")} == {"search.metric", "search.seeds_per_trial"}
+    assert {key for key in settings if key.startswith("search")} == {"search.metric"}
     assert settings["ppo.learning_rate"] == 1e-3
 
 
@@ -212,5 +211,5 @@ def test_a_relative_path_in_an_older_record_is_the_same_as_where_it_leads(config
 def test_an_older_study_that_swept_relative_paths_is_continued(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     older, now = ({"space": {"init_from": f"choice({at}a, {at}b)"}} for at in ("", f"{tmp_path}/"))
-    rest = {"options": {}, "constraints": {}}
+    rest = {"options": {}, "constraints": {}, "config": {"search": {}}}
     assert differences(older | rest, now | rest) == []

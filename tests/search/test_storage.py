@@ -1,4 +1,4 @@
-"""Where a study lives: forks, other storages, broken databases, full disks."""
+"""Where a study lives, what it takes over from another; broken databases, full disks."""
 
 import sqlite3
 import subprocess
@@ -9,35 +9,31 @@ from searches import RANDOM, RATES, UNCONFIRMED, Searches, study_of
 
 
 @pytest.mark.slow
-def test_a_fork_takes_over_what_still_holds_and_trains_the_rest(searches):
+def test_a_new_study_takes_over_what_still_holds_and_trains_the_rest(searches):
     searches.run("ppo.learning_rate=1e-5,1e-3,3e-3")
-    same_settings = "ppo.learning_rate=1e-5,1e-3,3e-4"
-    output = searches.run(same_settings, "resume=fork")
+    same_settings = ["ppo.learning_rate=1e-5,1e-3,3e-4", "search.enqueue=['multirun/s:all']"]
+    output = searches.run(*same_settings, "study=t")
     assert "not tried first: trial 2 of multirun/s: ppo.learning_rate=0.003 lies outside" in output
-    fork = Searches(searches.cwd)
-    fork.study = searches.cwd / "multirun" / "s-fork1"
-    assert fork.rates() == [1e-5, 3e-4, 1e-3]
-    logs = [path.parent.name for path in sorted(fork.study.glob("trials/*/train.log"))]
+    new = Searches(searches.cwd)
+    new.study = searches.cwd / "multirun" / "t"
+    assert new.rates() == [1e-5, 3e-4, 1e-3]
+    logs = [path.parent.name for path in sorted(new.study.glob("trials/*/train.log"))]
     assert logs == ["002"]  # the only one that was trained
-    assert [result.trial for result in fork.results()] == [0, 1, 2]
-    searches.run(same_settings, "resume=fork", "ppo.gae_lambda=0.9")
-    assert len(list((searches.cwd / "multirun" / "s-fork2").glob("trials/*/train.log"))) == 3
-    searches.run(same_settings, "resume=fork", "seed=43")
-    assert len(list((searches.cwd / "multirun" / "s-fork3").glob("trials/*/train.log"))) == 3
-    assert "there is no study nothing" in searches.run(RATES, "study=nothing", "resume=fork", code=1)
+    assert [result.trial for result in new.results()] == [0, 1, 2]
+    for name, changed in (("u", "ppo.gae_lambda=0.9"), ("v", "seed=43")):
+        searches.run(*same_settings, changed, f"study={name}")
+        assert len(list((searches.cwd / "multirun" / name).glob("trials/*/train.log"))) == 3
 
 
 @pytest.mark.slow
-def test_a_study_moves_to_another_storage_and_goes_on_there_alone(searches):
+def test_a_study_does_not_move_to_another_storage(searches):
+    searches.run(*RANDOM, "search.max_trials=1")
+    output = searches.run(*RANDOM, "search.max_trials=2", "storage=sqlite:///elsewhere.db", code=1)
+    assert "elsewhere.db: study=s lives in" in output and "leave out storage= to continue" in output
+    assert not (searches.cwd / "elsewhere.db").exists()
+    searches.run(*RANDOM, "search.max_trials=2", f"storage=sqlite:///{searches.study / 'study.db'}", code=1)
     searches.run(*RANDOM, "search.max_trials=2")
-    searches.run(*RANDOM, "search.max_trials=3", "storage=sqlite:///elsewhere.db")
-    assert f"storage: sqlite:///{searches.cwd}/elsewhere.db\n" in (searches.study / "study.yaml").read_text("utf-8")
-    searches.run(*RANDOM, "search.max_trials=4")  # where its record says
-    back = f"storage=sqlite:///{searches.study / 'study.db'}"
-    refused = searches.run(*RANDOM, "search.max_trials=5", back, code=1)
-    assert "the other storage holds s; delete it there first" in refused
-    assert searches.statuses() == ["completed"] * 4
-    assert searches.analysis()["trials"]["completed"] == 4
+    assert searches.statuses() == ["completed"] * 2
 
 
 @pytest.mark.slow
@@ -70,17 +66,17 @@ def test_a_database_that_is_none_is_missing_or_locked_is_refused_in_a_line(searc
 
 
 @pytest.mark.slow
-def test_a_fork_takes_over_trials_of_several_seeds_and_replicates(searches):
-    arguments = ["ppo.learning_rate=1e-4,1e-3", "training=smoke", "search.seeds_per_trial=2"]
-    line = [sys.executable, "-m", "vbot_train", "-m", "study=s", UNCONFIRMED, *arguments]  # these train: not idle.py
-    subprocess.run(line, cwd=searches.cwd, check=True, stdout=subprocess.DEVNULL, timeout=200)
-    fork = [*line, "resume=fork", "+search.constraints.mine='seed == 1'"]
-    subprocess.run(fork, cwd=searches.cwd, check=True, stdout=subprocess.DEVNULL, timeout=200)
-    before, searches.study = searches.results(), searches.cwd / "multirun" / "s-fork1"
+def test_trials_of_several_seeds_and_replicates_are_taken_over(searches):
+    arguments = ["ppo.learning_rate=1e-4,1e-3", "training=smoke", "search.seeds_per_configuration=2", UNCONFIRMED]
+    line = [sys.executable, "-m", "vbot_train", "-m", *arguments]  # these train: not idle.py
+    subprocess.run([*line, "study=s"], cwd=searches.cwd, check=True, stdout=subprocess.DEVNULL, timeout=200)
+    new = [*line, "study=t", "search.enqueue=['multirun/s:all']", "+search.constraints.mine='seed == 1'"]
+    subprocess.run(new, cwd=searches.cwd, check=True, stdout=subprocess.DEVNULL, timeout=200)
+    before, searches.study = searches.results(), searches.cwd / "multirun" / "t"
     assert sorted(r.metrics["episode_reward_mean"] for r in searches.results()) == sorted(
         r.metrics["episode_reward_mean"] for r in before
     )
-    assert not list(searches.study.glob("trials/*/train.log"))
+    assert len(before) == 4 and not list(searches.study.glob("trials/*/train.log"))
     assert [row["seeds"] for row in searches.analysis()["replicates"]] == [[42, 43], [42, 43]]
 
 

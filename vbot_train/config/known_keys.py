@@ -16,6 +16,10 @@ NOT_IN_EVERY_OPTION = ("simulation.device", "simulation.nconmax", "simulation.nj
 # Config groups whose options set keys of others: without the header, these land below the group's own name.
 GLOBAL_GROUPS = ("experiment", "method", "search")
 HEADER = "# @package _global_"
+GONE = {  # keys of earlier versions, and what to type instead
+    "search.seeds_per_trial": "search.seeds_per_configuration=",
+    "resume": """a new study= with search.enqueue='["multirun/OLD:all"]'""",
+}
 
 Tree = dict[str, Any]  # a key's own keys; of one that has none they are empty
 
@@ -44,8 +48,16 @@ def _faults(prefix: str, node: Mapping[str, Any], known: Tree) -> Iterator[str]:
             yield f"{prefix}{name}: is missing"  # but a reward term that is not listed is not paid
 
 
+def gone_key(argument: str) -> str | None:
+    """What to say of an override of the command line whose key was of an earlier version; None of any other."""
+    key = argument.partition("=")[0].lstrip("+~")
+    return f"{argument}: there is no such key any more; type {GONE[key]}" if key in GONE else None
+
+
 def _unknown(prefix: str, name: Any, value: Any, known: Tree) -> str:
     key = f"{prefix}{name}"
+    if key in GONE:
+        return str(gone_key(f"{key}={value}"))
     group = key.split(".")[0]
     while isinstance(value, Mapping) and value:  # down to a first value
         inner, value = next(iter(value.items()))

@@ -186,9 +186,8 @@ class Search:
                 refuse_other(self.directory, record, spec.record())
                 record |= {key: value for key, value in spec.record().items() if key in FREE_KEYS}
                 record["config"]["search"]["enqueue"] = spec.job["search"]["enqueue"]
-                alone = not self.presence.others()
                 check_fresh(spec, self.directory, look_into(self.directory, storage, record))
-                study = continue_study(self.directory, storage, record, spec.pruner, self._enqueue, alone=alone)
+                study = continue_study(self.directory, storage, record, spec.pruner, self._enqueue)
             else:
                 infeasible = spec.survey.broken if spec.grid else {}
                 record_now = spec.record()

@@ -10,9 +10,9 @@ import yaml
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from vbot_train.study.accounting import LOOP, exact_trial
+from vbot_train.study.accounting import LOOP
 from vbot_train.study.errors import StudyError
-from vbot_train.study.layout import STAGES, STUDY_YAML, TRIALS, WORKERS, stage_name
+from vbot_train.study.layout import STAGES, STUDY_DB, STUDY_YAML, TRIALS, WORKERS, stage_name
 from vbot_train.study.provenance import describe_provenance
 from vbot_train.study.record import home_of, read_record
 from vbot_train.study.storage import connect, open_existing, storage_errors
@@ -70,9 +70,9 @@ def begin_study(
 
 
 def continue_study(
-    directory: Path, storage: str | None, record: dict[str, Any], pruner: Any, prepare: Prepare, *, alone: bool
+    directory: Path, storage: str | None, record: dict[str, Any], pruner: Any, prepare: Prepare
 ) -> optuna.Study:
-    """Open a study that was begun before, and note that it was. A study that is given another storage moves there.
+    """Open a study that was begun before, and note that it was.
 
     Args:
         directory: The study's directory.
@@ -80,20 +80,18 @@ def continue_study(
         record: Its record, which is written again.
         pruner: The pruner.
         prepare: Puts new priors into its queue.
-        alone: Whether no other loop is at work on it: else it cannot move.
 
     Raises:
         StudyError: The database is missing, is not one, is locked, or does not hold the study.
     """
     name, home = record["study"], home_of(record, storage)
+    if storage not in (None, home):
+        there = shown_url(home) or directory / STUDY_DB
+        raise StudyError(
+            f"storage={shown_url(storage)}: study={name} lives in {there}; leave storage= out to continue it"
+        )
     with storage_errors(storage or home, directory):
         database = open_existing(home, directory)
-        if storage not in (None, home):
-            if not alone:
-                raise StudyError(f"storage={shown_url(storage)}: others are at work on the study where it is now")
-            there, database = database, connect(storage, directory)
-            _move(there, database, name)
-            record["storage"] = shown_url(storage)
         study = optuna.load_study(study_name=name, storage=database, pruner=pruner)
     prepare(study)
     record.setdefault("resumed", []).append(describe_provenance())
@@ -184,16 +182,3 @@ def id_of(directory: Path) -> str:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, token_hex(16) + "\n")
     return file.read_text(encoding="utf-8").strip()
-
-
-def _move(old: RDBStorage, new: RDBStorage, name: str) -> None:
-    """Copy a study. What the target has of this name may be foreign, stale or half: it is for people to judge."""
-    taken = {name, *(stage_name(name, stage) for stage in STAGES)} & set(optuna.get_all_study_names(new))
-    if taken:
-        raise StudyError(f"study={name}: the other storage holds {', '.join(sorted(taken))}; delete it there first")
-    for part in (*_stages_in(old, name).values(), name):
-        source = optuna.load_study(study_name=part, storage=old)
-        target = optuna.create_study(study_name=part, storage=new, direction=source.direction)
-        for key, value in source.user_attrs.items():
-            target.set_user_attr(key, value)
-        target.add_trials([exact_trial(trial) for trial in source.get_trials(deepcopy=False)])

@@ -18,7 +18,7 @@ from vbot_train.search.execution import worker_lock
 from vbot_train.search.space.initial_points import InitialPoint
 from vbot_train.search.space.proposals import GridProposals
 from vbot_train.search.spec import worker_count
-from vbot_train.study.accounting import CAUSE, HISTORY, LOOP, ORIGIN, SEED, STATUS
+from vbot_train.study.accounting import CAUSE, HISTORY, LOOP, ORIGIN, SEED, SEEDS, STATUS
 from vbot_train.study.lives import LIVES, lives_of, runtime_s
 from vbot_train.training.result import TrialResult
 
@@ -155,7 +155,7 @@ def test_a_result_that_is_taken_over_took_no_time_and_no_env_steps(join, grid, t
     OmegaConf.save(OmegaConf.create(grid.candidate(CELLS[3]).config), history / ".hydra" / "config.yaml")
     TrialResult("completed", 0, 42).save(history)
     loop = join()
-    loop.claims.enqueue([InitialPoint("old", "history", CELLS[3], history=history)])
+    loop.claims.enqueue([InitialPoint("old", "history", CELLS[3], histories={42: history})])
     loop.end(loop.claims.claim(), lived_s=0.0, env_steps=5000)
     (life,) = lives_of(loop.trial(0))
     assert (life.end, life.env_steps) == (life.start, 0)
@@ -181,17 +181,66 @@ def test_a_configuration_proposed_again_becomes_a_replicate_on_the_next_seed(joi
     assert "seed=43" in claims[1].candidate.overrides
 
 
-def test_a_replicate_of_trials_on_several_seeds_takes_the_seeds_that_follow(join):
-    loop = join(Same(CELLS[0]), total=3, seeds_per_trial=3)
-    assert [loop.claims.claim().candidate.config["seed"] for _ in range(3)] == [42, 45, 48]
+def test_each_seed_of_a_configuration_is_a_trial_next_to_the_others(join):
+    loop = join(total=12, seeds_per_configuration=3)
+    claims = [loop.claims.claim() for _ in range(6)]
+    assert [claim.candidate.params for claim in claims] == [CELLS[0]] * 3 + [CELLS[1]] * 3
+    assert [claim.candidate.config["seed"] for claim in claims] == [42, 43, 44] * 2
+    assert loop.attributes(1)[SEEDS] == [42, 43, 44]
+    for claim in claims:
+        loop.end(claim)
+    assert len(loop.work()) == 6 and loop.claims.done() == 12
 
 
-def test_a_replicate_leaves_out_the_seeds_that_a_fork_brought_along(join, tmp_path):
+def test_two_workers_share_the_seeds_of_a_configuration(join):
+    one, other = (join(total=12, seeds_per_configuration=3) for _ in range(2))
+    seeds = [loop.claims.claim().candidate.config["seed"] for loop in (one, other, one)]
+    assert seeds == [42, 43, 44]
+
+
+def test_a_replicate_of_a_configuration_on_several_seeds_takes_the_seeds_that_follow(join):
+    loop = join(Same(CELLS[0]), total=9, seeds_per_configuration=3)
+    assert [loop.claims.claim().candidate.config["seed"] for _ in range(9)] == list(range(42, 51))
+    assert loop.attributes(5)[SEEDS] == [45, 46, 47]
+
+
+def test_a_worker_that_dies_as_it_queues_a_configuration_leaves_no_seed_out(join, monkeypatch):
+    gone, queued = join(total=12, seeds_per_configuration=3), []
+    queue = gone.claims._queue
+
+    def die(*arguments):
+        if len(queued) == 2:
+            raise KeyboardInterrupt
+        queued.append(queue(*arguments))
+
+    monkeypatch.setattr(gone.claims, "_queue", die)
+    with pytest.raises(KeyboardInterrupt):
+        gone.claims.claim()
+    gone.presence.leave()
+    heir = join(total=12, seeds_per_configuration=3)
+    claims = [heir.claims.claim() for _ in range(4)]
+    assert [claim.candidate.params for claim in claims] == [CELLS[0]] * 3 + [CELLS[1]]
+    assert [claim.candidate.config["seed"] for claim in claims] == [42, 43, 44, 42]
+
+
+def test_a_lost_seed_does_not_keep_the_others_from_being_trained(join):
+    loop = join(total=3, seeds_per_configuration=3)
+    loop.end(loop.claims.claim(), "diverged")
+    assert loop.work() == [CELLS[0]] * 2
+
+
+def test_seeds_that_are_there_already_are_not_queued_again(join):
+    loop = join(total=4, seeds_per_configuration=3)
+    loop.claims.enqueue([InitialPoint("one", "default", CELLS[0])])
+    loop.claims.enqueue([InitialPoint("one", "default", CELLS[0]), InitialPoint("two", "enqueued", CELLS[1])])
+    seeds = [(trial.params["ppo.learning_epochs"], trial.user_attrs[SEED]) for trial in loop.study.trials]
+    assert seeds == [(2, 42), (2, 43), (2, 44), (4, 42), (4, 43), (4, 44)]
+
+
+def test_a_replicate_leaves_out_the_seeds_that_an_earlier_study_brought_along(join, tmp_path):
     loop = join(Same(CELLS[0]), total=4)
-    loop.claims.enqueue(
-        [InitialPoint("old", "history", CELLS[0], seed=43), InitialPoint("older", "history", CELLS[0], seed=44)]
-    )
-    assert [loop.claims.claim().candidate.config["seed"] for _ in range(4)] == [43, 44, 42, 45]
+    loop.claims.enqueue([InitialPoint("old", "enqueued", CELLS[0], histories={43: tmp_path, 44: tmp_path})])
+    assert [loop.claims.claim().candidate.config["seed"] for _ in range(4)] == [42, 43, 44, 45]
 
 
 def test_a_claim_asks_the_database_as_often_late_as_early(join, line):
@@ -243,12 +292,12 @@ def test_a_training_whose_files_cannot_be_read_any_more_is_queued_again(join):
     assert loop.trial(1).state == TrialState.WAITING and loop.attributes(1)[SEED] == 1001
 
 
-def test_a_forked_trial_whose_result_cannot_be_read_is_trained(join, grid, tmp_path):
+def test_an_earlier_trial_whose_result_cannot_be_read_is_trained(join, grid, tmp_path):
     history = tmp_path / "old" / "trials" / "005"
     (history / ".hydra").mkdir(parents=True)
     OmegaConf.save(OmegaConf.create(grid.candidate(CELLS[3]).config), history / ".hydra" / "config.yaml")
     loop = join()
-    loop.claims.enqueue([InitialPoint("old", "history", CELLS[3], history=history)])
+    loop.claims.enqueue([InitialPoint("old", "history", CELLS[3], histories={42: history})])
     assert loop.claims.claim().history is None
 
 
@@ -303,7 +352,7 @@ def test_priors_beyond_the_total_wait(join):
         (None, False),  # nothing recorded
     ],
 )
-def test_a_forked_trials_result_is_taken_over_where_it_was_trained_on_just_that(
+def test_an_earlier_trials_result_is_taken_over_where_it_was_trained_on_just_that(
     join, grid, tmp_path, changes, taken_over
 ):
     history = tmp_path / "old" / "trials" / "005"
@@ -315,16 +364,16 @@ def test_a_forked_trials_result_is_taken_over_where_it_was_trained_on_just_that(
         OmegaConf.save(config, history / ".hydra" / "config.yaml")
         TrialResult("completed", 5, 42, [42]).save(history)
     loop = join()
-    loop.claims.enqueue([InitialPoint("old", "history", CELLS[3], history=history)])
+    loop.claims.enqueue([InitialPoint("old", "history", CELLS[3], histories={42: history})])
     claim = loop.claims.claim()
     assert claim.candidate.params == CELLS[3]
     assert claim.history == (history if taken_over else None)
 
 
-def test_a_forked_trial_is_written_down_with_its_whole_path(join, tmp_path, monkeypatch):
+def test_an_earlier_trial_is_written_down_with_its_whole_path(join, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     loop = join()
-    loop.claims.enqueue([InitialPoint("old", "history", CELLS[3], history=Path("multirun/old/trials/005"))])
+    loop.claims.enqueue([InitialPoint("old", "history", CELLS[3], histories={42: Path("multirun/old/trials/005")})])
     assert loop.attributes(0)[HISTORY] == f"{tmp_path}/multirun/old/trials/005"
 
 
