@@ -287,6 +287,30 @@ def test_threads_may_differ_and_it_is_said(stopped, caplog):
     assert "training.torch_threads: 1 -> 2" in caplog.text
 
 
+def test_a_training_that_cannot_go_on_here_is_left_as_it_is(stopped, monkeypatch):
+    def no_gpu(*args, **kwargs):
+        raise ConfigError("simulation=warp: torch found no GPU to use")
+
+    config, directory = stopped
+    before = contents(directory)
+    monkeypatch.setattr("vbot_train.training.run.build_env", no_gpu)
+    with pytest.raises(ConfigError, match="found no GPU"):
+        train(config, directory)
+    assert contents(directory) == before
+
+
+def test_a_training_that_began_from_a_checkpoint_goes_on_without_it(whole, tmp_path):
+    checkpoint = tmp_path / "first.pt"
+    checkpoint.write_bytes((whole[1] / "checkpoints" / "best.pt").read_bytes())
+    config = {**whole[0], "init_from": str(checkpoint)}
+    train(config, tmp_path / "whole")
+    with pytest.raises(TrialStopped):
+        train(config, tmp_path / "stopped", stop=StopAtCheck(2))
+    torch.save({}, checkpoint)
+    train(config, tmp_path / "stopped")
+    assert_as_if_never_stopped(tmp_path / "stopped", tmp_path / "whole")
+
+
 def test_a_state_holds_no_password(tmp_path):
     config = compose_config([*SHORT, "storage='postgresql://me:secret@host/db'"])
     with pytest.raises(TrialStopped):

@@ -49,6 +49,7 @@ class Run:
         self.started = self.saved = time.monotonic()
         self.earlier_s = 0.0  # wall clock of the processes before this one
         self.update: Update | None = None
+        self.is_learning = False
         self.is_concluded = True  # whether the evaluation after that update, if one is due, has been made
         self.selection: Selection | None = None
         self.applied: dict[str, Any] = {}
@@ -102,6 +103,7 @@ class Run:
         assert self.selection is not None
         metric, env_steps = self.config["search"]["metric"], self.updates * self.rollout
         recorded = None if state is None else state["recorder"]
+        self.is_learning = True
         self.report({"kind": "begun", "env_steps": self.env_steps})
         with Recorder(self.run_dir, metric, env_steps=env_steps, bar=bar, state=recorded) as recorder:
             if state is None:
