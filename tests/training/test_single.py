@@ -104,9 +104,8 @@ def test_a_run_that_is_ended_is_continued_by_its_line_and_by_no_other(tmp_path, 
     other = start(tmp_path, *LONG, "ppo.learning_rate=3e-4")
     output, _ = other.communicate(timeout=60)
     assert other.returncode == 1
-    assert output.startswith(
-        "hydra.run.dir=run: holds a training with another configuration (then -> now): ppo.learning_rate: 0.001"
-    )
+    difference = "holds a training with another configuration (then -> now): ppo.learning_rate: 0.001 -> 0.0003"
+    assert output.startswith(f"hydra.run.dir=run: {difference}") and output.count("\n") == 1
     assert contents(tmp_path / "run") == before
     again = start(tmp_path, *LONG, "training.torch_threads=2")
     wait_until(lambda: contents(tmp_path / "run").get("progress.csv") != before["progress.csv"], again)
