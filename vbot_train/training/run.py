@@ -103,9 +103,9 @@ class Run:
         assert self.selection is not None
         metric, env_steps = self.config["search"]["metric"], self.updates * self.rollout
         recorded = None if state is None else state["recorder"]
-        self.is_learning = True
         self.report({"kind": "begun", "env_steps": self.env_steps})
         with Recorder(self.run_dir, metric, env_steps=env_steps, bar=bar, state=recorded) as recorder:
+            self.is_learning = True
             if state is None:
                 self.save_state(recorder)
             self.learn(recorder)
