@@ -92,7 +92,7 @@ def test_a_run_that_is_ended_is_continued_by_its_line_and_by_no_other(tmp_path, 
     first = start(tmp_path, *LONG)
     wait_until(lambda: rows(tmp_path / "run") > 2, first)
     first.send_signal(number)
-    output, _ = first.communicate(timeout=20)
+    output, _ = first.communicate(timeout=60)
     assert first.returncode == code and "Traceback" not in output
     if code > 0:
         line = shlex.join(["python", "-m", "vbot_train", *LONG]).replace("hydra.run.dir=run ", "")
@@ -104,12 +104,13 @@ def test_a_run_that_is_ended_is_continued_by_its_line_and_by_no_other(tmp_path, 
     other = start(tmp_path, *LONG, "ppo.learning_rate=3e-4")
     output, _ = other.communicate(timeout=60)
     assert other.returncode == 1
-    assert output.startswith("run: holds a training with another configuration (then -> now): ppo.learning_rate: 0.001")
+    difference = "holds a training with another configuration (then -> now): ppo.learning_rate: 0.001 -> 0.0003"
+    assert output.startswith(f"hydra.run.dir=run: {difference}") and output.count("\n") == 1
     assert contents(tmp_path / "run") == before
     again = start(tmp_path, *LONG, "training.torch_threads=2")
     wait_until(lambda: contents(tmp_path / "run").get("progress.csv") != before["progress.csv"], again)
     again.send_signal(signal.SIGTERM)
-    output, _ = again.communicate(timeout=20)
+    output, _ = again.communicate(timeout=60)
     assert again.returncode == 143
     assert (re.search(r"continues at [\d,]+ env steps\n", output) is None) == (code < 0)  # killed before a minute
 

@@ -23,14 +23,15 @@ from vbot_train.training.run_directory import state_path
 from vbot_train.training.stop import StopRequest
 from vbot_train.training.train import train
 
-# 9 updates, 4 of which are evaluated; episodes of 1 s, so that many end.
+# 9 updates, 4 of which are evaluated; episodes of 0.5 s, so that many end.
+EPISODE = 25  # control steps
 SHORT = [
     "training=smoke",
     "network=small",
     "training.num_envs=16",
     "training.env_steps=3456",
     "training.evaluations=4",
-    "env.episode_length_s=1",
+    "env.episode_length_s=0.5",
 ]
 CLOCKS = ("env_steps_per_s", "wall_time_s")
 
@@ -117,8 +118,8 @@ def test_a_training_that_is_stopped_anywhere_ends_as_if_it_never_was(trained, tm
     config, directory = trained
     never = StopAtCheck(-1)
     train(config, tmp_path / "counted", stop=never)
-    assert never.checks > 9 + 4 * 50 + 50  # updates; control steps of evaluations, the last ones among them
-    for number in (1, 2, *sorted(random.Random(0).sample(range(3, 9 + 4 * 50), 3)), never.checks):
+    assert never.checks > 9 + 4 * EPISODE + EPISODE  # updates; control steps of evaluations, the last ones among them
+    for number in (1, 2, *sorted(random.Random(0).sample(range(3, 9 + 4 * EPISODE), 3)), never.checks):
         with pytest.raises(TrialStopped):
             train(config, tmp_path / f"{number}", stop=StopAtCheck(number))
         assert state_path(tmp_path / f"{number}").exists() and not (tmp_path / f"{number}" / "result.yaml").exists()
@@ -131,7 +132,7 @@ def test_a_training_that_is_stopped_again_and_again_ends_as_if_it_never_was(trai
     config, directory = trained
     for _ in count():
         try:
-            train(config, tmp_path, stop=StopAtCheck(70))  # a little more than an evaluation
+            train(config, tmp_path, stop=StopAtCheck(2 * EPISODE))  # a little more than an evaluation
             break
         except TrialStopped:
             pass
@@ -216,7 +217,9 @@ def test_the_wall_time_of_all_processes_adds_up(whole, tmp_path):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_two_trainings_left_alone_are_equal_to_the_last_digit(tmp_path, threads):
-    config = compose_config([*SHORT, f"training.torch_threads={threads}", "training.num_envs=64"])
+    config = compose_config(
+        [*SHORT, f"training.torch_threads={threads}", "training.num_envs=64", "ppo.learning_epochs=2"]
+    )
     for name in ("one", "other"):
         train(config, tmp_path / name)
     assert_as_if_never_stopped(tmp_path / "one", tmp_path / "other")
@@ -226,7 +229,7 @@ def test_two_trainings_left_alone_are_equal_to_the_last_digit(tmp_path, threads)
 def stopped(whole, tmp_path):
     """A config, and the directory of a training that was stopped after three updates."""
     with pytest.raises(TrialStopped):
-        train(whole[0], tmp_path, stop=StopAtCheck(3 + 1 + 50))
+        train(whole[0], tmp_path, stop=StopAtCheck(3 + 1 + EPISODE))
     return whole[0], tmp_path
 
 
@@ -284,8 +287,33 @@ def test_the_state_of_another_configuration_is_refused_with_the_difference(stopp
 def test_threads_may_differ_and_it_is_said(stopped, caplog):
     config, directory = stopped
     other = {**config, "training": {**config["training"], "torch_threads": 2}}
-    assert train(other, directory).status == "completed"
+    with pytest.raises(TrialStopped):
+        train(other, directory, stop=StopAtCheck(1))
     assert "training.torch_threads: 1 -> 2" in caplog.text
+
+
+def test_a_training_that_cannot_go_on_here_is_left_as_it_is(stopped, monkeypatch):
+    def no_gpu(*args, **kwargs):
+        raise ConfigError("simulation=warp: torch found no GPU to use")
+
+    config, directory = stopped
+    before = contents(directory)
+    monkeypatch.setattr("vbot_train.training.run.build_env", no_gpu)
+    with pytest.raises(ConfigError, match="found no GPU"):
+        train(config, directory)
+    assert contents(directory) == before
+
+
+def test_a_training_that_began_from_a_checkpoint_goes_on_without_it(whole, tmp_path):
+    checkpoint = tmp_path / "first.pt"
+    checkpoint.write_bytes((whole[1] / "checkpoints" / "best.pt").read_bytes())
+    config = {**whole[0], "init_from": str(checkpoint)}
+    train(config, tmp_path / "whole")
+    with pytest.raises(TrialStopped):
+        train(config, tmp_path / "stopped", stop=StopAtCheck(2))
+    torch.save({}, checkpoint)
+    train(config, tmp_path / "stopped")
+    assert_as_if_never_stopped(tmp_path / "stopped", tmp_path / "whole")
 
 
 def test_a_state_holds_no_password(tmp_path):

@@ -52,11 +52,11 @@ def is_same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def refuse_other_config(path: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def refuse_other_config(where: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Refuse to continue a training with a configuration that would have trained to another result.
 
     Args:
-        path: Where the training is, for the message.
+        where: The training is, as the message begins.
         then: The config that it was begun with, in plain containers.
         now: The config that is to go on.
 
@@ -65,7 +65,7 @@ def refuse_other_config(path: Path, then: Mapping[str, Any], now: Mapping[str, A
     """
     first = next(changes(result_settings(then), result_settings(now)), None)
     if first is not None:
-        line = f"{path}: holds a training with another configuration (then -> now): {first[1]}"
+        line = f"{where}: holds a training with another configuration (then -> now): {first[1]}"
         raise ConfigError(one_line(f"{line}; give the same one to continue it, or another directory"))
 
 
@@ -79,7 +79,7 @@ def refuse_other_record(run_dir: Path, config: Mapping[str, Any]) -> None:
         then = load_recorded_config(run_dir)
     except ConfigError:
         return
-    refuse_other_config(run_dir, then, config)
+    refuse_other_config(f"hydra.run.dir={run_dir}", then, config)
 
 
 def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:

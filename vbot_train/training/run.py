@@ -49,6 +49,7 @@ class Run:
         self.started = self.saved = time.monotonic()
         self.earlier_s = 0.0  # wall clock of the processes before this one
         self.update: Update | None = None
+        self.is_learning = False
         self.is_concluded = True  # whether the evaluation after that update, if one is due, has been made
         self.selection: Selection | None = None
         self.applied: dict[str, Any] = {}
@@ -104,6 +105,7 @@ class Run:
         recorded = None if state is None else state["recorder"]
         self.report({"kind": "begun", "env_steps": self.env_steps})
         with Recorder(self.run_dir, metric, env_steps=env_steps, bar=bar, state=recorded) as recorder:
+            self.is_learning = True
             if state is None:
                 self.save_state(recorder)
             self.learn(recorder)

@@ -52,7 +52,7 @@ def read_state(run_dir: Path, config: Mapping[str, Any], threads: int) -> dict[s
     if state["schema_version"] != SCHEMA_VERSION:
         raise StateError(f"{path}: of schema version {state['schema_version']}, this program reads {SCHEMA_VERSION}")
     try:
-        refuse_other_config(path, state["config"], config)
+        refuse_other_config(str(path), state["config"], config)
     except ConfigError as error:
         raise StateError(str(error)) from error
     _warn_of_changes(path, state["made_by"], _maker(threads))

@@ -10,7 +10,7 @@ from vbot_train.config.checks import check_config
 from vbot_train.training.files import write_atomically
 from vbot_train.training.result import TrialResult, TrialStopped
 from vbot_train.training.run import Report, Run, update_threads
-from vbot_train.training.run_directory import StateError, cause_of, own_run_directory
+from vbot_train.training.run_directory import cause_of, own_run_directory
 from vbot_train.training.state import read_state, remove_state
 from vbot_train.training.stop import StopRequest
 
@@ -65,10 +65,11 @@ def train(
             if asked.status != "pruned":
                 save_traceback(run_dir)
             result = run.result(asked.status, cause=asked.cause)
-        except (StateError, KeyboardInterrupt):  # what is on the disk stays as it is
+        except KeyboardInterrupt:
             raise
         except BaseException as error:
-            record_failure(run, error)
+            if run.is_learning or state is None:  # else it may go on elsewhere: what is on the disk stays as it is
+                record_failure(run, error)
             raise
         result.save(run_dir)
         remove_state(run_dir)
