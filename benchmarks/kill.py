@@ -2,12 +2,13 @@
 
 python benchmarks/kill.py --repeats 20
 
-Each time: 12 smoke trials with two workers, kill -9 of the whole process group, the same line again. Counted: trials
-completed, files of trials that were changed after the kill, trials lost, and whether the analysis agrees with the
-results.
+Each time: 12 random trials with two workers, kill -9 of the search's process group and of its trials, which are in
+groups of their own, and the same line again. Compared with a search that was never stopped: every ``result.yaml`` and
+``progress.csv``, wall clock apart. Counted: trials that had begun when they were killed, and went on from a state.
 """
 
 import argparse
+import csv
 import os
 import random
 import signal
@@ -15,16 +16,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import optuna
 import yaml
 
+from vbot_train.study.lives import lives_of
 from vbot_train.training.result import TrialResult
 
-TRIALS = 12
-ASK = ["search=full", "training=smoke", "search.confirm.top_k=0"]
-LINE = [sys.executable, "-m", "vbot_train", "-m", *ASK, "study=killed", "workers=2"]
-LONGEST_S = 45.0  # a whole search takes about as long
+TRIALS, SECONDS = 12, 10  # of each trial, at least
+ASK = ["search=full", "method=random", "training=smoke", "training.evaluations=10", "search.confirm.top_k=0"]
+LINE = [sys.executable, "-m", "vbot_train", "-m", *ASK, "study=killed", "workers=2", f"search.max_trials={TRIALS}"]
+CLOCKS = ("wall_time_s", "env_steps_per_s")
 
 
 def main() -> None:
@@ -32,56 +38,106 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("overrides", nargs="*", default=["training.env_steps=40_000"], help="that make trials longer")
     arguments = parser.parse_args()
     moments = random.Random(arguments.seed)
-    good = 0
+    line = [*LINE, *arguments.overrides]
+    with tempfile.TemporaryDirectory() as folder:
+        begin = time.monotonic()
+        subprocess.run(line, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        whole_s = time.monotonic() - begin
+        whole = read_trials(study_in(Path(folder)))
+        times = sorted(TrialResult.load(path).wall_time_s for path in directories(study_in(Path(folder))))
+    print(f"never stopped: {whole_s:.0f} s, a trial {times[0]:.1f} to {times[-1]:.1f} s", flush=True)
+    good = continued = 0
     for repeat in range(arguments.repeats):
         with tempfile.TemporaryDirectory() as folder:
-            good += kill_and_resume(repeat, Path(folder), moments.uniform(0.5, LONGEST_S))
-    print(f"{good} of {arguments.repeats} as if nothing had happened")
+            held, from_state = kill_and_resume(repeat, line, Path(folder), moments.uniform(3.0, whole_s), whole)
+            good, continued = good + held, continued + from_state
+    print(f"{good} of {arguments.repeats} as if nothing had happened; {continued} trials went on from a state")
 
 
-def kill_and_resume(repeat: int, folder: Path, moment_s: float) -> bool:
-    """One repetition. Returns whether all was well."""
-    line = [*LINE, f"search.max_trials={TRIALS}"]
-    process = subprocess.Popen(line, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, process_group=0)
+def kill_and_resume(
+    repeat: int, line: list[str], folder: Path, moment_s: float, whole: dict[str, Any]
+) -> tuple[bool, int]:
+    """One repetition. Returns whether all was well, and how many trials went on from a state."""
+    search = subprocess.Popen(line, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, process_group=0)
     time.sleep(moment_s)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    study = folder / "multirun" / "killed"
-    before = contents(study)
+    with suppress(ProcessLookupError):  # it may have ended just now
+        os.killpg(search.pid, signal.SIGKILL)
+    for trial in processes_in(folder):
+        os.kill(trial, signal.SIGKILL)
+    search.wait()
+    finished = len(list(study_in(folder).glob("trials/*/result.yaml")))
     again = subprocess.run(line, cwd=folder, capture_output=True, encoding="utf-8")
-    results = [TrialResult.load(path) for path in sorted((study / "trials").iterdir())]
-    counts = {status: sum(r.status == status for r in results) for status in ("completed", "interrupted")}
-    rewritten = [name for name, stamp in before.items() if contents(study).get(name) != stamp]
-    numbers = [int(path.name) for path in sorted((study / "trials").iterdir())]
-    analysis = yaml.safe_load((study / "analysis" / "hyperparameter_importance.yaml").read_text(encoding="utf-8"))
-    best = max(result.metrics["episode_reward_mean"] for result in results if result.status == "completed")
+    now, lives = read_trials(study_in(folder)), trial_lives(study_in(folder))
     checks = {
         "exit code 0": again.returncode == 0,
-        "12 completed": counts["completed"] == TRIALS,
-        "nothing but interrupted trials beside them": sum(counts.values()) == len(results),
-        "numbers dense": numbers == list(range(len(numbers))),
-        "no directory written twice": not rewritten,
-        "YAML counts": {key: analysis["trials"][key] for key in counts} == counts,
-        "YAML best": analysis["top_5_configs"][0]["episode_reward_mean"] == best,
+        f"{TRIALS} directories": sorted(now) == [f"{number:03d}" for number in range(TRIALS)],
+        "results and progress equal": now == whole,
     }
     bad = [name for name, held in checks.items() if not held]
-    finished = sum(name.endswith("result.yaml") for name in before)
+    interrupted = sum(len(each) > 1 for each in lives)
+    from_state = sum((each[-1].from_env_steps or 0) > 0 for each in lives if len(each) > 1)
     print(
-        f"{repeat:>3}  killed after {moment_s:4.1f} s with {finished:>2} finished,"
-        f" then {counts['completed']} completed, {counts['interrupted']} interrupted  {bad or 'ok'}",
+        f"{repeat:>3}  killed after {moment_s:5.1f} s with {finished:>2} finished, {interrupted} interrupted,"
+        f" {from_state} went on from a state  {bad or 'ok'}",
         flush=True,
     )
     if bad:
-        print(again.stdout, again.stderr, rewritten, sep="\n")
-    return not bad
+        print(again.stdout, again.stderr, *differences(now, whole), sep="\n")
+    return not bad, from_state
 
 
-def contents(study: Path) -> dict[str, tuple[int, int]]:
-    """Time stamp and size of every file of every trial, unfinished ones too."""
-    files = [path for path in study.glob("trials/*/**/*") if path.is_file()]
-    return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in files}
+def study_in(folder: Path) -> Path:
+    """The study's directory."""
+    return folder / "multirun" / "killed"
+
+
+def directories(study: Path) -> list[Path]:
+    """Those of its trials."""
+    return sorted((study / "trials").iterdir())
+
+
+def read_trials(study: Path) -> dict[str, Any]:
+    """What every trial left, by the name of its directory, wall clock apart."""
+    return {path.name: (read_result(path), read_progress(path)) for path in directories(study)}
+
+
+def read_result(directory: Path) -> dict[str, Any]:
+    """A result without its wall clock."""
+    content = yaml.safe_load((directory / "result.yaml").read_text(encoding="utf-8"))
+    return {key: value for key, value in content.items() if key not in CLOCKS}
+
+
+def read_progress(directory: Path) -> list[dict[str, str]]:
+    """The rows of a trial's progress without their speed."""
+    with (directory / "progress.csv").open(encoding="utf-8", newline="") as file:
+        return [{key: value for key, value in row.items() if key not in CLOCKS} for row in csv.DictReader(file)]
+
+
+def differences(now: dict[str, Any], whole: dict[str, Any]) -> Iterator[str]:
+    """The trials that differ, for people."""
+    for name in sorted(now.keys() | whole.keys()):
+        if now.get(name) != whole.get(name):
+            yield f"{name}: {now.get(name, ('missing',))[0]} instead of {whole.get(name, ('missing',))[0]}"
+
+
+def trial_lives(study: Path) -> list[Any]:
+    """When each trial ran, by the study's record."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    trials = optuna.load_study(study_name="killed", storage=f"sqlite:///{study}/study.db").trials
+    return [lives_of(trial) for trial in trials]
+
+
+def processes_in(folder: Path) -> list[int]:
+    """Numbers of the processes of trials that work in a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has just ended
+            if (process / "cwd").readlink() == folder.resolve() and b"--trial" in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+    return found
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def test_a_new_study_takes_over_what_still_holds_and_trains_the_rest(searches):
 def test_a_study_does_not_move_to_another_storage(searches):
     searches.run(*RANDOM, "search.max_trials=1")
     output = searches.run(*RANDOM, "search.max_trials=2", "storage=sqlite:///elsewhere.db", code=1)
-    assert "elsewhere.db: study=s lives in" in output and "leave out storage= to continue" in output
+    assert "elsewhere.db: study=s lives in" in output and "leave storage= out to continue it" in output
     assert not (searches.cwd / "elsewhere.db").exists()
     searches.run(*RANDOM, "search.max_trials=2", f"storage=sqlite:///{searches.study / 'study.db'}", code=1)
     searches.run(*RANDOM, "search.max_trials=2")
