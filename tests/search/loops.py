@@ -30,10 +30,10 @@ class Worker:
         metrics = {METRIC: reward}
         if status == "interrupted":
             process = ended_process(asked=(status, cause), runtime_s=lived_s, env_steps=env_steps)
-            assert self.claims.end(claim, process) is None
+            assert self.claims.reporter.end(claim, process) is None
             return
         result = TrialResult(status, number, seed, metrics=metrics, cause=cause, env_steps=env_steps)
-        self.claims.tell(claim, result, lived_s, env_steps=env_steps)
+        self.claims.reporter.tell(claim, result, lived_s, env_steps=env_steps)
 
     def work(self, status="completed"):
         """Take and end trials until there are none. Returns their points."""

@@ -57,7 +57,7 @@ def test_a_trial_that_is_killed_twice_while_its_worker_lives_is_given_up_unless_
     loop = join(total=1, retries=9)
     for has_advanced in (False, True, True, False):
         claim = loop.claims.claim()
-        result = loop.claims.end(claim, ended_process(was_killed=True, has_advanced=has_advanced))
+        result = loop.claims.reporter.end(claim, ended_process(was_killed=True, has_advanced=has_advanced))
         assert (result is None) == (has_advanced or len(lives_of(loop.trial(0))) == 1)
     assert (result.status, result.wall_time_s) == ("failed", 4.0)
     assert result.cause.endswith("killed (signal 9); out of memory?; twice, without a new state in between")
@@ -68,14 +68,14 @@ def test_a_trial_that_is_killed_twice_while_its_worker_lives_is_given_up_unless_
 @pytest.mark.parametrize("between", ["interrupted", "worker died"])
 def test_only_two_kills_that_follow_each_other_count(join, between):
     loop = join(total=1)
-    assert loop.claims.end(loop.claims.claim(), ended_process(was_killed=True)) is None
+    assert loop.claims.reporter.end(loop.claims.claim(), ended_process(was_killed=True)) is None
     if between == "interrupted":
         loop.end(loop.claims.claim(), "interrupted")
     else:
         loop.claims.claim()
         loop.presence.leave()
         loop = join(total=1)
-    assert loop.claims.end(loop.claims.claim(), ended_process(was_killed=True)) is None
+    assert loop.claims.reporter.end(loop.claims.claim(), ended_process(was_killed=True)) is None
 
 
 def test_a_trial_that_was_killed_after_it_wrote_its_result_keeps_it(join):
@@ -83,7 +83,7 @@ def test_a_trial_that_was_killed_after_it_wrote_its_result_keeps_it(join):
     claim = loop.claims.claim()
     claim.directory.mkdir(parents=True)
     TrialResult("completed", 0, 42, metrics={METRIC: 7.5}).save(claim.directory)
-    assert loop.claims.end(claim, ended_process(was_killed=True)).status == "completed"
+    assert loop.claims.reporter.end(claim, ended_process(was_killed=True)).status == "completed"
     assert loop.trial(0).value == 7.5
 
 
@@ -93,7 +93,7 @@ def test_what_a_worker_says_of_a_trial_that_another_has_taken_over_by_now_does_n
     slow.presence.leave()
     assert heir.claims.claim().trial.number == 0
     slow.end(claim, "completed")
-    assert slow.claims.end(claim, ended_process(asked=("interrupted", "stopped"))) is None
+    assert slow.claims.reporter.end(claim, ended_process(asked=("interrupted", "stopped"))) is None
     assert heir.trial(0).state == TrialState.RUNNING and len(lives_of(heir.trial(0))) == 2
 
 
@@ -161,10 +161,10 @@ def test_a_life_whose_end_its_loop_has_told_is_not_told_again(join):
 def test_a_life_is_written_down_with_where_it_began_and_what_it_trained(join):
     loop = join()
     claim = loop.claims.claim()
-    loop.claims.note_start(claim, 0)
+    loop.claims.reporter.note_start(claim, 0)
     loop.end(claim, "interrupted", env_steps=300)
     claim = loop.claims.claim()
-    loop.claims.note_start(claim, 250)
+    loop.claims.reporter.note_start(claim, 250)
     loop.end(claim, env_steps=1000)
     assert [(life.from_env_steps, life.env_steps) for life in lives_of(loop.trial(0))] == [(0, 300), (250, 750)]
 

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from vbot_train.analysis.ranking import shown
-from vbot_train.search.execution.trial_queue import queue_trial
+from vbot_train.search.execution.waiting_trials import queue_trial
 from vbot_train.search.space.constraints import BUILT_IN
 from vbot_train.search.space.space import Candidate
 from vbot_train.search.spec import SearchSpec

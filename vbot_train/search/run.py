@@ -17,8 +17,9 @@ from vbot_train.search.display import TRIAL, Display
 from vbot_train.search.dry_run import announce, dry_run, show
 from vbot_train.search.execution.shutdown import ShutdownRequest
 from vbot_train.search.execution.trial_process import TrialProcess
-from vbot_train.search.execution.trial_queue import QueuedTrial, TrialQueue
+from vbot_train.search.execution.trial_queue import TrialQueue
 from vbot_train.search.execution.trial_record import record_trial
+from vbot_train.search.execution.trial_reporter import QueuedTrial
 from vbot_train.search.execution.worker_lock import WorkerLock
 from vbot_train.search.execution.worker_pool import HopelessError, WorkerPool
 from vbot_train.search.launched import typed_arguments

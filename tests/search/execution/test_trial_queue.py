@@ -90,7 +90,7 @@ def test_the_study_is_locked_while_a_trial_is_claimed(join, tmp_path):
     [
         lambda loop, claim: loop.claims.claim(),
         lambda loop, claim: loop.claims.enqueue([InitialPoint("mine", "enqueued", CELLS[3])]),
-        lambda loop, claim: loop.claims.report(claim, 1, 2.0),
+        lambda loop, claim: loop.claims.reporter.report(claim, 1, 2.0),
         lambda loop, claim: loop.end(claim),
     ],
     ids=["claim", "enqueue", "report", "tell"],
@@ -443,6 +443,6 @@ def test_the_first_trials_tell_how_many_will_fit(join, line, total, workers, oth
 def test_values_on_the_way_go_through_the_study_to_its_pruner(join):
     loop = join(pruner=optuna.pruners.ThresholdPruner(lower=1.0))
     claim = loop.claims.claim()
-    assert loop.claims.report(claim, 1, 2.0) is False
-    assert loop.claims.report(claim, 2, 0.5) is True
+    assert loop.claims.reporter.report(claim, 1, 2.0) is False
+    assert loop.claims.reporter.report(claim, 2, 0.5) is True
     assert loop.trial(0).intermediate_values == {1: 2.0, 2: 0.5}

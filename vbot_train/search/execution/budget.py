@@ -5,13 +5,72 @@ import statistics
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
-from vbot_train.study.accounting import STATUS
+from vbot_train.search.stages import Plan
+from vbot_train.study.accounting import STATUS, TrialCounts
 from vbot_train.study.lives import runtime_s, spans_of
 
 HOUR_S = 3600.0
 MOST_KEPT = 0.5  # share of a budget that is kept for what comes after the search
+
+
+class Budget:
+    """The time that a worker has.
+
+    Args:
+        hours: Wall clock of the study [h], None without a limit.
+        workers: Trials that this worker trains at a time.
+        stages: What is trained after the search; time is kept for that.
+        elsewhere: Trials of the other stages, which spent of the same budget.
+        training_s: How long one training takes [s], if the other stages know.
+    """
+
+    def __init__(
+        self,
+        hours: float | None,
+        *,
+        workers: int,
+        stages: Plan,
+        elsewhere: Sequence[FrozenTrial],
+        training_s: float | None,
+    ) -> None:
+        self._budget_s = None if hours is None else hours * HOUR_S
+        self._workers = workers
+        self._stages = stages
+        self._elsewhere = elsewhere
+        self._training_s = training_s
+
+    def left_s(self, counts: TrialCounts) -> float | None:
+        """What is left [s], None without a limit."""
+        if self._budget_s is None:
+            return None
+        return self._budget_s - spent_s([*self._elsewhere, *counts.trials], datetime.now(UTC))
+
+    def has_time(self, counts: TrialCounts, share: float) -> bool:
+        """Whether a trial that has still this share of its training before it can finish in what is left."""
+        left_s = self.left_s(counts)
+        return left_s is None or left_s > (self._trial_s(counts) or 0.0) * share + self._kept_s(counts)
+
+    def forecast(self, counts: TrialCounts) -> int | None:
+        """How many of the study's trials will have ended when the budget is spent; None if that is open."""
+        trial_s, left_s = self._trial_s(counts), self.left_s(counts)
+        if left_s is None or trial_s is None:
+            return None
+        left_s -= self._kept_s(counts)
+        running = sum(trial.state == TrialState.RUNNING for trial in counts.counted)
+        done, workers = counts.started - running, max(self._workers, running)
+        return fitting(done=done, running=running, left_s=left_s, trial_s=trial_s, workers=workers)
+
+    def _trial_s(self, counts: TrialCounts) -> float | None:
+        """How long a trial takes [s], None before that is known."""
+        return expected_s(counts.trials) or self._training_s
+
+    def _kept_s(self, counts: TrialCounts) -> float:
+        """Time kept for the later stages [s]."""
+        later = self._stages.trainings - sum(trial.state.is_finished() for trial in self._elsewhere)
+        kept_s = rounds(max(later, 0), self._workers) * (self._trial_s(counts) or 0.0)
+        return min(kept_s, (self._budget_s or 0.0) * MOST_KEPT)
 
 
 def spent_s(trials: Sequence[FrozenTrial], now: datetime) -> float:

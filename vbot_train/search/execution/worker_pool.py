@@ -12,7 +12,8 @@ from vbot_train.search.display import Display
 from vbot_train.search.execution.fallback import without_numbers
 from vbot_train.search.execution.shutdown import ShutdownRequest
 from vbot_train.search.execution.trial_process import Message, TrialProcess
-from vbot_train.search.execution.trial_queue import QueuedTrial, TrialQueue
+from vbot_train.search.execution.trial_queue import TrialQueue
+from vbot_train.search.execution.trial_reporter import QueuedTrial
 from vbot_train.study.layout import is_recorded
 from vbot_train.training.result import TrialResult
 
@@ -137,7 +138,7 @@ class WorkerPool:
             copy(source, claim.directory / source.name)
         result = replace(TrialResult.load(history), trial=claim.trial.number)
         result.save(claim.directory)
-        self._claims.tell(claim, result, 0.0, env_steps=result.env_steps)
+        self._claims.reporter.tell(claim, result, 0.0, env_steps=result.env_steps)
         self._show_end(claim, result)
 
     def _watch(self, running: RunningTrial) -> None:
@@ -154,7 +155,7 @@ class WorkerPool:
         for message in running.process.messages():
             match message["kind"]:
                 case "begun":
-                    self._claims.note_start(running.claim, message["env_steps"])
+                    self._claims.reporter.note_start(running.claim, message["env_steps"])
                 case "update":
                     self._display.update(running.claim.trial.number, message["env_steps"])
                     self._report(running, message)
@@ -164,7 +165,7 @@ class WorkerPool:
         value, evaluation = message.get(f"selection_{self._metric}"), message.get("evaluation")
         if value is None or evaluation is None:
             return
-        prune = self._claims.report(running.claim, evaluation, value)
+        prune = self._claims.reporter.report(running.claim, evaluation, value)
         if prune and evaluation < evaluations_of(running.claim.candidate.config):
             running.process.stop("pruned", "the pruner stopped it")
 
@@ -172,7 +173,7 @@ class WorkerPool:
         """Tell the study of a trial that has ended, then the user."""
         self._running.remove(running)
         self._stop.trials.remove(running.process)
-        result = self._claims.end(running.claim, running.process)
+        result = self._claims.reporter.end(running.claim, running.process)
         if result is None:
             self._display.put_back(running.claim.trial.number)
             self._look_again = 0.0

@@ -1,0 +1,150 @@
+"""What the study is told of the trials of one worker: where they begin, how they go, how they end."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from vbot_train.search.execution.fallback import result_or_fallback
+from vbot_train.search.execution.trial_process import TrialProcess
+from vbot_train.search.execution.worker_lock import WorkerLock, host_of
+from vbot_train.search.space.space import Candidate
+from vbot_train.study.accounting import CAUSE, LOOP, STATUS
+from vbot_train.study.lives import begin_life, end_life, lives_of, note_start
+from vbot_train.study.storage import retry_while_locked
+from vbot_train.training.result import FILE_NAME, TrialResult
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedTrial:
+    """A trial that this worker is to train."""
+
+    trial: optuna.Trial
+    candidate: Candidate
+    directory: Path
+    history: Path | None  # a finished trial of just this configuration: its result is taken over
+    earlier_s: float = 0.0  # how long it ran before it was interrupted [s]
+
+
+class TrialReporter:
+    """Tells a study of trials that belong to one worker. Every step is taken under the study's lock.
+
+    Args:
+        study: The study.
+        presence: The worker's lock.
+        metric: What the study optimizes.
+    """
+
+    def __init__(self, study: optuna.Study, presence: WorkerLock, metric: str) -> None:
+        self._study = study
+        self._presence = presence
+        self._metric = metric
+
+    def begin(self, trial: optuna.Trial) -> None:
+        """Make a trial this worker's, and begin its life."""
+        self.own(trial)
+        begin_life(trial, host_of(self._presence.name))
+
+    def own(self, trial: optuna.Trial) -> None:
+        """Make a trial this worker's."""
+        trial.set_user_attr(LOOP, self._presence.name)
+
+    @retry_while_locked
+    def note_start(self, claim: QueuedTrial, from_env_steps: int) -> None:
+        """Tell the study where a trial begins to train, or continues."""
+        with self._presence.lock():
+            note_start(claim.trial, from_env_steps)
+
+    @retry_while_locked
+    def report(self, claim: QueuedTrial, step: int, value: float) -> bool:
+        """Tell the study of a held-out value on the way. Returns whether the pruner ends the trial.
+
+        Args:
+            claim: The trial.
+            step: Held-out evaluations so far.
+            value: Of the metric.
+        """
+        with self._presence.lock():
+            if step in self._read(claim.trial).intermediate_values:  # before it was interrupted
+                return False
+            claim.trial.report(value, step)
+            return claim.trial.should_prune()
+
+    @retry_while_locked
+    def end(self, claim: QueuedTrial, process: TrialProcess) -> TrialResult | None:
+        """Tell the study of a trial whose process has ended.
+
+        Returns:
+            Its result; None if it was interrupted, and waits to be continued.
+        """
+        status, cause = process.asked or ("failed", process.describe_end())
+        seconds = process.runtime_s
+        with self._presence.lock():
+            has_result = (claim.directory / FILE_NAME).exists()
+            is_given_up = process.was_killed and not has_result and _is_killed_again(claim.trial, process)
+            if not has_result and not is_given_up and (status == "interrupted" or process.was_killed):
+                self.put_back(claim.trial, cause, seconds, process.env_steps, killed=process.was_killed)
+                return None
+            if is_given_up:
+                cause = f"{cause}; twice, without a new state in between"
+            result = result_or_fallback(
+                claim.directory,
+                status,
+                cause,
+                trial=claim.trial.number,
+                seed=claim.candidate.config["seed"],
+                wall_time_s=claim.earlier_s + seconds,
+            )
+            env_steps = max(result.env_steps, process.env_steps)
+            self.tell(claim, result, seconds, env_steps=env_steps, killed=is_given_up)
+            return result
+
+    @retry_while_locked
+    def tell(
+        self, claim: QueuedTrial, result: TrialResult, runtime_s: float, *, env_steps: int, killed: bool = False
+    ) -> None:
+        """Tell the study what came of a trial, unless it belongs to another worker by now.
+
+        Args:
+            claim: The trial.
+            result: Its result.
+            runtime_s: How long its last life was [s].
+            env_steps: Of the training at its end.
+            killed: Whether it is given up because it was killed.
+        """
+        with self._presence.lock():
+            if self._is_ours(claim.trial):
+                end_life(claim.trial, runtime_s, 0 if claim.history is not None else env_steps, killed=killed)
+                self.complete(claim.trial, result)
+
+    def put_back(self, trial: optuna.Trial, cause: str, runtime_s: float, env_steps: int, *, killed: bool) -> None:
+        """Let an interrupted trial wait to be continued, under its number and in its directory."""
+        if not self._is_ours(trial):
+            return
+        end_life(trial, runtime_s, env_steps, killed=killed)
+        trial.set_user_attr(STATUS, "interrupted")
+        trial.set_user_attr(CAUSE, cause)
+        self._study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+
+    def complete(self, trial: optuna.Trial, result: TrialResult) -> None:
+        """Tell the study of a result, which is final."""
+        value = result.objective(self._metric)
+        state = TrialState.FAIL if value is None else TrialState.COMPLETE
+        trial.set_user_attr(CAUSE, result.cause)
+        trial.set_user_attr(STATUS, result.status)
+        self._study.tell(trial, value, state=TrialState.PRUNED if result.status == "pruned" else state)
+
+    def _is_ours(self, trial: optuna.Trial) -> bool:
+        """Whether a trial still belongs to this worker."""
+        now = self._read(trial)
+        return now.state == TrialState.RUNNING and now.user_attrs.get(LOOP) == self._presence.name
+
+    def _read(self, trial: optuna.Trial) -> FrozenTrial:
+        return self._study._storage.get_trial(trial._trial_id)
+
+
+def _is_killed_again(trial: optuna.Trial, process: TrialProcess) -> bool:
+    """Whether a trial was killed twice while its worker lived, without a new state in between: it may be the cause."""
+    earlier = lives_of(trial)[:-1]
+    return bool(earlier) and earlier[-1].killed and not process.has_advanced
