@@ -49,12 +49,21 @@ def test_the_owner_may_take_its_directory_once_more(tmp_path):
     assert not has_owner(tmp_path / "new")
 
 
-@pytest.mark.parametrize("name", ["result.yaml", CHECKPOINTS])
+@pytest.mark.parametrize("name", ["result.yaml", f"{CHECKPOINTS}/best.pt"])
 def test_a_directory_that_holds_a_run_is_not_used_again(tmp_path, name):
-    (tmp_path / name).mkdir()
-    with pytest.raises(ConfigError, match=f"already holds {name}"), own_run_directory(tmp_path):
+    (tmp_path / name).mkdir(parents=True)
+    with pytest.raises(ConfigError, match=f"already holds {name.split('/')[0]}"), own_run_directory(tmp_path):
         pass
     assert not has_owner(tmp_path)
+
+
+@pytest.mark.parametrize("left", [(), (".0a1b2c3d.state.pt",)])
+def test_a_training_that_was_killed_before_its_first_state_is_begun_anew(tmp_path, left):
+    (tmp_path / CHECKPOINTS).mkdir()
+    for name in left:
+        (tmp_path / CHECKPOINTS / name).touch()
+    with own_run_directory(tmp_path):
+        assert has_owner(tmp_path)
 
 
 def test_a_directory_whose_training_can_be_continued_may_be_taken(tmp_path):

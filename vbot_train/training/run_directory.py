@@ -59,7 +59,8 @@ def _fault(run_dir: Path) -> str | None:
     if (run_dir / FILE_NAME).exists():
         return f"already holds {FILE_NAME} of another run"
     checkpoints = run_dir / CHECKPOINTS
-    if checkpoints.exists() and not state_path(run_dir).exists():
+    # A training that was killed before its first state leaves an empty folder, or half a state under another name.
+    if not state_path(run_dir).exists() and any(not path.name.startswith(".") for path in checkpoints.glob("*")):
         return f"already holds {CHECKPOINTS} of another run"
     folders = [folder for folder in (run_dir, checkpoints) if folder.exists()]
     return None if all(os.access(folder, os.W_OK | os.X_OK) for folder in folders) else "cannot be written"
