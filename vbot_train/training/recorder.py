@@ -12,9 +12,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from skrl.utils.tensorboard import SummaryWriter
 
 from vbot_train.agent.trainer import Update
+from vbot_train.training.progress import PROGRESS_CSV
 from vbot_train.training.run_directory import StateError
 
-PROGRESS_CSV = "progress.csv"
 EVENTS = "events.out.tfevents.*"
 # Held-out metrics that stand in the row of the update after which they were measured, beside the one to optimize.
 SELECTION_METRICS = ("episode_reward_mean", "success_rate", "fall_rate")
