@@ -1,4 +1,4 @@
-"""Let many loops work on one study, and see whether every feasible cell of a grid is trained exactly once.
+"""Let many workers work on one study, and see whether every feasible cell of a grid is trained exactly once.
 
 python benchmarks/share.py
 
@@ -27,10 +27,10 @@ LINE = [sys.executable, "-m", "vbot_train", "-m", "study=shared", "search.confir
 def main() -> None:
     """Print a line for each of the two ways."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--loops", type=int, default=8)
-    loops = parser.parse_args().loops
-    run(f"{loops} workers of one command", [[*LINE, f"workers={loops}"]])
-    run(f"{loops} commands of one worker", [[*LINE, "workers=1"]] * loops)
+    parser.add_argument("--workers", type=int, default=8)
+    workers = parser.parse_args().workers
+    run(f"{workers} workers of one command", [[*LINE, f"workers={workers}"]])
+    run(f"{workers} commands of one worker", [[*LINE, "workers=1"]] * workers)
 
 
 def run(name: str, lines: list[list[str]]) -> None:

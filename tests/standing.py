@@ -14,7 +14,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 from sqlalchemy import NullPool
 
-from vbot_train.study.accounting import CAUSE, LOOP, STATUS
+from vbot_train.study.accounting import CAUSE, STATUS, WORKER
 from vbot_train.study.layout import STUDY_DB, STUDY_YAML
 from vbot_train.study.lives import LIVES
 from vbot_train.study.record import RECORD_KEYS
@@ -60,7 +60,7 @@ def ended(lived_s=100.0, status="completed", *, start=None, value=1.0, cause=Non
 
 def running(age_s=0.0, *, now=None, params=None, space=SPACE):
     """A trial that has begun some time ago."""
-    attributes = {LOOP: "a loop", LIVES: [life((now or datetime.now(UTC)) - timedelta(seconds=age_s))]}
+    attributes = {WORKER: "a worker", LIVES: [life((now or datetime.now(UTC)) - timedelta(seconds=age_s))]}
     return create_trial(
         state=TrialState.RUNNING, params=params or DEFAULT_POINT, distributions=space, user_attrs=attributes
     )

@@ -150,7 +150,7 @@ def test_a_file_that_is_being_read_is_replaced_once_its_reader_closes_it(run):
 LOOPS = """
 from pathlib import Path
 from vbot_train.search.execution.worker_lock import WorkerLock
-with WorkerLock(Path("study")) as own, WorkerLock(Path("study")) as other, own.lock():
+with WorkerLock(Path("study")) as own, WorkerLock(Path("study")) as other, own.hold():
     dead = own._file("host-1-abc")
     dead.touch()
     print(own.others() == [other.name], dead.exists())
@@ -158,7 +158,7 @@ print([path.name for path in dead.parent.iterdir()])
 """
 
 
-def test_a_loops_file_goes_with_it(run):
+def test_a_workers_file_goes_with_it(run):
     assert run("-c", LOOPS).splitlines() == ["True False", "['study.lock']"]
 
 

@@ -18,15 +18,15 @@ WHITELIST = ("vbot_train.search.callback.SearchCallback",)
 
 @hydra.main(config_path=str(CONF_DIR), config_name="config", execution_whitelist=WHITELIST)
 def main(config: DictConfig) -> None:
-    """Train one configuration, or run one loop of a search where a Hydra launcher has put it.
+    """Train one configuration, or run one worker of a search where a Hydra launcher has put it.
 
-    The trials of a search do not come here: a loop spawns ``vbot_train.training.trial``.
+    The trials of a search do not come here: a worker spawns ``vbot_train.training.trial``.
     """
     if HydraConfig.get().mode == RunMode.MULTIRUN:
-        from vbot_train.search.launched import run_loop
+        from vbot_train.search.launched import run_worker
         from vbot_train.search.spec import worker_count
 
-        run_loop(worker_count(config.workers, config.simulation))
+        run_worker(worker_count(config.workers, config.simulation))
     else:
         from vbot_train.training.single import run_single
 

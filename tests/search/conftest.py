@@ -12,11 +12,11 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
-from loops import CELLS, METRIC, Worker
 from omegaconf import OmegaConf
 from optuna.trial import TrialState, create_trial
 from searches import Searches, kill_group
 from sqlalchemy import Engine, event
+from workers import CELLS, METRIC, Worker
 
 from vbot_train.config.composition import CONF_DIR
 from vbot_train.search.execution.trial_queue import TrialQueue
@@ -106,27 +106,27 @@ def line(make_space):
 
 @pytest.fixture
 def join(tmp_path, empty_study, grid):
-    """``join(total=2, ...)``: one more loop, with the keys of its job changed, joins the study in tmp_path."""
+    """``join(total=2, ...)``: one more worker, with the keys of its job changed, joins the study in tmp_path."""
     shutil.copy(empty_study, tmp_path)
-    with ExitStack() as loops:
+    with ExitStack() as locks:
 
         def make(
             proposals=None, *, space=grid, total=4, workers=1, pruner=None, budget_hours=None, directory=tmp_path, **job
         ):
             study = optuna.load_study(study_name="s", storage=connect(None, tmp_path), pruner=pruner)
-            presence = loops.enter_context(WorkerLock(tmp_path))
+            worker_lock = locks.enter_context(WorkerLock(tmp_path))
             search = {"metric": METRIC, "seeds_per_configuration": 1, "retries": 1, **job}
-            claims = TrialQueue(
+            queue = TrialQueue(
                 study,
                 directory / "trials",
-                presence,
+                worker_lock,
                 space,
                 proposals or GridProposals(CELLS),
                 job={"search": search, "budget_hours": budget_hours, "training": {"env_steps": 1000}},
                 total=total,
                 workers=workers,
             )
-            return Worker(claims, presence, study)
+            return Worker(queue, worker_lock, study)
 
         yield make
 

@@ -140,7 +140,7 @@ def test_several_commands_share_a_grid_and_the_last_writes_the_analysis(searches
 
 
 @pytest.mark.distributed
-def test_the_trial_of_a_killed_loop_is_trained_by_one_that_lives(searches):
+def test_the_trial_of_a_killed_worker_is_trained_by_one_that_lives(searches):
     doomed = searches.start(RATES, "workers=1", IDLE_S="60")
     searches.wait_for_training(0)
     survivor = searches.start(RATES, "workers=1", IDLE_S="0.5")
@@ -153,12 +153,12 @@ def test_the_trial_of_a_killed_loop_is_trained_by_one_that_lives(searches):
 
 
 @pytest.mark.distributed
-def test_a_hydra_launcher_runs_the_loops(searches):
+def test_a_hydra_launcher_runs_the_workers(searches):
     space = "ppo.learning_rate=1e-5,1e-4,3e-4,1e-3"
     output = searches.run(space, "training=smoke", "workers=2", "hydra/launcher=joblib")  # these train: not idle.py
     assert searches.rates() == [1e-5, 1e-4, 3e-4, 1e-3]
-    loops = {trial.user_attrs["loop"] for trial in study_of(searches).trials}
-    assert len(loops) == 2, output
+    workers = {trial.user_attrs["worker"] for trial in study_of(searches).trials}
+    assert len(workers) == 2, output
 
 
 @pytest.mark.distributed

@@ -9,7 +9,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from vbot_train.search.space.sampler_study import SamplerStudy
-from vbot_train.study.accounting import LOOP, ORIGIN, RETRY_OF, STATUS, TrialCounts, identity, is_trained, params_of
+from vbot_train.study.accounting import ORIGIN, RETRY_OF, STATUS, WORKER, TrialCounts, identity, is_trained, params_of
 from vbot_train.study.lives import LIVES
 
 UNIT = FloatDistribution(0, 1)
@@ -24,7 +24,7 @@ def ended(status, x=0.5, **attributes):
 
 
 def running(**attributes):
-    attributes[LOOP] = "a loop"
+    attributes[WORKER] = "a worker"
     return create_trial(state=TrialState.RUNNING, params={"x": 0.5}, distributions={"x": UNIT}, user_attrs=attributes)
 
 
@@ -110,7 +110,7 @@ def test_what_would_end_the_same_way_is_never_owed(status):
 
 @pytest.mark.parametrize("status", ["interrupted", "failed"])
 def test_a_trial_is_not_owed_before_it_has_ended(status):
-    books = counts(running(**{STATUS: status}))  # its loop was about to tell
+    books = counts(running(**{STATUS: status}))  # its worker was about to tell
     assert (books.started, books.interrupted, books.crashed) == (1, [], [])
 
 

@@ -52,7 +52,7 @@ class SearchCallback(Callback):
 
     def __init__(self) -> None:
         self._rules = compile_rules({})
-        self.study_dir: Path | None = None  # of the study whose last loop this was, set by the sweeper
+        self.study_dir: Path | None = None  # of the study whose last worker this was, set by the sweeper
         self.storage: str | None = None  # where that study lives, None in its directory
         self.closing_message: str | None = None  # the last words of the search
         self.run_lock: BaseFileLock | None = None  # of a single run's directory

@@ -1,6 +1,6 @@
 """The trainings of a later stage: which, and on what configuration each.
 
-A stage is a study of its own beside the search's, in the same storage, worked on by the same loops. What it trains are
+A stage is a study of its own beside the search's, in the same storage, worked on by the same workers. It trains
 configurations that are there already, each on seeds that the search did not use.
 """
 

@@ -1,4 +1,4 @@
-"""A loop that a Hydra launcher started, as one job of several: the same command line again, with one worker."""
+"""A worker that a Hydra launcher started, as one job of several: the same command line again, with one worker."""
 
 import json
 import os
@@ -22,27 +22,29 @@ def hand_on_command() -> None:
 
 
 def typed_arguments() -> list[str]:
-    """The arguments that a person typed: those of the launching line in a loop that was launched."""
+    """The arguments that a person typed: those of the launching line in a worker that was launched."""
     handed_on = os.environ.get(COMMAND)
     return sys.argv[1:] if handed_on is None else list(json.loads(handed_on))
 
 
-def run_loop(loops: int) -> None:
+def run_worker(workers: int) -> None:
     """Work on the study that this job's sweep directory holds.
 
     Args:
-        loops: How many share it: several run on one thread each.
+        workers: How many share it: several run on one thread each.
 
     Raises:
-        SystemExit: With the exit code of the loop, unless that is 0.
+        SystemExit: With the exit code of the worker, unless that is 0.
     """
     node = HydraConfig.get()
     directory = Path(node.sweep.dir)
     given = typed_arguments()
-    threads = [f"{key}=1" for key in THREAD_KEYS if loops > 1 and key not in map(key_of, given)]
+    threads = [f"{key}=1" for key in THREAD_KEYS if workers > 1 and key not in map(key_of, given)]
     place = [f"hydra.sweep.dir={directory}", as_override(directory.name)]
     arguments = [*threads, *given, *place, "hydra/launcher=basic", "workers=1"]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the loop hears Ctrl-C itself, and needs time to put things in order
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # the worker hears Ctrl-C itself, and needs time to put things in order
     process = subprocess.Popen([sys.executable, "-m", "vbot_train", *arguments], cwd=node.runtime.cwd)
 
     def hand_on(number: int, frame: types.FrameType | None) -> None:

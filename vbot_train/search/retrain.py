@@ -1,4 +1,4 @@
-"""Open a later stage for a loop to work on."""
+"""Open a later stage for a worker to work on."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,7 +18,7 @@ from vbot_train.search.space.initial_points import open_earlier
 from vbot_train.search.space.proposals import GridProposals
 from vbot_train.search.spec import SearchSpec
 from vbot_train.search.stages import check_disjoint
-from vbot_train.study.accounting import LOOP, SEED, TrialCounts
+from vbot_train.study.accounting import SEED, WORKER, TrialCounts
 from vbot_train.study.opening import look_into, look_into_stages, open_stage
 from vbot_train.study.record import read_record
 from vbot_train.study.storage import retry_while_locked
@@ -26,14 +26,16 @@ from vbot_train.study.trials import is_own
 
 
 @retry_while_locked
-def begin_stage(stage: str, spec: SearchSpec, directory: Path, presence: WorkerLock) -> tuple[TrialQueue, int] | None:
-    """Put what a stage still has to train into its queue; a loop that comes later finds it there.
+def begin_stage(
+    stage: str, spec: SearchSpec, directory: Path, worker_lock: WorkerLock
+) -> tuple[TrialQueue, int] | None:
+    """Put what a stage still has to train into its queue; a worker that comes later finds it there.
 
     Args:
         stage: ``confirm`` or ``test``.
         spec: What the search asks.
         directory: The study's directory.
-        presence: This loop's presence at it.
+        worker_lock: This worker's presence at it.
 
     Returns:
         The stage's trainings, to claim, and how many there are in all; None if there is nothing to train.
@@ -54,12 +56,12 @@ def begin_stage(stage: str, spec: SearchSpec, directory: Path, presence: WorkerL
         TrialQueue,
         study,
         directory / stage,
-        presence,
+        worker_lock,
         Finals(spec.space, verdict, spec.plan.evaluation_seed(stage, spec.job)),
         GridProposals([]),
         job={**spec.job, "search": {**settings, "seeds_per_configuration": 1}},
         workers=spec.workers,
-        elsewhere=[*screened, *elsewhere(spec, directory, presence, but=stage)],
+        elsewhere=[*screened, *elsewhere(spec, directory, worker_lock, but=stage)],
         training_s=budget.expected_s(screened),
     )
     join(total=0).enqueue(trainings, but=[trial.number for trial in verdict.study.left_out if trial.stage == stage])
@@ -74,12 +76,14 @@ def screening_of(spec: SearchSpec, directory: Path) -> list[FrozenTrial]:
     return [trial for trial in look_into(directory, spec.job["storage"], record) if is_own(trial)]
 
 
-def elsewhere(spec: SearchSpec, directory: Path, presence: WorkerLock, but: str | None = None) -> list[FrozenTrial]:
-    """What the later stages have trained so far, all but one; without what a dead loop has left there."""
+def elsewhere(spec: SearchSpec, directory: Path, worker_lock: WorkerLock, but: str | None = None) -> list[FrozenTrial]:
+    """What the later stages have trained so far, all but one; without what a dead worker has left there."""
     stages = look_into_stages(directory, spec.job["storage"])
     trials = [trial for stage, trials in stages.items() if stage != but for trial in trials if is_own(trial)]
-    with presence.lock():
-        return [trial for trial in trials if trial.state.is_finished() or presence.is_alive(trial.user_attrs.get(LOOP))]
+    with worker_lock.hold():
+        return [
+            trial for trial in trials if trial.state.is_finished() or worker_lock.is_alive(trial.user_attrs.get(WORKER))
+        ]
 
 
 def check_fresh(spec: SearchSpec, directory: Path, screened: Sequence[FrozenTrial]) -> None:

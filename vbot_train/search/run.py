@@ -65,7 +65,7 @@ def run_search(
         arguments: Overrides of the command line.
         config: The composed config.
         context: Hydra's.
-        launch: Runs that many loops on the study in a directory, elsewhere; None: one loop here.
+        launch: Runs that many workers on the study in a directory, elsewhere; None: one worker here.
         trial_module: What the process of a trial runs.
 
     Raises:
@@ -74,7 +74,7 @@ def run_search(
     """
     quiet_optuna()
     outlive_the_terminal()
-    stop = ShutdownRequest() if launch is None else None  # loops elsewhere get their signals themselves
+    stop = ShutdownRequest() if launch is None else None  # workers elsewhere get their signals themselves
     is_default = settle_name(config, arguments)
     job = with_absolute_paths(plain(config))
     check_search(job)
@@ -142,7 +142,7 @@ class Search:
         self.spec = spec
         self.directory = directory
         self.hydra_record = OmegaConf.create({"hydra": OmegaConf.to_container(hydra_node, resolve=False)})
-        self.presence = WorkerLock(directory)
+        self.worker_lock = WorkerLock(directory)
         self.worked: list[tuple[str, TrialQueue, int]] = []  # stages so far: what it trains, how many in all
 
     def run(self, stop: ShutdownRequest) -> None:
@@ -157,12 +157,12 @@ class Search:
             SystemExit: As ``run_search`` says.
         """
         early_end: HopelessError | ConfigError | StudyError | None = None
-        with self.presence:
+        with self.worker_lock:
             study = self.open()
-            claims = self._claims(study, elsewhere(self.spec, self.directory, self.presence))
+            queue = self._queue(study, elsewhere(self.spec, self.directory, self.worker_lock))
             try:
                 with stop.gently():
-                    self._work(claims, stop, self.spec.trials)
+                    self._work(queue, stop, self.spec.trials)
                     for stage in STAGES:
                         self._retrain(stage, stop)
             except (HopelessError, ConfigError, StudyError) as error:  # what was trained is analysed all the same
@@ -174,14 +174,14 @@ class Search:
             raise early_end
         if stop.number is not None:
             raise SystemExit(128 + stop.number)
-        if not claims.has_completed():
+        if not queue.has_completed():
             what = f"no trial was completed with a value of {self.spec.metric}"
             raise SystemExit(f"study={study.study_name}: {what}; each trial's result.yaml says why")
 
     def open(self) -> optuna.Study:
-        """Begin the study, or continue it, whichever of several loops comes first."""
+        """Begin the study, or continue it, whichever of several workers comes first."""
         spec, storage = self.spec, self.spec.job["storage"]
-        with self.presence.lock():
+        with self.worker_lock.hold():
             record = read_record(self.directory)
             if record is not None:
                 refuse_other(self.directory, record, spec.record())
@@ -202,14 +202,14 @@ class Search:
         return study
 
     def _enqueue(self, study: optuna.Study) -> None:
-        self._claims(study).enqueue(self.spec.points)
+        self._queue(study).enqueue(self.spec.points)
 
-    def _claims(self, study: optuna.Study, elsewhere: Sequence[FrozenTrial] = ()) -> TrialQueue:
+    def _queue(self, study: optuna.Study, elsewhere: Sequence[FrozenTrial] = ()) -> TrialQueue:
         spec = self.spec
         return TrialQueue(
             study,
             self.directory / TRIALS,
-            self.presence,
+            self.worker_lock,
             spec.space,
             spec.proposals(),
             job=spec.job,
@@ -223,20 +223,20 @@ class Search:
         """Work on a later stage, unless the search was asked to stop."""
         if stop.number is not None:
             return
-        begun = begin_stage(stage, self.spec, self.directory, self.presence)
+        begun = begin_stage(stage, self.spec, self.directory, self.worker_lock)
         if begun is not None:
-            claims, trainings = begun
-            done = f", {there} are done" if (there := claims.done()) else ""
+            queue, trainings = begun
+            done = f", {there} are done" if (there := queue.done()) else ""
             show([f"{stage}: {trainings} trainings{done}"])
-            self._work(claims, stop, trainings, stage)
+            self._work(queue, stop, trainings, stage)
 
-    def _work(self, claims: TrialQueue, stop: ShutdownRequest, total: int, stage: str = TRIAL) -> None:
+    def _work(self, queue: TrialQueue, stop: ShutdownRequest, total: int, stage: str = TRIAL) -> None:
         spec = self.spec
-        self.worked.append((stage, claims, total))
+        self.worked.append((stage, queue, total))
         hours = spec.job["budget_hours"]
-        with Display(spec.metric, total, claims.done(), claims.best(), hours, stage) as display:
-            loop = WorkerPool(
-                claims,
+        with Display(spec.metric, total, queue.done(), queue.best(), hours, stage) as display:
+            pool = WorkerPool(
+                queue,
                 metric=spec.metric,
                 workers=spec.workers,
                 stop=stop,
@@ -244,40 +244,40 @@ class Search:
                 display=display,
                 start_process=partial(TrialProcess, module=self.trial_module),
             )
-            loop.run()
+            pool.run()
 
-    def _record_trial(self, claim: QueuedTrial) -> None:
-        record_trial(claim.directory, claim.trial.number, claim.candidate, self.hydra_record)
+    def _record_trial(self, queued: QueuedTrial) -> None:
+        record_trial(queued.directory, queued.trial.number, queued.candidate, self.hydra_record)
 
     def _leave(self, stop: ShutdownRequest, *, hopeless: bool) -> None:
-        """Have the callback write the analysis if this loop is the last, and say how to go on."""
+        """Have the callback write the analysis if this worker is the last, and say how to go on."""
         spec, callback = self.spec, self.spec.callback
-        if others := self.presence.leave():
+        if others := self.worker_lock.leave():
             callback.closing_message = (
                 f"{len(others)} more at work on this study; the last to finish writes the analysis"
             )
             if stop.number is not None:
                 callback.closing_message += f"; to go on here: {self._line_to_resume()}"
             return
-        for stage, claims, _ in self.worked:
-            for number in claims.given_up():
+        for stage, queue, _ in self.worked:
+            for number in queue.given_up():
                 show([f"{stage} {number} was killed twice without a new state in between, and is given up"])
         callback.study_dir, callback.storage = self.directory, spec.job["storage"]
         ended = ", ".join(self._how_far())
-        claims = self.worked[0][1]
+        queue = self.worked[0][1]
         if stop.number is not None:
             callback.closing_message = f"stopped, {ended}; to go on: {self._line_to_resume()}"
-        elif any(claims.out_of_time for _, claims, _ in self.worked):
+        elif any(queue.out_of_time for _, queue, _ in self.worked):
             hours, line = spec.job["budget_hours"], self._line_to_resume()
             callback.closing_message = f"budget_hours={hours} is spent, {ended}; with a larger one this goes on: {line}"
-        elif claims.done() < spec.trials and not hopeless:
+        elif queue.done() < spec.trials and not hopeless:
             callback.closing_message = f"{ended}: nothing else is left to try in this space"
 
     def _how_far(self) -> Iterator[str]:
         """How many trials of each stage have ended."""
-        for stage, claims, total in self.worked:
+        for stage, queue, total in self.worked:
             what = "trials have ended" if stage == TRIAL else f"trainings to {stage}"
-            yield f"{claims.done()} of {total} {what}"
+            yield f"{queue.done()} of {total} {what}"
 
     def _line_to_resume(self) -> str:
         """The command line that continues this search."""

@@ -1,4 +1,4 @@
-"""Hydra's sweeper: open the study, run the loop, finish.
+"""Hydra's sweeper: open the study, run the worker, finish.
 
 The class that Hydra scans stands apart from the work, so that ``--help`` does not import Optuna.
 """
@@ -56,7 +56,7 @@ class VBotSweeper(Sweeper):
         self.config = config
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run the search: here, or with another launcher than Hydra's basic one where that runs its loops.
+        """Run the search: here, or with another launcher than Hydra's basic one where that runs its workers.
 
         Args:
             arguments: Overrides of the command line.
@@ -73,8 +73,8 @@ class VBotSweeper(Sweeper):
         except StudyError as error:  # of ours, Hydra knows only this one: it prints its line and no traceback
             raise ConfigError(str(error)) from error
 
-    def _launch(self, directory: Path, loops: int) -> None:
-        """Have the launcher run loops on one study, a Hydra job each; ``launched.run_loop`` is what they do."""
+    def _launch(self, directory: Path, workers: int) -> None:
+        """Have the launcher run workers on one study, a Hydra job each; ``launched.run_loop`` is what they do."""
         assert self.config is not None and self.hydra_context is not None and self.task_function is not None
         from vbot_train.search.launched import hand_on_command
         from vbot_train.search.naming import as_override
@@ -84,6 +84,6 @@ class VBotSweeper(Sweeper):
             hydra_context=self.hydra_context, task_function=self.task_function, config=self.config
         )
         place = [f"hydra.sweep.dir={directory.resolve()}", as_override(directory.name)]
-        jobs = [[*place, f"workers={loops}", f"hydra.sweep.subdir={WORKERS}/{n}"] for n in range(loops)]
+        jobs = [[*place, f"workers={workers}", f"hydra.sweep.subdir={WORKERS}/{n}"] for n in range(workers)]
         for job in launcher.launch(jobs, 0):
             _ = job.return_value  # raises what the job raised

@@ -16,7 +16,7 @@ STATUS = "status"  # of its result
 CAUSE = "cause"
 SEED = "seed"  # its training seed
 SEEDS = "seeds"  # those of its configuration, a trial each; absent where it is the only one
-LOOP = "loop"  # the loop that runs it
+WORKER = "worker"  # the worker that runs it
 ORIGIN = "origin"  # default, enqueued, history, proposed; in a later stage its name
 HISTORY = "history"  # directory of an earlier study's trial, whose result it takes over
 RETRY_OF = "retry_of"  # number of the trial that it repeats
@@ -27,7 +27,7 @@ Identity = frozenset[tuple[str, Any]]
 
 
 def params_of(trial: FrozenTrial) -> dict[str, Any]:
-    """A trial's parameters, also while it waits in the queue, and where its loop died before it had set them all."""
+    """A trial's parameters, also while it waits in the queue, and where its worker died before it had set them all."""
     return exact_params(trial.system_attrs.get("fixed_params") or trial.params, trial.distributions)
 
 

@@ -10,7 +10,7 @@ import yaml
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from vbot_train.study.accounting import LOOP
+from vbot_train.study.accounting import WORKER
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STAGES, STUDY_DB, STUDY_YAML, TRIALS, WORKERS, stage_name
 from vbot_train.study.provenance import describe_provenance
@@ -171,7 +171,7 @@ def _clear_half_begun(database: RDBStorage, name: str, own_id: str | None) -> No
         study = optuna.load_study(study_name=name, storage=database)
         is_own = own_id in (None, study.user_attrs.get(ID))
         trials = study.get_trials(deepcopy=False)
-        if is_own and all(trial.state == TrialState.WAITING and LOOP not in trial.user_attrs for trial in trials):
+        if is_own and all(trial.state == TrialState.WAITING and WORKER not in trial.user_attrs for trial in trials):
             optuna.delete_study(study_name=name, storage=database)
 
 

@@ -82,7 +82,7 @@ def shown_url(storage: str | None) -> str | None:
 
 
 def check_storage(storage: str | None) -> str | None:
-    """A storage's URL as typed, made absolute: every loop and every later command must find the study there.
+    """A storage's URL as typed, made absolute: every worker and every later command must find the study there.
 
     Raises:
         StudyError: It is not a URL, or one of a database that none of them would find.

@@ -117,7 +117,7 @@ def retries_of(record: Mapping[str, Any]) -> int:
 
 def is_own(trial: FrozenTrial) -> bool:
     """Whether a trial is a search's; else a script added it, or told its end. What waits, a search will train."""
-    signs = ("status",) if trial.state.is_finished() else ("loop", "origin")
+    signs = ("status",) if trial.state.is_finished() else ("worker", "loop", "origin")  # the second in older studies
     return trial.state == TrialState.WAITING or any(sign in trial.user_attrs for sign in signs)
 
 

@@ -8,112 +8,112 @@ from pathlib import Path
 import optuna
 import pytest
 from filelock import FileLock, Timeout
-from loops import CELLS, Same, at_random
 from omegaconf import OmegaConf
 from optuna.trial import TrialState, create_trial
 from sqlalchemy import event
+from workers import CELLS, Same, at_random
 
 from vbot_train.config.composition import compose_config
 from vbot_train.search.execution import worker_lock
 from vbot_train.search.space.initial_points import InitialPoint
 from vbot_train.search.space.proposals import GridProposals
 from vbot_train.search.spec import worker_count
-from vbot_train.study.accounting import CAUSE, HISTORY, LOOP, ORIGIN, SEED, SEEDS, STATUS
+from vbot_train.study.accounting import CAUSE, HISTORY, ORIGIN, SEED, SEEDS, STATUS, WORKER
 from vbot_train.study.lives import LIVES, lives_of, runtime_s
 from vbot_train.training.result import TrialResult
 
 
-def test_the_cells_of_a_grid_are_claimed_in_order_each_once(join, tmp_path):
-    loop = join()
+def test_the_cells_of_a_grid_are_taken_in_order_each_once(join, tmp_path):
+    worker = join()
     for number, point in enumerate(CELLS):
-        claim = loop.claims.claim()
-        assert (claim.trial.number, claim.candidate.params, claim.history) == (number, point, None)
-        assert claim.directory == tmp_path / "trials" / f"00{number}"
-        attributes = loop.attributes(number)
-        assert attributes.keys() == {ORIGIN, SEED, LOOP, LIVES}
-        assert (attributes[ORIGIN], attributes[SEED], attributes[LOOP]) == ("proposed", 42, loop.presence.name)
-        loop.end(claim)
-    assert loop.claims.claim() is None
+        queued = worker.queue.take()
+        assert (queued.trial.number, queued.candidate.params, queued.history) == (number, point, None)
+        assert queued.directory == tmp_path / "trials" / f"00{number}"
+        attributes = worker.attributes(number)
+        assert attributes.keys() == {ORIGIN, SEED, WORKER, LIVES}
+        assert (attributes[ORIGIN], attributes[SEED], attributes[WORKER]) == ("proposed", 42, worker.worker_lock.name)
+        worker.end(queued)
+    assert worker.queue.take() is None
 
 
 def test_a_search_ends_at_its_total(join, line):
-    loop = join(at_random(line), space=line, total=3)
-    assert len(loop.work()) == 3
-    assert len(loop.study.trials) == loop.claims.done() == 3
+    worker = join(at_random(line), space=line, total=3)
+    assert len(worker.work()) == 3
+    assert len(worker.study.trials) == worker.queue.done() == 3
     assert len(join(at_random(line), space=line, total=5).work()) == 2
     assert join(at_random(line), space=line, total=2).work() == []
 
 
 def test_trials_in_training_count_towards_the_total(join, line):
-    loop, other = join(at_random(line), space=line, total=2), join(at_random(line), space=line, total=2)
-    assert loop.claims.claim() and other.claims.claim()
-    assert loop.claims.claim() is None and other.claims.claim() is None
-    assert loop.claims.done() == 0
+    worker, other = join(at_random(line), space=line, total=2), join(at_random(line), space=line, total=2)
+    assert worker.queue.take() and other.queue.take()
+    assert worker.queue.take() is None and other.queue.take() is None
+    assert worker.queue.done() == 0
 
 
-def test_loops_that_share_a_study_never_take_the_same_cell(join):
+def test_workers_that_share_a_study_never_take_the_same_cell(join):
     first, second = join(), join()
-    claims = [loop.claims.claim() for loop in (first, second, second, first)]
-    assert [claim.candidate.params for claim in claims] == CELLS
-    assert [claim.trial.number for claim in claims] == [0, 1, 2, 3]
-    assert first.claims.claim() is None and second.claims.claim() is None
+    queue = [worker.queue.take() for worker in (first, second, second, first)]
+    assert [queued.candidate.params for queued in queue] == CELLS
+    assert [queued.trial.number for queued in queue] == [0, 1, 2, 3]
+    assert first.queue.take() is None and second.queue.take() is None
 
 
-def test_loops_at_the_same_time_take_each_cell_once(join):
-    loops, points, start = [join(), join(), join()], [], threading.Barrier(3)
+def test_workers_at_the_same_time_take_each_cell_once(join):
+    workers, points, start = [join(), join(), join()], [], threading.Barrier(3)
 
-    def work(loop):
+    def work(worker):
         start.wait()
-        points.extend(loop.work())
+        points.extend(worker.work())
 
-    threads = [threading.Thread(target=work, args=(loop,)) for loop in loops]
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in workers]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert sorted(points, key=CELLS.index) == CELLS
-    assert len(loops[0].study.trials) == 4
+    assert len(workers[0].study.trials) == 4
 
 
-def test_the_study_is_locked_while_a_trial_is_claimed(join, tmp_path):
+def test_the_study_is_locked_while_a_trial_is_taken(join, tmp_path):
     class Trying(GridProposals):
         def draw(self, trials, taken, index):
             with pytest.raises(Timeout):
                 FileLock(tmp_path / ".workers" / "study.lock").acquire(timeout=0)
             return super().draw(trials, taken, index)
 
-    assert join(Trying(CELLS)).claims.claim() is not None
+    assert join(Trying(CELLS)).queue.take() is not None
 
 
 @pytest.mark.parametrize(
     "step",
     [
-        lambda loop, claim: loop.claims.claim(),
-        lambda loop, claim: loop.claims.enqueue([InitialPoint("mine", "enqueued", CELLS[3])]),
-        lambda loop, claim: loop.claims.reporter.report(claim, 1, 2.0),
-        lambda loop, claim: loop.end(claim),
+        lambda worker, queued: worker.queue.take(),
+        lambda worker, queued: worker.queue.enqueue([InitialPoint("mine", "enqueued", CELLS[3])]),
+        lambda worker, queued: worker.queue.reporter.report(queued, 1, 2.0),
+        lambda worker, queued: worker.end(queued),
     ],
     ids=["claim", "enqueue", "report", "tell"],
 )
-def test_every_step_waits_for_the_loop_that_has_the_lock(join, monkeypatch, step):
+def test_every_step_waits_for_the_worker_that_has_the_lock(join, monkeypatch, step):
     monkeypatch.setattr(worker_lock, "PATIENCE_S", 0.05)
-    loop, other = join(), join()
-    claim = loop.claims.claim()
-    with other.presence.lock(), pytest.raises(Timeout):
-        step(loop, claim)
-    assert [trial.state for trial in loop.study.get_trials(deepcopy=False)] == [TrialState.RUNNING]
-    step(loop, claim)
+    worker, other = join(), join()
+    queued = worker.queue.take()
+    with other.worker_lock.hold(), pytest.raises(Timeout):
+        step(worker, queued)
+    assert [trial.state for trial in worker.study.get_trials(deepcopy=False)] == [TrialState.RUNNING]
+    step(worker, queued)
 
 
 def test_a_random_search_tries_the_same_points_shared_interrupted_or_neither(join, line):
     expected = [at_random(line).draw([], {}, index) for index in range(4)]
-    loop, gone = join(at_random(line), space=line), join(at_random(line), space=line)
-    lost = gone.claims.claim()
-    stopped = loop.claims.claim()
-    gone.presence.leave()
-    loop.end(stopped, "interrupted")
+    worker, gone = join(at_random(line), space=line), join(at_random(line), space=line)
+    lost = gone.queue.take()
+    stopped = worker.queue.take()
+    gone.worker_lock.leave()
+    worker.end(stopped, "interrupted")
     assert [lost.candidate.params, stopped.candidate.params] == expected[:2]
-    assert loop.work() == [*expected[:2], *expected[2:]]
+    assert worker.work() == [*expected[:2], *expected[2:]]
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,9 @@ def test_a_random_search_tries_the_same_points_shared_interrupted_or_neither(joi
     ],
 )
 def test_only_a_completed_trial_has_a_value_in_the_study(join, status, reward, state, value):
-    loop = join()
-    loop.end(loop.claims.claim(), status, reward, lived_s=3.00049, cause="so it was")
-    trial = loop.trial(0)
+    worker = join()
+    worker.end(worker.queue.take(), status, reward, lived_s=3.00049, cause="so it was")
+    trial = worker.trial(0)
     assert (trial.state, trial.value) == (state, value)
     told = {key: trial.user_attrs[key] for key in (STATUS, CAUSE)}
     assert told == {STATUS: status, CAUSE: "so it was"}
@@ -139,13 +139,13 @@ def test_only_a_completed_trial_has_a_value_in_the_study(join, status, reward, s
 
 def test_a_trials_life_is_written_down_in_utc_when_it_begins_and_when_it_ends(join, zone):
     zone("Asia/Tokyo")
-    loop, before = join(), datetime.now(UTC)
-    claim = loop.claims.claim()
-    (life,) = lives_of(loop.trial(0))
+    worker, before = join(), datetime.now(UTC)
+    queued = worker.queue.take()
+    (life,) = lives_of(worker.trial(0))
     assert before - timedelta(seconds=0.001) <= life.start <= datetime.now(UTC) and life.end is None
-    assert life.host == socket.gethostname() and loop.attributes(0)[LIVES][0]["start"].endswith("+00:00")
-    loop.end(claim, lived_s=90.0, env_steps=5000)
-    (life,) = lives_of(loop.trial(0))
+    assert life.host == socket.gethostname() and worker.attributes(0)[LIVES][0]["start"].endswith("+00:00")
+    worker.end(queued, lived_s=90.0, env_steps=5000)
+    (life,) = lives_of(worker.trial(0))
     assert ((life.end - life.start).total_seconds(), life.env_steps) == (90.0, 5000)
 
 
@@ -154,98 +154,98 @@ def test_a_result_that_is_taken_over_took_no_time_and_no_env_steps(join, grid, t
     (history / ".hydra").mkdir(parents=True)
     OmegaConf.save(OmegaConf.create(grid.candidate(CELLS[3]).config), history / ".hydra" / "config.yaml")
     TrialResult("completed", 0, 42).save(history)
-    loop = join()
-    loop.claims.enqueue([InitialPoint("old", "history", CELLS[3], histories={42: history})])
-    loop.end(loop.claims.claim(), lived_s=0.0, env_steps=5000)
-    (life,) = lives_of(loop.trial(0))
+    worker = join()
+    worker.queue.enqueue([InitialPoint("old", "history", CELLS[3], histories={42: history})])
+    worker.end(worker.queue.take(), lived_s=0.0, env_steps=5000)
+    (life,) = lives_of(worker.trial(0))
     assert (life.end, life.env_steps) == (life.start, 0)
 
 
 def test_hosts_in_two_time_zones_spend_one_budget(join, zone):
     zone("America/New_York")
     far = join(budget_hours=1)
-    claim = far.claims.claim()
+    queued = far.queue.take()
     zone("Asia/Tokyo")
     near = join(budget_hours=1)
-    assert near.claims.left_s() == pytest.approx(3600, abs=5)
-    far.end(claim, lived_s=600)
-    assert near.claims.left_s() == pytest.approx(3000, abs=5)
-    near.end(near.claims.claim(), lived_s=900)  # from the same moment on
-    assert near.claims.left_s() == pytest.approx(2700, abs=5)
+    assert near.queue.left_s() == pytest.approx(3600, abs=5)
+    far.end(queued, lived_s=600)
+    assert near.queue.left_s() == pytest.approx(3000, abs=5)
+    near.end(near.queue.take(), lived_s=900)  # from the same moment on
+    assert near.queue.left_s() == pytest.approx(2700, abs=5)
 
 
 def test_a_configuration_proposed_again_becomes_a_replicate_on_the_next_seed(join):
-    loop = join(Same(CELLS[0]), total=3)
-    claims = [loop.claims.claim() for _ in range(3)]
-    assert [claim.candidate.config["seed"] for claim in claims] == [42, 43, 44]
-    assert "seed=43" in claims[1].candidate.overrides
+    worker = join(Same(CELLS[0]), total=3)
+    queue = [worker.queue.take() for _ in range(3)]
+    assert [queued.candidate.config["seed"] for queued in queue] == [42, 43, 44]
+    assert "seed=43" in queue[1].candidate.overrides
 
 
 def test_each_seed_of_a_configuration_is_a_trial_next_to_the_others(join):
-    loop = join(total=12, seeds_per_configuration=3)
-    claims = [loop.claims.claim() for _ in range(6)]
-    assert [claim.candidate.params for claim in claims] == [CELLS[0]] * 3 + [CELLS[1]] * 3
-    assert [claim.candidate.config["seed"] for claim in claims] == [42, 43, 44] * 2
-    assert loop.attributes(1)[SEEDS] == [42, 43, 44]
-    for claim in claims:
-        loop.end(claim)
-    assert len(loop.work()) == 6 and loop.claims.done() == 12
+    worker = join(total=12, seeds_per_configuration=3)
+    queue = [worker.queue.take() for _ in range(6)]
+    assert [queued.candidate.params for queued in queue] == [CELLS[0]] * 3 + [CELLS[1]] * 3
+    assert [queued.candidate.config["seed"] for queued in queue] == [42, 43, 44] * 2
+    assert worker.attributes(1)[SEEDS] == [42, 43, 44]
+    for queued in queue:
+        worker.end(queued)
+    assert len(worker.work()) == 6 and worker.queue.done() == 12
 
 
 def test_two_workers_share_the_seeds_of_a_configuration(join):
     one, other = (join(total=12, seeds_per_configuration=3) for _ in range(2))
-    seeds = [loop.claims.claim().candidate.config["seed"] for loop in (one, other, one)]
+    seeds = [worker.queue.take().candidate.config["seed"] for worker in (one, other, one)]
     assert seeds == [42, 43, 44]
 
 
 def test_a_replicate_of_a_configuration_on_several_seeds_takes_the_seeds_that_follow(join):
-    loop = join(Same(CELLS[0]), total=9, seeds_per_configuration=3)
-    assert [loop.claims.claim().candidate.config["seed"] for _ in range(9)] == list(range(42, 51))
-    assert loop.attributes(5)[SEEDS] == [45, 46, 47]
+    worker = join(Same(CELLS[0]), total=9, seeds_per_configuration=3)
+    assert [worker.queue.take().candidate.config["seed"] for _ in range(9)] == list(range(42, 51))
+    assert worker.attributes(5)[SEEDS] == [45, 46, 47]
 
 
 def test_a_worker_that_dies_as_it_queues_a_configuration_leaves_no_seed_out(join, monkeypatch):
     gone, queued = join(total=12, seeds_per_configuration=3), []
-    queue = gone.claims._queue
+    queue = gone.queue._queue
 
     def die(*arguments):
         if len(queued) == 2:
             raise KeyboardInterrupt
         queued.append(queue(*arguments))
 
-    monkeypatch.setattr(gone.claims, "_queue", die)
+    monkeypatch.setattr(gone.queue, "_queue", die)
     with pytest.raises(KeyboardInterrupt):
-        gone.claims.claim()
-    gone.presence.leave()
+        gone.queue.take()
+    gone.worker_lock.leave()
     heir = join(total=12, seeds_per_configuration=3)
-    claims = [heir.claims.claim() for _ in range(4)]
-    assert [claim.candidate.params for claim in claims] == [CELLS[0]] * 3 + [CELLS[1]]
-    assert [claim.candidate.config["seed"] for claim in claims] == [42, 43, 44, 42]
+    queue = [heir.queue.take() for _ in range(4)]
+    assert [queued.candidate.params for queued in queue] == [CELLS[0]] * 3 + [CELLS[1]]
+    assert [queued.candidate.config["seed"] for queued in queue] == [42, 43, 44, 42]
 
 
 def test_a_lost_seed_does_not_keep_the_others_from_being_trained(join):
-    loop = join(total=3, seeds_per_configuration=3)
-    loop.end(loop.claims.claim(), "diverged")
-    assert loop.work() == [CELLS[0]] * 2
+    worker = join(total=3, seeds_per_configuration=3)
+    worker.end(worker.queue.take(), "diverged")
+    assert worker.work() == [CELLS[0]] * 2
 
 
 def test_seeds_that_are_there_already_are_not_queued_again(join):
-    loop = join(total=4, seeds_per_configuration=3)
-    loop.claims.enqueue([InitialPoint("one", "default", CELLS[0])])
-    loop.claims.enqueue([InitialPoint("one", "default", CELLS[0]), InitialPoint("two", "enqueued", CELLS[1])])
-    seeds = [(trial.params["ppo.learning_epochs"], trial.user_attrs[SEED]) for trial in loop.study.trials]
+    worker = join(total=4, seeds_per_configuration=3)
+    worker.queue.enqueue([InitialPoint("one", "default", CELLS[0])])
+    worker.queue.enqueue([InitialPoint("one", "default", CELLS[0]), InitialPoint("two", "enqueued", CELLS[1])])
+    seeds = [(trial.params["ppo.learning_epochs"], trial.user_attrs[SEED]) for trial in worker.study.trials]
     assert seeds == [(2, 42), (2, 43), (2, 44), (4, 42), (4, 43), (4, 44)]
 
 
 def test_a_replicate_leaves_out_the_seeds_that_an_earlier_study_brought_along(join, tmp_path):
-    loop = join(Same(CELLS[0]), total=4)
-    loop.claims.enqueue([InitialPoint("old", "enqueued", CELLS[0], histories={43: tmp_path, 44: tmp_path})])
-    assert [loop.claims.claim().candidate.config["seed"] for _ in range(4)] == [42, 43, 44, 45]
+    worker = join(Same(CELLS[0]), total=4)
+    worker.queue.enqueue([InitialPoint("old", "enqueued", CELLS[0], histories={43: tmp_path, 44: tmp_path})])
+    assert [worker.queue.take().candidate.config["seed"] for _ in range(4)] == [42, 43, 44, 45]
 
 
-def test_a_claim_asks_the_database_as_often_late_as_early(join, line):
-    loop, asked = join(at_random(line), space=line, total=100), []
-    engine = loop.study._storage._backend.engine
+def test_a_take_asks_the_database_as_often_late_as_early(join, line):
+    worker, asked = join(at_random(line), space=line, total=100), []
+    engine = worker.study._storage._backend.engine
 
     def note(connection, cursor, statement, *_):
         asked.append(statement)
@@ -254,90 +254,90 @@ def test_a_claim_asks_the_database_as_often_late_as_early(join, line):
     counts = []
     for _ in range(60):
         before = len(asked)
-        loop.end(loop.claims.claim())
+        worker.end(worker.queue.take())
         counts.append(len(asked) - before)
     assert max(counts[-20:]) == max(counts[10:30])
 
 
 def test_trials_that_a_script_added_or_left_running_are_neither_counted_nor_the_best_nor_trained(join, grid):
-    loop = join(total=2)
-    loop.study.add_trial(create_trial(value=99.0, params=CELLS[0], distributions=grid.distributions))
-    loop.study.ask()
-    assert loop.claims.best() is None and not loop.claims.has_completed()
-    assert loop.work() == CELLS[:2]
-    assert (loop.claims.done(), loop.claims.best()) == (2, (1.0, 2))
+    worker = join(total=2)
+    worker.study.add_trial(create_trial(value=99.0, params=CELLS[0], distributions=grid.distributions))
+    worker.study.ask()
+    assert worker.queue.best() is None and not worker.queue.has_completed()
+    assert worker.work() == CELLS[:2]
+    assert (worker.queue.done(), worker.queue.best()) == (2, (1.0, 2))
 
 
 @pytest.mark.parametrize("params", [{"ppo.rollouts": 17, "ppo.learning_epochs": 2}, {"ppo.rollouts": 16}, {"x": "y"}])
 def test_what_a_script_queued_and_is_no_point_of_the_space_is_taken_out_of_the_queue(join, params):
-    loop = join(total=2)
-    loop.study.enqueue_trial(params)
-    assert loop.work() == CELLS[:2]
-    assert loop.trial(0).state == TrialState.FAIL and loop.claims.done() == 2
+    worker = join(total=2)
+    worker.study.enqueue_trial(params)
+    assert worker.work() == CELLS[:2]
+    assert worker.trial(0).state == TrialState.FAIL and worker.queue.done() == 2
 
 
 def test_a_point_that_a_script_queued_is_trained(join):
-    loop = join(total=2)
-    loop.study.enqueue_trial(CELLS[3])
-    assert loop.work() == [CELLS[3], CELLS[0]]
+    worker = join(total=2)
+    worker.study.enqueue_trial(CELLS[3])
+    assert worker.work() == [CELLS[3], CELLS[0]]
 
 
 def test_a_training_whose_files_cannot_be_read_any_more_is_queued_again(join):
-    loop, point = join(), InitialPoint("mine", "confirm", CELLS[3], seed=1001)
-    loop.claims.enqueue([point])
-    loop.end(loop.claims.claim())
-    loop.claims.enqueue([point])
-    assert len(loop.study.trials) == 1
-    loop.claims.enqueue([point], but=[0])
-    assert loop.trial(1).state == TrialState.WAITING and loop.attributes(1)[SEED] == 1001
+    worker, point = join(), InitialPoint("mine", "confirm", CELLS[3], seed=1001)
+    worker.queue.enqueue([point])
+    worker.end(worker.queue.take())
+    worker.queue.enqueue([point])
+    assert len(worker.study.trials) == 1
+    worker.queue.enqueue([point], but=[0])
+    assert worker.trial(1).state == TrialState.WAITING and worker.attributes(1)[SEED] == 1001
 
 
 def test_an_earlier_trial_whose_result_cannot_be_read_is_trained(join, grid, tmp_path):
     history = tmp_path / "old" / "trials" / "005"
     (history / ".hydra").mkdir(parents=True)
     OmegaConf.save(OmegaConf.create(grid.candidate(CELLS[3]).config), history / ".hydra" / "config.yaml")
-    loop = join()
-    loop.claims.enqueue([InitialPoint("old", "history", CELLS[3], histories={42: history})])
-    assert loop.claims.claim().history is None
+    worker = join()
+    worker.queue.enqueue([InitialPoint("old", "history", CELLS[3], histories={42: history})])
+    assert worker.queue.take().history is None
 
 
-def test_rejected_draws_are_counted_in_the_study_over_all_loops(join):
-    loop = join(Same(CELLS[0]))
-    loop.study.set_user_attr("infeasible", {"mine": 10, "another": 1})
-    loop.claims.claim()
-    join(Same(CELLS[0])).claims.claim()
-    assert loop.study.user_attrs["infeasible"] == {"mine": 14, "another": 1}
-    loop.claims.claim()
-    assert loop.study.user_attrs["infeasible"]["mine"] == 16
+def test_rejected_draws_are_counted_in_the_study_over_all_workers(join):
+    worker = join(Same(CELLS[0]))
+    worker.study.set_user_attr("infeasible", {"mine": 10, "another": 1})
+    worker.queue.take()
+    join(Same(CELLS[0])).queue.take()
+    assert worker.study.user_attrs["infeasible"] == {"mine": 14, "another": 1}
+    worker.queue.take()
+    assert worker.study.user_attrs["infeasible"]["mine"] == 16
 
 
 def test_draws_are_counted_also_where_no_point_was_left(join):
-    loop = join(Same(None))
-    assert loop.claims.claim() is None
-    assert loop.study.user_attrs["infeasible"] == {"mine": 2}
+    worker = join(Same(None))
+    assert worker.queue.take() is None
+    assert worker.study.user_attrs["infeasible"] == {"mine": 2}
 
 
-def test_priors_are_claimed_first_and_enqueued_once(join, tmp_path):
+def test_priors_are_taken_first_and_enqueued_once(join, tmp_path):
     points = [
         InitialPoint("default", "default", CELLS[2]),
         InitialPoint("outside", "enqueued", None, "outside"),
         InitialPoint("mine", "enqueued", CELLS[3]),
     ]
-    loop = join()
-    loop.claims.enqueue(points)
-    assert loop.claims.claim().candidate.params == CELLS[2]
+    worker = join()
+    worker.queue.enqueue(points)
+    assert worker.queue.take().candidate.params == CELLS[2]
     other = join()
-    other.claims.enqueue(points)
-    assert [other.claims.claim().candidate.params for _ in range(3)] == [CELLS[3], CELLS[0], CELLS[1]]
-    assert other.claims.claim() is None
-    assert [loop.attributes(number)[ORIGIN] for number in range(4)] == ["default", "enqueued", "proposed", "proposed"]
-    assert loop.attributes(0)[SEED] == 42
+    other.queue.enqueue(points)
+    assert [other.queue.take().candidate.params for _ in range(3)] == [CELLS[3], CELLS[0], CELLS[1]]
+    assert other.queue.take() is None
+    assert [worker.attributes(number)[ORIGIN] for number in range(4)] == ["default", "enqueued", "proposed", "proposed"]
+    assert worker.attributes(0)[SEED] == 42
 
 
 def test_priors_beyond_the_total_wait(join):
-    loop = join(total=1)
-    loop.claims.enqueue([InitialPoint("a", "default", CELLS[2]), InitialPoint("b", "enqueued", CELLS[3])])
-    assert loop.work() == [CELLS[2]]
+    worker = join(total=1)
+    worker.queue.enqueue([InitialPoint("a", "default", CELLS[2]), InitialPoint("b", "enqueued", CELLS[3])])
+    assert worker.work() == [CELLS[2]]
     assert join(total=2).work() == [CELLS[3]]
 
 
@@ -363,18 +363,18 @@ def test_an_earlier_trials_result_is_taken_over_where_it_was_trained_on_just_tha
         (history / ".hydra").mkdir(parents=True)
         OmegaConf.save(config, history / ".hydra" / "config.yaml")
         TrialResult("completed", 5, 42, [42]).save(history)
-    loop = join()
-    loop.claims.enqueue([InitialPoint("old", "history", CELLS[3], histories={42: history})])
-    claim = loop.claims.claim()
-    assert claim.candidate.params == CELLS[3]
-    assert claim.history == (history if taken_over else None)
+    worker = join()
+    worker.queue.enqueue([InitialPoint("old", "history", CELLS[3], histories={42: history})])
+    queued = worker.queue.take()
+    assert queued.candidate.params == CELLS[3]
+    assert queued.history == (history if taken_over else None)
 
 
 def test_an_earlier_trial_is_written_down_with_its_whole_path(join, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    loop = join()
-    loop.claims.enqueue([InitialPoint("old", "history", CELLS[3], histories={42: Path("multirun/old/trials/005")})])
-    assert loop.attributes(0)[HISTORY] == f"{tmp_path}/multirun/old/trials/005"
+    worker = join()
+    worker.queue.enqueue([InitialPoint("old", "history", CELLS[3], histories={42: Path("multirun/old/trials/005")})])
+    assert worker.attributes(0)[HISTORY] == f"{tmp_path}/multirun/old/trials/005"
 
 
 @pytest.mark.parametrize(
@@ -393,33 +393,33 @@ def test_there_is_a_worker_per_core_but_a_single_one_on_a_gpu_unless_told_otherw
     assert worker_count(workers, compose_config(options)["simulation"]) == count
 
 
-@pytest.mark.parametrize(("workers", "loops", "threads"), [(1, 1, None), (2, 1, 1), (1, 2, 1)])
-def test_trials_that_share_a_machine_run_on_one_thread_each(join, workers, loops, threads):
-    *_, loop = [join(workers=workers) for _ in range(loops)]
-    config = loop.claims.claim().candidate.config
+@pytest.mark.parametrize(("workers", "others", "threads"), [(1, 0, None), (2, 0, 1), (1, 1, 1)])
+def test_trials_that_share_a_machine_run_on_one_thread_each(join, workers, others, threads):
+    *_, worker = [join(workers=workers) for _ in range(1 + others)]
+    config = worker.queue.take().candidate.config
     assert config["training"]["torch_threads"] == config["simulation"]["threads"] == threads
 
 
 def test_a_trial_that_cannot_finish_within_the_budget_is_not_started(join):
-    loop = join(budget_hours=1)
-    loop.end(loop.claims.claim(), lived_s=1700)  # 1900 s are left
-    second = loop.claims.claim()
-    assert second is not None and not loop.claims.out_of_time
-    loop.end(second, lived_s=1900)  # from the same moment on: 1700 s are left, and 1800 s the median
-    assert loop.claims.left_s() == pytest.approx(1700, abs=5)
-    assert loop.claims.claim() is None and loop.claims.out_of_time
+    worker = join(budget_hours=1)
+    worker.end(worker.queue.take(), lived_s=1700)  # 1900 s are left
+    second = worker.queue.take()
+    assert second is not None and not worker.queue.out_of_time
+    worker.end(second, lived_s=1900)  # from the same moment on: 1700 s are left, and 1800 s the median
+    assert worker.queue.left_s() == pytest.approx(1700, abs=5)
+    assert worker.queue.take() is None and worker.queue.out_of_time
     assert len(join(budget_hours=2).work()) == 2  # with a larger budget it goes on
 
 
 def test_the_first_trial_is_started_within_any_budget_that_is_left(join):
-    assert join(budget_hours=1e-3).claims.claim() is not None
+    assert join(budget_hours=1e-3).queue.take() is not None
 
 
 def test_without_a_budget_there_is_no_end_of_time(join):
-    loop = join()
-    loop.end(loop.claims.claim(), lived_s=1e9)
-    assert loop.claims.left_s() is None and loop.claims.forecast() is None
-    assert loop.claims.claim() is not None
+    worker = join()
+    worker.end(worker.queue.take(), lived_s=1e9)
+    assert worker.queue.left_s() is None and worker.queue.forecast() is None
+    assert worker.queue.take() is not None
 
 
 @pytest.mark.parametrize(
@@ -428,21 +428,21 @@ def test_without_a_budget_there_is_no_end_of_time(join):
         (20, 1, 0, 6),  # 1 has ended, 1 runs; half done on average, it leaves 3000 - 300 s, enough for 4
         (4, 1, 0, 4),
         (20, 2, 0, 10),  # 4 for each worker
-        (20, 1, 1, 11),  # 1 has ended, 2 run, then 4 in this loop and 4 in the other
+        (20, 1, 1, 11),  # 1 has ended, 2 run, then 4 in this worker and 4 in the other
     ],
 )
 def test_the_first_trials_tell_how_many_will_fit(join, line, total, workers, others, fit):
-    loop = join(at_random(line), space=line, total=total, workers=workers, budget_hours=1)
-    assert loop.claims.forecast() is None  # nothing is known yet
-    loop.end(loop.claims.claim(), lived_s=600)
+    worker = join(at_random(line), space=line, total=total, workers=workers, budget_hours=1)
+    assert worker.queue.forecast() is None  # nothing is known yet
+    worker.end(worker.queue.take(), lived_s=600)
     for _ in range(1 + others):
-        loop.claims.claim()
-    assert loop.claims.forecast() == fit
+        worker.queue.take()
+    assert worker.queue.forecast() == fit
 
 
 def test_values_on_the_way_go_through_the_study_to_its_pruner(join):
-    loop = join(pruner=optuna.pruners.ThresholdPruner(lower=1.0))
-    claim = loop.claims.claim()
-    assert loop.claims.reporter.report(claim, 1, 2.0) is False
-    assert loop.claims.reporter.report(claim, 2, 0.5) is True
-    assert loop.trial(0).intermediate_values == {1: 2.0, 2: 0.5}
+    worker = join(pruner=optuna.pruners.ThresholdPruner(lower=1.0))
+    queued = worker.queue.take()
+    assert worker.queue.reporter.report(queued, 1, 2.0) is False
+    assert worker.queue.reporter.report(queued, 2, 0.5) is True
+    assert worker.trial(0).intermediate_values == {1: 2.0, 2: 0.5}

@@ -11,25 +11,25 @@ from vbot_train.config.composition import ConfigError
 from vbot_train.search.execution import worker_lock
 from vbot_train.search.execution.worker_lock import WorkerLock
 
-LOOP = """
+WORKER = """
 import sys
 from contextlib import nullcontext
 from pathlib import Path
 from vbot_train.search.execution.worker_lock import WorkerLock
 
-with WorkerLock(Path(sys.argv[1])) as presence, presence.lock() if sys.argv[2] == "locked" else nullcontext():
-    print(presence.name, flush=True)
+with WorkerLock(Path(sys.argv[1])) as presence, worker_lock.hold() if sys.argv[2] == "locked" else nullcontext():
+    print(worker_lock.name, flush=True)
     sys.stdin.readline()
 """
 
 
 @pytest.fixture
 def start_loop(tmp_path):
-    """Start a loop in a process of its own, which ends when a line is sent to it. Gives the process and its name."""
+    """Start a worker in a process of its own, which ends when a line is sent to it. Gives the process and its name."""
     processes = []
 
     def start(lock="open"):
-        command = [sys.executable, "-c", LOOP, str(tmp_path), lock]
+        command = [sys.executable, "-c", WORKER, str(tmp_path), lock]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         processes.append(process)
         return process, process.stdout.readline().strip()
@@ -49,9 +49,9 @@ def files(directory):
     return {path.stem for path in directory.rglob("*.lock")} - {"study"}
 
 
-def test_a_loop_in_another_process_lives_until_it_is_killed(tmp_path, start_loop):
+def test_a_worker_in_another_process_lives_until_it_is_killed(tmp_path, start_loop):
     process, name = start_loop()
-    with WorkerLock(tmp_path) as own, own.lock():
+    with WorkerLock(tmp_path) as own, own.hold():
         assert own.is_alive(name) and own.others() == [name] and own.shares_host()
         process.kill()
         process.wait()
@@ -60,7 +60,7 @@ def test_a_loop_in_another_process_lives_until_it_is_killed(tmp_path, start_loop
         assert files(tmp_path) == {own.name}  # who notices tidies up
 
 
-def test_a_loop_that_leaves_takes_its_file_along(tmp_path, start_loop):
+def test_a_worker_that_leaves_takes_its_file_along(tmp_path, start_loop):
     process, name = start_loop()
     assert files(tmp_path) == {name}
     process.communicate("\n")
@@ -68,39 +68,39 @@ def test_a_loop_that_leaves_takes_its_file_along(tmp_path, start_loop):
     assert files(tmp_path) == set()
 
 
-def test_a_loop_knows_itself_and_no_stranger(tmp_path):
-    with WorkerLock(tmp_path / "new" / "study") as own, own.lock():
+def test_a_worker_knows_itself_and_no_stranger(tmp_path):
+    with WorkerLock(tmp_path / "new" / "study") as own, own.hold():
         assert own.is_alive(own.name)
         assert not own.is_alive("nobody")
         assert not own.is_alive(None)
         assert own.others() == []
 
 
-def test_a_loop_that_was_only_prepared_is_not_there(tmp_path):
+def test_a_worker_that_was_only_prepared_is_not_there(tmp_path):
     WorkerLock(tmp_path)
-    with WorkerLock(tmp_path) as own, own.lock():
+    with WorkerLock(tmp_path) as own, own.hold():
         assert own.others() == []
 
 
 def test_the_lock_keeps_another_process_out(tmp_path, start_loop, impatient):
     process, _ = start_loop("locked")
     own = WorkerLock(tmp_path)
-    with pytest.raises(Timeout), own.lock():
+    with pytest.raises(Timeout), own.hold():
         pass
     process.kill()
     process.wait()
-    with own.lock():
+    with own.hold():
         pass
 
 
 def test_the_lock_may_be_nested_and_holds_until_the_outermost_end(tmp_path, impatient):
     own, other = WorkerLock(tmp_path), WorkerLock(tmp_path)
-    with own.lock():
-        with own.lock():
+    with own.hold():
+        with own.hold():
             pass
-        with pytest.raises(Timeout), other.lock():
+        with pytest.raises(Timeout), other.hold():
             pass
-    with other.lock():
+    with other.hold():
         pass
 
 
@@ -119,7 +119,7 @@ def test_of_several_that_leave_one_is_the_last(tmp_path):
         assert first.leave() == sorted([second.name, third.name])
         assert third.leave() == [second.name]
         assert second.leave() == []
-        with first.lock():
+        with first.hold():
             assert not second.is_alive(third.name)  # also for one that has left itself
 
 
@@ -134,10 +134,10 @@ def test_of_several_that_leave_one_is_the_last(tmp_path):
         ("a-b.node-1", "a-b.node-1", True),
     ],
 )
-def test_a_machine_is_shared_by_loops_of_just_its_name(tmp_path, monkeypatch, here, there, shared):
+def test_a_machine_is_shared_by_workers_of_just_its_name(tmp_path, monkeypatch, here, there, shared):
     monkeypatch.setattr("socket.gethostname", lambda: there)
     far = WorkerLock(tmp_path)
     monkeypatch.setattr("socket.gethostname", lambda: here)
-    with far, WorkerLock(tmp_path) as near, near.lock():
+    with far, WorkerLock(tmp_path) as near, near.hold():
         assert near.others() == [far.name]
         assert near.shares_host() is shared

@@ -61,7 +61,7 @@ def sampled(space, broken_rules=anything, sampler=RandomSampler, *, seed=0, repe
 
 
 def propose(study, space, proposals):
-    """The next trial of a study, as a loop gets it."""
+    """The next trial of a study, as a worker gets it."""
     counts = TrialCounts(study.get_trials(deepcopy=False), retries=0)
     point = proposals.draw(counts.trials, counts.taken, counts.proposals)
     if point is None:

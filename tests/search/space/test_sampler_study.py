@@ -27,7 +27,7 @@ def failed(status, x=0.5, **attributes):
 
 
 def running(x=0.5):
-    attributes = {"loop": "a loop"}
+    attributes = {"loop": "a worker"}
     return create_trial(state=TrialState.RUNNING, params={"x": x}, distributions={"x": UNIT}, user_attrs=attributes)
 
 

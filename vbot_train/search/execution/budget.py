@@ -1,4 +1,4 @@
-"""The wall clock of a study, over all resumes and loops: what is spent, and what will fit."""
+"""The wall clock of a study, over all resumes and workers: what is spent, and what will fit."""
 
 import math
 import statistics

@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 from vbot_train.search.execution.fallback import KILLED_CAUSE, last_life_s, result_or_fallback
 from vbot_train.search.execution.trial_reporter import TrialReporter
 from vbot_train.search.execution.worker_lock import WorkerLock
-from vbot_train.study.accounting import LOOP, SEED, params_of
+from vbot_train.study.accounting import SEED, WORKER, params_of
 from vbot_train.study.layout import trial_directory
 from vbot_train.study.lives import end_life
 from vbot_train.study.trials import is_own
@@ -18,7 +18,7 @@ from vbot_train.training.run_directory import has_owner
 
 
 def recover_trials(
-    study: optuna.Study, folder: Path, presence: WorkerLock, reporter: TrialReporter, default_seed: int
+    study: optuna.Study, folder: Path, worker_lock: WorkerLock, reporter: TrialReporter, default_seed: int
 ) -> bool:
     """Take over the trials of workers that died. Returns whether others train something.
 
@@ -27,16 +27,16 @@ def recover_trials(
     Args:
         study: The study; only within its lock.
         folder: Where its trials write.
-        presence: This worker's lock.
+        worker_lock: This worker's lock.
         reporter: Tells the study what becomes of them.
         default_seed: Training seed of a trial that does not name one.
     """
     others_train = False
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     for trial in (trial for trial in running if is_own(trial)):
-        worker = trial.user_attrs.get(LOOP)
-        if presence.is_alive(worker) or has_owner(trial_directory(folder, trial.number)):
-            others_train = others_train or worker != presence.name
+        worker = trial.user_attrs.get(WORKER)
+        if worker_lock.is_alive(worker) or has_owner(trial_directory(folder, trial.number)):
+            others_train = others_train or worker != worker_lock.name
         else:
             _recover_trial(study, trial, trial_directory(folder, trial.number), reporter, default_seed)
     return others_train

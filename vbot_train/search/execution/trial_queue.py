@@ -58,7 +58,7 @@ class TrialQueue:
     Args:
         study: The study.
         trials_dir: Where its trials write, each into a folder by its number.
-        presence: This worker's lock.
+        worker_lock: This worker's lock.
         space: What varies.
         proposals: What to try next.
         job: The composed config.
@@ -73,7 +73,7 @@ class TrialQueue:
         self,
         study: optuna.Study,
         trials_dir: Path,
-        presence: WorkerLock,
+        worker_lock: WorkerLock,
         space: Points,
         proposals: Proposals,
         *,
@@ -86,7 +86,7 @@ class TrialQueue:
     ) -> None:
         self._study = study
         self._trials_dir = trials_dir
-        self._presence = presence
+        self._worker_lock = worker_lock
         self._space = space
         self._proposals = proposals
         self._total = total
@@ -96,11 +96,11 @@ class TrialQueue:
         self._env_steps = job["training"]["env_steps"]
         self._stages = stages
         self._elsewhere = elsewhere
-        self.reporter = TrialReporter(study, presence, job["search"]["metric"])
+        self.reporter = TrialReporter(study, worker_lock, job["search"]["metric"])
         self.budget = Budget(
             job["budget_hours"], workers=workers, stages=stages, elsewhere=elsewhere, training_s=training_s
         )
-        self.others_train = False  # whether living loops did at the last claim: if one dies, its trial is anybody's
+        self.others_train = False  # whether living workers did at the last claim: if one dies, its trial is anybody's
         self.out_of_time = False  # whether a trial was not started because it cannot finish within the budget
 
     def enqueue(self, points: list[InitialPoint], but: Collection[int] = ()) -> None:
@@ -110,7 +110,7 @@ class TrialQueue:
             points: The configurations.
             but: Numbers of trials that do not count, since their files cannot be read any more.
         """
-        with self._presence.lock():
+        with self._worker_lock.hold():
             taken = TrialCounts(self._study.get_trials(deepcopy=False), self._retries, but).taken
             for point in points:
                 if point.params is not None:
@@ -135,17 +135,17 @@ class TrialQueue:
         queue_trial(self._study, params, self._space.distributions, {**attributes, SEED: seed, **several})
 
     @retry_while_locked
-    def claim(self) -> QueuedTrial | None:
-        """The next trial to train, None if there is none now: another loop's may still have to be trained again.
+    def take(self) -> QueuedTrial | None:
+        """The next trial to train, None if there is none now: another worker's may still have to be trained again.
 
         In this order: what was interrupted and what waits in the queue, new proposals, what crashed.
 
         Raises:
             ConfigError: No feasible point was found.
         """
-        with self._presence.lock():
+        with self._worker_lock.hold():
             self.others_train = recover_trials(
-                self._study, self._trials_dir, self._presence, self.reporter, self._space.seed
+                self._study, self._trials_dir, self._worker_lock, self.reporter, self._space.seed
             )
             refuse_foreign(self._study, self._space.distributions)
             counts = self._count()
@@ -249,7 +249,7 @@ class TrialQueue:
         set_params(self._study, frozen, self._space.distributions)
         trial = optuna.Trial(self._study, frozen._trial_id)
         self.reporter.begin(trial)
-        shared = self._workers > 1 or self._presence.shares_host()
+        shared = self._workers > 1 or self._worker_lock.shares_host()
         candidate = self._space.candidate(params_of(frozen), trial.user_attrs.get(SEED), shared=shared)
         history = trial.user_attrs.get(HISTORY)
         source = None if history is None else Path(history)

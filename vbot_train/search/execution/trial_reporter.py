@@ -10,7 +10,7 @@ from vbot_train.search.execution.fallback import result_or_fallback
 from vbot_train.search.execution.trial_process import TrialProcess
 from vbot_train.search.execution.worker_lock import WorkerLock, host_of
 from vbot_train.search.space.space import Candidate
-from vbot_train.study.accounting import CAUSE, LOOP, STATUS
+from vbot_train.study.accounting import CAUSE, STATUS, WORKER
 from vbot_train.study.lives import begin_life, end_life, lives_of, note_start
 from vbot_train.study.storage import retry_while_locked
 from vbot_train.training.result import FILE_NAME, TrialResult
@@ -32,47 +32,47 @@ class TrialReporter:
 
     Args:
         study: The study.
-        presence: The worker's lock.
+        worker_lock: The worker's lock.
         metric: What the study optimizes.
     """
 
-    def __init__(self, study: optuna.Study, presence: WorkerLock, metric: str) -> None:
+    def __init__(self, study: optuna.Study, worker_lock: WorkerLock, metric: str) -> None:
         self._study = study
-        self._presence = presence
+        self._worker_lock = worker_lock
         self._metric = metric
 
     def begin(self, trial: optuna.Trial) -> None:
         """Make a trial this worker's, and begin its life."""
         self.own(trial)
-        begin_life(trial, host_of(self._presence.name))
+        begin_life(trial, host_of(self._worker_lock.name))
 
     def own(self, trial: optuna.Trial) -> None:
         """Make a trial this worker's."""
-        trial.set_user_attr(LOOP, self._presence.name)
+        trial.set_user_attr(WORKER, self._worker_lock.name)
 
     @retry_while_locked
-    def note_start(self, claim: QueuedTrial, from_env_steps: int) -> None:
+    def note_start(self, queued: QueuedTrial, from_env_steps: int) -> None:
         """Tell the study where a trial begins to train, or continues."""
-        with self._presence.lock():
-            note_start(claim.trial, from_env_steps)
+        with self._worker_lock.hold():
+            note_start(queued.trial, from_env_steps)
 
     @retry_while_locked
-    def report(self, claim: QueuedTrial, step: int, value: float) -> bool:
+    def report(self, queued: QueuedTrial, step: int, value: float) -> bool:
         """Tell the study of a held-out value on the way. Returns whether the pruner ends the trial.
 
         Args:
-            claim: The trial.
+            queued: The trial.
             step: Held-out evaluations so far.
             value: Of the metric.
         """
-        with self._presence.lock():
-            if step in self._read(claim.trial).intermediate_values:  # before it was interrupted
+        with self._worker_lock.hold():
+            if step in self._read(queued.trial).intermediate_values:  # before it was interrupted
                 return False
-            claim.trial.report(value, step)
-            return claim.trial.should_prune()
+            queued.trial.report(value, step)
+            return queued.trial.should_prune()
 
     @retry_while_locked
-    def end(self, claim: QueuedTrial, process: TrialProcess) -> TrialResult | None:
+    def end(self, queued: QueuedTrial, process: TrialProcess) -> TrialResult | None:
         """Tell the study of a trial whose process has ended.
 
         Returns:
@@ -80,43 +80,43 @@ class TrialReporter:
         """
         status, cause = process.asked or ("failed", process.describe_end())
         seconds = process.runtime_s
-        with self._presence.lock():
-            has_result = (claim.directory / FILE_NAME).exists()
-            is_given_up = process.was_killed and not has_result and _is_killed_again(claim.trial, process)
+        with self._worker_lock.hold():
+            has_result = (queued.directory / FILE_NAME).exists()
+            is_given_up = process.was_killed and not has_result and _is_killed_again(queued.trial, process)
             if not has_result and not is_given_up and (status == "interrupted" or process.was_killed):
-                self.put_back(claim.trial, cause, seconds, process.env_steps, killed=process.was_killed)
+                self.put_back(queued.trial, cause, seconds, process.env_steps, killed=process.was_killed)
                 return None
             if is_given_up:
                 cause = f"{cause}; twice, without a new state in between"
             result = result_or_fallback(
-                claim.directory,
+                queued.directory,
                 status,
                 cause,
-                trial=claim.trial.number,
-                seed=claim.candidate.config["seed"],
-                wall_time_s=claim.earlier_s + seconds,
+                trial=queued.trial.number,
+                seed=queued.candidate.config["seed"],
+                wall_time_s=queued.earlier_s + seconds,
             )
             env_steps = max(result.env_steps, process.env_steps)
-            self.tell(claim, result, seconds, env_steps=env_steps, killed=is_given_up)
+            self.tell(queued, result, seconds, env_steps=env_steps, killed=is_given_up)
             return result
 
     @retry_while_locked
     def tell(
-        self, claim: QueuedTrial, result: TrialResult, runtime_s: float, *, env_steps: int, killed: bool = False
+        self, queued: QueuedTrial, result: TrialResult, runtime_s: float, *, env_steps: int, killed: bool = False
     ) -> None:
         """Tell the study what came of a trial, unless it belongs to another worker by now.
 
         Args:
-            claim: The trial.
+            queued: The trial.
             result: Its result.
             runtime_s: How long its last life was [s].
             env_steps: Of the training at its end.
             killed: Whether it is given up because it was killed.
         """
-        with self._presence.lock():
-            if self._is_ours(claim.trial):
-                end_life(claim.trial, runtime_s, 0 if claim.history is not None else env_steps, killed=killed)
-                self.complete(claim.trial, result)
+        with self._worker_lock.hold():
+            if self._is_ours(queued.trial):
+                end_life(queued.trial, runtime_s, 0 if queued.history is not None else env_steps, killed=killed)
+                self.complete(queued.trial, result)
 
     def put_back(self, trial: optuna.Trial, cause: str, runtime_s: float, env_steps: int, *, killed: bool) -> None:
         """Let an interrupted trial wait to be continued, under its number and in its directory."""
@@ -138,7 +138,7 @@ class TrialReporter:
     def _is_ours(self, trial: optuna.Trial) -> bool:
         """Whether a trial still belongs to this worker."""
         now = self._read(trial)
-        return now.state == TrialState.RUNNING and now.user_attrs.get(LOOP) == self._presence.name
+        return now.state == TrialState.RUNNING and now.user_attrs.get(WORKER) == self._worker_lock.name
 
     def _read(self, trial: optuna.Trial) -> FrozenTrial:
         return self._study._storage.get_trial(trial._trial_id)

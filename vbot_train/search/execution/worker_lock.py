@@ -1,7 +1,7 @@
-"""Which loops work on a study, and one lock among them.
+"""Which workers work on a study, and one lock among them.
 
-A loop holds a lock on a file of its own for as long as it lives. The system lets go of it when the loop dies, however
-it dies, so the others see that at once: no heartbeat, no grace period, no stale process number.
+A worker holds a lock on a file of its own for as long as it lives. The system lets go of it when the worker dies,
+however it dies, so the others see that at once: no heartbeat, no grace period, no stale process number.
 """
 
 import os
@@ -18,14 +18,14 @@ from filelock import Timeout
 from vbot_train.study.layout import WORKERS
 from vbot_train.training.locks import file_lock, take
 
-PATIENCE_S = 120.0  # a loop holds the study's lock for well below a second
+PATIENCE_S = 120.0  # a worker holds the study's lock for well below a second
 
 
 class WorkerLock:
-    """One loop's presence at a study.
+    """One worker's presence at a study.
 
     Args:
-        directory: The study's directory, on a file system with locks that all loops share. It is created.
+        directory: The study's directory, on a file system with locks that all workers share. It is created.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -37,7 +37,7 @@ class WorkerLock:
         self._study = file_lock(self._folder / "study.lock")
 
     def __enter__(self) -> Self:
-        with self.lock():
+        with self.hold():
             take(self._own, 0)
         return self
 
@@ -47,15 +47,15 @@ class WorkerLock:
         self.leave()
 
     def leave(self) -> list[str]:
-        """Be gone. Returns the loops that remain: of several that leave, exactly one is the last."""
-        with self.lock():
+        """Be gone. Returns the workers that remain: of several that leave, exactly one is the last."""
+        with self.hold():
             self._own.release()
             self._remove(self.name)
             return self.others()
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keep the other loops from reading or changing what is read and changed within. May be nested."""
+    def hold(self) -> Iterator[None]:
+        """Keep the other workers from reading or changing what is read and changed within. May be nested."""
         take(self._study, PATIENCE_S)
         try:
             yield
@@ -63,7 +63,7 @@ class WorkerLock:
             self._study.release()
 
     def is_alive(self, name: str | None) -> bool:
-        """Whether a loop lives. Only within ``lock``."""
+        """Whether a worker lives. Only within ``lock``."""
         if name is None:
             return False
         if name == self.name:
@@ -79,16 +79,16 @@ class WorkerLock:
         return False
 
     def others(self) -> list[str]:
-        """Names of the other loops that live. Only within ``lock``."""
+        """Names of the other workers that live. Only within ``lock``."""
         names = {path.stem for path in self._folder.glob("*.lock")} - {"study", self.name}
         return sorted(name for name in names if self.is_alive(name))
 
     def shares_host(self) -> bool:
-        """Whether another loop lives on this machine. Only within ``lock``."""
+        """Whether another worker lives on this machine. Only within ``lock``."""
         return self._host in map(host_of, self.others())
 
     def _remove(self, name: str) -> None:
-        """Remove the file of a loop that is gone. One that a scanner has open on Windows, another loop will remove."""
+        """Remove the file of a worker that is gone; one that is held open (Windows) is left to the next worker."""
         with suppress(PermissionError):
             self._file(name).unlink(missing_ok=True)
 
@@ -97,5 +97,5 @@ class WorkerLock:
 
 
 def host_of(name: str) -> str:
-    """The machine on which a loop of this name runs; what follows it has no dash, but a machine's name may."""
+    """The machine on which a worker of this name runs; what follows it has no dash, but a machine's name may."""
     return name.rsplit("-", 2)[0]

@@ -18,7 +18,7 @@ from vbot_train.study.layout import is_recorded
 from vbot_train.training.result import TrialResult
 
 POLL_S = 0.2
-CLAIM_AGAIN_S = 2.0  # between two looks for work that another loop may have left
+CLAIM_AGAIN_S = 2.0  # between two looks for work that another worker may have left
 OUT_OF_TIME = "budget_hours is spent"
 HOPELESS = 3  # as many equal failures in a row at the start stop the search
 
@@ -33,14 +33,14 @@ class HopelessError(Exception):
 class RunningTrial:
     """A trial of this worker, and its process."""
 
-    def __init__(self, claim: QueuedTrial, process: TrialProcess) -> None:
-        self.claim = claim
+    def __init__(self, queued: QueuedTrial, process: TrialProcess) -> None:
+        self.queued = queued
         self.process = process
 
     def is_overdue(self) -> bool:
         """Whether it has run for longer than it may, all its lives together."""
-        minutes = self.claim.candidate.config["search"]["trial_minutes"]
-        return minutes is not None and self.claim.earlier_s + self.process.runtime_s > 60 * minutes
+        minutes = self.queued.candidate.config["search"]["trial_minutes"]
+        return minutes is not None and self.queued.earlier_s + self.process.runtime_s > 60 * minutes
 
 
 class WorkerPool:
@@ -51,14 +51,14 @@ class WorkerPool:
         metric: What the study optimizes.
         workers: Trial processes at a time.
         stop: Whether the search was asked to stop.
-        record: Writes a claimed trial's record into its new directory.
+        record: Writes a taken trial's record into its new directory.
         display: Told of everything that happens.
         start_process: Starts the process of the trial of that number, in its directory.
     """
 
     def __init__(
         self,
-        claims: TrialQueue,
+        queue: TrialQueue,
         *,
         metric: str,
         workers: int,
@@ -67,7 +67,7 @@ class WorkerPool:
         display: Display,
         start_process: StartProcess = TrialProcess,
     ) -> None:
-        self._claims = claims
+        self._queue = queue
         self._metric = metric
         self._workers = workers
         self._stop = stop
@@ -77,7 +77,7 @@ class WorkerPool:
         self._running: list[RunningTrial] = []
         self._causes: list[str | None] = []  # of the trials that have ended; None of a good end
         self._look_again = 0.0  # when to ask for work again
-        self._others_train = False  # whether other loops did when there was no work
+        self._others_train = False  # whether other workers did when there was no work
         self._deadline: float | None = None  # of time.time(), for the budget is spent while the host sleeps
         self._has_forecast = False
 
@@ -99,47 +99,47 @@ class WorkerPool:
 
     def _must_stop(self) -> bool:
         if self._deadline is not None and time.time() > self._deadline:
-            self._claims.out_of_time = True
+            self._queue.out_of_time = True
             return True
         return self._stop.number is not None
 
     def _start_trials(self) -> None:
-        """Fill the free workers; where nothing was to be had, ask again in a while: another loop's trial may fail."""
+        """Fill the free workers; where nothing was to be had, ask again in a while: another worker's trial may fail."""
         while len(self._running) < self._workers and self._stop.number is None and time.monotonic() >= self._look_again:
-            claim = self._claims.claim()
+            queued = self._queue.take()
             self._note_deadline()
-            if claim is None:
-                self._others_train = self._claims.others_train
+            if queued is None:
+                self._others_train = self._queue.others_train
                 self._look_again = time.monotonic() + CLAIM_AGAIN_S
             else:
-                self._start(claim)
+                self._start(queued)
 
     def _note_deadline(self) -> None:
-        left_s = self._claims.left_s()
+        left_s = self._queue.left_s()
         self._deadline = None if left_s is None else time.time() + left_s
 
-    def _start(self, claim: QueuedTrial) -> None:
+    def _start(self, queued: QueuedTrial) -> None:
         """Start or continue a trial. What fails here ends the search, and the trial is owed to whoever resumes it."""
-        claim.directory.mkdir(parents=True, exist_ok=True)
-        if not is_recorded(claim.directory):
-            self._record(claim)
-        self._display.start(claim.trial.number, claim.candidate)
-        if claim.history is not None:
-            self._take_over(claim, claim.history)
+        queued.directory.mkdir(parents=True, exist_ok=True)
+        if not is_recorded(queued.directory):
+            self._record(queued)
+        self._display.start(queued.trial.number, queued.candidate)
+        if queued.history is not None:
+            self._take_over(queued, queued.history)
             return
-        running = RunningTrial(claim, self._start_process(claim.directory, claim.trial.number))
+        running = RunningTrial(queued, self._start_process(queued.directory, queued.trial.number))
         self._running.append(running)
         self._stop.trials.append(running.process)
 
-    def _take_over(self, claim: QueuedTrial, history: Path) -> None:
+    def _take_over(self, queued: QueuedTrial, history: Path) -> None:
         """Copy a finished trial of just this configuration, instead of training it again."""
         for source in [*history.glob("progress.csv"), *history.glob("checkpoints"), *history.glob("seed_*")]:
             copy = shutil.copytree if source.is_dir() else shutil.copy2
-            copy(source, claim.directory / source.name)
-        result = replace(TrialResult.load(history), trial=claim.trial.number)
-        result.save(claim.directory)
-        self._claims.reporter.tell(claim, result, 0.0, env_steps=result.env_steps)
-        self._show_end(claim, result)
+            copy(source, queued.directory / source.name)
+        result = replace(TrialResult.load(history), trial=queued.trial.number)
+        result.save(queued.directory)
+        self._queue.reporter.tell(queued, result, 0.0, env_steps=result.env_steps)
+        self._show_end(queued, result)
 
     def _watch(self, running: RunningTrial) -> None:
         has_ended = running.process.has_ended()  # asked first: what it sent before its end is read below
@@ -148,16 +148,16 @@ class WorkerPool:
             self._finish(running)
             self._stop_if_hopeless()
         elif running.is_overdue():
-            minutes = running.claim.candidate.config["search"]["trial_minutes"]
+            minutes = running.queued.candidate.config["search"]["trial_minutes"]
             running.process.stop("timeout", f"longer than search.trial_minutes={minutes}")
 
     def _read_messages(self, running: RunningTrial) -> None:
         for message in running.process.messages():
             match message["kind"]:
                 case "begun":
-                    self._claims.reporter.note_start(running.claim, message["env_steps"])
+                    self._queue.reporter.note_start(running.queued, message["env_steps"])
                 case "update":
-                    self._display.update(running.claim.trial.number, message["env_steps"])
+                    self._display.update(running.queued.trial.number, message["env_steps"])
                     self._report(running, message)
 
     def _report(self, running: RunningTrial, message: Message) -> None:
@@ -165,36 +165,36 @@ class WorkerPool:
         value, evaluation = message.get(f"selection_{self._metric}"), message.get("evaluation")
         if value is None or evaluation is None:
             return
-        prune = self._claims.reporter.report(running.claim, evaluation, value)
-        if prune and evaluation < evaluations_of(running.claim.candidate.config):
+        prune = self._queue.reporter.report(running.queued, evaluation, value)
+        if prune and evaluation < evaluations_of(running.queued.candidate.config):
             running.process.stop("pruned", "the pruner stopped it")
 
     def _finish(self, running: RunningTrial) -> None:
         """Tell the study of a trial that has ended, then the user."""
         self._running.remove(running)
         self._stop.trials.remove(running.process)
-        result = self._claims.reporter.end(running.claim, running.process)
+        result = self._queue.reporter.end(running.queued, running.process)
         if result is None:
-            self._display.put_back(running.claim.trial.number)
+            self._display.put_back(running.queued.trial.number)
             self._look_again = 0.0
             return
         self._causes.append(None if result.status in ("completed", "pruned") else f"{result.status}: {result.cause}")
-        self._show_end(running.claim, result)
+        self._show_end(running.queued, result)
         if not self._has_forecast and self._causes.count(None) >= self._workers:
-            fit = self._claims.forecast()
+            fit = self._queue.forecast()
             self._has_forecast = fit is not None
             self._display.forecast(fit)
 
-    def _show_end(self, claim: QueuedTrial, result: TrialResult) -> None:
+    def _show_end(self, queued: QueuedTrial, result: TrialResult) -> None:
         value = result.objective(self._metric)
-        self._display.finish(claim.trial.number, claim.candidate, result, value, self._claims.done())
+        self._display.finish(queued.trial.number, queued.candidate, result, value, self._queue.done())
         self._look_again = 0.0
 
     def _stop_if_hopeless(self) -> None:
         """Stop if the study's first trials all ended badly and alike."""
-        if not is_hopeless(self._causes) or self._claims.has_completed():
+        if not is_hopeless(self._causes) or self._queue.has_completed():
             return
-        where = self._claims.trial_directory(0).parent
+        where = self._queue.trial_directory(0).parent
         raise HopelessError(
             f"the first {HOPELESS} trials ended alike, so the search stops: {self._causes[-1]}"
             f"; train.log and error.txt in {where} say more"
@@ -218,7 +218,7 @@ class WorkerPool:
         """Why trials are interrupted."""
         if self._stop.number is not None:
             return "the search was stopped"
-        return OUT_OF_TIME if self._claims.out_of_time else "the search ended before it"
+        return OUT_OF_TIME if self._queue.out_of_time else "the search ended before it"
 
 
 def is_hopeless(causes: Sequence[str | None]) -> bool:

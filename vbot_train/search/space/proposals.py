@@ -98,7 +98,7 @@ class SampledProposals:
     """Feasible points from an Optuna sampler, which never hears of the infeasible ones.
 
     The sampler is built anew for every point, with a seed of its own: which points a random search tries depends
-    neither on how often it was interrupted nor on how many loops share it, and a resumed sampler repeats nothing.
+    neither on how often it was interrupted nor on how many workers share it, and a resumed sampler repeats nothing.
 
     Args:
         space: What varies.

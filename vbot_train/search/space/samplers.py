@@ -18,7 +18,7 @@ from vbot_train.search.space.distributions import MOST_LISTED, describe
 
 GRID = "optuna.samplers.GridSampler"
 # The others of Optuna keep their state in a study of one process (CMA-ES and NSGA in its trials, QMC in a counter):
-# loops that share a study, or go on with it, cannot.
+# workers that share a study, or go on with it, cannot.
 DRAWING = tuple(f"optuna.samplers.{name}" for name in ("RandomSampler", "TPESampler", "GPSampler"))
 GAUSSIAN = "optuna.samplers.GPSampler"
 WHITELIST = (*DRAWING, "vbot_train.search.space.samplers.good_trials")

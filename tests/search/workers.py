@@ -18,29 +18,29 @@ METRIC = "episode_reward_mean"
 
 @dataclass
 class Worker:
-    """A loop at work on a study."""
+    """A worker at work on a study."""
 
-    claims: TrialQueue
-    presence: WorkerLock
+    queue: TrialQueue
+    worker_lock: WorkerLock
     study: optuna.Study
 
-    def end(self, claim, status="completed", reward=1.0, *, lived_s=1.0, cause=None, env_steps=0):
-        """Tell the study that a claimed trial ended so."""
-        number, seed = claim.trial.number, claim.candidate.config["seed"]
+    def end(self, queued, status="completed", reward=1.0, *, lived_s=1.0, cause=None, env_steps=0):
+        """Tell the study that a taken trial ended so."""
+        number, seed = queued.trial.number, queued.candidate.config["seed"]
         metrics = {METRIC: reward}
         if status == "interrupted":
             process = ended_process(asked=(status, cause), runtime_s=lived_s, env_steps=env_steps)
-            assert self.claims.reporter.end(claim, process) is None
+            assert self.queue.reporter.end(queued, process) is None
             return
         result = TrialResult(status, number, seed, metrics=metrics, cause=cause, env_steps=env_steps)
-        self.claims.reporter.tell(claim, result, lived_s, env_steps=env_steps)
+        self.queue.reporter.tell(queued, result, lived_s, env_steps=env_steps)
 
     def work(self, status="completed"):
         """Take and end trials until there are none. Returns their points."""
         points = []
-        while (claim := self.claims.claim()) is not None:
-            self.end(claim, status)
-            points.append(claim.candidate.params)
+        while (queued := self.queue.take()) is not None:
+            self.end(queued, status)
+            points.append(queued.candidate.params)
         return points
 
     def trial(self, number):
@@ -78,11 +78,11 @@ def cell(rollouts, epochs):
     return {"ppo.rollouts": rollouts, "ppo.learning_epochs": epochs}
 
 
-def begin(claim):
-    """What a loop writes when it starts a trial."""
-    claim.directory.mkdir(parents=True, exist_ok=True)
-    (claim.directory / "train.log").touch()
-    (claim.directory / "progress.csv").write_text("env_steps\n", encoding="utf-8")
+def begin(queued):
+    """What a worker writes when it starts a trial."""
+    queued.directory.mkdir(parents=True, exist_ok=True)
+    (queued.directory / "train.log").touch()
+    (queued.directory / "progress.csv").write_text("env_steps\n", encoding="utf-8")
 
 
 CELLS = [cell(16, 2), cell(16, 4), cell(24, 2), cell(24, 4)]
