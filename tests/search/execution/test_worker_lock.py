@@ -17,14 +17,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from vbot_train.search.execution.worker_lock import WorkerLock
 
-with WorkerLock(Path(sys.argv[1])) as presence, worker_lock.hold() if sys.argv[2] == "locked" else nullcontext():
+with WorkerLock(Path(sys.argv[1])) as worker_lock, worker_lock.hold() if sys.argv[2] == "locked" else nullcontext():
     print(worker_lock.name, flush=True)
     sys.stdin.readline()
 """
 
 
 @pytest.fixture
-def start_loop(tmp_path):
+def start_worker(tmp_path):
     """Start a worker in a process of its own, which ends when a line is sent to it. Gives the process and its name."""
     processes = []
 
@@ -49,8 +49,8 @@ def files(directory):
     return {path.stem for path in directory.rglob("*.lock")} - {"study"}
 
 
-def test_a_worker_in_another_process_lives_until_it_is_killed(tmp_path, start_loop):
-    process, name = start_loop()
+def test_a_worker_in_another_process_lives_until_it_is_killed(tmp_path, start_worker):
+    process, name = start_worker()
     with WorkerLock(tmp_path) as own, own.hold():
         assert own.is_alive(name) and own.others() == [name] and own.shares_host()
         process.kill()
@@ -60,8 +60,8 @@ def test_a_worker_in_another_process_lives_until_it_is_killed(tmp_path, start_lo
         assert files(tmp_path) == {own.name}  # who notices tidies up
 
 
-def test_a_worker_that_leaves_takes_its_file_along(tmp_path, start_loop):
-    process, name = start_loop()
+def test_a_worker_that_leaves_takes_its_file_along(tmp_path, start_worker):
+    process, name = start_worker()
     assert files(tmp_path) == {name}
     process.communicate("\n")
     assert process.returncode == 0
@@ -82,8 +82,8 @@ def test_a_worker_that_was_only_prepared_is_not_there(tmp_path):
         assert own.others() == []
 
 
-def test_the_lock_keeps_another_process_out(tmp_path, start_loop, impatient):
-    process, _ = start_loop("locked")
+def test_the_lock_keeps_another_process_out(tmp_path, start_worker, impatient):
+    process, _ = start_worker("locked")
     own = WorkerLock(tmp_path)
     with pytest.raises(Timeout), own.hold():
         pass
