@@ -12,7 +12,7 @@ from optuna.distributions import FloatDistribution
 from standing import record_of
 
 from vbot_train.status.progress import Observer
-from vbot_train.study import opening as study_module
+from vbot_train.study import storage
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STUDY_DB
 from vbot_train.study.loading import load_study
@@ -63,7 +63,7 @@ def test_a_missing_database_is_not_made_anew(database):
 
 
 def test_a_locked_database_is_refused_when_patience_ends(database, monkeypatch):
-    monkeypatch.setattr(study_module, "LOCKED_S", 0.1)
+    monkeypatch.setattr(storage, "LOCKED_S", 0.1)
     with sqlite3.connect(database) as holder:
         holder.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StudyError, match="database is locked"):

@@ -42,7 +42,7 @@ def too_long(candidate):
 
 def test_the_composed_configuration_is_the_first_point(space):
     point = initial_points(space).default()
-    assert (point.params, point.origin, point.reason, point.history) == (params_at(), "default", None, None)
+    assert (point.params, point.origin, point.reason, point.histories) == (params_at(), "default", None, {})
 
 
 def test_a_default_outside_the_space_is_left_out_with_the_reason(space):
@@ -174,13 +174,19 @@ def seven(earlier_study):
     return earlier_study(*SWEEPS, trials=SEVEN)
 
 
+def directories_of(points):
+    """By seed, the trials whose results may be taken over for each point."""
+    return [{seed: directory.name for seed, directory in point.histories.items()} for point in points]
+
+
 def test_a_study_stands_for_its_best_completed_trials(space, seven):
     found = enqueued(space, str(seven))
     assert [point.params for point in found] == BEST
     assert found[0].name == f"trial 3 of {seven}"
     assert found[2].reason == "ppo.learning_rate=0.005 lies outside interval(0.0001, 0.001)"
     assert found[3].reason == "network=deep lies outside choice(small, medium, large)"
-    assert {point.origin for point in found} == {"enqueued"} and {point.history for point in found} == {None}
+    assert {point.origin for point in found} == {"enqueued"}
+    assert directories_of(found) == [{42: name} for name in ("003", "006", "005", "004", "001")]
 
 
 def test_of_a_study_as_many_are_taken_as_asked_for_and_five_unless_asked(space, earlier_study):
@@ -245,10 +251,23 @@ def test_a_configuration_that_was_trained_twice_comes_once_and_ranks_by_its_mean
     assert [point.params for point in found] == [params_at(2e-4), params_at(4e-4)]  # 5.0 and 4.5
 
 
-def test_the_history_of_a_study_knows_the_directories_whose_results_it_takes_over(space, seven):
-    found = list(initial_points(space).history(seven))
-    assert [point.history.name for point in found] == ["003", "006", "005", "004", "001", "002"]  # 2 diverged
-    assert {(point.origin, point.seed) for point in found} == {("history", 42)}
+def test_all_of_a_study_are_its_configurations_with_a_value_and_then_those_that_diverged(space, seven):
+    found = enqueued(space, f"{seven}:all")
+    assert directories_of(found) == [{42: name} for name in ("003", "006", "005", "004", "001", "002")]
+    assert [point.params for point in found] == [*BEST, params_at(3e-4, "small")]
+    assert {point.origin for point in found} == {"enqueued"}
+
+
+def test_results_are_taken_over_on_the_seeds_of_this_search_and_on_all_where_all_of_a_study_is_asked_for(space, seven):
+    elsewhere, among = ("seed=43",), ("seed=40", "search.seeds_per_configuration=3")
+    assert directories_of(enqueued(space, f"{seven}:1")) == [{42: "003"}]
+    assert directories_of(initial_points(space, *among).enqueued([f"{seven}:1"])) == [{42: "003"}]
+    assert directories_of(initial_points(space, *elsewhere).enqueued([f"{seven}:1"])) == [{}]
+    assert directories_of(initial_points(space, *elsewhere).enqueued([f"{seven}:all"]))[0] == {42: "003"}
+
+
+def test_no_results_are_taken_over_from_the_study_around_which_is_searched(space, seven):
+    assert directories_of(initial_points(space).best_of(seven, "search.around", 5)) == [{}] * 5
 
 
 def test_a_trial_that_cannot_be_read_is_left_out_with_the_reason_and_the_others_are_tried(space, earlier_study):
@@ -259,8 +278,8 @@ def test_a_trial_that_cannot_be_read_is_left_out_with_the_reason_and_the_others_
     assert [point.params for point in found] == [params_at(6e-4, "small"), None]
     assert gone.name == f"trial 3 of {directory}" and gone.params is None
     assert gone.reason == f"{directory}/trials/003/result.yaml cannot be read: No such file or directory"
-    *good, diverged, gone = initial_points(space).history(directory)
-    assert [point.history.name for point in good] == ["006", "005", "004", "001"]
+    *good, diverged, gone = enqueued(space, f"{directory}:all")
+    assert directories_of(good) == [{42: name} for name in ("006", "005", "004", "001")]
     assert (diverged.params, gone.params) == (None, None) and "not the directory of a run" in diverged.reason
 
 
@@ -281,12 +300,18 @@ def test_each_point_is_tried_once_and_every_reason_is_kept():
     first, second = InitialPoint("a", "default", {"x": 1, "y": 2}), InitialPoint("b", "enqueued", {"x": 2, "y": 2})
     same = InitialPoint("c", "enqueued", {"y": 2, "x": 1})
     left_out = [InitialPoint(name, "enqueued", None, "outside") for name in "de"]
-    kept = without_repeats([first, left_out[0], second, same, left_out[1]], 42, 1)
+    kept = without_repeats([first, left_out[0], second, same, left_out[1]])
     assert kept == [first, left_out[0], second, left_out[1]]
-    on_43 = InitialPoint("f", "history", {"x": 1, "y": 2}, seed=43)
-    on_42 = InitialPoint("g", "history", {"x": 1, "y": 2}, seed=42)
-    assert without_repeats([first, on_43, on_42], 42, 1) == [first, on_43]  # a replicate is another trial
-    assert without_repeats([on_42, on_43], 42, 3) == [on_42]  # 43 is the second of its three seeds
+
+
+def test_a_point_that_is_named_twice_keeps_the_results_of_both():
+    point = {"x": 1, "y": 2}
+    default = InitialPoint("the default", "default", point)
+    one = InitialPoint("a", "enqueued", dict(reversed(point.items())), histories={42: Path("old/000")})
+    other = InitialPoint("b", "enqueued", point, histories={43: Path("old/007")})
+    (kept,) = without_repeats([default, one, other])
+    assert (kept.name, kept.origin) == ("the default", "default")
+    assert kept.histories == {42: Path("old/000"), 43: Path("old/007")}
 
 
 def test_an_entry_names_a_run_to_start_from_where_it_was_typed(make_space, tmp_path, monkeypatch):

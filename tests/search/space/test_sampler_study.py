@@ -219,7 +219,7 @@ def test_a_configuration_is_told_as_pruned_if_one_of_its_seeds_was():
     pruned = trial_of(TrialState.PRUNED, 6, values=values, **{STATUS: "pruned"})
     known = SamplerStudy(StudyDirection.MAXIMIZE)
     follow(known, numbered(completed(1.0), has_value(5, 1.0), pruned, has_value(7, 3.0)))
-    assert learned(known) == [("COMPLETE", 1.0, 0.5), ("PRUNED", 0.25, 0.9)]
+    assert learned(known) == [("COMPLETE", 1.0, 0.5), ("PRUNED", None, 0.9)]
     assert known.study.trials[-1].intermediate_values == values
 
 
