@@ -5,7 +5,7 @@ from typing import Any
 
 from vbot_train.analysis.advice import Advice
 from vbot_train.analysis.importance import ImportanceReport
-from vbot_train.analysis.ranking import TOP, Configuration, config_id
+from vbot_train.analysis.ranking import TOP, Configuration, config_id, describe_lost
 from vbot_train.analysis.stages import ALSO, DEFAULT, Verdict
 from vbot_train.study.trials import Trial
 from vbot_train.training.result import iqm
