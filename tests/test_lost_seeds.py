@@ -57,7 +57,9 @@ def write_files(config):
 def searched_seeds(directory, configurations, write_files):
     """``-m seed=1,2,3``: the training seed is a hyperparameter like any other."""
     space = SPACE | {"seed": IntDistribution(1, 3)}
-    points = [({**params, "seed": seed}, seed, value) for params, v in configurations for seed, value in enumerate(v, 1)]
+    points = [
+        ({**params, "seed": seed}, seed, value) for params, v in configurations for seed, value in enumerate(v, 1)
+    ]
     trials = [trial_on(seed, value, params, space=space) for params, seed, value in points]
     write_files(directory / "trials", trials)
     write_study(directory, trials, files=False)

@@ -242,9 +242,7 @@ def test_optuna_accepts_the_trials_of_an_earlier_version():
     optuna.create_study(direction="maximize").add_trials(trials)
     sampler_study = SamplerStudy(StudyDirection.MAXIMIZE)
     sampler_study.follow(TrialCounts(trials, 0))
-    assert [(trial.state, trial.params) for trial in sampler_study.study.trials] == [
-        (TrialState.COMPLETE, {"x": 0.95})
-    ]
+    assert [(trial.state, trial.params) for trial in sampler_study.study.trials] == [(TrialState.COMPLETE, {"x": 0.95})]
 
 
 def test_the_order_of_keys_does_not_make_another_point():
