@@ -29,11 +29,11 @@ LATER = {"trial": IntDistribution(-1, 1000)}
 HEADER = "number,env_steps,env_steps_per_s,reward,selection_episode_reward_mean,selection_success_rate\n"
 
 
-def record_of(*, name="s", budget_hours=None, seeds_per_trial=1, **changes):
+def record_of(*, name="s", budget_hours=None, seeds_per_configuration=1, **changes):
     """A study's record: 10 trials of 1000 env steps."""
     config = {
         "budget_hours": budget_hours,
-        "search": {"retries": 0, "seeds_per_trial": seeds_per_trial},
+        "search": {"retries": 0, "seeds_per_configuration": seeds_per_configuration},
         "training": {"env_steps": 1000},
         "ppo": {"learning_rate": 3e-4},
     }

@@ -1,6 +1,7 @@
 """The one rule for a training seed that is lost: its configuration is worse than every one that lost none."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -79,7 +80,10 @@ def test_a_seed_that_was_killed_is_lost_when_it_is_given_up():
 
 def test_a_trial_on_several_seeds_of_which_one_diverged_ranks_last_by_the_others():
     ended = screened(0, 0.0, rate=1e-3, status="diverged")
-    runs = [screened(0, 50.0, seed=42).result, screened(0, 0.0, seed=43, status="diverged").result]
+    runs = {
+        Path("seed_42"): screened(0, 50.0, seed=42).result,
+        Path("seed_43"): screened(0, 0.0, seed=43, status="diverged").result,
+    }
     found = configurations(study([replace(ended, seed_runs=runs), WHOLE]), METRIC)
     assert [(one.number, one.mean(METRIC), one.lost) for one in found] == [(8, 1.0, {}), (0, 50.0, {43: "diverged"})]
 

@@ -106,7 +106,7 @@ def test_of_a_metric_to_minimize_the_smaller_confirmed_mean_wins():
 
 
 @pytest.mark.parametrize(
-    ("trials", "record", "doubt"),
+    ("trials", "record", "unconfirmed_reason"),
     [
         ([], {}, "no trial was completed"),
         ([screened(0, 1.0, status="failed")], {}, "no trial was completed"),

@@ -14,6 +14,7 @@ from vbot_train.search.settings import check_search, check_settings
 from vbot_train.search.space.constraints import compile_rules
 from vbot_train.search.spec import worker_count
 from vbot_train.search.stages import plan_stages
+from vbot_train.study.errors import StudyError
 from vbot_train.study.storage_url import shown_url
 
 
@@ -231,7 +232,7 @@ def fault_of(request, monkeypatch):
     def check(config):
         try:
             request.param(config)
-        except ConfigError as error:
+        except (ConfigError, StudyError) as error:
             assert "\n" not in str(error) and str(error).strip()
             return str(error)
         return None

@@ -54,7 +54,7 @@ def test_elsewhere_all_cores_are_used(monkeypatch, platform):
     monkeypatch.setattr("sys.platform", platform)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr("vbot_train.config.cpu_quota", lambda: 1.5)
+    monkeypatch.setattr("vbot_train.config.composition.cpu_quota", lambda: 1.5)
     assert available_cores() == 8
 
 
@@ -62,5 +62,5 @@ def test_elsewhere_all_cores_are_used(monkeypatch, platform):
 def test_of_eight_cores_as_many_are_used_as_the_container_may(monkeypatch, quota, cores):
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
-    monkeypatch.setattr("vbot_train.config.cpu_quota", lambda: quota)
+    monkeypatch.setattr("vbot_train.config.composition.cpu_quota", lambda: quota)
     assert available_cores() == cores

@@ -107,7 +107,7 @@ def test_a_finalist_is_trained_on_one_seed_of_the_stage_and_its_starts(line):
     candidate = finals.candidate({TRIAL: 1}, seed=1001)
     assert candidate.config["ppo"]["learning_rate"] == 2e-4
     assert (candidate.config["seed"], candidate.config["evaluation"]["seed"]) == (1001, 7)
-    assert candidate.config["search"]["seeds_per_trial"] == 1
+    assert candidate.config["search"]["seeds_per_configuration"] == 1
     assert {"evaluation.seed=7", "seed=1001"} <= set(candidate.overrides)
 
 

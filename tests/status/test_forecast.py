@@ -63,10 +63,10 @@ def test_a_silent_trial_is_trained_again_from_its_start_and_its_worker_is_gone()
     assert remaining_s(progress(two_and_two(total=6, silent_s=600))) == pytest.approx(540)
 
 
-def test_the_later_stages_follow_at_the_pace_of_one_training_seed():
+def test_the_later_stages_follow_at_the_pace_of_the_search_where_each_seed_is_a_trial():
     later = [stage([], 6, name="confirm"), stage([], 3, name="test")]
-    # 270 s, then 3 rounds and 2 rounds of 150 / 2 = 75 s.
-    assert remaining_s(progress(two_and_two(total=6), *later, seeds_per_trial=2)) == pytest.approx(270 + 225 + 150)
+    # 270 s, then 3 rounds and 2 rounds of 150 s.
+    assert remaining_s(progress(two_and_two(total=6), *later, seeds_per_configuration=2)) == pytest.approx(1020)
 
 
 def test_a_later_stage_that_has_begun_has_a_pace_of_its_own():

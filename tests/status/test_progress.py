@@ -51,12 +51,11 @@ def test_a_running_trial_is_where_its_last_whole_row_says(tmp_path):
     assert training.age_s == pytest.approx(60, abs=5) and not training.is_silent
 
 
-def test_a_trial_on_several_seeds_is_as_far_as_all_of_them_together(tmp_path):
-    study = write_study(tmp_path / "s", [running(age_s=60)], config=record_of(seeds_per_trial=2)["config"])
-    write_curve(study / "trials" / "000" / "seed_9", "1,1000,40.0,0.0,1.0,0.1", age_s=30)
-    write_curve(study / "trials" / "000" / "seed_10", "1,500,60.0,0.0,,")
-    training = only_training(study)
-    assert (training.share, training.env_steps_per_s) == (0.75, 60.0)  # 1500 of 2 x 1000
+def test_the_search_ends_at_as_many_trials_as_its_configurations_have_seeds(tmp_path):
+    config = record_of(seeds_per_configuration=3)["config"]
+    study = write_study(tmp_path / "s", [ended(), running()], config=config)
+    (search,) = Observer(study).look().stages
+    assert (search.ended, search.total) == (1, 30)  # of 10 configurations
 
 
 @pytest.mark.parametrize("content", [None, "", "number,env_st", "number,env_steps,env_steps_per_s\n", "number\n1,10"])

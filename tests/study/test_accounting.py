@@ -9,7 +9,18 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from vbot_train.search.space.sampler_study import SamplerStudy
-from vbot_train.study.accounting import ORIGIN, RETRY_OF, STATUS, WORKER, TrialCounts, identity, is_trained, params_of
+from vbot_train.study.accounting import (
+    ORIGIN,
+    RETRY_OF,
+    SEED,
+    SEEDS,
+    STATUS,
+    WORKER,
+    TrialCounts,
+    configuration_key,
+    identity,
+    params_of,
+)
 from vbot_train.study.lives import LIVES
 
 UNIT = FloatDistribution(0, 1)
@@ -141,24 +152,64 @@ def test_a_configuration_is_taken_as_often_as_it_counts():
     assert {key: len(seeds) for key, seeds in books.taken.items()} == {quarter: 3, half: 1, three_quarters: 1}
 
 
-def test_a_configuration_is_taken_with_the_seeds_that_its_trials_begin_at():
+def test_a_configuration_is_taken_with_the_seeds_of_its_trials():
     books = counts(ended("completed", 0.25, seed=42), ended("diverged", 0.25, seed=45))
     assert books.taken == {identity({"x": 0.25}): [42, 45]}
 
 
-@pytest.mark.parametrize(
-    ("seed", "firsts", "seeds_per_trial", "expected"),
-    [
-        (42, [], 1, False),
-        (42, [42], 1, True),
-        (43, [42], 1, False),
-        (44, [42], 3, True),  # 42, 43, 44
-        (40, [42], 3, True),  # 40, 41, 42
-        (45, [42], 3, False),
-    ],
-)
-def test_trials_that_share_a_seed_train_the_same_thing_twice(seed, firsts, seeds_per_trial, expected):
-    assert is_trained(seed, firsts, seeds_per_trial) is expected
+def on_seed(seed, seeds=(5, 6, 7)):
+    """Attributes of the trial that trains a configuration on one of its seeds."""
+    return {SEED: seed, SEEDS: list(seeds)}
+
+
+def test_a_configuration_on_several_seeds_is_one_proposal():
+    three = [ended("completed", 0.25, **on_seed(seed)) for seed in (5, 6, 7)]
+    assert counts(*three).proposals == 1
+    single = ended("completed", 0.5, **{SEED: 5})
+    assert counts(*three, single, waiting(0.75, **on_seed(5))).proposals == 3
+
+
+def test_a_seed_that_is_trained_again_is_no_proposal():
+    crashed, repeated = ended("failed", **on_seed(5)), waiting(**on_seed(5), **retry(0))
+    assert counts(crashed, waiting(**on_seed(6)), waiting(**on_seed(7)), repeated).proposals == 1
+
+
+def test_a_configuration_that_is_drawn_again_on_other_seeds_is_another_proposal():
+    books = counts(*(ended("completed", **on_seed(seed, seeds)) for seeds in ((5, 6), (7, 8)) for seed in seeds))
+    assert books.proposals == 2
+
+
+def test_each_seed_of_a_configuration_counts_as_a_trial():
+    books = counts(ended("completed", **on_seed(5)), running(**on_seed(6)), waiting(**on_seed(7)))
+    assert (books.promised, books.started) == (3, 2)
+    assert books.taken == {identity({"x": 0.5}): [5, 6, 7]}
+
+
+def test_seeds_that_were_never_queued_are_named_with_a_trial_of_their_configuration():
+    """The worker that queued the second configuration died after its first seed; of the third, one seed is missing."""
+    whole = [ended("completed", 0.25, **on_seed(seed)) for seed in (5, 6, 7)]
+    books = counts(*whole, waiting(0.5, **on_seed(5)), ended("failed", 0.75, **on_seed(5)), waiting(0.75, **on_seed(7)))
+    missing = [(params_of(trial), seed) for trial, seed in books.incomplete]
+    assert missing == [({"x": 0.5}, 6), ({"x": 0.5}, 7), ({"x": 0.75}, 6)]
+
+
+def test_a_seed_that_is_trained_again_is_not_missing():
+    again = ended("completed", **on_seed(6, (5, 6)), **retry(1))
+    books = counts(ended("completed", **on_seed(5, (5, 6))), ended("failed", **on_seed(6, (5, 6))), again)
+    assert books.incomplete == []
+
+
+def test_a_configuration_on_a_single_seed_is_never_incomplete():
+    assert counts(ended("completed", **{SEED: 5}), ended("completed")).incomplete == []
+
+
+def test_trials_are_of_one_configuration_if_they_have_the_parameters_and_the_seeds_in_common():
+    first, second = (ended("completed", **on_seed(seed)) for seed in (5, 6))
+    assert configuration_key(first) == configuration_key(second)
+    assert configuration_key(waiting(**on_seed(7))) == configuration_key(first)
+    assert configuration_key(ended("completed", 0.75, **on_seed(5))) != configuration_key(first)
+    assert configuration_key(ended("completed", **on_seed(8, (8, 9, 10)))) != configuration_key(first)
+    assert configuration_key(ended("completed", **{SEED: 5})) == (identity({"x": 0.5}), (5,))
 
 
 SHARE = FloatDistribution(0.9, 0.95, step=0.05)
@@ -189,9 +240,9 @@ def test_a_computed_step_is_the_same_configuration_as_the_written_one():
 def test_optuna_accepts_the_trials_of_an_earlier_version():
     trials = TrialCounts(by_an_earlier_version(), 0).trials
     optuna.create_study(direction="maximize").add_trials(trials)
-    mirror = SamplerStudy(StudyDirection.MAXIMIZE)
-    mirror.follow(trials, set())
-    assert [trial.params for trial in mirror.study.trials] == [{"x": 0.95}]
+    sampler_study = SamplerStudy(StudyDirection.MAXIMIZE)
+    sampler_study.follow(TrialCounts(trials, 0))
+    assert [(trial.state, trial.params) for trial in sampler_study.study.trials] == [(TrialState.COMPLETE, {"x": 0.95})]
 
 
 def test_the_order_of_keys_does_not_make_another_point():

@@ -11,9 +11,8 @@ import yaml
 from optuna.distributions import FloatDistribution
 from standing import record_of
 
-from vbot_train.config.composition import ConfigError
 from vbot_train.status.progress import Observer
-from vbot_train.study import opening as study_module
+from vbot_train.study import storage
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STUDY_DB
 from vbot_train.study.loading import load_study
@@ -36,7 +35,7 @@ def open_it(database):
 
 
 def nothing(study):
-    """No priors."""
+    """Nothing is queued first."""
 
 
 def test_a_study_that_is_whole_is_opened_and_noted_as_resumed(database):
@@ -46,28 +45,28 @@ def test_a_study_that_is_whole_is_opened_and_noted_as_resumed(database):
 
 def test_a_database_that_is_none_is_refused_and_left_alone(database):
     database.write_text("nothing of the kind", encoding="utf-8")
-    with pytest.raises(ConfigError, match="file is not a database"):
+    with pytest.raises(StudyError, match="file is not a database"):
         open_it(database)
     assert database.read_text(encoding="utf-8") == "nothing of the kind"
 
 
 def test_a_database_without_the_study_is_refused(database):
-    with pytest.raises(ConfigError, match="cannot be used"):
+    with pytest.raises(StudyError, match="cannot be used"):
         continue_study(database.parent, None, {**RECORD, "study": "other"}, None, nothing, alone=True)
 
 
 def test_a_missing_database_is_not_made_anew(database):
     database.unlink()
-    with pytest.raises(ConfigError, match="is missing"):
+    with pytest.raises(StudyError, match="is missing"):
         open_it(database)
     assert not database.exists()
 
 
 def test_a_locked_database_is_refused_when_patience_ends(database, monkeypatch):
-    monkeypatch.setattr(study_module, "LOCKED_S", 0.1)
+    monkeypatch.setattr(storage, "LOCKED_S", 0.1)
     with sqlite3.connect(database) as holder:
         holder.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(ConfigError, match="database is locked"):
+        with pytest.raises(StudyError, match="database is locked"):
             open_it(database)
 
 
@@ -131,7 +130,7 @@ READERS = {
 
 @pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
 def test_whoever_looks_for_a_study_leaves_no_empty_database(tmp_path, wanders, reader):
-    with pytest.raises((ConfigError, StudyError), match=r"x\.db is missing"):
+    with pytest.raises(StudyError, match=r"x\.db is missing"):
         reader(wanders)
     assert list((tmp_path / "away").iterdir()) == []
 
@@ -139,19 +138,19 @@ def test_whoever_looks_for_a_study_leaves_no_empty_database(tmp_path, wanders, r
 @pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
 def test_whoever_looks_for_a_study_in_an_empty_file_leaves_it_empty(tmp_path, wanders, reader):
     (tmp_path / "away" / "x.db").touch()
-    with pytest.raises((ConfigError, StudyError), match="no such table"):
+    with pytest.raises(StudyError, match="no such table"):
         reader(wanders)
     assert [path.stat().st_size for path in (tmp_path / "away").iterdir()] == [0]
 
 
 @pytest.mark.parametrize("storage", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"])
 def test_a_storage_that_nobody_else_could_read_is_refused(storage):
-    with pytest.raises(ConfigError, match=r"^storage=sqlite:.*: a database in memory ends with its connection"):
+    with pytest.raises(StudyError, match=r"^storage=sqlite:.*: a database in memory ends with its connection"):
         check_storage(storage)
 
 
 def test_a_beginning_that_was_cut_short_is_begun_anew(database):
-    """Priors of maybe another question wait in the database, and there is no record yet."""
+    """Trials of maybe another search wait in the database, and there is no record yet."""
     earlier = optuna.load_study(study_name="s", storage=f"sqlite:///{database}")
     earlier.enqueue_trial({"x": 1})
     study = begin(database, lambda study: study.enqueue_trial({"y": 2}))
@@ -162,7 +161,7 @@ def test_a_beginning_that_was_cut_short_is_begun_anew(database):
 def test_trials_without_a_record_are_never_begun_over(database):
     earlier = optuna.load_study(study_name="s", storage=f"sqlite:///{database}")
     earlier.tell(earlier.ask(), 1.0)
-    with pytest.raises(ConfigError, match=r"the storage holds it already, but .* no study.yaml of it"):
+    with pytest.raises(StudyError, match=r"the storage holds it already, but .* no study.yaml of it"):
         begin(database)
     assert len(earlier.get_trials()) == 1
 
@@ -198,7 +197,7 @@ def test_another_directorys_study_on_a_server_is_never_begun_over(tmp_path, serv
     with suppress(RuntimeError):
         begin(None, beginning, storage=server, directory=tmp_path / "one")
     before = optuna.load_study(study_name="s", storage=server).get_trials()
-    with pytest.raises(ConfigError, match=r"the storage holds it already, but .*other no study.yaml of it"):
+    with pytest.raises(StudyError, match=r"the storage holds it already, but .*other no study.yaml of it"):
         begin(None, storage=server, directory=tmp_path / "other")
     assert optuna.load_study(study_name="s", storage=server).get_trials() == before
 

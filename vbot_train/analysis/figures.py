@@ -65,7 +65,8 @@ def draw_learning_curves(verdict: Verdict, path: Path) -> None:
     for steps, success in (curve for trial in pruned[:MOST_CURVES] for curve in training_success(trial)):
         axes.plot(steps, success, zorder=-len(ranked), color="0.6", linestyle=":")
     axes.set(xlabel="training env steps [million]", ylabel="success rate of training episodes", ylim=(-0.02, 1.02))
-    axes.legend(title="best first" + (", pruned dotted" if pruned else ""), fontsize="small", loc="upper left")
+    if axes.lines:  # else no trial left a curve
+        axes.legend(title="best first" + (", pruned dotted" if pruned else ""), fontsize="small", loc="upper left")
     _save(figure, path)
 
 

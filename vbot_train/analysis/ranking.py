@@ -115,6 +115,12 @@ def over_seeds(runs: Collection[TrialResult], metric: str) -> str:
     return f"{len(runs)} seed" + ("s" if len(runs) > 1 else "")
 
 
+def describe_lost(runs: Collection[TrialResult], metric: str) -> dict[str, Any]:
+    """For the analysis file: a configuration's seeds without a value, if there are any."""
+    lost = failed_seeds(runs, metric)
+    return {"without_value": lost, "over": over_seeds(runs, metric)} if lost else {}
+
+
 def without_seed(params: Mapping[str, Any]) -> dict[str, Any]:
     """What a trial's parameters say of its configuration: the training seed is a replicate."""
     return {key: value for key, value in params.items() if key != "seed"}

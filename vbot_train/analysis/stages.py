@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from vbot_train.analysis.ranking import Configuration, configurations, failed_seeds, rank_key
+from vbot_train.analysis.ranking import Configuration, configurations, describe_lost, failed_seeds, rank_key
 from vbot_train.study.seeds import outcome
 from vbot_train.study.trials import Study, Trial
 from vbot_train.training.result import METRICS, TrialResult, iqm
@@ -49,9 +49,7 @@ class Retrained:
 
     def describe(self, metric: str) -> dict[str, Any]:
         """For the analysis file: seeds, and each metric's interquartile mean with its 95 % bootstrap interval."""
-        content: dict[str, Any] = {"seeds": sorted(self.runs)}
-        if lost := self.lost(metric):
-            content["without_value"] = lost
+        content = {"seeds": sorted(self.runs), **describe_lost(self.runs.values(), metric)}
         for name in dict.fromkeys((metric, *ALSO)):
             if values := self.values(name):
                 ends = interval(values)

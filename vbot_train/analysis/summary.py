@@ -5,7 +5,7 @@ from typing import Any
 
 from vbot_train.analysis.advice import Advice
 from vbot_train.analysis.importance import ImportanceReport
-from vbot_train.analysis.ranking import TOP, Configuration, config_id
+from vbot_train.analysis.ranking import TOP, Configuration, config_id, describe_lost
 from vbot_train.analysis.stages import ALSO, DEFAULT, Verdict
 from vbot_train.study.trials import Trial
 from vbot_train.training.result import iqm
@@ -67,7 +67,7 @@ def describe(found: Configuration, verdict: Verdict) -> dict[str, Any]:
     """One configuration: what the search saw of it, and what confirming said."""
     metrics = {name: found.mean(name) for name in dict.fromkeys((verdict.metric, *ALSO))}
     seeds = {"seeds": sorted(run.seed for run in found.runs)} if len(found.runs) > 1 else {}
-    lost = {"without_value": found.lost} if found.lost else {}
+    lost = describe_lost(found.runs, verdict.metric)
     confirmed = verdict.confirmed.get(found.number)
     again = None if confirmed is None else confirmed.describe(verdict.metric)
     return {"config_id": config_id(found.number), **found.params, **metrics, **seeds, **lost, "confirmed": again}
@@ -111,7 +111,7 @@ def replicates(screened: Sequence[Configuration], metric: str) -> list[dict[str,
     for found in screened:
         values = [value for run in found.survivors if (value := run.objective(metric)) is not None]
         if len(found.runs) > 1:
-            lost = {"without_value": found.lost} if found.lost else {}
+            lost = describe_lost(found.runs, metric)
             spread = {"iqm": iqm(values), "range": [min(values), max(values)]}
             rows.append({**found.params, "seeds": sorted(run.seed for run in found.runs), **lost, metric: spread})
     return rows

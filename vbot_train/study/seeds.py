@@ -16,8 +16,8 @@ def outcome(attempts: Sequence[Trial], retries: int) -> Trial | None:
     """The attempt that counts of a training that may have been tried several times; None if it is owed another one."""
     completed = [trial for trial in attempts if trial.result.status == "completed"]
     last = attempts[-1]
-    if completed:
-        return completed[0]
+    if completed or last.is_merged:
+        return completed[0] if completed else last
     if last.result.status == "failed":
         times = sum(trial.result.status == "failed" for trial in attempts)
         return last if last.killed or times > retries else None

@@ -38,6 +38,11 @@ class Trial:
     seed_runs: Mapping[Path, TrialResult] = field(default_factory=dict)  # by directory, where it stands for several
 
     @property
+    def is_merged(self) -> bool:
+        """Whether it stands for several trials, all of which have ended for good; see ``study.seeds``."""
+        return bool(self.seeds and self.seed_runs)
+
+    @property
     def run_of_directory(self) -> dict[Path, TrialResult]:
         """The result of each training seed, by its directory."""
         return dict(self.seed_runs) or {self.directory: self.result}

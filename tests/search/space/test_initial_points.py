@@ -24,15 +24,15 @@ def composed(*overrides):
     return compose_config(list(overrides))
 
 
-def priors_in(space, *overrides, broken_rules=lambda candidate: [], choices=CHOICES):
+def initial_points(space, *overrides, broken_rules=lambda candidate: [], choices=CHOICES):
     return InitialPoints(space, composed(*overrides), choices, broken_rules, "episode_reward_mean")
 
 
 def enqueued(space, *entries, **options):
-    return list(priors_in(space, **options).enqueued(entries))
+    return list(initial_points(space, **options).enqueued(entries))
 
 
-def point(learning_rate=1e-3, network="medium", rollouts=24):
+def params_at(learning_rate=1e-3, network="medium", rollouts=24):
     return {"ppo.learning_rate": learning_rate, "network": network, "ppo.rollouts": rollouts}
 
 
@@ -41,20 +41,20 @@ def too_long(candidate):
 
 
 def test_the_composed_configuration_is_the_first_point(space):
-    point = priors_in(space).default()
-    assert (point.params, point.origin, point.reason, point.history) == (point(), "default", None, None)
+    point = initial_points(space).default()
+    assert (point.params, point.origin, point.reason, point.histories) == (params_at(), "default", None, {})
 
 
 def test_a_default_outside_the_space_is_left_out_with_the_reason(space):
-    point = priors_in(space, "ppo.learning_rate=1e-2").default()
+    point = initial_points(space, "ppo.learning_rate=1e-2").default()
     assert point.params is None
     assert point.reason == "ppo.learning_rate=0.01 lies outside interval(0.0001, 0.001)"
-    point = priors_in(space, "network=deep", choices=CHOICES | {"network": "deep"}).default()
+    point = initial_points(space, "network=deep", choices=CHOICES | {"network": "deep"}).default()
     assert point.reason == "network=deep lies outside choice(small, medium, large)"
 
 
 def test_a_default_that_breaks_a_rule_is_left_out_with_the_first_rule(space):
-    point = priors_in(space, broken_rules=too_long).default()
+    point = initial_points(space, broken_rules=too_long).default()
     assert (point.params, point.reason) == (None, "it breaks the rule too_long")
 
 
@@ -68,7 +68,7 @@ def test_a_default_that_breaks_a_rule_is_left_out_with_the_first_rule(space):
 )
 def test_an_entry_changes_the_composed_configuration(space, entry):
     (point,) = enqueued(space, entry)
-    assert (point.params, point.origin) == (point(2e-4, "large"), "enqueued")
+    assert (point.params, point.origin) == (params_at(2e-4, "large"), "enqueued")
     assert str(entry) in point.name
 
 
@@ -89,12 +89,12 @@ def test_a_value_that_was_computed_is_the_one_that_was_written(space, make_space
     (point,) = enqueued(make_space("ppo.ratio_clip=range(0.1,0.5,0.1)"), "ppo.ratio_clip=0.30000000000000004")
     assert point.params == {"ppo.ratio_clip": 0.3}
     (point,) = enqueued(space, "ppo.gae_lambda=0.9500000000000001")  # fixed at 0.95
-    assert point.params == point()
+    assert point.params == params_at()
 
 
 def test_an_entry_leaves_the_composed_configuration_as_it_was_for_the_next(space):
     first, second = enqueued(space, "ppo.rollouts=16 network=small", "ppo.learning_rate=2e-4")
-    assert (first.params, second.params) == (point(network="small", rollouts=16), point(2e-4))
+    assert (first.params, second.params) == (params_at(network="small", rollouts=16), params_at(2e-4))
 
 
 @pytest.mark.parametrize(
@@ -113,13 +113,13 @@ def test_an_entry_outside_the_space_is_left_out_with_the_reason(space, entry, re
 def test_an_entry_that_breaks_a_rule_is_left_out_and_the_others_stay(space):
     broken, kept = enqueued(space, "ppo.rollouts=24", "ppo.rollouts=16", broken_rules=too_long)
     assert (broken.params, broken.reason) == (None, "it breaks the rule too_long")
-    assert kept.params == point(rollouts=16)
+    assert kept.params == params_at(rollouts=16)
 
 
 @pytest.mark.parametrize("entry", ["ppo.gae_lambda=0.95", "training=standard", "seed=42", {"ppo.gae_lambda": 0.95}])
 def test_a_key_that_does_not_vary_may_be_named_at_its_value(space, entry):
     (point,) = enqueued(space, entry)
-    assert point.params == point()
+    assert point.params == params_at()
 
 
 @pytest.mark.parametrize(
@@ -166,12 +166,17 @@ SEVEN = [  # best first: trials 3, 6, 5, 4, 1; two of them outside the space
     ({"ppo.learning_rate": 5e-3, "network": "small"}, "completed", 3.0),
     ({"ppo.learning_rate": 6e-4, "network": "small"}, "completed", 4.0),
 ]
-BEST = [point(4e-4, "medium"), point(6e-4, "small"), None, None, point(2e-4, "small")]
+BEST = [params_at(4e-4, "medium"), params_at(6e-4, "small"), None, None, params_at(2e-4, "small")]
 
 
 @pytest.fixture(scope="module")
 def seven(earlier_study):
     return earlier_study(*SWEEPS, trials=SEVEN)
+
+
+def directories_of(points):
+    """By seed, the trials whose results may be taken over for each point."""
+    return [{seed: directory.name for seed, directory in point.histories.items()} for point in points]
 
 
 def test_a_study_stands_for_its_best_completed_trials(space, seven):
@@ -180,7 +185,8 @@ def test_a_study_stands_for_its_best_completed_trials(space, seven):
     assert found[0].name == f"trial 3 of {seven}"
     assert found[2].reason == "ppo.learning_rate=0.005 lies outside interval(0.0001, 0.001)"
     assert found[3].reason == "network=deep lies outside choice(small, medium, large)"
-    assert {point.origin for point in found} == {"enqueued"} and {point.history for point in found} == {None}
+    assert {point.origin for point in found} == {"enqueued"}
+    assert directories_of(found) == [{42: name} for name in ("003", "006", "005", "004", "001")]
 
 
 def test_of_a_study_as_many_are_taken_as_asked_for_and_five_unless_asked(space, earlier_study):
@@ -189,7 +195,7 @@ def test_of_a_study_as_many_are_taken_as_asked_for_and_five_unless_asked(space, 
     rates = [point.params["ppo.learning_rate"] for point in enqueued(space, f"{directory}:7")]
     assert rates == pytest.approx([10e-4, 9e-4, 8e-4, 7e-4, 6e-4, 5e-4, 4e-4])
     assert len(enqueued(space, str(directory))) == 5
-    assert len(list(priors_in(space).best_of(directory, "search.around", None))) == 10
+    assert len(list(initial_points(space).best_of(directory, "search.around", None))) == 10
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="makes directories whose names hold a colon")
@@ -220,14 +226,14 @@ def test_a_key_that_the_earlier_study_did_not_vary_comes_from_its_config(space, 
     trial = ({"ppo.learning_rate": 2e-4}, "completed", 1.0)
     directory = earlier_study(SWEEPS[0], "network=small", "ppo.rollouts=16", trials=[trial])
     (point,) = enqueued(space, str(directory))
-    assert point.params == point(2e-4, "small", 16)
+    assert point.params == params_at(2e-4, "small", 16)
 
 
 def test_what_a_trial_of_an_earlier_study_does_not_keep_is_told(space, earlier_study):
     trial = ({"ppo.learning_rate": 2e-4}, "completed", 1.0)
     directory = earlier_study(SWEEPS[0], "ppo.gae_lambda=0.9", "ppo.learning_epochs=4", trials=[trial])
     (point,) = enqueued(space, str(directory))
-    assert point.params == point(2e-4)
+    assert point.params == params_at(2e-4)
     assert point.name == f"trial 0 of {directory}, but with ppo.gae_lambda=0.95, ppo.learning_epochs=5"
 
 
@@ -242,13 +248,26 @@ def test_a_configuration_that_was_trained_twice_comes_once_and_ranks_by_its_mean
     twice, once = {"ppo.learning_rate": 4e-4}, {"ppo.learning_rate": 2e-4}
     trials = [(twice, "completed", 6.0), (once, "completed", 5.0), (twice, "completed", 3.0)]
     found = enqueued(space, str(earlier_study(SWEEPS[0], trials=trials)))
-    assert [point.params for point in found] == [point(2e-4), point(4e-4)]  # 5.0 and 4.5
+    assert [point.params for point in found] == [params_at(2e-4), params_at(4e-4)]  # 5.0 and 4.5
 
 
-def test_the_history_of_a_study_knows_the_directories_whose_results_it_takes_over(space, seven):
-    found = list(priors_in(space).history(seven))
-    assert [point.history.name for point in found] == ["003", "006", "005", "004", "001", "002"]  # 2 diverged
-    assert {(point.origin, point.seed) for point in found} == {("history", 42)}
+def test_all_of_a_study_are_its_configurations_with_a_value_and_then_those_that_diverged(space, seven):
+    found = enqueued(space, f"{seven}:all")
+    assert directories_of(found) == [{42: name} for name in ("003", "006", "005", "004", "001", "002")]
+    assert [point.params for point in found] == [*BEST, params_at(3e-4, "small")]
+    assert {point.origin for point in found} == {"enqueued"}
+
+
+def test_results_are_taken_over_on_the_seeds_of_this_search_and_on_all_where_all_of_a_study_is_asked_for(space, seven):
+    elsewhere, among = ("seed=43",), ("seed=40", "search.seeds_per_configuration=3")
+    assert directories_of(enqueued(space, f"{seven}:1")) == [{42: "003"}]
+    assert directories_of(initial_points(space, *among).enqueued([f"{seven}:1"])) == [{42: "003"}]
+    assert directories_of(initial_points(space, *elsewhere).enqueued([f"{seven}:1"])) == [{}]
+    assert directories_of(initial_points(space, *elsewhere).enqueued([f"{seven}:all"]))[0] == {42: "003"}
+
+
+def test_no_results_are_taken_over_from_the_study_around_which_is_searched(space, seven):
+    assert directories_of(initial_points(space).best_of(seven, "search.around", 5)) == [{}] * 5
 
 
 def test_a_trial_that_cannot_be_read_is_left_out_with_the_reason_and_the_others_are_tried(space, earlier_study):
@@ -256,11 +275,11 @@ def test_a_trial_that_cannot_be_read_is_left_out_with_the_reason_and_the_others_
     shutil.rmtree(directory / "trials" / "003")  # the best
     shutil.rmtree(directory / "trials" / "002")  # diverged: its result is not needed, but what it was trained on is
     *found, gone = enqueued(space, f"{directory}:2")
-    assert [point.params for point in found] == [point(6e-4, "small"), None]
+    assert [point.params for point in found] == [params_at(6e-4, "small"), None]
     assert gone.name == f"trial 3 of {directory}" and gone.params is None
     assert gone.reason == f"{directory}/trials/003/result.yaml cannot be read: No such file or directory"
-    *good, diverged, gone = priors_in(space).history(directory)
-    assert [point.history.name for point in good] == ["006", "005", "004", "001"]
+    *good, diverged, gone = enqueued(space, f"{directory}:all")
+    assert directories_of(good) == [{42: name} for name in ("006", "005", "004", "001")]
     assert (diverged.params, gone.params) == (None, None) and "not the directory of a run" in diverged.reason
 
 
@@ -268,7 +287,7 @@ def test_a_configuration_that_lost_a_seed_comes_after_every_whole_one(space, ear
     first, second = {"ppo.learning_rate": 4e-4}, {"ppo.learning_rate": 2e-4}
     trials = [(first, "completed", 6.0), (first, "diverged", 0.0), (second, "completed", 1.0)]
     found = enqueued(space, str(earlier_study(SWEEPS[0], trials=trials)))
-    assert [point.params for point in found] == [point(2e-4), point(4e-4)]
+    assert [point.params for point in found] == [params_at(2e-4), params_at(4e-4)]
 
 
 def test_a_study_without_a_completed_trial_is_refused(space, earlier_study):
@@ -281,12 +300,18 @@ def test_each_point_is_tried_once_and_every_reason_is_kept():
     first, second = InitialPoint("a", "default", {"x": 1, "y": 2}), InitialPoint("b", "enqueued", {"x": 2, "y": 2})
     same = InitialPoint("c", "enqueued", {"y": 2, "x": 1})
     left_out = [InitialPoint(name, "enqueued", None, "outside") for name in "de"]
-    kept = without_repeats([first, left_out[0], second, same, left_out[1]], 42, 1)
+    kept = without_repeats([first, left_out[0], second, same, left_out[1]])
     assert kept == [first, left_out[0], second, left_out[1]]
-    on_43 = InitialPoint("f", "history", {"x": 1, "y": 2}, seed=43)
-    on_42 = InitialPoint("g", "history", {"x": 1, "y": 2}, seed=42)
-    assert without_repeats([first, on_43, on_42], 42, 1) == [first, on_43]  # a replicate is another trial
-    assert without_repeats([on_42, on_43], 42, 3) == [on_42]  # 43 is the second of its three seeds
+
+
+def test_a_point_that_is_named_twice_keeps_the_results_of_both():
+    point = {"x": 1, "y": 2}
+    default = InitialPoint("the default", "default", point)
+    one = InitialPoint("a", "enqueued", dict(reversed(point.items())), histories={42: Path("old/000")})
+    other = InitialPoint("b", "enqueued", point, histories={43: Path("old/007")})
+    (kept,) = without_repeats([default, one, other])
+    assert (kept.name, kept.origin) == ("the default", "default")
+    assert kept.histories == {42: Path("old/000"), 43: Path("old/007")}
 
 
 def test_an_entry_names_a_run_to_start_from_where_it_was_typed(make_space, tmp_path, monkeypatch):

@@ -184,13 +184,6 @@ def test_a_random_search_tries_the_same_points_whoever_draws_them_and_whenever(l
     assert sampled(line, too_fast, seed=1).draw([], {}, 0) not in points
 
 
-def test_a_fork_draws_on_where_the_study_it_came_from_stood(line):
-    third = sampled(line).draw([], {}, 3)
-    direction = StudyDirection.MAXIMIZE
-    fork = SampledProposals(line, anything, RandomSampler, seed=0, direction=direction, repeats=True, first=2)
-    assert fork.draw([], {}, 1) == third != fork.draw([], {}, 0)
-
-
 def test_a_resumed_sampler_repeats_nothing(line):
     study = optuna.create_study(direction="maximize")
     for _ in range(10):
@@ -208,7 +201,8 @@ def test_a_sampler_sees_the_trials_of_the_study_and_no_value_of_a_rejected_point
             return super().sample_independent(study, trial, name, distribution)
 
     answers = [["mine"], []]
-    told = create_trial(value=2.0, params={KEY: 3e-4}, distributions=line.distributions)
+    attributes = {STATUS: "completed"}
+    told = create_trial(value=2.0, params={KEY: 3e-4}, distributions=line.distributions, user_attrs=attributes)
     sampled(line, lambda candidate: answers.pop(0), Watching).draw([told], {}, 1)
     running, rejected = (TrialState.RUNNING, None), (TrialState.FAIL, None)
     assert seen == [[(TrialState.COMPLETE, [2.0]), running], [(TrialState.COMPLETE, [2.0]), rejected, running]]

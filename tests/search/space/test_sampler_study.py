@@ -6,9 +6,13 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from vbot_train.search.space.sampler_study import SamplerStudy
-from vbot_train.study.accounting import CAUSE, RETRY_OF, STATUS, TrialCounts
+from vbot_train.study.accounting import CAUSE, RETRY_OF, SEED, SEEDS, STATUS, TrialCounts
 
 UNIT = FloatDistribution(0, 1)
+
+
+COMPLETED = {STATUS: "completed"}
+RUNS = {"loop": "a worker"}
 
 
 def numbered(*trials):
@@ -31,33 +35,33 @@ def running(x=0.5):
     return create_trial(state=TrialState.RUNNING, params={"x": x}, distributions={"x": UNIT}, user_attrs=attributes)
 
 
-def follow(mirror, trials, retries=0):
-    mirror.follow(trials, TrialCounts(trials, retries).lost)
+def follow(known, trials, retries=0):
+    known.follow(TrialCounts(trials, retries))
 
 
-def learned(mirror):
+def learned(known):
     """What a sampler learns from, as (state, value, x)."""
-    trials = mirror.study.get_trials(deepcopy=False)
-    known = [trial for trial in trials if trial.state != TrialState.FAIL]
-    return [(trial.state.name, trial.values and trial.values[0], trial.params["x"]) for trial in known]
+    trials = known.study.get_trials(deepcopy=False)
+    told = [trial for trial in trials if trial.state != TrialState.FAIL]
+    return [(trial.state.name, trial.values and trial.values[0], trial.params["x"]) for trial in told]
 
 
 @pytest.mark.parametrize(("direction", "worst"), [(StudyDirection.MAXIMIZE, 1.0), (StudyDirection.MINIMIZE, 3.0)])
 @pytest.mark.parametrize("status", ["diverged", "timeout", "failed", "completed"])  # the last without a value
 def test_a_lost_trial_is_told_as_the_worst_value_seen(direction, worst, status):
-    mirror = SamplerStudy(direction)
-    follow(mirror, numbered(completed(2.0), completed(1.0), completed(3.0), failed(status, 0.9)))
-    assert learned(mirror)[3:] == [("COMPLETE", worst, 0.9)]
+    known = SamplerStudy(direction)
+    follow(known, numbered(completed(2.0), completed(1.0), completed(3.0), failed(status, 0.9)))
+    assert learned(known)[3:] == [("COMPLETE", worst, 0.9)]
 
 
 def test_a_trial_that_crashes_is_told_once_its_retries_are_used_up():
-    mirror = SamplerStudy(StudyDirection.MAXIMIZE)
+    known = SamplerStudy(StudyDirection.MAXIMIZE)
     crashes = [failed("failed", 0.9), failed("failed", 0.9, **{RETRY_OF: 1})]
     trials = numbered(completed(1.0), *crashes)
-    follow(mirror, trials[:2], retries=1)
-    assert learned(mirror) == [("COMPLETE", 1.0, 0.5)]
-    follow(mirror, trials, retries=1)
-    assert learned(mirror) == [("COMPLETE", 1.0, 0.5), ("COMPLETE", 1.0, 0.9)]
+    follow(known, trials[:2], retries=1)
+    assert learned(known) == [("COMPLETE", 1.0, 0.5)]
+    follow(known, trials, retries=1)
+    assert learned(known) == [("COMPLETE", 1.0, 0.5), ("COMPLETE", 1.0, 0.9)]
 
 
 OUT_OF_MEMORY = {CAUSE: "the trial's process was killed (signal 9); out of memory?"}
@@ -67,49 +71,49 @@ INTERRUPTED = [failed("interrupted"), failed("interrupted", **{RETRY_OF: 1})]  #
 
 @pytest.mark.parametrize("ends", [[failed("failed", **OUT_OF_MEMORY)], [failed("failed", **FULL_DISK)], INTERRUPTED])
 def test_of_a_trial_that_is_given_up_for_a_cause_outside_of_it_nothing_is_told(ends):
-    mirror = SamplerStudy(StudyDirection.MAXIMIZE)
-    follow(mirror, numbered(completed(1.0), *ends))
-    assert learned(mirror) == [("COMPLETE", 1.0, 0.5)]
+    known = SamplerStudy(StudyDirection.MAXIMIZE)
+    follow(known, numbered(completed(1.0), *ends))
+    assert learned(known) == [("COMPLETE", 1.0, 0.5)]
 
 
 def test_a_diverged_trial_waits_until_there_is_a_value_and_is_told_once_as_the_worst_so_far():
-    mirror = SamplerStudy(StudyDirection.MAXIMIZE)
+    known = SamplerStudy(StudyDirection.MAXIMIZE)
     trials = numbered(failed("diverged", 0.9), completed(2.0, 0.1), completed(1.0, 0.2))
-    follow(mirror, trials[:1])
-    assert learned(mirror) == []
-    follow(mirror, trials[:2])
-    assert learned(mirror) == [("COMPLETE", 2.0, 0.9), ("COMPLETE", 2.0, 0.1)]
-    follow(mirror, trials)
-    follow(mirror, trials)
-    assert learned(mirror) == [("COMPLETE", 1.0, 0.9), ("COMPLETE", 2.0, 0.1), ("COMPLETE", 1.0, 0.2)]
+    follow(known, trials[:1])
+    assert learned(known) == []
+    follow(known, trials[:2])
+    assert learned(known) == [("COMPLETE", 2.0, 0.9), ("COMPLETE", 2.0, 0.1)]
+    follow(known, trials)
+    follow(known, trials)
+    assert learned(known) == [("COMPLETE", 1.0, 0.9), ("COMPLETE", 2.0, 0.1), ("COMPLETE", 1.0, 0.2)]
 
 
 def test_nothing_is_learned_from_what_is_trained_again_or_waits():
-    mirror = SamplerStudy(StudyDirection.MAXIMIZE)
+    known = SamplerStudy(StudyDirection.MAXIMIZE)
     waiting = create_trial(state=TrialState.WAITING, system_attrs={"fixed_params": {"x": 0.5}})
-    follow(mirror, numbered(completed(1.0), failed("failed"), failed("interrupted"), waiting), retries=1)
-    assert learned(mirror) == [("COMPLETE", 1.0, 0.5)]
+    follow(known, numbered(completed(1.0), failed("failed"), failed("interrupted"), waiting), retries=1)
+    assert learned(known) == [("COMPLETE", 1.0, 0.5)]
 
 
 def test_a_running_trial_is_known_as_running_until_it_ends():
-    mirror = SamplerStudy(StudyDirection.MAXIMIZE)
-    follow(mirror, numbered(running(0.1), running(0.2), running(0.3)))
-    assert learned(mirror) == [("RUNNING", None, 0.1), ("RUNNING", None, 0.2), ("RUNNING", None, 0.3)]
-    follow(mirror, numbered(running(0.1), completed(5.0, 0.2), failed("interrupted", 0.3)))
-    assert learned(mirror) == [("RUNNING", None, 0.1), ("COMPLETE", 5.0, 0.2)]
-    follow(mirror, numbered(failed("diverged", 0.1), completed(5.0, 0.2), failed("interrupted", 0.3)))
-    assert learned(mirror) == [("COMPLETE", 5.0, 0.2), ("COMPLETE", 5.0, 0.1)]
+    known = SamplerStudy(StudyDirection.MAXIMIZE)
+    follow(known, numbered(running(0.1), running(0.2), running(0.3)))
+    assert learned(known) == [("RUNNING", None, 0.1), ("RUNNING", None, 0.2), ("RUNNING", None, 0.3)]
+    follow(known, numbered(running(0.1), completed(5.0, 0.2), failed("interrupted", 0.3)))
+    assert learned(known) == [("RUNNING", None, 0.1), ("COMPLETE", 5.0, 0.2)]
+    follow(known, numbered(failed("diverged", 0.1), completed(5.0, 0.2), failed("interrupted", 0.3)))
+    assert learned(known) == [("COMPLETE", 5.0, 0.2), ("COMPLETE", 5.0, 0.1)]
 
 
 def test_a_running_trial_that_diverges_first_of_all_leaves_no_trace_until_there_is_a_value():
-    mirror = SamplerStudy(StudyDirection.MAXIMIZE)
-    follow(mirror, numbered(running(0.1)))
-    follow(mirror, numbered(failed("diverged", 0.1)))
-    follow(mirror, numbered(failed("diverged", 0.1)))
-    assert learned(mirror) == []
-    follow(mirror, numbered(failed("diverged", 0.1), completed(4.0, 0.2)))
-    follow(mirror, numbered(failed("diverged", 0.1), completed(4.0, 0.2)))
-    assert learned(mirror) == [("COMPLETE", 4.0, 0.1), ("COMPLETE", 4.0, 0.2)]
+    known = SamplerStudy(StudyDirection.MAXIMIZE)
+    follow(known, numbered(running(0.1)))
+    follow(known, numbered(failed("diverged", 0.1)))
+    follow(known, numbered(failed("diverged", 0.1)))
+    assert learned(known) == []
+    follow(known, numbered(failed("diverged", 0.1), completed(4.0, 0.2)))
+    follow(known, numbered(failed("diverged", 0.1), completed(4.0, 0.2)))
+    assert learned(known) == [("COMPLETE", 4.0, 0.1), ("COMPLETE", 4.0, 0.2)]
 
 
 def test_a_pruned_trial_keeps_its_curve_and_is_no_value_to_be_worse_than():
@@ -121,7 +125,123 @@ def test_a_pruned_trial_keeps_its_curve_and_is_no_value_to_be_worse_than():
         intermediate_values=values,
         user_attrs={STATUS: "pruned"},
     )
-    mirror = SamplerStudy(StudyDirection.MAXIMIZE)
-    follow(mirror, numbered(completed(1.0), pruned, failed("diverged", 0.9)))
-    assert mirror.study.trials[1].intermediate_values == values
-    assert learned(mirror)[2] == ("COMPLETE", 1.0, 0.9)
+    known = SamplerStudy(StudyDirection.MAXIMIZE)
+    follow(known, numbered(completed(1.0), pruned, failed("diverged", 0.9)))
+    assert known.study.trials[1].intermediate_values == values
+    assert learned(known)[2] == ("COMPLETE", 1.0, 0.9)
+
+
+def trial_of(state, seed, x=0.9, *, seeds=(5, 6, 7), value=None, values=None, **attributes):
+    """The trial that trains a configuration on one of its seeds."""
+    told = {"params": {"x": x}, "distributions": {"x": UNIT}, "intermediate_values": values}
+    return create_trial(state=state, value=value, user_attrs={**attributes, SEED: seed, SEEDS: list(seeds)}, **told)
+
+
+def has_value(seed, value, **options):
+    return trial_of(TrialState.COMPLETE, seed, value=value, **COMPLETED, **options)
+
+
+def runs(seed, **options):
+    return trial_of(TrialState.RUNNING, seed, **RUNS, **options)
+
+
+def waits(seed, **options):
+    return trial_of(TrialState.WAITING, seed, **options)
+
+
+def has_failed(seed, status="failed", **options):
+    return trial_of(TrialState.FAIL, seed, **{STATUS: status}, **options)
+
+
+def test_a_configuration_on_three_seeds_is_told_once_as_their_mean():
+    known = SamplerStudy(StudyDirection.MAXIMIZE)
+    follow(known, numbered(has_value(5, 1.0), has_value(6, 2.0), has_value(7, 6.0)))
+    assert learned(known) == [("COMPLETE", 3.0, 0.9)]
+
+
+def test_a_configuration_on_many_seeds_is_told_as_the_mean_of_the_middle_half():
+    seeds = (5, 6, 7, 8)
+    trials = [has_value(seed, value, seeds=seeds) for seed, value in zip(seeds, (90.0, 4.0, -50.0, 2.0), strict=True)]
+    known = SamplerStudy(StudyDirection.MAXIMIZE)
+    follow(known, numbered(*trials))
+    assert learned(known) == [("COMPLETE", 3.0, 0.9)]
+
+
+def test_a_configuration_runs_until_the_last_of_its_seeds_has_ended():
+    known = SamplerStudy(StudyDirection.MAXIMIZE)
+    follow(known, numbered(waits(5), waits(6), waits(7)))
+    assert learned(known) == []
+    for trials in (
+        [runs(5), waits(6), waits(7)],
+        [has_value(5, 1.0), waits(6), waits(7)],
+        [has_value(5, 1.0), has_value(6, 2.0), runs(7)],
+    ):
+        follow(known, numbered(*trials))
+        assert learned(known) == [("RUNNING", None, 0.9)]
+    follow(known, numbered(has_value(5, 1.0), has_value(6, 2.0), has_value(7, 6.0)))
+    assert learned(known) == [("COMPLETE", 3.0, 0.9)]
+
+
+def test_a_configuration_whose_seed_was_interrupted_still_runs():
+    known = SamplerStudy(StudyDirection.MAXIMIZE)
+    follow(known, numbered(has_value(5, 1.0), has_value(6, 2.0), waits(7, **{STATUS: "interrupted"})))
+    assert learned(known) == [("RUNNING", None, 0.9)]
+
+
+@pytest.mark.parametrize(("direction", "worst"), [(StudyDirection.MAXIMIZE, 1.0), (StudyDirection.MINIMIZE, 8.0)])
+@pytest.mark.parametrize("status", ["diverged", "timeout", "failed"])
+def test_a_configuration_that_has_lost_a_seed_is_told_as_the_worst_value_of_a_whole_one(direction, worst, status):
+    """Not as the worst of a seed, and the values of the lost one's own other seeds are none to be worse than."""
+    whole = [has_value(5, 0.0, x=0.1), has_value(6, 1.0, x=0.1), has_value(7, 2.0, x=0.1)]
+    other = [completed(8.0, 0.2)]
+    known = SamplerStudy(direction)
+    follow(known, numbered(*whole, *other, has_value(5, 99.0), has_failed(6, status), has_value(7, -99.0)))
+    assert learned(known) == [("COMPLETE", 1.0, 0.1), ("COMPLETE", 8.0, 0.2), ("COMPLETE", worst, 0.9)]
+
+
+def test_a_configuration_that_has_lost_a_seed_runs_while_another_seed_of_it_does():
+    known = SamplerStudy(StudyDirection.MAXIMIZE)
+    follow(known, numbered(completed(1.0), has_failed(5, "diverged"), runs(6), waits(7)))
+    assert learned(known) == [("COMPLETE", 1.0, 0.5), ("RUNNING", None, 0.9)]
+
+
+@pytest.mark.parametrize("cause", [OUT_OF_MEMORY, FULL_DISK])
+def test_of_a_configuration_one_of_whose_seeds_was_killed_nothing_is_told(cause):
+    known = SamplerStudy(StudyDirection.MAXIMIZE)
+    follow(known, numbered(completed(1.0), has_value(5, 1.0), runs(6), has_value(7, 3.0)))
+    assert learned(known) == [("COMPLETE", 1.0, 0.5), ("RUNNING", None, 0.9)]
+    follow(known, numbered(completed(1.0), has_value(5, 1.0), has_failed(6, **cause), has_value(7, 3.0)))
+    assert learned(known) == [("COMPLETE", 1.0, 0.5)]
+
+
+def test_a_configuration_is_told_as_pruned_if_one_of_its_seeds_was():
+    values = {1: 0.5, 2: 0.25}
+    pruned = trial_of(TrialState.PRUNED, 6, values=values, **{STATUS: "pruned"})
+    known = SamplerStudy(StudyDirection.MAXIMIZE)
+    follow(known, numbered(completed(1.0), has_value(5, 1.0), pruned, has_value(7, 3.0)))
+    assert learned(known) == [("COMPLETE", 1.0, 0.5), ("PRUNED", None, 0.9)]
+    assert known.study.trials[-1].intermediate_values == values
+
+
+def test_a_seed_that_crashed_is_told_by_its_retry():
+    known = SamplerStudy(StudyDirection.MAXIMIZE)
+    trials = numbered(has_value(5, 1.0), has_failed(6), has_value(7, 3.0))
+    follow(known, trials, retries=1)
+    assert learned(known) == []
+    follow(known, numbered(*trials, runs(6, **{RETRY_OF: 1})), retries=1)
+    assert learned(known) == [("RUNNING", None, 0.9)]
+    follow(known, numbered(*trials, has_value(6, 5.0, **{RETRY_OF: 1})), retries=1)
+    assert learned(known) == [("COMPLETE", 3.0, 0.9)]
+
+
+def test_of_a_configuration_whose_seeds_were_not_all_queued_nothing_is_told():
+    known = SamplerStudy(StudyDirection.MAXIMIZE)
+    follow(known, numbered(has_value(5, 1.0), has_value(6, 3.0)))
+    assert learned(known) == []
+
+
+def test_a_configuration_that_is_drawn_again_on_other_seeds_is_told_again():
+    known = SamplerStudy(StudyDirection.MAXIMIZE)
+    again = [has_value(8, 4.0, seeds=(8, 9)), has_value(9, 6.0, seeds=(8, 9))]
+    follow(known, numbered(has_value(5, 1.0, seeds=(5, 6)), has_value(6, 3.0, seeds=(5, 6)), *again))
+    assert learned(known) == [("COMPLETE", 2.0, 0.9), ("COMPLETE", 5.0, 0.9)]
