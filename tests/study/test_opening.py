@@ -2,13 +2,11 @@
 
 import shutil
 import sqlite3
-import warnings
 from contextlib import suppress
 
 import optuna
 import pytest
 import yaml
-from optuna.distributions import FloatDistribution
 from standing import record_of
 
 from vbot_train.status.progress import Observer
@@ -18,7 +16,6 @@ from vbot_train.study.layout import STUDY_DB
 from vbot_train.study.loading import load_study
 from vbot_train.study.opening import begin_study, continue_study, look_into, look_into_stages, open_stage
 from vbot_train.study.record import home_of, read_record
-from vbot_train.study.storage import connect
 from vbot_train.study.storage_url import check_storage
 
 RECORD = {"study": "s", "storage": None}
@@ -31,7 +28,7 @@ def database(tmp_path, empty_study):
 
 
 def open_it(database):
-    return continue_study(database.parent, None, dict(RECORD), None, nothing, alone=True)
+    return continue_study(database.parent, None, dict(RECORD), None, nothing)
 
 
 def nothing(study):
@@ -52,7 +49,7 @@ def test_a_database_that_is_none_is_refused_and_left_alone(database):
 
 def test_a_database_without_the_study_is_refused(database):
     with pytest.raises(StudyError, match="cannot be used"):
-        continue_study(database.parent, None, {**RECORD, "study": "other"}, None, nothing, alone=True)
+        continue_study(database.parent, None, {**RECORD, "study": "other"}, None, nothing)
 
 
 def test_a_missing_database_is_not_made_anew(database):
@@ -70,18 +67,11 @@ def test_a_locked_database_is_refused_when_patience_ends(database, monkeypatch):
             open_it(database)
 
 
-def test_a_study_moves_with_what_an_earlier_version_left_in_it(database):
-    study = optuna.load_study(study_name="s", storage=connect(None, database.parent))
-    study.set_user_attr("infeasible", {"unstable": 3})
-    study.enqueue_trial({"x": 0.9 + 0.05}, user_attrs={"origin": "enqueued"})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # out of range, says Optuna
-        study.tell(study.ask({"x": FloatDistribution(0.9, 0.95, step=0.05)}), 1.0)
+def test_a_study_stays_in_its_storage(database):
     there = f"sqlite:///{database.with_name('other.db')}"
-    moved = continue_study(database.parent, there, dict(RECORD), None, nothing, alone=True)
-    (trial,) = moved.get_trials()
-    assert (trial.params, trial.value, trial.user_attrs) == ({"x": 0.95}, 1.0, {"origin": "enqueued"})
-    assert (moved.user_attrs, moved.direction) == (study.user_attrs, study.direction)
+    with pytest.raises(StudyError, match=r"^storage=.*other\.db: study=s lives in .*study\.db; leave storage= out"):
+        continue_study(database.parent, there, dict(RECORD), None, nothing)
+    assert not database.with_name("other.db").exists()
 
 
 def test_looking_into_a_study_changes_nothing(database):
@@ -109,7 +99,7 @@ def wanders(tmp_path, empty_study, monkeypatch):
 
 def test_the_storage_that_is_written_down_is_the_same_file_everywhere(tmp_path, wanders, monkeypatch):
     monkeypatch.chdir(tmp_path / "home")
-    continue_study(wanders, check_storage("sqlite:///x.db"), read_record(wanders), None, nothing, alone=True)  # no move
+    continue_study(wanders, check_storage("sqlite:///x.db"), read_record(wanders), None, nothing)
     monkeypatch.chdir(tmp_path / "away")
     assert read_record(wanders)["storage"] == f"sqlite:///{tmp_path / 'home' / 'x.db'}"
     assert look_into(wanders, None, read_record(wanders)) == []
@@ -119,10 +109,7 @@ READERS = {
     "look": lambda directory: look_into(directory, None, read_record(directory)),
     "look_into_stages": lambda directory: look_into_stages(directory, None),
     "open_stage": lambda directory: open_stage(directory, None, "confirm"),
-    "continue": lambda directory: continue_study(directory, None, read_record(directory), None, nothing, alone=True),
-    "move": lambda directory: continue_study(
-        directory, "sqlite:///y.db", read_record(directory), None, nothing, alone=True
-    ),
+    "continue": lambda directory: continue_study(directory, None, read_record(directory), None, nothing),
     "load": load_study,
     "status": lambda directory: Observer(directory).look(),
 }

@@ -12,7 +12,7 @@ UNIT = FloatDistribution(0, 1)
 
 
 COMPLETED = {STATUS: "completed"}
-RUNS = {"loop": "a worker"}
+RUNS = {"worker": "a worker"}
 
 
 def numbered(*trials):
@@ -31,7 +31,7 @@ def failed(status, x=0.5, **attributes):
 
 
 def running(x=0.5):
-    attributes = {"loop": "a worker"}
+    attributes = {"worker": "a worker"}
     return create_trial(state=TrialState.RUNNING, params={"x": x}, distributions={"x": UNIT}, user_attrs=attributes)
 
 
