@@ -73,9 +73,12 @@ class Display:
         """A running trial has trained so far."""
         self._progress.update(self._tasks[number], completed=env_steps)
 
-    def put_back(self, number: int) -> None:
-        """A trial was interrupted, and waits to be continued."""
+    def put_back(self, number: int, env_steps: int) -> None:
+        """A trial was interrupted after so many env steps, and waits to be continued."""
         self._progress.remove_task(self._tasks.pop(number))
+        self._console.print(
+            f"{self._stage} {number:>3}  interrupted after {env_steps:,} env steps, to be continued", highlight=False
+        )
 
     def forecast(self, fit: int | None) -> None:
         """Say how many trials will fit into the budget, None where there is none."""

@@ -14,6 +14,7 @@ from vbot_train.search.execution.shutdown import ShutdownRequest
 from vbot_train.search.execution.trial_process import Message, TrialProcess
 from vbot_train.search.execution.trial_queue import TrialQueue
 from vbot_train.search.execution.trial_reporter import QueuedTrial
+from vbot_train.study.accounting import Identity, identity
 from vbot_train.study.layout import is_recorded
 from vbot_train.training.result import TrialResult
 
@@ -75,7 +76,8 @@ class WorkerPool:
         self._display = display
         self._start_process = start_process
         self._running: list[RunningTrial] = []
-        self._causes: list[str | None] = []  # of the trials that have ended; None of a good end
+        self._causes: dict[Identity, str | None] = {}  # why a configuration ended badly; None of a good end
+        self._trained = 0  # trials that have ended well
         self._look_again = 0.0  # when to ask for work again
         self._others_train = False  # whether other workers did when there was no work
         self._deadline: float | None = None  # of time.time(), for the budget is spent while the host sleeps
@@ -175,15 +177,22 @@ class WorkerPool:
         self._stop.trials.remove(running.process)
         result = self._queue.reporter.end(running.queued, running.process)
         if result is None:
-            self._display.put_back(running.queued.trial.number)
+            self._display.put_back(running.queued.trial.number, running.process.env_steps)
             self._look_again = 0.0
             return
-        self._causes.append(None if result.status in ("completed", "pruned") else f"{result.status}: {result.cause}")
+        self._note_end(running.queued, result)
         self._show_end(running.queued, result)
-        if not self._has_forecast and self._causes.count(None) >= self._workers:
+        if not self._has_forecast and self._trained >= self._workers:
             fit = self._queue.forecast()
             self._has_forecast = fit is not None
             self._display.forecast(fit)
+
+    def _note_end(self, queued: QueuedTrial, result: TrialResult) -> None:
+        """Remember how a configuration ended: badly, if all of its seeds so far did."""
+        is_good = result.status in ("completed", "pruned")
+        self._trained += is_good
+        key, cause = identity(queued.candidate.params), f"{result.status}: {result.cause}"
+        self._causes[key] = None if is_good or self._causes.get(key, cause) is None else cause
 
     def _show_end(self, queued: QueuedTrial, result: TrialResult) -> None:
         value = result.objective(self._metric)
@@ -192,11 +201,12 @@ class WorkerPool:
 
     def _stop_if_hopeless(self) -> None:
         """Stop if the study's first trials all ended badly and alike."""
-        if not is_hopeless(self._causes) or self._queue.has_completed():
+        causes = list(self._causes.values())
+        if not is_hopeless(causes) or self._queue.has_completed():
             return
         where = self._queue.trial_directory(0).parent
         raise HopelessError(
-            f"the first {HOPELESS} trials ended alike, so the search stops: {self._causes[-1]}"
+            f"the first {HOPELESS} trials ended alike, so the search stops: {causes[-1]}"
             f"; train.log and error.txt in {where} say more"
         )
 
@@ -222,10 +232,10 @@ class WorkerPool:
 
 
 def is_hopeless(causes: Sequence[str | None]) -> bool:
-    """Whether all trials so far ended badly and alike, and are just as many as it takes to say so.
+    """Whether all configurations so far ended badly and alike, and are just as many as it takes to say so.
 
     Args:
-        causes: Why each trial that has ended did so, None for a good end. Numbers in them may differ.
+        causes: Why each that has ended did so, None for a good end. Numbers in them may differ.
     """
     alike = {None if cause is None else without_numbers(cause) for cause in causes}
     return len(causes) == HOPELESS and len(alike) == 1 and None not in alike
