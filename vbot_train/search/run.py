@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
 from vbot_train.config.composition import ConfigError, plain, with_absolute_paths
+from vbot_train.search.begin_stage import begin_stage, check_unused_seeds, read_other_stages
 from vbot_train.search.display import TRIAL, Display
 from vbot_train.search.dry_run import announce, dry_run, show
 from vbot_train.search.execution.shutdown import ShutdownRequest
@@ -32,7 +33,6 @@ from vbot_train.search.naming import (
     without_name,
 )
 from vbot_train.search.resume import refuse_other
-from vbot_train.search.retrain import begin_stage, check_fresh, elsewhere
 from vbot_train.search.settings import check_search
 from vbot_train.search.spec import SearchSpec
 from vbot_train.study.errors import StudyError
@@ -159,7 +159,7 @@ class Search:
         early_end: HopelessError | ConfigError | StudyError | None = None
         with self.worker_lock:
             study = self.open()
-            queue = self._queue(study, elsewhere(self.spec, self.directory, self.worker_lock))
+            queue = self._queue(study, read_other_stages(self.spec, self.directory, self.worker_lock))
             try:
                 with stop.gently():
                     self._work(queue, stop, self.spec.trials)
@@ -187,7 +187,7 @@ class Search:
                 refuse_other(self.directory, record, spec.record())
                 record |= {key: value for key, value in spec.record().items() if key in FREE_KEYS}
                 record["config"]["search"]["enqueue"] = spec.job["search"]["enqueue"]
-                check_fresh(spec, self.directory, look_into(self.directory, storage, record))
+                check_unused_seeds(spec, self.directory, look_into(self.directory, storage, record))
                 study = continue_study(self.directory, storage, record, spec.pruner, self._enqueue)
             else:
                 infeasible = spec.survey.broken if spec.grid else {}

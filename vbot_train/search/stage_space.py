@@ -20,7 +20,7 @@ from vbot_train.study.layout import TRIALS
 LARGEST = 2**31 - 1  # number of a trial
 
 
-class Finals:
+class StageSpace:
     """Stands in for the search's space in a stage: its points are configurations that the search has tried.
 
     Args:
@@ -57,7 +57,7 @@ def name_of(number: int) -> str:
     return "the default" if number == DEFAULT else config_id(number)
 
 
-def trainings_of(stage: str, verdict: Verdict, plan: Plan) -> list[InitialPoint]:
+def list_trainings(stage: str, verdict: Verdict, plan: Plan) -> list[InitialPoint]:
     """The trainings of a stage, seed by seed: cut short, it has seen as much of each configuration.
 
     Args:

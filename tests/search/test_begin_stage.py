@@ -14,7 +14,7 @@ import yaml
 from optuna.trial import create_trial
 from searches import RANDOM, kill_group
 
-from vbot_train.search.retrain import find_test_seed
+from vbot_train.search.begin_stage import find_test_seed
 from vbot_train.training.result import TrialResult
 
 RATES = "ppo.learning_rate=1e-5,3e-5,9e-5,1e-3,2e-3,3e-3"  # the nearest to 10^-3.5, so the best, is the default

@@ -13,10 +13,10 @@ from vbot_train.config.composition import ConfigError, load_recorded_config
 from vbot_train.search.execution import budget
 from vbot_train.search.execution.trial_queue import TrialQueue
 from vbot_train.search.execution.worker_lock import WorkerLock
-from vbot_train.search.finals import Finals, trainings_of
 from vbot_train.search.space.initial_points import open_earlier
 from vbot_train.search.space.proposals import GridProposals
 from vbot_train.search.spec import SearchSpec
+from vbot_train.search.stage_space import StageSpace, list_trainings
 from vbot_train.search.stages import check_disjoint
 from vbot_train.study.accounting import SEED, WORKER, TrialCounts
 from vbot_train.study.opening import look_into, look_into_stages, open_stage
@@ -47,21 +47,21 @@ def begin_stage(
     if spec.plan.of(stage) is None:
         return None
     verdict = Verdict(open_earlier(directory, "study", storage), spec.metric)
-    trainings = trainings_of(stage, verdict, spec.plan)
+    trainings = list_trainings(stage, verdict, spec.plan)
     if not trainings:
         return None
     study = open_stage(directory, storage, stage)
-    screened = screening_of(spec, directory)
+    screened = read_screening(spec, directory)
     join = partial(
         TrialQueue,
         study,
         directory / stage,
         worker_lock,
-        Finals(spec.space, verdict, spec.plan.evaluation_seed(stage, spec.job)),
+        StageSpace(spec.space, verdict, spec.plan.evaluation_seed(stage, spec.job)),
         GridProposals([]),
         job={**spec.job, "search": {**settings, "seeds_per_configuration": 1}},
         workers=spec.workers,
-        elsewhere=[*screened, *elsewhere(spec, directory, worker_lock, but=stage)],
+        elsewhere=[*screened, *read_other_stages(spec, directory, worker_lock, but=stage)],
         training_s=budget.expected_s(screened),
     )
     join(total=0).enqueue(trainings, but=[trial.number for trial in verdict.study.left_out if trial.stage == stage])
@@ -69,14 +69,16 @@ def begin_stage(
     return join(total=total), total
 
 
-def screening_of(spec: SearchSpec, directory: Path) -> list[FrozenTrial]:
+def read_screening(spec: SearchSpec, directory: Path) -> list[FrozenTrial]:
     """The trials of the search itself."""
     record = read_record(directory)
     assert record is not None
     return [trial for trial in look_into(directory, spec.job["storage"], record) if is_own(trial)]
 
 
-def elsewhere(spec: SearchSpec, directory: Path, worker_lock: WorkerLock, but: str | None = None) -> list[FrozenTrial]:
+def read_other_stages(
+    spec: SearchSpec, directory: Path, worker_lock: WorkerLock, but: str | None = None
+) -> list[FrozenTrial]:
     """What the later stages have trained so far, all but one; without what a dead worker has left there."""
     stages = look_into_stages(directory, spec.job["storage"])
     trials = [trial for stage, trials in stages.items() if stage != but for trial in trials if is_own(trial)]
@@ -86,7 +88,7 @@ def elsewhere(spec: SearchSpec, directory: Path, worker_lock: WorkerLock, but: s
         ]
 
 
-def check_fresh(spec: SearchSpec, directory: Path, screened: Sequence[FrozenTrial]) -> None:
+def check_unused_seeds(spec: SearchSpec, directory: Path, screened: Sequence[FrozenTrial]) -> None:
     """Refuse seeds of a stage that the study has used otherwise, and a test that goes on with other starts.
 
     Args:

@@ -7,7 +7,7 @@ from studies import retrained, screened, study
 
 from vbot_train.analysis.stages import DEFAULT, TRIAL, Verdict
 from vbot_train.config.composition import ConfigError
-from vbot_train.search.finals import Finals, trainings_of
+from vbot_train.search.stage_space import StageSpace, list_trainings
 from vbot_train.search.stages import NO_STAGES, Plan, check_disjoint, plan_stages
 from vbot_train.study.trials import LeftOut
 
@@ -76,34 +76,34 @@ def test_the_seeds_of_a_search_are_not_listed():
 
 
 def test_the_finalists_are_confirmed_seed_by_seed():
-    confirm = trainings_of("confirm", Verdict(study(TRIALS), "episode_reward_mean"), PLAN)
+    confirm = list_trainings("confirm", Verdict(study(TRIALS), "episode_reward_mean"), PLAN)
     assert pairs(confirm) == [(1, 1001), (2, 1001), (1, 1002), (2, 1002)]
 
 
 def test_nothing_is_tested_before_all_finalists_are_confirmed():
     verdict = Verdict(study(TRIALS, [retrained(1, 1001, 5.0)]), "episode_reward_mean")
-    assert trainings_of("test", verdict, PLAN) == []
+    assert list_trainings("test", verdict, PLAN) == []
 
 
 def test_the_confirmed_winner_is_tested_beside_the_default():
     confirm = [retrained(n, seed, 10.0 * n) for n in (1, 2) for seed in (1001, 1002)]
     verdict = Verdict(study(TRIALS, confirm), "episode_reward_mean")
-    assert pairs(trainings_of("test", verdict, PLAN)) == [(2, 2001), (DEFAULT, 2001)]
+    assert pairs(list_trainings("test", verdict, PLAN)) == [(2, 2001), (DEFAULT, 2001)]
 
 
 def test_a_default_that_wins_is_tested_once():
     trials = [screened(0, 10.0), screened(1, 30.0), screened(2, 20.0, origin="default")]
     confirm = [retrained(n, seed, 10.0 * n) for n in (1, 2) for seed in (1001, 1002)]
     verdict = Verdict(study(trials, confirm), "episode_reward_mean")
-    assert pairs(trainings_of("test", verdict, PLAN)) == [(2, 2001)]
+    assert pairs(list_trainings("test", verdict, PLAN)) == [(2, 2001)]
 
 
 def test_one_configuration_leaves_nothing_to_confirm():
-    assert trainings_of("confirm", Verdict(study(TRIALS[:1]), "episode_reward_mean"), PLAN) == []
+    assert list_trainings("confirm", Verdict(study(TRIALS[:1]), "episode_reward_mean"), PLAN) == []
 
 
 def test_a_finalist_is_trained_on_one_seed_of_the_stage_and_its_starts(line):
-    finals = Finals(line, Verdict(study(TRIALS), "episode_reward_mean"), evaluation_seed=7)
+    finals = StageSpace(line, Verdict(study(TRIALS), "episode_reward_mean"), evaluation_seed=7)
     candidate = finals.candidate({TRIAL: 1}, seed=1001)
     assert candidate.config["ppo"]["learning_rate"] == 2e-4
     assert (candidate.config["seed"], candidate.config["evaluation"]["seed"]) == (1001, 7)
@@ -113,14 +113,14 @@ def test_a_finalist_is_trained_on_one_seed_of_the_stage_and_its_starts(line):
 
 def test_a_finalist_that_waits_in_the_queue_is_trained_although_its_first_trial_cannot_be_read_any_more(line):
     gone = LeftOut("trials", 1, {"ppo.learning_rate": 2e-4, "seed": 5}, "it was deleted")
-    finals = Finals(line, Verdict(replace(study(TRIALS[:1]), left_out=[gone]), "episode_reward_mean"), 7)
+    finals = StageSpace(line, Verdict(replace(study(TRIALS[:1]), left_out=[gone]), "episode_reward_mean"), 7)
     config = finals.candidate({TRIAL: 1}, seed=1001).config
     assert (config["ppo"]["learning_rate"], config["seed"]) == (2e-4, 1001)
 
 
 def test_the_default_is_trained_although_the_space_does_not_hold_it(make_space):
     space = make_space("network=small,large")
-    finals = Finals(space, Verdict(study([]), "episode_reward_mean"), evaluation_seed=7)
+    finals = StageSpace(space, Verdict(study([]), "episode_reward_mean"), evaluation_seed=7)
     candidate = finals.candidate({TRIAL: DEFAULT}, seed=2001)
     assert candidate.choices["network"] == "medium"
     assert candidate.config["network"]["hidden_layer_sizes"] == [256, 128, 64]
