@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.analysis.stages import Verdict
 from vbot_train.config.composition import ConfigError, load_recorded_config
@@ -84,7 +84,9 @@ def read_other_stages(
     trials = [trial for stage, trials in stages.items() if stage != but for trial in trials if is_own(trial)]
     with worker_lock.hold():
         return [
-            trial for trial in trials if trial.state.is_finished() or worker_lock.is_alive(trial.user_attrs.get(WORKER))
+            trial
+            for trial in trials
+            if trial.state != TrialState.RUNNING or worker_lock.is_alive(trial.user_attrs.get(WORKER))
         ]
 
 

@@ -26,6 +26,11 @@ def lived(*lives, status="completed"):
     return create_trial(state=state, value=value, user_attrs={STATUS: status, LIVES: list(lives)})
 
 
+def waiting(*lives):
+    """A trial that was interrupted, and waits to be continued."""
+    return create_trial(state=TrialState.WAITING, user_attrs={STATUS: "interrupted", LIVES: list(lives)})
+
+
 def running_since(start):
     return create_trial(state=TrialState.RUNNING, user_attrs={LIVES: [life(at(start))]})
 
@@ -55,6 +60,7 @@ def older(start, wall_time_s=None, status=None):
         ([running_since("19:30"), lasted(60, "19:40"), running_since("19:45")], 1800),
         ([lasted(600, "12:00", status="failed"), lasted(600, "12:05", status="interrupted")], 900),
         ([create_trial(state=TrialState.WAITING)], 0),
+        ([waiting(life(at("12:00"), 600), life(at("15:00"), 60))], 660),  # interrupted twice, to be continued
     ],
 )
 def test_time_is_spent_while_at_least_one_trial_runs(trials, seconds):
