@@ -91,7 +91,7 @@ def test_a_test_that_was_cut_short_is_none():
 
 
 def test_the_default_is_known_by_what_it_sets_whoever_proposed_it():
-    point = {"ppo.learning_rate": 1e-4 * 3, "ppo.rollouts": 24}  # of trial 2, in a fork
+    point = {"ppo.learning_rate": 1e-4 * 3, "ppo.rollouts": 24}  # of trial 2, whoever proposed that
     assert verdict(THREE[1:], default=point).default == 2
     assert verdict(THREE[1:], default={**point, "ppo.rollouts": 25}).default == DEFAULT
 
