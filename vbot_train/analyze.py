@@ -140,7 +140,7 @@ def leaderboard(verdict: Verdict, found: Sequence[Configuration]) -> Table:
         again = verdict.confirmed.get(row.number)
         value = ["-" if again is None else spread_over(again, verdict.metric)]
         means = [cell(row.mean(name)) for name in columns]
-        seeds = over_seeds(row.runs, verdict.metric) if row.lost else str(len(row.runs))
+        seeds = over_seeds(row.runs, verdict.metric) if row.failed_seeds else str(len(row.runs))
         table.add_row(str(row.number), seeds, *means, *value[: len(confirmed)], shown(row.params))
     return table
 

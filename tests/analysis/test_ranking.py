@@ -16,7 +16,7 @@ FAILED = {"status": "failed", "seed": 43, "rate": 1e-3}  # of the configuration 
 
 def numbers(trials, metric=METRIC, retries=0):
     found = study(trials, config={"search": {"retries": retries}})
-    return [(configuration.number, configuration.lost) for configuration in configurations(found, metric)]
+    return [(configuration.number, configuration.failed_seeds) for configuration in configurations(found, metric)]
 
 
 def again(trial, of):
@@ -85,7 +85,10 @@ def test_a_trial_on_several_seeds_of_which_one_diverged_ranks_last_by_the_others
         Path("seed_43"): screened(0, 0.0, seed=43, status="diverged").result,
     }
     found = configurations(study([replace(ended, seed_runs=runs), WHOLE]), METRIC)
-    assert [(one.number, one.mean(METRIC), one.lost) for one in found] == [(8, 1.0, {}), (0, 50.0, {43: "diverged"})]
+    assert [(one.number, one.mean(METRIC), one.failed_seeds) for one in found] == [
+        (8, 1.0, {}),
+        (0, 50.0, {43: "diverged"}),
+    ]
 
 
 def test_a_configuration_that_lost_all_its_seeds_is_not_ranked():

@@ -107,7 +107,9 @@ def test_one_seed_each_says_nothing_of_the_probability_of_improvement():
 
 
 def test_nothing_is_said_of_the_seeds_that_survived():
-    found = difference(side({1: 3.0, 2: 3.0}), replace(side({1: 9.0, 2: 9.0}, name="b"), lost={3: "diverged"}), REWARD)
+    found = difference(
+        side({1: 3.0, 2: 3.0}), replace(side({1: 9.0, 2: 9.0}, name="b"), failed_seeds={3: "diverged"}), REWARD
+    )
     assert (found.value, found.interval_95, found.probability_of_improvement) == (None, None, None)
     assert found.how == f"1 of 3 runs of b have no {REWARD}"
 

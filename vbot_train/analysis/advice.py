@@ -195,7 +195,9 @@ def _unstable(verdict: Verdict, one: Unstable, place: int) -> Advice:
 
 def _seeds(one: Unstable) -> str:
     reached = ", ".join(f"{value:.3g}" for value in one.values) or "no value"
-    lost = "".join(f"; seed {seed} {'diverged' if end == 'diverged' else 'has none'}" for seed, end in one.lost.items())
+    lost = "".join(
+        f"; seed {seed} {'diverged' if end == 'diverged' else 'has none'}" for seed, end in one.failed_seeds.items()
+    )
     others = "" if one.others is None else f", that of the other finalists' seeds {one.others:.3g}"
     return f"Its fresh seeds reached {reached}{lost} (standard deviation {one.deviation:.3g}{others})."
 

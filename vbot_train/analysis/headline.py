@@ -39,7 +39,7 @@ def replicated(found: Configuration, verdict: Verdict) -> Iterator[str]:
     values = [value for run in found.survivors if (value := run.objective(verdict.metric)) is not None]
     ends = f" [{cell(min(values))} to {cell(max(values))}]" if len(values) > 1 else ""
     over, mean = over_seeds(found.runs, verdict.metric), cell(found.mean(verdict.metric))
-    text = f"one configuration on {over}: {verdict.metric} {mean}{ends}{told(found.lost)}"
+    text = f"one configuration on {over}: {verdict.metric} {mean}{ends}{told(found.failed_seeds)}"
     yield f"{text}; there was nothing to choose"
 
 
@@ -55,7 +55,7 @@ def against_default(winner: Configuration, tested: Retrained, verdict: Verdict) 
         yield "one seed each: that says nothing of other seeds"
         return
     probability = probability_of_improvement(ours, theirs, maximize=METRICS[metric] == "maximize")
-    whole = not tested.lost(metric) and not default.lost(metric)
+    whole = not tested.failed_seeds(metric) and not default.failed_seeds(metric)
     ends = difference_interval(ours, theirs) if whole else None
     by = "" if ends is None else f"; difference 95 % [{ends[0]:+.4g}, {ends[1]:+.4g}]"
     yield f"one run of the winner beats one of the default with probability {probability:.2f}{by}"
@@ -63,7 +63,7 @@ def against_default(winner: Configuration, tested: Retrained, verdict: Verdict) 
 
 def value(found: Retrained, metric: str) -> str:
     """A configuration's value over its seeds, with interval, success and falls, for people."""
-    content, lost = found.describe(metric), found.lost(metric)
+    content, lost = found.describe(metric), found.failed_seeds(metric)
     runs, over = len(found.runs), over_seeds(found.runs.values(), metric)
     text = f"{metric} {spread(content[metric])} over {over}" if metric in content else f"no value on {runs} seeds"
     others = (("success_rate", "success"), ("fall_rate", "falls"))
@@ -87,7 +87,7 @@ def spread(content: dict[str, object] | None) -> str:
 
 def spread_over(found: Retrained, metric: str) -> str:
     """The same, and over how many seeds where some are lost."""
-    over = f" ({over_seeds(found.runs.values(), metric)})" if found.lost(metric) else ""
+    over = f" ({over_seeds(found.runs.values(), metric)})" if found.failed_seeds(metric) else ""
     return spread(found.describe(metric).get(metric)) + over
 
 

@@ -26,7 +26,7 @@ class Configuration:
     metric: str  # that it is ranked by
 
     @property
-    def lost(self) -> dict[int, str]:
+    def failed_seeds(self) -> dict[int, str]:
         """Its seeds without a value, and how they ended."""
         return failed_seeds(self.runs, self.metric)
 

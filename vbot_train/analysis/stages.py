@@ -36,14 +36,14 @@ class Retrained:
     def values_or_worst(self, metric: str) -> list[float]:
         """One number per seed; of a seed that has none, the worst there is."""
         worst = -math.inf if METRICS[metric] == "maximize" else math.inf
-        return [*self.values(metric), *(worst for _ in self.lost(metric))]
+        return [*self.values(metric), *(worst for _ in self.failed_seeds(metric))]
 
     def mean(self, metric: str) -> float | None:
         """Interquartile mean over the seeds that have a value; None where none has."""
         values = self.values(metric)
         return iqm(values) if values else None
 
-    def lost(self, metric: str) -> dict[int, str]:
+    def failed_seeds(self, metric: str) -> dict[int, str]:
         """The seeds that have no value, and how they ended."""
         return failed_seeds(self.runs.values(), metric)
 

@@ -111,8 +111,8 @@ def legend(found: Comparison) -> Iterator[str]:
     """What the values and intervals of each side's metrics rest on."""
     for i, (name, side) in enumerate(zip(names(found), found.sides, strict=True)):
         runs = len(side.runs)
-        if side.lost:
-            yield f"{name}: {len(side.lost)} of {runs + len(side.lost)} training seeds have no value"
+        if side.failed_seeds:
+            yield f"{name}: {len(side.failed_seeds)} of {runs + len(side.failed_seeds)} training seeds have no value"
         if runs == 1:
             yield f"{name}: one training seed; rates with their 95 % Wilson interval over its {side.episodes} episodes"
             continue

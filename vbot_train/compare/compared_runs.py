@@ -87,9 +87,9 @@ def best_known(verdict: Verdict, winner: Configuration) -> tuple[str, Runs, dict
             again = found[winner.number]
             directories = {id(trial.result): trial.directory for trial in trials}  # a seed may have several attempts
             runs = {seed: (run, directories[id(run)]) for seed, run in again.runs.items()}
-            return stage, runs, again.lost(verdict.metric)
+            return stage, runs, again.failed_seeds(verdict.metric)
     screened = [item for trial in winner.trials for item in trial.run_of_directory.items()]
-    return TRIALS, {run.seed: (run, directory) for directory, run in screened}, winner.lost
+    return TRIALS, {run.seed: (run, directory) for directory, run in screened}, winner.failed_seeds
 
 
 def runs_of(result: TrialResult, directory: Path) -> Runs:

@@ -39,7 +39,7 @@ class ComparedRun:
     episodes: int  # held-out, behind each run's metrics
     curves: Sequence[Curve]  # of the runs that have one
     study: Study | None = None
-    lost: Mapping[int, str] = field(default_factory=dict)  # seeds that were not completed, and how they ended
+    failed_seeds: Mapping[int, str] = field(default_factory=dict)  # seeds that were not completed, and how they ended
 
     def values(self, metric: str) -> dict[int, float]:
         """The runs' values by training seed, without those that have none."""
@@ -199,7 +199,7 @@ def difference(ours: ComparedRun, theirs: ComparedRun, metric: str) -> Differenc
     difference of the interquartile means. Nothing is said where a run has no value: what never happened has no mean.
     """
     for side in (ours, theirs):
-        runs = len(side.runs) + len(side.lost)
+        runs = len(side.runs) + len(side.failed_seeds)
         if missing := runs - len(side.values(metric)):
             return Difference(None, None, None, f"{missing} of {runs} runs of {side.path} have no {metric}")
     our, their = ours.values(metric), theirs.values(metric)

@@ -148,7 +148,7 @@ class Unstable:
 
     found: Configuration
     values: list[float]  # by seed, of the seeds that have one
-    lost: dict[int, str]  # seeds that diverged or have no value, and how they ended
+    failed_seeds: dict[int, str]  # seeds that diverged or have no value, and how they ended
     deviation: float  # standard deviation over its seeds
     others: float | None  # the same of the other finalists, pooled; None where they have none
 
