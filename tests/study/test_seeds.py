@@ -167,7 +167,7 @@ def test_a_configuration_that_has_lost_a_seed_ranks_below_a_whole_one_and_does_n
     trials = [trial_on(0, 5, 90.0), trial_on(1, 7, 70.0), screened(2, 1.0, rate=2e-3), *lost]
     merged = merge_seeds(trials, retries)
     found = configurations(study(merged, config={"search": {"retries": retries}}), METRIC)
-    assert [(one.number, one.mean(METRIC), one.lost) for one in found] == [(2, 1.0, {}), (0, 80.0, {6: status})]
+    assert [(one.number, one.mean(METRIC), one.failed_seeds) for one in found] == [(2, 1.0, {}), (0, 80.0, {6: status})]
 
 
 def test_values_on_the_way_are_the_mean_where_every_seed_has_one():
@@ -212,4 +212,4 @@ def test_the_trials_of_an_older_study_that_trained_all_seeds_in_one_directory_ar
     assert [path.parent.name for path in loaded.trials[1].progress_files] == ["seed_42", "seed_43"]
     found = configurations(loaded, METRIC)
     assert [(one.number, one.mean(METRIC)) for one in found] == [(1, 3.0), (2, 2.0), (0, 90.0)]
-    assert found[2].lost == {43: "diverged"}
+    assert found[2].failed_seeds == {43: "diverged"}
