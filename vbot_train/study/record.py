@@ -8,7 +8,7 @@ import yaml
 
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STUDY_YAML
-from vbot_train.study.storage_url import check_storage, shown_url
+from vbot_train.study.storage_url import check_storage, hide_password
 
 RECORD_KEYS = {"study", "metric", "space", "options", "constraints", "config", "storage", "revision"}
 
@@ -35,4 +35,4 @@ def home_of(record: Mapping[str, Any], storage: str | None) -> str | None:
     """Where a study lives: as its record says, with the password of the command line's storage if that is the same."""
     home: str | None = record["storage"]
     storage = check_storage(storage)  # a reader's, as typed
-    return storage if storage is not None and shown_url(storage) == home else home
+    return storage if storage is not None and hide_password(storage) == home else home

@@ -89,7 +89,7 @@ class Study:
     @property
     def retries(self) -> int:
         """How often a trial that crashed is trained again."""
-        return retries_of(self.record)
+        return read_retries(self.record)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -114,7 +114,7 @@ class Study:
         return [trial for *_, trial in sorted(rows, key=lambda row: row[:3])]
 
 
-def retries_of(record: Mapping[str, Any]) -> int:
+def read_retries(record: Mapping[str, Any]) -> int:
     """How often a study trains a trial again that crashed."""
     search = (record.get("config") or {}).get("search") or {}
     return int(search.get("retries", 1))

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.search.stages import Plan
 from vbot_train.study.accounting import STATUS, TrialCounts
-from vbot_train.study.lives import runtime_s, spans_of
+from vbot_train.study.lives import compute_runtime_s, list_spans
 
 HOUR_S = 3600.0
 MOST_KEPT = 0.5  # share of a budget that is kept for what comes after the search
@@ -45,7 +45,7 @@ class Budget:
         """What is left [s], None without a limit."""
         if self._budget_s is None:
             return None
-        return self._budget_s - spent_s([*self._elsewhere, *counts.trials], datetime.now(UTC))
+        return self._budget_s - compute_spent_s([*self._elsewhere, *counts.trials], datetime.now(UTC))
 
     def has_time(self, counts: TrialCounts, share: float) -> bool:
         """Whether a trial that has still this share of its training before it can finish in what is left."""
@@ -60,27 +60,27 @@ class Budget:
         left_s -= self._kept_s(counts)
         running = sum(trial.state == TrialState.RUNNING for trial in counts.counted)
         done, workers = counts.started - running, max(self._workers, running)
-        return fitting(done=done, running=running, left_s=left_s, trial_s=trial_s, workers=workers)
+        return count_fitting(done=done, running=running, left_s=left_s, trial_s=trial_s, workers=workers)
 
     def _trial_s(self, counts: TrialCounts) -> float | None:
         """How long a trial takes [s], None before that is known."""
-        return expected_s(counts.trials) or self._training_s
+        return estimate_trial_s(counts.trials) or self._training_s
 
     def _kept_s(self, counts: TrialCounts) -> float:
         """Time kept for the later stages [s]."""
         later = self._stages.trainings - sum(trial.state.is_finished() for trial in self._elsewhere)
-        kept_s = rounds(max(later, 0), self._workers) * (self._trial_s(counts) or 0.0)
+        kept_s = count_rounds(max(later, 0), self._workers) * (self._trial_s(counts) or 0.0)
         return min(kept_s, (self._budget_s or 0.0) * MOST_KEPT)
 
 
-def spent_s(trials: Sequence[FrozenTrial], now: datetime) -> float:
+def compute_spent_s(trials: Sequence[FrozenTrial], now: datetime) -> float:
     """Seconds during which at least one trial ran. A host that sleeps meanwhile spends them too.
 
     Args:
         trials: Of the study; one that runs has run until ``now``.
         now: With its time zone.
     """
-    spans = sorted(span for trial in trials for span in spans_of(trial, now))
+    spans = sorted(span for trial in trials for span in list_spans(trial, now))
     spent, reached = timedelta(), datetime.min.replace(tzinfo=UTC)
     for start, end in spans:
         spent += max(end - max(start, reached), timedelta())
@@ -88,17 +88,17 @@ def spent_s(trials: Sequence[FrozenTrial], now: datetime) -> float:
     return spent.total_seconds()
 
 
-def expected_s(trials: Sequence[FrozenTrial]) -> float | None:
+def estimate_trial_s(trials: Sequence[FrozenTrial]) -> float | None:
     """How long a trial takes: the median of the completed ones [s], None before the first.
 
     A result that was taken over from a forked study took no time, and says nothing about the next one.
     """
-    times = [runtime_s(trial) for trial in trials if trial.user_attrs.get(STATUS) == "completed"]
+    times = [compute_runtime_s(trial) for trial in trials if trial.user_attrs.get(STATUS) == "completed"]
     trained = [time for time in times if time > 0]
     return statistics.median(trained) if trained else None
 
 
-def fitting(*, done: int, running: int, left_s: float, trial_s: float, workers: int) -> int:
+def count_fitting(*, done: int, running: int, left_s: float, trial_s: float, workers: int) -> int:
     """How many trials will have ended when the time is up.
 
     Args:
@@ -112,6 +112,6 @@ def fitting(*, done: int, running: int, left_s: float, trial_s: float, workers: 
     return done + (running if left_s >= trial_s / 2 else 0) + workers * int(later / trial_s)
 
 
-def rounds(trainings: int, workers: int) -> int:
+def count_rounds(trainings: int, workers: int) -> int:
     """How often all workers must train once for so many trainings."""
     return math.ceil(trainings / workers)

@@ -20,7 +20,7 @@ from vbot_train.search.execution.recovery import recover_trials
 from vbot_train.search.execution.trial_reporter import QueuedTrial, TrialReporter
 from vbot_train.search.execution.waiting_trials import queue_trial, refuse_foreign, set_params
 from vbot_train.search.execution.worker_lock import WorkerLock
-from vbot_train.search.resume import same_result
+from vbot_train.search.resume import trains_to_same_result
 from vbot_train.search.space.initial_points import InitialPoint
 from vbot_train.search.space.proposals import Proposals
 from vbot_train.search.space.space import Candidate
@@ -32,13 +32,13 @@ from vbot_train.study.accounting import (
     SEED,
     SEEDS,
     TrialCounts,
-    identity,
-    params_of,
+    identify,
+    read_params,
 )
-from vbot_train.study.layout import trial_directory
-from vbot_train.study.lives import runtime_s
+from vbot_train.study.layout import locate_trial
+from vbot_train.study.lives import compute_runtime_s
 from vbot_train.study.storage import retry_while_locked
-from vbot_train.training.progress import last_env_steps
+from vbot_train.training.progress import read_last_env_steps
 from vbot_train.training.result import ResultError, TrialResult
 
 
@@ -114,7 +114,7 @@ class TrialQueue:
             taken = TrialCounts(self._study.get_trials(deepcopy=False), self._retries, but).taken
             for point in points:
                 if point.params is not None:
-                    there = taken.setdefault(identity(point.params), [])
+                    there = taken.setdefault(identify(point.params), [])
                     there += self._enqueue_point(point, point.params, there)
 
     def _enqueue_point(self, point: InitialPoint, params: dict[str, Any], there: Collection[int]) -> list[int]:
@@ -158,7 +158,7 @@ class TrialQueue:
                 self._queue_again(trial)
             for trial, seed in counts.incomplete:
                 seeds = trial.user_attrs[SEEDS]
-                self._queue(params_of(trial), seed, seeds, {ORIGIN: trial.user_attrs[ORIGIN]})
+                self._queue(read_params(trial), seed, seeds, {ORIGIN: trial.user_attrs[ORIGIN]})
             if counts.interrupted:
                 return self._take(counts.interrupted[0])
             if not (counts.owed_by_older or counts.incomplete or counts.waiting or self._propose(counts)):
@@ -208,12 +208,12 @@ class TrialQueue:
         """Which share of its training the next trial has still before it."""
         if not counts.interrupted:
             return 1.0
-        done = last_env_steps(self.trial_directory(counts.interrupted[0].number))
+        done = read_last_env_steps(self.trial_directory(counts.interrupted[0].number))
         return max(1 - done / self._env_steps, 0.0)
 
     def _queue_again(self, trial: FrozenTrial) -> None:
         kept = {key: trial.user_attrs[key] for key in (ORIGIN, SEED, SEEDS, HISTORY) if key in trial.user_attrs}
-        queue_trial(self._study, params_of(trial), self._space.distributions, {**kept, RETRY_OF: trial.number})
+        queue_trial(self._study, read_params(trial), self._space.distributions, {**kept, RETRY_OF: trial.number})
 
     def _propose(self, counts: TrialCounts) -> bool:
         """Queue a new proposal. Returns whether there was room for one, and one left."""
@@ -223,7 +223,7 @@ class TrialQueue:
         self._count_rejected()
         if params is None:
             return False
-        seeds = self._free_seeds(params, counts.taken.get(identity(params), []))
+        seeds = self._free_seeds(params, counts.taken.get(identify(params), []))
         for seed in seeds:
             self._queue(params, seed, seeds, {ORIGIN: "proposed"})
         return True
@@ -250,22 +250,22 @@ class TrialQueue:
         trial = optuna.Trial(self._study, frozen._trial_id)
         self.reporter.begin(trial)
         shared = self._workers > 1 or self._worker_lock.shares_host()
-        candidate = self._space.candidate(params_of(frozen), trial.user_attrs.get(SEED), shared=shared)
+        candidate = self._space.candidate(read_params(frozen), trial.user_attrs.get(SEED), shared=shared)
         history = trial.user_attrs.get(HISTORY)
         source = None if history is None else Path(history)
         if source is not None and not _is_trained_on(source, candidate):
             source = None
-        return QueuedTrial(trial, candidate, self.trial_directory(trial.number), source, runtime_s(frozen))
+        return QueuedTrial(trial, candidate, self.trial_directory(trial.number), source, compute_runtime_s(frozen))
 
     def trial_directory(self, number: int) -> Path:
         """Where a trial writes."""
-        return trial_directory(self._trials_dir, number)
+        return locate_trial(self._trials_dir, number)
 
 
 def _is_trained_on(directory: Path, candidate: Candidate) -> bool:
     """Whether an earlier trial is just what this candidate would become, and its result can be taken over."""
     try:
         TrialResult.load(directory)
-        return same_result(load_recorded_config(directory), candidate.config)
+        return trains_to_same_result(load_recorded_config(directory), candidate.config)
     except (ConfigError, ResultError, KeyError):
         return False

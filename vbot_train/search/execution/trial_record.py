@@ -16,7 +16,7 @@ from vbot_train.training.files import write_atomically
 KEYS = (*GROUPS, "seed", "init_from", "evaluation")
 
 
-def experiment_of(candidate: Candidate) -> str:
+def write_experiment(candidate: Candidate) -> str:
     """The body of the option: the options of config groups by name, and every value that differs from them.
 
     A group whose option is not one of conf/ is written out, as is one that lacks a key of its option: a value can be
@@ -26,7 +26,7 @@ def experiment_of(candidate: Candidate) -> str:
     base = {key: value for key, value in candidate.base.items() if key not in GROUPS or not _lacks(config[key], value)}
     body: dict[str, Any] = {
         "defaults": [{f"override /{group}": candidate.choices[group] if group in base else None} for group in GROUPS],
-        **difference({key: config[key] for key in KEYS}, base, config),
+        **find_difference({key: config[key] for key in KEYS}, base, config),
     }
     metric = config["search"]["metric"]  # it chose the checkpoint
     if metric != base["search"]["metric"]:
@@ -35,7 +35,7 @@ def experiment_of(candidate: Candidate) -> str:
     return text
 
 
-def difference(config: Mapping[str, Any], base: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
+def find_difference(config: Mapping[str, Any], base: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
     """The values of ``config`` that ``base`` lacks or has otherwise, nested alike.
 
     Args:
@@ -46,7 +46,7 @@ def difference(config: Mapping[str, Any], base: Mapping[str, Any], whole: Mappin
     found: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping) and isinstance(base.get(key), Mapping):
-            if nested := difference(value, base[key], whole):
+            if nested := find_difference(value, base[key], whole):
                 found[key] = nested
         elif key not in base or _resolve(base[key], whole) != value:
             found[key] = value
@@ -80,5 +80,5 @@ def record_trial(directory: Path, number: int, candidate: Candidate, hydra_recor
     node.overrides.task = candidate.overrides
     OmegaConf.save(hydra_record, record / "hydra.yaml")
     OmegaConf.save(candidate.overrides, record / "overrides.yaml")
-    (directory / EXPERIMENT_YAML).write_text(experiment_of(candidate), encoding="utf-8")
+    (directory / EXPERIMENT_YAML).write_text(write_experiment(candidate), encoding="utf-8")
     write_atomically(record / CONFIG_YAML, OmegaConf.to_yaml(OmegaConf.create(candidate.config)))  # last: it is whole

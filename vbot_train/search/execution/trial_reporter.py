@@ -6,12 +6,12 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from vbot_train.search.execution.fallback import result_or_fallback
+from vbot_train.search.execution.fallback import load_result_or_fallback
 from vbot_train.search.execution.trial_process import TrialProcess
-from vbot_train.search.execution.worker_lock import WorkerLock, host_of
+from vbot_train.search.execution.worker_lock import WorkerLock, parse_host
 from vbot_train.search.space.space import Candidate
 from vbot_train.study.accounting import CAUSE, STATUS, WORKER
-from vbot_train.study.lives import begin_life, end_life, lives_of, note_start
+from vbot_train.study.lives import begin_life, end_life, note_start, read_lives
 from vbot_train.study.storage import retry_while_locked
 from vbot_train.training.result import FILE_NAME, TrialResult
 
@@ -44,7 +44,7 @@ class TrialReporter:
     def begin(self, trial: optuna.Trial) -> None:
         """Make a trial this worker's, and begin its life."""
         self.own(trial)
-        begin_life(trial, host_of(self._worker_lock.name))
+        begin_life(trial, parse_host(self._worker_lock.name))
 
     def own(self, trial: optuna.Trial) -> None:
         """Make a trial this worker's."""
@@ -88,7 +88,7 @@ class TrialReporter:
                 return None
             if is_given_up:
                 cause = f"{cause}; twice, without a new state in between"
-            result = result_or_fallback(
+            result = load_result_or_fallback(
                 queued.directory,
                 status,
                 cause,
@@ -146,5 +146,5 @@ class TrialReporter:
 
 def _is_killed_again(trial: optuna.Trial, process: TrialProcess) -> bool:
     """Whether a trial was killed twice while its worker lived, without a new state in between: it may be the cause."""
-    earlier = lives_of(trial)[:-1]
+    earlier = read_lives(trial)[:-1]
     return bool(earlier) and earlier[-1].killed and not process.has_advanced

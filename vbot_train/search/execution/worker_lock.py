@@ -16,7 +16,7 @@ from typing import Self
 from filelock import Timeout
 
 from vbot_train.study.layout import WORKERS
-from vbot_train.training.locks import file_lock, take
+from vbot_train.training.locks import create_file_lock, take
 
 PATIENCE_S = 120.0  # a worker holds the study's lock for well below a second
 
@@ -33,8 +33,8 @@ class WorkerLock:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._host = socket.gethostname()
         self.name = f"{self._host}-{os.getpid()}-{secrets.token_hex(3)}"
-        self._own = file_lock(self._file(self.name))
-        self._study = file_lock(self._folder / "study.lock")
+        self._own = create_file_lock(self._file(self.name))
+        self._study = create_file_lock(self._folder / "study.lock")
 
     def __enter__(self) -> Self:
         with self.hold():
@@ -72,7 +72,7 @@ class WorkerLock:
         if not path.exists():
             return False
         try:
-            file_lock(path).acquire(timeout=0).lock.release()  # first: Windows removes no file that is open
+            create_file_lock(path).acquire(timeout=0).lock.release()  # first: Windows removes no file that is open
         except Timeout:
             return True
         self._remove(name)
@@ -85,7 +85,7 @@ class WorkerLock:
 
     def shares_host(self) -> bool:
         """Whether another worker lives on this machine. Only within ``lock``."""
-        return self._host in map(host_of, self.others())
+        return self._host in map(parse_host, self.others())
 
     def _remove(self, name: str) -> None:
         """Remove the file of a worker that is gone; one that is held open (Windows) is left to the next worker."""
@@ -96,6 +96,6 @@ class WorkerLock:
         return self._folder / f"{name}.lock"
 
 
-def host_of(name: str) -> str:
+def parse_host(name: str) -> str:
     """The machine on which a worker of this name runs; what follows it has no dash, but a machine's name may."""
     return name.rsplit("-", 2)[0]

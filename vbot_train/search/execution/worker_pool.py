@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from vbot_train.search.display import Display
-from vbot_train.search.execution.fallback import without_numbers
+from vbot_train.search.execution.fallback import mask_numbers
 from vbot_train.search.execution.shutdown import ShutdownRequest
 from vbot_train.search.execution.trial_process import Message, TrialProcess
 from vbot_train.search.execution.trial_queue import TrialQueue
 from vbot_train.search.execution.trial_reporter import QueuedTrial
-from vbot_train.study.accounting import Identity, identity
+from vbot_train.study.accounting import Identity, identify
 from vbot_train.study.layout import is_recorded
 from vbot_train.training.result import TrialResult
 
@@ -168,7 +168,7 @@ class WorkerPool:
         if value is None or evaluation is None:
             return
         prune = self._queue.reporter.report(running.queued, evaluation, value)
-        if prune and evaluation < evaluations_of(running.queued.candidate.config):
+        if prune and evaluation < count_evaluations(running.queued.candidate.config):
             running.process.stop("pruned", "the pruner stopped it")
 
     def _finish(self, running: RunningTrial) -> None:
@@ -191,7 +191,7 @@ class WorkerPool:
         """Remember how a configuration ended: badly, if all of its seeds so far did."""
         is_good = result.status in ("completed", "pruned")
         self._trained += is_good
-        key, cause = identity(queued.candidate.params), f"{result.status}: {result.cause}"
+        key, cause = identify(queued.candidate.params), f"{result.status}: {result.cause}"
         self._causes[key] = None if is_good or self._causes.get(key, cause) is None else cause
 
     def _show_end(self, queued: QueuedTrial, result: TrialResult) -> None:
@@ -237,11 +237,11 @@ def is_hopeless(causes: Sequence[str | None]) -> bool:
     Args:
         causes: Why each that has ended did so, None for a good end. Numbers in them may differ.
     """
-    alike = {None if cause is None else without_numbers(cause) for cause in causes}
+    alike = {None if cause is None else mask_numbers(cause) for cause in causes}
     return len(causes) == HOPELESS and len(alike) == 1 and None not in alike
 
 
-def evaluations_of(config: Mapping[str, Any]) -> int:
+def count_evaluations(config: Mapping[str, Any]) -> int:
     """Held-out evaluations that a run makes: never more than it has updates."""
     training = config["training"]
     updates = training["env_steps"] // (training["num_envs"] * config["ppo"]["rollouts"])
