@@ -23,12 +23,14 @@ def write_headline(verdict: Verdict) -> Iterator[str]:
         return
     if verdict.unconfirmed_reason is not None:
         yield f"best so far: {name}, unconfirmed ({verdict.unconfirmed_reason})"
-        yield f"the search saw {describe_screening(winner, verdict)}; the best of many is partly the luckiest: expect less"
+        screening = describe_screening(winner, verdict)
+        yield f"the search saw {screening}; the best of many is partly the luckiest: expect less"
         return
     confirmed = value(verdict.confirmed[winner.number], metric)
     if verdict.untested_reason is not None:
         yield f"winner: {name}, confirmed: {confirmed}; not tested ({verdict.untested_reason})"
-        yield f"the search saw {describe_screening(winner, verdict)}; the confirmed value made it the winner: expect a little less"
+        screening = describe_screening(winner, verdict)
+        yield f"the search saw {screening}; the confirmed value made it the winner: expect a little less"
     else:
         tested = verdict.tested[winner.number]
         yield f"winner: {name}, tested on training seeds and starts of its own: {value(tested, metric)}"

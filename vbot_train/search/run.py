@@ -195,11 +195,8 @@ class Search:
                 study = begin_study(self.directory, storage, record_now, spec.pruner, infeasible, self._enqueue)
         begun = "goes on" if record else "begins"
         if record and record["revision"] != read_revision():
-            show(
-                [
-                    f"  warning: begun with other code ({record['revision']}, now {read_revision()}); trials may not compare"
-                ]
-            )
+            then, now = record["revision"], read_revision()
+            show([f"  warning: begun with other code ({then}, now {now}); trials may not compare"])
         workers = f"{spec.workers} worker" + ("s" if spec.workers > 1 else "")
         show([f"study {study.study_name} {begun} in {self.directory}: {spec.how_many}, {workers}"])
         show(announce(spec))
