@@ -96,7 +96,7 @@ def test_the_study_is_locked_while_a_trial_is_taken(join, tmp_path):
     ids=["claim", "enqueue", "report", "tell"],
 )
 def test_every_step_waits_for_the_worker_that_has_the_lock(join, monkeypatch, step):
-    monkeypatch.setattr(worker_lock, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(worker_lock, "LOCK_TIMEOUT_S", 0.05)
     worker, other = join(), join()
     queued = worker.queue.take()
     with other.worker_lock.hold(), pytest.raises(Timeout):

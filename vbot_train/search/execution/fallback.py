@@ -1,4 +1,4 @@
-"""What is known of a trial that has ended from what it left in its directory."""
+"""The outcome of a trial that has ended, read from its directory."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ from vbot_train.training.result import FILE_NAME, ResultError, TrialResult
 from vbot_train.training.run_directory import create_run_lock
 
 KILLED_CAUSE = "its search was killed"
-PATIENCE_S = 30.0  # with a trial's process that still owns its directory
+LOCK_TIMEOUT_S = 30.0  # for a trial's process that still holds the lock on its directory
 LOG = "train.log"  # what a trial's process prints; there from its start
 # A number with its sign, which "seed-3" has none of; what stands in its place; an address.
 NUMBER = re.compile(r"0x[0-9a-f]+|(?:(?<!\w)[+-])?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?|\b(?:nan|inf)\b)", re.IGNORECASE)
@@ -21,13 +21,14 @@ NUMBER = re.compile(r"0x[0-9a-f]+|(?:(?<!\w)[+-])?(?:\d+(?:\.\d+)?(?:e[+-]?\d+)?
 def load_result_or_fallback(
     directory: Path, status: str, cause: str, *, trial: int, seed: int, wall_time_s: float
 ) -> TrialResult:
-    """The result that a trial left; where it left none, one that says how it ended. What cannot be read is kept.
+    """Load the result of a trial, or write one that says how it ended if there is none.
 
-    Its process, the last to notice that it is to end, may be finishing after all: it is waited for.
+    A file that cannot be read is kept under another name. The trial's process may still be writing its result, so this
+    waits for the lock on the directory.
     """
     directory.mkdir(parents=True, exist_ok=True)
     path, lock = directory / FILE_NAME, create_run_lock(directory)
-    take(lock, PATIENCE_S)
+    take(lock, LOCK_TIMEOUT_S)
     try:
         return TrialResult.load(directory)
     except ResultError:
@@ -43,7 +44,7 @@ def load_result_or_fallback(
 
 
 def measure_last_life_s(trial: FrozenTrial, directory: Path) -> float:
-    """How long a killed trial ran, since it was begun or continued [s]: until it last wrote something."""
+    """Measure how long the last life of a killed trial was [s]: until it last wrote a file."""
     started_s = read_lives(trial)[-1].start.timestamp()
     files = [path for path in directory.rglob("*") if path.is_file() and path.name != FILE_NAME]  # may be written later
     written = [path.stat().st_mtime for path in files]
@@ -51,5 +52,5 @@ def measure_last_life_s(trial: FrozenTrial, directory: Path) -> float:
 
 
 def mask_numbers(cause: str) -> str:
-    """A cause with ``#`` for every number: of trials that ended alike it is the same."""
+    """Replace every number in a cause by ``#``, so that trials that ended alike have equal causes."""
     return NUMBER.sub("#", cause)

@@ -1,4 +1,4 @@
-"""Trials whose worker died: what becomes of them."""
+"""Recovery of trials whose worker died."""
 
 from pathlib import Path
 
@@ -20,9 +20,10 @@ from vbot_train.training.run_directory import has_owner
 def recover_trials(
     study: optuna.Study, folder: Path, worker_lock: WorkerLock, reporter: TrialReporter, default_seed: int
 ) -> bool:
-    """Take over the trials of workers that died. Returns whether others train something.
+    """Recover the trials of workers that died.
 
-    A trial's process takes a moment to notice that its worker has died; until then its directory is its own.
+    A trial's process takes a moment to notice that its worker has died; until then it owns its directory, and the trial
+    is left alone.
 
     Args:
         study: The study; only within its lock.
@@ -30,6 +31,9 @@ def recover_trials(
         worker_lock: This worker's lock.
         reporter: Tells the study what becomes of them.
         default_seed: Training seed of a trial that does not name one.
+
+    Returns:
+        Whether other workers are training trials of this study.
     """
     others_train = False
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
@@ -45,7 +49,7 @@ def recover_trials(
 def _recover_trial(
     study: optuna.Study, frozen: FrozenTrial, directory: Path, reporter: TrialReporter, default_seed: int
 ) -> None:
-    """Let a trial keep its result if it has one, and else wait to be continued."""
+    """Tell the study a trial's result if it has one; otherwise let it wait to be continued."""
     trial = optuna.Trial(study, frozen._trial_id)
     reporter.own(trial)
     seconds = measure_last_life_s(frozen, directory)

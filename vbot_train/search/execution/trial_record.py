@@ -1,4 +1,4 @@
-"""What a trial trains on, written into its directory; also as an option of the config group ``experiment``."""
+"""The record of a trial in its directory: its config, and an option of the config group ``experiment``."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ KEYS = (*GROUPS, "seed", "init_from", "evaluation")
 
 
 def write_experiment(candidate: Candidate) -> str:
-    """The body of the option: the options of config groups by name, and every value that differs from them.
+    """Write the option as text: config groups by name, and every value that differs from them.
 
     A group whose option is not one of conf/ is written out, as is one that lacks a key of its option: a value can be
     set over an option, but not taken out of it.
@@ -36,7 +36,7 @@ def write_experiment(candidate: Candidate) -> str:
 
 
 def find_difference(config: Mapping[str, Any], base: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of ``config`` that ``base`` lacks or has otherwise, nested alike.
+    """Find the values of ``config`` that are missing or different in ``base``, with the same nesting.
 
     Args:
         config: A config, or a part of one.
@@ -59,13 +59,13 @@ def _resolve(value: Any, whole: Mapping[str, Any]) -> Any:
 
 
 def _lacks(config: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
-    """Whether a key of the base is not in a config."""
+    """Check whether a key of the base is missing in a config."""
     nested = [key for key, value in base.items() if isinstance(value, Mapping) and isinstance(config.get(key), Mapping)]
     return not base.keys() <= config.keys() or any(_lacks(config[key], base[key]) for key in nested)
 
 
 def record_trial(directory: Path, number: int, candidate: Candidate, hydra_record: DictConfig) -> None:
-    """Write what a trial trains on: Hydra's record, the config resolved, and the trial as an experiment option.
+    """Write Hydra's record, the resolved config and the experiment option into a trial's directory.
 
     Args:
         directory: The trial's.

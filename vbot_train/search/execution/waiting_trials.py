@@ -1,4 +1,4 @@
-"""Trials that wait in a study to be trained, put there by a search or by a script."""
+"""Waiting trials, which a search or a script has put into a study."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ Distributions = Mapping[str, BaseDistribution]
 def queue_trial(
     study: optuna.Study, params: Mapping[str, Any], distributions: Distributions, attributes: Mapping[str, Any]
 ) -> None:
-    """Let a trial wait at the end of the queue, its parameters set, so that it can be taken by its number."""
+    """Add a waiting trial with its parameters set, so that it can be taken by its number."""
     study.add_trial(
         create_trial(
             state=TrialState.WAITING,
@@ -28,7 +28,7 @@ def queue_trial(
 
 
 def set_params(study: optuna.Study, trial: FrozenTrial, distributions: Distributions) -> None:
-    """Write down the parameters of a trial that a script queued, which only Optuna's own ``ask`` would do."""
+    """Set the parameters of a trial that a script enqueued; otherwise only Optuna's ``ask`` would do that."""
     for key, value in read_params(trial).items():
         if key not in trial.params:
             ranges = distributions[key]
@@ -36,7 +36,7 @@ def set_params(study: optuna.Study, trial: FrozenTrial, distributions: Distribut
 
 
 def refuse_foreign(study: optuna.Study, distributions: Distributions) -> None:
-    """Take out of the queue what a script put there and is no point of the space: it cannot be trained."""
+    """Fail the trials that a script enqueued outside of the space: they cannot be trained."""
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
     for trial in (trial for trial in waiting if ORIGIN not in trial.user_attrs):
         params = read_params(trial)
