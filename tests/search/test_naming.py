@@ -23,7 +23,7 @@ from vbot_train.search.naming import (
     find_free_directory,
     format_as_argument,
     reserve,
-    settle_name,
+    set_name,
 )
 
 NOON = "sweep-2026-05-04_12-00-00"
@@ -53,7 +53,7 @@ def composed(plain):
 
 def settled(config, *arguments):
     """Name, directory, and whether it is the default."""
-    is_default = settle_name(config, arguments)
+    is_default = set_name(config, arguments)
     return config.study, config.hydra.sweep.dir, is_default
 
 
@@ -92,7 +92,7 @@ def test_a_name_that_a_file_gives_as_something_else_must_be_quoted_there(compose
     config = composed()
     config.study = OmegaConf.create(f"study: {text}").study
     with pytest.raises(ConfigError, match=r"^study=.*: a name must be text, not \w+; in a file, quote it") as error:
-        settle_name(config, [])
+        set_name(config, [])
     assert len(str(error.value).splitlines()) == 1
     config.study = OmegaConf.create(f"study: '{text}'").study
     if text.isalnum():
@@ -120,7 +120,7 @@ def test_what_cannot_be_a_directorys_name_on_windows_is_refused_there_only(monke
 def test_an_argument_that_gives_no_name_is_refused_in_a_line(composed, argument):
     config = composed(*([] if "," in argument else [argument]))
     with pytest.raises(ConfigError, match=r"^study=") as error:
-        settle_name(config, [argument])
+        set_name(config, [argument])
     assert len(str(error.value)) < 120
 
 

@@ -25,7 +25,7 @@ PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # what needs no quotes
 NOT_ON_WINDOWS = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\..*)?|.*\.", re.IGNORECASE)
 
 
-def settle_name(config: DictConfig, arguments: Iterable[str]) -> bool:
+def set_name(config: DictConfig, arguments: Iterable[str]) -> bool:
     """Set ``study`` in the composed config, before the study's directory is asked for.
 
     Args:

@@ -30,7 +30,7 @@ from vbot_train.search.naming import (
     format_as_argument,
     format_as_override,
     reserve,
-    settle_name,
+    set_name,
 )
 from vbot_train.search.resume import refuse_other
 from vbot_train.search.settings import check_search
@@ -75,7 +75,7 @@ def run_search(
     quiet_optuna()
     detach_from_terminal()
     stop = ShutdownRequest() if launch is None else None  # workers elsewhere get their signals themselves
-    is_default = settle_name(config, arguments)
+    is_default = set_name(config, arguments)
     job = with_absolute_paths(to_plain(config))
     check_search(job)
     job["storage"] = check_storage(job["storage"])

@@ -74,7 +74,7 @@ class VBotSweeper(Sweeper):
             raise ConfigError(str(error)) from error
 
     def _launch(self, directory: Path, workers: int) -> None:
-        """Have the launcher run workers on one study, a Hydra job each; ``launched.run_loop`` is what they do."""
+        """Have the launcher run workers on one study, a Hydra job each; ``launched.run_worker`` is what they do."""
         assert self.config is not None and self.hydra_context is not None and self.task_function is not None
         from vbot_train.search.launched import export_command
         from vbot_train.search.naming import format_as_override
