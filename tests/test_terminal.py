@@ -14,8 +14,8 @@ posix_only = pytest.mark.skipif(sys.platform == "win32", reason="pseudo terminal
 SCRIPT = """
 import sys
 from pathlib import Path
-from vbot_train.terminal import outlive_the_terminal
-outlive_the_terminal()
+from vbot_train.terminal import detach_from_terminal
+detach_from_terminal()
 print("ready", flush=True)
 sys.stdin.readline()
 for _ in range(3):
@@ -50,8 +50,8 @@ def test_what_is_printed_to_a_terminal_that_closed_does_no_harm(tmp_path):
 WRITING = """
 import sys
 from pathlib import Path
-from vbot_train.terminal import outlive_the_terminal
-outlive_the_terminal()
+from vbot_train.terminal import detach_from_terminal
+detach_from_terminal()
 with Path(sys.argv[1]).open("w", encoding="utf-8") as file:
     for stream in (sys.stdout, sys.stderr):
         print("does anybody listen? \u2713", file=stream, flush=True)
