@@ -13,7 +13,7 @@ import yaml
 
 from vbot_train.training.files import FileError, read_whole_yaml
 from vbot_train.training.files import (
-    write_atomically as write_atomically,  # train.py and single.py still import it from here
+    write_atomically as write_atomically,  # re-export for older imports
 )
 
 log = logging.getLogger(__name__)
