@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Build the parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m vbot_train.evaluate", description=main.__doc__)
     parser.add_argument("run", type=Path, help="directory of a run or trial (its best checkpoint), or a checkpoint")
     parser.add_argument(
@@ -49,16 +49,16 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Do what the command line asks for.
+    """Run the evaluation that the command line describes.
 
     Raises:
-        ConfigError: It cannot be done; nothing was evaluated.
+        ConfigError: The evaluation is not possible; nothing was evaluated.
     """
     check_arguments(arguments)
     subject = find_subject(arguments.run, arguments.env, arguments.overrides)
     if arguments.seed is not None:
         subject.config["evaluation"]["seed"] = arguments.seed
-    from vbot_train.evaluation.assessment import (  # torch and mujoco, after all that can be refused without them
+    from vbot_train.evaluation.assessment import (  # imports torch and mujoco, so only after the checks above
         assess,
         build_tables,
     )
@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
-    """Refuse a command line that cannot end well, before anything runs."""
+    """Raise an error for invalid arguments, before anything runs."""
     refuse(find_number_faults("--episodes", arguments.episodes, COUNT))
     refuse(find_number_faults("--video-episodes", arguments.video_episodes, COUNT))
     if arguments.seed is not None and any(given.startswith("evaluation.seed=") for given in arguments.overrides):

@@ -1,4 +1,4 @@
-"""The signals that ask a process to end: Ctrl-C, SIGTERM, a terminal that closes; on Windows also Ctrl-Break."""
+"""Handling of stop signals: Ctrl-C (SIGINT), SIGTERM, a closed terminal (SIGHUP), and Ctrl-Break on Windows."""
 
 import os
 import signal
@@ -10,18 +10,19 @@ Handler = Callable[[int, types.FrameType | None], None]
 
 
 def handle_stop_signals(handler: Handler) -> None:
-    """Have a handler called for each of them, but for SIGHUP under nohup.
+    """Register a handler for all stop signals, except SIGHUP if nohup ignores it.
 
-    The first process of a container hears of no signal that it does not handle. On Windows SIGTERM reaches no handler.
+    Without a handler, the first process of a container (PID 1) ignores these signals. On Windows, SIGTERM
+    reaches no handler.
     """
     signal.signal(signal.SIGINT, handler)
     signal.signal(signal.SIGTERM, handler)
     if sys.platform == "win32":
-        signal.signal(signal.SIGBREAK, handler)  # Ctrl-Break, a console that closes, a user who logs off
+        signal.signal(signal.SIGBREAK, handler)  # Ctrl-Break, console closed, user logged off
     elif signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         signal.signal(signal.SIGHUP, handler)
 
 
 def quit_at_once(number: int, frame: types.FrameType | None) -> None:
-    """End the process: there is nothing to put in order, or no time for it."""
+    """Exit immediately, without cleanup: there is nothing to clean up, or no time."""
     os._exit(128 + number)

@@ -1,4 +1,4 @@
-"""Where a command prints to, which may go away before it does: a terminal that closes, a pipe whose reader ends."""
+"""Standard streams that keep working after the terminal is closed or the reader of a pipe has ended."""
 
 import io
 import logging
@@ -9,27 +9,27 @@ from typing import Any, TextIO, cast
 
 
 class DetachableStdout:
-    """A standard stream, as long as it listens.
+    """A standard stream that discards its output, instead of raising, after the first write error.
 
-    What is lost was meant for somebody who has gone. The run or study, which holds all of it, must still be left in
-    order.
+    The lost output has no reader, and the run or study holds the same information; that must still be written
+    completely.
 
     Args:
-        stream: Standard output, or that of errors.
+        stream: Standard output or standard error.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write, or fall silent for good."""
+        """Write text; after an error, redirect the stream to the null device permanently."""
         try:
             return self._stream.write(text)
         except OSError:
             return self._fall_silent(text)
 
     def flush(self) -> None:
-        """Flush, or fall silent for good."""
+        """Flush; after an error, redirect the stream to the null device permanently."""
         try:
             self._stream.flush()
         except OSError:
@@ -46,14 +46,14 @@ class DetachableStdout:
 
 
 def show_cursor() -> None:
-    """A live display that is not left in order keeps it hidden."""
-    with suppress(OSError, ValueError):  # whoever closed the terminal needs no cursor
+    """Show the cursor again, which a live display that was not closed properly leaves hidden."""
+    with suppress(OSError, ValueError):  # a closed terminal needs no cursor
         if sys.stdout.isatty():
             _write_show_cursor()
 
 
 def _write_show_cursor() -> None:
-    if sys.platform == "win32":  # where an older console knows no escape sequences
+    if sys.platform == "win32":  # older consoles do not support escape sequences
         from rich.console import Console
 
         Console().show_cursor()
@@ -62,11 +62,11 @@ def _write_show_cursor() -> None:
 
 
 def detach_from_terminal() -> None:
-    """Let nothing that is printed from here on fail: the reader may leave, close, or know few letters."""
+    """Make printing never fail from here on, for closed or broken streams and for characters that cannot be encoded."""
     for descriptor in (0, 1, 2):
         if not _is_open(descriptor):
-            os.open(os.devnull, os.O_RDWR)  # takes the number that was closed, before a file of ours does
-    logging.raiseExceptions = False  # nor a log whose file is on a full disk
+            os.open(os.devnull, os.O_RDWR)  # takes the closed descriptor's number, before another file gets it
+    logging.raiseExceptions = False  # a log on a full disk must not fail either
     sys.stdout = _listen_to(sys.stdout, 1)
     sys.stderr = _listen_to(sys.stderr, 2)
 
@@ -80,11 +80,11 @@ def _is_open(descriptor: int) -> bool:
 
 
 def _listen_to(stream: TextIO | None, descriptor: int) -> TextIO:
-    """A stream that does not fail. Python has none where its descriptor was closed at the start."""
+    """Wrap a stream so that it does not fail. It is None if its descriptor was closed when Python started."""
     if isinstance(stream, DetachableStdout):
         return cast(TextIO, stream)
     if stream is None:
         stream = os.fdopen(descriptor, "w", encoding="utf-8")
     if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="replace")  # of a letter that the locale's encoding lacks
+        stream.reconfigure(errors="replace")  # for characters that the locale's encoding lacks
     return cast(TextIO, DetachableStdout(stream))

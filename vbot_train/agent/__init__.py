@@ -1,1 +1,1 @@
-"""The learner: the only place that knows skrl."""
+"""The PPO agent and its training loop; depends on skrl."""

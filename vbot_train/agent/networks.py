@@ -1,4 +1,4 @@
-"""The policy's and the value function's networks."""
+"""The networks of the policy and of the value function."""
 
 import math
 from collections.abc import Sequence
@@ -19,8 +19,10 @@ ACTION_SPACE = gymnasium.spaces.Box(-1.0, 1.0, (JOINTS,))
 
 
 def build_mlp(hidden: Sequence[int], outputs: int, output_gain: float) -> nn.Sequential:
-    """ELU layers of the given sizes and a linear output, weights orthogonal (Andrychowicz et al. 2021,
-    https://arxiv.org/abs/2006.05990: a small last policy layer starts near the standing pose).
+    """Build ELU layers of the given sizes and a linear output layer, with orthogonal weights.
+
+    With small weights in the last layer, the initial policy stays near the standing pose (Andrychowicz et al. 2021,
+    https://arxiv.org/abs/2006.05990).
     """
     layers: list[nn.Module] = []
     size = observations.SIZE
@@ -38,20 +40,20 @@ def _build_linear(inputs: int, outputs: int, gain: float) -> nn.Linear:
 
 
 def read_hidden_sizes(model: nn.Module) -> list[int]:
-    """Widths of the hidden layers, read from the network itself."""
+    """Return the widths of the hidden layers, read from the network itself."""
     return [layer.out_features for layer in model.modules() if isinstance(layer, nn.Linear)][:-1]
 
 
 class Policy(Model):
-    """Gaussian policy with a standard deviation per joint that does not depend on the observation.
+    """Gaussian policy with one standard deviation per joint, independent of the observation.
 
-    skrl's ``GaussianMixin`` says the same; it samples an action where only a density is asked for, and computes the
-    logarithm of every robot's standard deviation, which here all share.
+    Equivalent to skrl's ``GaussianMixin`` but faster: that one samples an action even if only a density is needed, and
+    computes the log standard deviation for each robot, although all robots share it.
 
     Args:
         hidden: Widths of the hidden layers.
-        initial_std: Standard deviation of the action at the start.
-        device: Where the parameters live.
+        initial_std: Initial standard deviation of the action.
+        device: Device of the parameters.
     """
 
     def __init__(self, hidden: Sequence[int], *, initial_std: float, device: torch.device | str) -> None:
@@ -60,15 +62,15 @@ class Policy(Model):
         self.log_std = nn.Parameter(torch.full((JOINTS,), math.log(initial_std)))
 
     def std(self) -> Tensor:
-        """The standard deviation of the actions (12,), within its bounds."""
+        """Return the standard deviation of the actions (12,), clamped to its bounds."""
         return self._bounded_log_std().detach().exp()
 
     def compute(self, inputs: dict[str, Any], role: str = "") -> tuple[Tensor, dict[str, Any]]:
-        """Returns the mean action (N, 12) and its log standard deviation (12,)."""
+        """Return the mean action (N, 12) and its log standard deviation (12,)."""
         return self.net(inputs["observations"]).float(), {"log_std": self._bounded_log_std()}
 
     def act(self, inputs: dict[str, Any], *, role: str = "") -> tuple[Tensor, dict[str, Any]]:
-        """Returns an action (N, 12), the inputs' ``taken_actions`` if they hold any, and its log density (N, 1)."""
+        """Return an action (N, 12), sampled unless the inputs hold ``taken_actions``, and its log density (N, 1)."""
         mean, outputs = self.compute(inputs, role)
         log_std = outputs["log_std"]
         std = log_std.exp()
@@ -78,11 +80,11 @@ class Policy(Model):
         return action, {**outputs, "log_prob": log_prob, "mean_actions": mean}
 
     def get_entropy(self, *, role: str = "") -> Tensor:
-        """Entropy of the action, the same for every observation. Returns a number."""
+        """Return the entropy of the action, a scalar that is the same for every observation."""
         return self._bounded_log_std().sum() + 0.5 * JOINTS * (1 + math.log(2 * math.pi))
 
     def distribution(self, *, role: str = "") -> Normal:
-        """What actions deviate from their means by; skrl logs its width."""
+        """Return the distribution of the actions' deviations from their means; skrl logs its standard deviation."""
         return Normal(torch.zeros(JOINTS, device=self.device), self.std())
 
     def _bounded_log_std(self) -> Tensor:
@@ -90,10 +92,11 @@ class Policy(Model):
 
 
 class Value(DeterministicMixin, Model):
-    """State value. Takes the same hidden layers as the policy and shares none of them.
+    """State-value function. Its hidden layers have the policy's sizes, but the two networks share no layers.
 
-    It answers in float32 whatever the precision it learns in: an advantage is a difference of values, far smaller than
-    they are late in a training, when bfloat16's rounding alone is off by 7 % of the advantages' spread.
+    Inference always runs in float32, also with mixed-precision training: an advantage is a difference of values, and
+    late in training it is much smaller than the values. Rounding values to bfloat16 would then cause an error of 7 % of
+    the advantages' spread.
     """
 
     def __init__(self, hidden: Sequence[int], *, device: torch.device | str) -> None:
@@ -102,8 +105,8 @@ class Value(DeterministicMixin, Model):
         self.net = build_mlp(hidden, 1, output_gain=1.0)
 
     def compute(self, inputs: dict[str, Any], role: str = "") -> tuple[Tensor, dict[str, Any]]:
-        """Returns the (standardized) value (N, 1)."""
-        if torch.is_grad_enabled():  # it learns
+        """Return the (standardized) value (N, 1)."""
+        if torch.is_grad_enabled():  # in an update
             return self.net(inputs["observations"]).float(), {}
         with torch.autocast(self.device.type, enabled=False):
             return self.net(inputs["observations"]), {}

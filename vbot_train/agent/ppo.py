@@ -1,4 +1,4 @@
-"""skrl's PPO, built from the config and read back from what was built."""
+"""Construction of skrl's PPO from the config, its applied settings, and checkpoints."""
 
 import io
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from vbot_train.agent.networks import ACTION_SPACE, OBSERVATION_SPACE, Policy, V
 from vbot_train.config.composition import ConfigError
 from vbot_train.training.files import write_atomically
 
-# Keys of conf/ppo that are ours; every other one is a field of skrl's PPO_CFG.
+# Keys of conf/ppo defined by this project; all others are fields of skrl's PPO_CFG.
 OWN_KEYS = {"learning_rate_schedule", "kl_target", "initial_std"}
 # Fields of PPO_CFG that build_agent sets itself.
 RESERVED = {
@@ -31,13 +31,15 @@ RESERVED = {
 
 
 class Learner(PPO):
-    """skrl's PPO, asking the value function less often: once for a whole rollout, when it learns, not at every control
-    step; and for what was still to come only of robots that the time limit cut off, not of all as soon as one is.
+    """skrl's PPO with fewer evaluations of the value function.
+
+    It computes values once per rollout, in the update, instead of at every control step. It computes bootstrap values
+    only for truncated robots, instead of for all robots whenever one is truncated.
     """
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._cut_off: list[tuple[int, Tensor, Tensor]] = []  # control step, robots, and what they saw last
+        self._cut_off: list[tuple[int, Tensor, Tensor]] = []  # control step, truncated robots, their final observations
 
     def act(
         self, observations: Tensor, states: Tensor | None, *, timestep: int, timesteps: int
@@ -51,7 +53,7 @@ class Learner(PPO):
     def record_transition(
         self, *, rewards: Tensor, next_observations: Tensor, truncated: Tensor, **others: Any
     ) -> None:
-        """Keep one control step of every robot. ``truncated`` is (E, 1)."""
+        """Store one control step of every robot. ``truncated`` is (E, 1)."""
         cut = truncated.squeeze(1).nonzero().squeeze(1)
         if len(cut):
             self._cut_off.append((self.memory.memory_index, cut, next_observations[cut]))
@@ -63,7 +65,7 @@ class Learner(PPO):
             terminated=others["terminated"],
             truncated=truncated,
             log_prob=self._current_log_prob,
-        )  # values follow when it learns
+        )  # update() adds the values
 
     def update(self, *, timestep: int, timesteps: int) -> None:
         """Learn from the rollout in memory."""
@@ -72,14 +74,15 @@ class Learner(PPO):
         super().update(timestep=timestep, timesteps=timesteps)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the next updates depend on, between two of them: then the memory holds nothing that is still used,
-        and bfloat16 needs no gradient scaler.
+        """Return everything that the next updates depend on; to be called between two updates.
+
+        At that point the memory holds nothing that is still needed, and bfloat16 needs no gradient scaler.
         """
         modules = {name: module.state_dict() for name, module in self.checkpoint_modules.items()}
         return {"modules": modules, "scheduler": None if self.scheduler is None else self.scheduler.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what ``state_dict`` told of a learner of the same config."""
+        """Restore the result of ``state_dict`` of a learner with the same config."""
         for name, module in self.checkpoint_modules.items():
             module.load_state_dict(state["modules"][name])
         if self.scheduler is not None:
@@ -87,7 +90,7 @@ class Learner(PPO):
 
     @torch.no_grad()
     def _bootstrap_truncated(self) -> None:
-        """Pay robots that the time limit cut off what was still to come."""
+        """Add the discounted bootstrap value to the reward of truncated robots."""
         if not self._cut_off:
             return
         rewards = self.memory.get_tensor_by_name("rewards")
@@ -99,7 +102,7 @@ class Learner(PPO):
 
     @torch.no_grad()
     def _value_of(self, observations: Tensor) -> Tensor:
-        """The value function's answer, in units of reward. Returns (..., 1)."""
+        """Compute the values of observations, in units of reward. Returns (..., 1)."""
         value, _ = self.value.act({"observations": self._observation_preprocessor(observations)})
         return self._value_preprocessor(value, inverse=True)
 
@@ -111,10 +114,10 @@ def build_agent(
 
     Args:
         ppo: One option of ``conf/ppo/``.
-        hidden: Widths of the hidden layers, of policy and value function alike.
-        num_envs: Robots that feed the agent.
-        env_steps: Length of the training, which a linear schedule ends at.
-        device: Where networks and rollouts live; the environment's.
+        hidden: Widths of the hidden layers, for both the policy and the value function.
+        num_envs: Number of robots.
+        env_steps: Total number of env steps of the training; a linear schedule ends there.
+        device: Device of networks and rollouts; that of the environment.
     """
     policy = Policy(hidden, initial_std=ppo["initial_std"], device=device)
     fields = {key: value for key, value in ppo.items() if key not in OWN_KEYS}
@@ -128,25 +131,25 @@ def build_agent(
         device=device,
         cfg=PPO_CFG(
             **fields,
-            time_limit_bootstrap=True,  # without it skrl's advantages run on into the next episode
+            time_limit_bootstrap=True,  # without it, skrl's advantages continue into the next episode
             **_build_schedule(ppo, updates=env_steps // (num_envs * ppo["rollouts"])),
             observation_preprocessor=RunningStandardScaler,
             observation_preprocessor_kwargs={"size": OBSERVATION_SPACE, "device": device},
             value_preprocessor=RunningStandardScaler,
             value_preprocessor_kwargs={"size": 1, "device": device},
-            experiment={"write_interval": 0, "checkpoint_interval": 0},  # recorded by our own trainer
+            experiment={"write_interval": 0, "checkpoint_interval": 0},  # Recorder writes the output instead
         ),
     )
     agent.init()
-    torch.set_autocast_dtype(agent.device.type, torch.bfloat16)  # on a GPU it would be float16
-    agent.scaler = GradScaler(enabled=False)  # bfloat16 has float32's range: no gradient is lost, none need be scaled
+    torch.set_autocast_dtype(agent.device.type, torch.bfloat16)  # the default on a GPU is float16
+    agent.scaler = GradScaler(enabled=False)  # bfloat16 has float32's range: gradients do not underflow
     for group in agent.optimizer.param_groups:
         group["fused"] = True
     return agent
 
 
 def _build_schedule(ppo: Mapping[str, Any], updates: int) -> dict[str, Any]:
-    """Skrl steps a schedule once per learning epoch."""
+    """Return the learning-rate schedule as fields of PPO_CFG. skrl steps a schedule once per learning epoch."""
     match ppo["learning_rate_schedule"]:
         case "linear":  # down to 1 %
             epochs = max(1, updates * ppo["learning_epochs"])
@@ -159,7 +162,7 @@ def _build_schedule(ppo: Mapping[str, Any], updates: int) -> dict[str, Any]:
 
 
 def read_applied_settings(agent: PPO) -> dict[str, Any]:
-    """The settings that the built agent really uses, read from its own parts."""
+    """Return the settings that the built agent actually uses, read from its components."""
     optimizer = agent.optimizer.param_groups[0]
     fields = ["discount_factor", "gae_lambda", "ratio_clip", "value_clip", "grad_norm_clip", "entropy_loss_scale"]
     return {
@@ -176,13 +179,13 @@ def read_applied_settings(agent: PPO) -> dict[str, Any]:
 
 @torch.no_grad()
 def compute_mean_action(agent: PPO, observation: Tensor) -> Tensor:
-    """The policy's deterministic action (E, 12) for observations (E, 54)."""
+    """Compute the policy's deterministic action (E, 12) for observations (E, 54)."""
     action: Tensor = agent.policy.net(agent._observation_preprocessor(observation))
     return action
 
 
 def save_checkpoint(agent: PPO, path: Path) -> bytes:
-    """Write networks, scalers and optimizer, whole or not at all. Returns what the file holds."""
+    """Write networks, scalers and optimizer atomically. Returns the content of the file."""
     content = io.BytesIO()
     torch.save({name: module.state_dict() for name, module in agent.checkpoint_modules.items()}, content)
     write_atomically(path, content.getvalue())
@@ -190,9 +193,9 @@ def save_checkpoint(agent: PPO, path: Path) -> bytes:
 
 
 def load_checkpoint(agent: PPO, path: Path, *, optimizer: bool = True) -> None:
-    """Load networks and scalers, and the optimizer unless told otherwise (it would bring its own learning rate).
+    """Load networks and scalers, and with ``optimizer=True`` the optimizer, including its learning rate.
 
-    Reads tensors only: no code in the file is run.
+    Reads tensors only: no code in the file is executed.
 
     Raises:
         ConfigError: The file is not a checkpoint of this agent.
@@ -202,6 +205,6 @@ def load_checkpoint(agent: PPO, path: Path, *, optimizer: bool = True) -> None:
         for name, module in agent.checkpoint_modules.items():
             if optimizer or name != "optimizer":
                 module.load_state_dict(modules[name])
-    except Exception as error:  # torch raises half a dozen types on a bad file; all mean the same to the user
+    except Exception as error:  # torch raises many exception types for a bad file; they mean the same to the user
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ConfigError(f"{path}: not a checkpoint of this agent ({reason})") from error

@@ -1,4 +1,4 @@
-"""The training loop: act, step, record, learn, and tell after every update."""
+"""The training loop: collect a rollout, run one PPO update, yield its statistics."""
 
 import math
 import time
@@ -16,17 +16,17 @@ from vbot_train.agent.ppo import Learner
 from vbot_train.env.episodes import Episodes
 from vbot_train.env.navigation import NavigationEnv
 
-WINDOW = 512  # training episodes that the running averages look back on
-MAX_ACTION = 1e3  # actions are clipped at 1; a policy this far outside no longer feels its gradient
+WINDOW = 512  # number of training episodes in the running averages
+MAX_ACTION = 1e3  # actions are clipped at 1; a policy this far outside gets no useful gradient
 
 
 class DivergedError(Exception):
-    """The policy can no longer be trained: a loss, a parameter or an action is not finite, or an action is absurd."""
+    """Training diverged: a loss, a parameter or an action is not finite, or an action exceeds MAX_ACTION."""
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One PPO update, and the rollout before it. Rates are over the last ``WINDOW`` training episodes."""
+    """Statistics of one PPO update and its rollout. Rates are over the last ``WINDOW`` training episodes."""
 
     number: int
     env_steps: int
@@ -41,32 +41,32 @@ class Update:
 
 
 class TrainingLoop:
-    """Trains, one update at a time. Between two updates it can be stopped, and continued to the same result.
+    """Iterator over PPO updates. It can be interrupted between two updates and resumed with the same result.
 
     Args:
-        agent: Learns in place.
-        env: Its robots are reset before the first update, at staggered ages.
-        updates: PPO updates in all; each takes ``agent.cfg.rollouts`` control steps of every robot.
-        threads: Threads of torch for the updates.
+        agent: The agent, trained in place.
+        env: The environment; its robots are reset before the first update, at staggered ages.
+        updates: Total number of PPO updates; each uses ``agent.cfg.rollouts`` control steps of every robot.
+        threads: Torch's threads for the updates.
     """
 
     def __init__(self, agent: Learner, env: NavigationEnv, *, updates: int, threads: int = 1) -> None:
-        self.number = 0  # updates so far
+        self.number = 0  # updates finished
         self._agent = agent
         self._env = env
         self._updates = updates
         self._threads = threads
-        self._observation: Tensor | None = None  # (E, 54), the last one
+        self._observation: Tensor | None = None  # (E, 54), the latest one
         self._episodes: deque[tuple[float, bool, bool]] = deque(maxlen=WINDOW)
         agent.enable_training_mode(True)
 
     def __iter__(self) -> Iterator[Update]:
-        """The updates that are left, each as soon as it is done."""
+        """Run the remaining updates and yield each one when it is finished."""
         while self.number < self._updates:
             yield self._advance()
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of all that the next updates depend on, tensors and plain data."""
+        """Return a copy of everything that the next updates depend on, tensors and plain data."""
         observation = None if self._observation is None else self._observation.clone()
         return {
             "number": self.number,
@@ -77,7 +77,7 @@ class TrainingLoop:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what ``state_dict`` told of a training of the same config."""
+        """Restore the result of ``state_dict`` of a loop with the same config."""
         self._agent.load_state_dict(state["agent"])
         self._env.load_state_dict(state["env"])
         observation = state["observation"]
@@ -89,7 +89,7 @@ class TrainingLoop:
         """Collect a rollout and learn from it.
 
         Raises:
-            DivergedError: A loss, a parameter or an action is not finite, or an action is absurd.
+            DivergedError: A loss, a parameter or an action is not finite, or an action exceeds MAX_ACTION.
         """
         start = time.perf_counter()
         rollouts, number = self._agent.cfg.rollouts, self.number + 1
@@ -98,7 +98,7 @@ class TrainingLoop:
         for timestep in range(self.number * rollouts, number * rollouts):
             self._observation = self._take_step(self._observation, timestep)
             with use_torch_threads(self._threads if (timestep + 1) % rollouts == 0 else 1):
-                # Learns at the rollout's end.
+                # Runs the PPO update at the end of the rollout.
                 self._agent.post_interaction(timestep=timestep, timesteps=self._updates * rollouts)
         speed = rollouts * self._env.num_envs / (time.perf_counter() - start)
         update = _describe(self._agent, number, number * rollouts * self._env.num_envs, speed, self._episodes)
@@ -107,7 +107,7 @@ class TrainingLoop:
 
     @torch.inference_mode()
     def _take_step(self, observation: Tensor, timestep: int) -> Tensor:
-        """Act, step the robots, record. Returns the next observations (E, 54)."""
+        """Sample actions, step the robots and store the transition. Returns the next observations (E, 54)."""
         timesteps = self._updates * self._agent.cfg.rollouts
         action, _ = self._agent.act(observation, None, timestep=timestep, timesteps=timesteps)
         _check_action(action, self.number + 1)
@@ -132,8 +132,10 @@ class TrainingLoop:
 
 @contextmanager
 def use_torch_threads(count: int) -> Iterator[None]:
-    """Let torch use ``count`` threads in here. Outside of updates it is one: idle OpenMP threads spin for a while
-    after their work, on the cores that the physics is about to need (LOG.md, 2026-11-24).
+    """Set torch's number of threads within the ``with`` block.
+
+    Outside updates it is one, because idle OpenMP threads spin for a while after their work, on cores that the physics
+    needs next (LOG.md, 2026-11-24).
     """
     before = torch.get_num_threads()
     torch.set_num_threads(count)
@@ -144,7 +146,7 @@ def use_torch_threads(count: int) -> Iterator[None]:
 
 
 def _check_action(action: Tensor, number: int) -> None:
-    largest = action.abs().max().item()  # NaN if any is
+    largest = action.abs().max().item()  # NaN if any action is NaN
     if not largest <= MAX_ACTION:
         raise DivergedError(f"the policy's largest action is {largest:g} in update {number}, beyond {MAX_ACTION:g}")
 
@@ -175,7 +177,11 @@ def _describe(
 
 
 def _read_finite_losses(agent: PPO, number: int) -> tuple[float, float]:
-    """The update's mean losses of policy and value function; skrl itself does not look whether they are finite."""
+    """Return the update's mean policy and value losses, after checking that they are finite, which skrl does not do.
+
+    Raises:
+        DivergedError: A loss or a network parameter is not finite.
+    """
     policy_loss, value_loss = (agent.tracking_data[f"Loss / {name} loss"][-1] for name in ("Policy", "Value"))
     agent.tracking_data.clear()
     if not (math.isfinite(policy_loss) and math.isfinite(value_loss)):

@@ -1,1 +1,1 @@
-"""The configuration: how it is composed, and what is refused before anything trains."""
+"""Composition of configs, and validation before anything trains."""

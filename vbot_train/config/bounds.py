@@ -1,4 +1,4 @@
-"""Every key of a configuration, and what its value may be by itself. ``checks`` knows what values must be together."""
+"""Every key of a config with its allowed values. ``checks`` validates combinations of values."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,22 +7,22 @@ from typing import Any
 from vbot_train.config.composition import look_up
 from vbot_train.training.result import METRICS
 
-# Where a number may lie: (smallest, largest, smallest is allowed, must be whole).
+# Bounds of a number: (smallest, largest, whether smallest itself is allowed, whether it must be an integer).
 Bounds = tuple[float, float, bool, bool]
-LARGEST = 1e9  # no setting comes near; networks and rewards are float32, whose squares overflow from 1.8e19 on
+LARGEST = 1e9  # far above any useful setting; networks and rewards are float32, where squares overflow from 1.8e19
 FINITE: Bounds = (-LARGEST, LARGEST, True, False)
 POSITIVE: Bounds = (0, LARGEST, False, False)
 NOT_NEGATIVE: Bounds = (0, LARGEST, True, False)
 SHARE: Bounds = (0, 1, True, False)
 COUNT: Bounds = (1, 2**31 - 1, True, True)
 WHOLE: Bounds = (0, 2**31 - 1, True, True)
-SEED: Bounds = (0, 2**32 - 1, True, True)  # NumPy takes no larger one, and with it Optuna
-SEEDS: Bounds = (1, 1000, True, True)  # how many; a confirmation's lie from 1001 on, a test's from 2001 on
+SEED: Bounds = (0, 2**32 - 1, True, True)  # the largest seed that NumPy, and therefore Optuna, accepts
+SEEDS: Bounds = (1, 1000, True, True)  # number of seeds; confirmation seeds start at 1001, test seeds at 2001
 ENV_STEPS: Bounds = (1, 10**12, True, True)
-# Fixed, so that a configuration that one machine takes, another takes too: more than the cores of any, and still
-# threads that an operating system gives to one process (with 100,000 OpenMP ends in a segmentation fault).
+# Fixed, so that every machine accepts the same configs: more than the cores of any machine, but still a number of
+# threads that one process can start (with 100,000, OpenMP ends in a segmentation fault).
 PARALLEL: Bounds = (1, 1024, True, True)
-DURATION: Bounds = (0, 1_000_000, False, False)  # hours or minutes; the system's timers count no end of seconds
+DURATION: Bounds = (0, 1_000_000, False, False)  # hours or minutes; operating-system timers have a limit
 
 BOUNDS: dict[str, Bounds] = {
     "seed": SEED,
@@ -44,7 +44,7 @@ BOUNDS: dict[str, Bounds] = {
     "ppo.entropy_loss_scale": NOT_NEGATIVE,
     "ppo.value_loss_scale": NOT_NEGATIVE,
     "ppo.kl_threshold": NOT_NEGATIVE,
-    "ppo.initial_std": (0, math.e, False, False),  # the policy bounds it there
+    "ppo.initial_std": (0, math.e, False, False),  # the policy clamps it to this maximum
     "ppo.learning_epochs": COUNT,
     "ppo.mini_batches": COUNT,
     "ppo.rollouts": COUNT,
@@ -78,7 +78,7 @@ BOUNDS: dict[str, Bounds] = {
     "env.randomization.noise.joint_pos_rad": NOT_NEGATIVE,
     "env.randomization.noise.joint_vel_rad_s": NOT_NEGATIVE,
 }
-INSTEAD: dict[str, tuple[Any, ...]] = {  # what may stand in a number's place
+INSTEAD: dict[str, tuple[Any, ...]] = {  # values allowed instead of a number
     "workers": (None, "auto"),
     "budget_hours": (None,),
     "search.max_trials": (None,),
@@ -86,7 +86,7 @@ INSTEAD: dict[str, tuple[Any, ...]] = {  # what may stand in a number's place
     "training.torch_threads": (None,),
     "simulation.threads": (None,),
 }
-RANGES: dict[str, Bounds] = {  # [smallest, largest], and where both may lie
+RANGES: dict[str, Bounds] = {  # keys whose value is [smallest, largest], with the bounds of both
     "env.randomization.friction": NOT_NEGATIVE,
     "env.randomization.payload_kg": NOT_NEGATIVE,
     "env.randomization.motor_strength": POSITIVE,
@@ -99,7 +99,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "simulation.backend": ("mujoco", "warp"),
 }
 FLAGS = ("ppo.mixed_precision", "search.dry_run")
-OTHERS = (  # ``checks`` and ``search.check`` know what these may be, and numbers of reward terms
+OTHERS = (  # validated by ``checks`` and ``search.check``, like the parameters of reward terms
     *("init_from", "network.hidden_layer_sizes", "simulation.device", "simulation.nconmax", "simulation.njmax"),
     *("study", "storage", "pruner._target_", "search.name", "search.constraints", "search.enqueue", "search.around"),
     *("search.confirm.top_k", "search.confirm.seeds", "search.test.seeds", "search.test.evaluation_seed"),
@@ -107,7 +107,7 @@ OTHERS = (  # ``checks`` and ``search.check`` know what these may be, and number
 
 
 def find_value_faults(config: Mapping[str, Any], keys: Iterable[str]) -> Iterator[str]:
-    """What is wrong with the values of these keys, each by itself: nothing, or a line for each with the key."""
+    """Yield one line, which names the key, for each of these keys whose value is invalid by itself."""
     for key in keys:
         try:
             value = look_up(config, key)
@@ -125,20 +125,20 @@ def find_value_faults(config: Mapping[str, Any], keys: Iterable[str]) -> Iterato
 
 
 def find_number_faults(key: str, value: Any, bounds: Bounds) -> Iterator[str]:
-    """What is wrong with a number: nothing, or one line with its key."""
+    """Yield one line, which names the key, if a number is invalid."""
     low, high, closed, whole = bounds
     if isinstance(value, bool) or not isinstance(value, int | float):
         yield f"{key}={value}: must be a number"
     elif whole and not isinstance(value, int):
         yield f"{key}={value}: must be a whole number"
-    elif not low <= value <= high or (value == low and not closed):  # nan is never between
+    elif not low <= value <= high or (value == low and not closed):  # also true for nan
         bounded = high < LARGEST or value > high
         wanted = f"{'at least' if closed else 'more than'} {low}"
         yield f"{key}={value}: must be {wanted}" + (f" and at most {high}" if bounded else "")
 
 
 def find_range_faults(key: str, value: Any, bounds: Bounds) -> Iterator[str]:
-    """What is wrong with a range: nothing, or one line with its key."""
+    """Yield lines, which name the key, if a range is invalid."""
     if not isinstance(value, list) or len(value) != 2:
         yield f"{key}={value}: must be two numbers, [smallest, largest]"
         return

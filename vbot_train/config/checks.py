@@ -1,4 +1,4 @@
-"""Refuse a configuration that cannot run. Imports neither torch nor mujoco: it runs before anything trains."""
+"""Validation of configs before anything trains. Imports neither torch nor mujoco, which load slowly."""
 
 import ctypes
 import functools
@@ -24,8 +24,8 @@ from vbot_train.config.composition import ConfigError, find_checkpoint, join_lin
 from vbot_train.config.known_keys import find_key_faults
 
 CUDA_DRIVERS = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}  # macOS has none
-MIN_SAMPLES = 2  # of a mini-batch: the variance of one is nan, and so are then the scalers that learn from it
-EVALUATED = [  # numbers and ranges that an evaluation reads; only training=standard reads those env steps
+MIN_SAMPLES = 2  # per mini-batch: the variance of a single sample is NaN, and would make the running scalers NaN
+EVALUATED = [  # numbers and ranges that an evaluation reads; env.standard_env_steps is for training=standard only
     key
     for key in (*BOUNDS, *RANGES)
     if key.startswith(("env.", "evaluation.", "simulation.")) and key != "env.standard_env_steps"
@@ -34,43 +34,43 @@ NOT_EVALUATED = [key for key in (*BOUNDS, *RANGES, *CHOICES, *FLAGS) if key not 
 
 
 def refuse(faults: Iterable[str]) -> None:
-    """Raise the first fault, if there is one, in one line whatever its value."""
+    """Raise the first fault, if there is one, as a ConfigError with a one-line message."""
     for fault in faults:
         raise ConfigError(join_lines(fault))
 
 
 def check_config(config: Mapping[str, Any]) -> None:
-    """Refuse a configuration that cannot train.
+    """Raise an error if a config cannot be trained.
 
     Args:
-        config: The composed config, in plain containers. A recorded one that is only read may be of another version.
+        config: A config composed by this version, in plain containers. Recorded configs may have other keys.
 
     Raises:
-        ConfigError: With the first fault found.
+        ConfigError: Describes the first fault found.
     """
     check_values(config)
     refuse(_mini_batch_faults(config["training"], config["ppo"]))
 
 
 def check_values(config: Mapping[str, Any]) -> None:
-    """``check_config`` but for the size of the mini-batches, which a search holds against single configurations."""
+    """Check all that ``check_config`` does except the mini-batch size, which a search checks per configuration."""
     refuse(_faults(config))
 
 
 def check_evaluation(config: Mapping[str, Any]) -> None:
-    """Refuse values under which nothing can be evaluated. The config may be another version's: the rest is not read.
+    """Raise an error if an evaluation cannot run. Other keys are not read: the config may be of another version.
 
     Raises:
-        ConfigError: With the first fault found.
+        ConfigError: Describes the first fault found.
     """
     refuse(_environment_faults(config))
 
 
 def check_simulation(simulation: Mapping[str, Any]) -> None:
-    """Refuse an option of ``conf/simulation/`` that cannot run on this machine.
+    """Raise an error if an option of ``conf/simulation/`` cannot run on this machine.
 
     Raises:
-        ConfigError: With the first fault found.
+        ConfigError: Describes the first fault found.
     """
     refuse(_simulation_faults(simulation))
 
@@ -86,7 +86,7 @@ def _faults(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _environment_faults(config: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with the groups that an evaluation reads."""
+    """Yield the faults in the config groups that an evaluation reads."""
     yield from find_value_faults(config, EVALUATED)
     yield from _simulation_faults(config["simulation"])
     yield from _time_faults(config["env"])
@@ -95,7 +95,7 @@ def _environment_faults(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _seed_faults(config: Mapping[str, Any]) -> Iterator[str]:
-    """Training, choosing and reporting use different starts."""
+    """Check that training, checkpoint selection and the final evaluation use different start states."""
     seed, selection, reported = config["seed"], *(config["evaluation"][key] for key in ("selection_seed", "seed"))
     if selection == reported:
         yield f"evaluation.selection_seed={selection}: must differ from evaluation.seed"
@@ -176,7 +176,7 @@ def _mini_batch_faults(training: Mapping[str, Any], ppo: Mapping[str, Any]) -> I
 
 
 def _checkpoint_faults(init_from: Any, hidden: list[int]) -> Iterator[str]:
-    """Checkpoints are zip files; a run also tells its network. The rest shows when the checkpoint is loaded."""
+    """Check that ``init_from`` is a zip file and, for a run, that the network matches; loading it checks the rest."""
     if init_from is None:
         return
     if not isinstance(init_from, str):
@@ -185,7 +185,7 @@ def _checkpoint_faults(init_from: Any, hidden: list[int]) -> Iterator[str]:
     try:
         path = find_checkpoint(Path(init_from))
         there = path.is_file()
-    except OSError as error:  # a name that is too long, say
+    except OSError as error:  # for example, the name is too long
         yield f"init_from={init_from}: {error.strerror}"
         return
     if not there:
@@ -208,7 +208,7 @@ def _reward_faults(reward: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 @functools.cache
 def count_gpus() -> int:
-    """NVIDIA GPUs that this process may use, by the driver's own word: torch and Warp take seconds to import."""
+    """Count the NVIDIA GPUs that this process may use. Asks the driver, as importing torch or Warp takes seconds."""
     if sys.platform not in CUDA_DRIVERS:
         return 0
     try:

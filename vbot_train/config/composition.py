@@ -1,4 +1,4 @@
-"""Compose a configuration, or read a recorded one. Imports neither torch nor mujoco: it runs before anything trains."""
+"""Composition of configs, and reading of recorded ones. Imports neither torch nor mujoco, which load slowly."""
 
 import os
 import re
@@ -20,16 +20,16 @@ from vbot_train.config.cpu_quota import read_cpu_quota
 
 ROOT = Path(__file__).parents[2]
 CONF_DIR = ROOT / "conf"
-# Config groups that a trial's result depends on.
+# Config groups that determine a trial's result.
 GROUPS = ("env", "reward", "ppo", "network", "training", "simulation")
 
 
 class ConfigError(CompactHydraException):
-    """A configuration that cannot run. The message is one line with the key and its value."""
+    """The config cannot run. The message is one line with the key and its value."""
 
 
 def join_lines(text: str) -> str:
-    """A message without line breaks, whatever the value in it."""
+    """Return a message in one line, even if a value in it contains line breaks."""
     return " ".join(text.split())
 
 
@@ -45,7 +45,7 @@ def compose_config(overrides: list[str] | None = None) -> dict[str, Any]:
 
 
 def to_plain(config: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
-    """A composed config in plain containers, interpolations resolved, without Hydra's own node.
+    """Convert a composed config to plain containers, with interpolations resolved and without the ``hydra`` node.
 
     Raises:
         ConfigError: A value cannot be resolved.
@@ -53,24 +53,24 @@ def to_plain(config: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
     job = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]) if "hydra" in config else config
     try:
         content = OmegaConf.to_container(job, resolve=resolve)
-    except OmegaConfBaseException as error:  # an interpolation that leads nowhere
+    except OmegaConfBaseException as error:  # for example, an interpolation of a missing key
         raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}
 
 
 def with_absolute_paths(config: Mapping[str, Any], folder: Path | None = None) -> dict[str, Any]:
-    """A config that means the same wherever it is read: ``init_from`` was typed in that folder, or in this one."""
+    """Return the config with an absolute ``init_from``, which was relative to ``folder`` (None: current folder)."""
     return {**config, "init_from": make_absolute(config.get("init_from"), folder)}
 
 
 def make_absolute(path: Any, folder: Path | None = None) -> Any:
-    """A path as it was typed in a folder (None is the current one), absolute; what is no path stays."""
+    """Return a path relative to ``folder`` (None: current folder) as an absolute one; other values unchanged."""
     return str((folder or Path.cwd()) / path) if isinstance(path, str) else path
 
 
 def quote_option(argument: str) -> str:
-    """An override of the command line; an option named like a number is put in quotes, for Hydra takes none without."""
+    """Return a command-line override, with quotes around an option named like a number, which Hydra requires."""
     group, _, option = argument.partition("=")
     if not re.fullmatch(r"\w+", group) or not (CONF_DIR / group).is_dir() or not re.fullmatch(r"[\w.+-]+", option):
         return argument
@@ -79,29 +79,29 @@ def quote_option(argument: str) -> str:
 
 
 def read_choices(config: DictConfig) -> dict[str, str]:
-    """The chosen option of each of our config groups (not Hydra's own)."""
+    """Return the chosen option of each of the project's config groups (without Hydra's own groups)."""
     choices = config.hydra.runtime.choices
     return {name: option for name, option in choices.items() if not name.startswith("hydra/")}
 
 
 def load_recorded_config(run_dir: Path) -> dict[str, Any]:
-    """The config that a run recorded in its directory.
+    """Return the config that a run recorded in its directory.
 
     Raises:
-        ConfigError: The directory is not that of a run.
+        ConfigError: The directory is not a run directory.
     """
     setup_globals()  # Hydra's resolvers, such as ${now:}
     path = run_dir / ".hydra" / "config.yaml"
     try:
         config = OmegaConf.load(path)
-    except (OSError, YAMLError, ValueError) as error:  # the last where it is no text
+    except (OSError, YAMLError, ValueError) as error:  # ValueError: the file is not text
         raise ConfigError(f"{run_dir}: not the directory of a run ({path} cannot be read)") from error
     assert isinstance(config, DictConfig)
     return with_randomization(to_plain(config))
 
 
 def with_randomization(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A recorded config; one from before robots could be randomized says now that they were not."""
+    """Return a recorded config; if it is older than domain randomization, add the settings that turn it off."""
     env = config.get("env")
     if not isinstance(env, Mapping) or "randomization" in env:
         return dict(config)
@@ -111,17 +111,17 @@ def with_randomization(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def list_training_seeds(config: Mapping[str, Any]) -> list[int]:
-    """The seeds that a search trains each configuration on, a trial each."""
+    """Return the training seeds that a search uses for each configuration, one trial per seed."""
     return [config["seed"] + k for k in range(config["search"]["seeds_per_configuration"])]
 
 
 def find_checkpoint(path: Path) -> Path:
-    """The checkpoint that a run directory or a file stands for: a run's best one."""
+    """Return the best checkpoint of a run directory; return a path to a file unchanged."""
     return path / "checkpoints" / "best.pt" if path.is_dir() else path
 
 
 def look_up(config: Mapping[str, Any], key: str) -> Any:
-    """The value of a dotted key.
+    """Return the value of a dotted key.
 
     Raises:
         KeyError: There is no such key.
@@ -135,11 +135,11 @@ def look_up(config: Mapping[str, Any], key: str) -> Any:
 
 
 def count_cores() -> int:
-    """CPU cores that this process may use: those it may run on, as far as its container's quota goes.
+    """Return the number of CPU cores that this process may use, limited by its CPU affinity and its cgroup quota.
 
-    Rounded down, for one process more than there are cores has the system pause them all; but one at least.
+    The quota is rounded down, because the system throttles all processes when they exceed it; the result is at least 1.
     """
-    if sys.platform != "linux":  # macOS binds no process to cores; both it and Windows know no such quota
+    if sys.platform != "linux":  # macOS has no CPU affinity; neither macOS nor Windows has cgroup quotas
         return os.cpu_count() or 1
     cores, quota = len(os.sched_getaffinity(0)), read_cpu_quota()
     return cores if quota is None else max(min(cores, int(quota)), 1)
@@ -151,5 +151,5 @@ def needs_gpu(simulation: Mapping[str, Any]) -> bool:
 
 
 def read_backend(simulation: Mapping[str, Any]) -> str:
-    """What steps the robots; runs that were recorded before there was a choice are MuJoCo's."""
+    """Return the physics backend; runs recorded before this key existed used MuJoCo."""
     return simulation.get("backend", "mujoco")

@@ -1,16 +1,16 @@
-"""What Linux lets the processes of a container use. Only there it is asked."""
+"""The CPU quota of a container, read from Linux control groups (cgroups, versions 1 and 2)."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 
 def read_cpu_quota(root: Path = Path("/")) -> float | None:
-    """CPU time per time that this process may take, in cores; None where nothing limits it.
+    """Return the CPU quota of this process in cores (CPU time per wall time); None if there is no limit.
 
-    A limit holds for all groups below its own: of the process's group and those above it, the smallest counts.
+    A limit also applies to all subgroups, so the smallest limit of the process's group and its parent groups counts.
 
     Args:
-        root: Of the file system; another one in tests.
+        root: Root of the file system; tests pass another one.
     """
     try:
         groups = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
@@ -20,14 +20,15 @@ def read_cpu_quota(root: Path = Path("/")) -> float | None:
 
 
 def _read_quotas(mount: Path, line: str) -> Iterator[float]:
-    """The limits on the way from a group, which a line of /proc/self/cgroup names, to the root of its hierarchy.
+    """Yield the limits of a group, named by a line of /proc/self/cgroup, and of its parents up to the root.
 
-    Inside a container the name may be the host's, whose upper part is not there: what is missing limits nothing.
+    Inside a container the name may be a path of the host, whose upper part does not exist there; missing groups are
+    skipped.
     """
     _, controllers, name = line.split(":", 2)
     if controllers and "cpu" not in controllers.split(","):
         return
-    files = ("cpu/{}/cpu.cfs_quota_us", "cpu/{}/cpu.cfs_period_us") if controllers else ("{}/cpu.max",)  # version 1, 2
+    files = ("cpu/{}/cpu.cfs_quota_us", "cpu/{}/cpu.cfs_period_us") if controllers else ("{}/cpu.max",)  # cgroup v1, v2
     group = Path(name.lstrip("/"))
     for place in (group, *group.parents):
         words = [word for file in files for word in _read(mount / file.format(place))]

@@ -1,4 +1,4 @@
-"""Which keys a configuration has: a key that is not among them, or that is missing, is told before anything trains."""
+"""Detection of unknown and missing config keys before anything trains."""
 
 import ast
 import functools
@@ -10,13 +10,13 @@ from typing import Any
 from vbot_train.config.bounds import BOUNDS, CHOICES, FLAGS, OTHERS, RANGES
 
 REWARDS_PY = Path(__file__).parents[1] / "env" / "rewards.py"
-FREE = ("search.constraints", "pruner")  # hold other names too: rules are named freely, a pruner is built to see
-MAY_BE_OFF = ("search.confirm", "search.test")  # then they are no mapping
+FREE = ("search.constraints", "pruner")  # keys not checked here: constraint names, pruner arguments
+MAY_BE_OFF = ("search.confirm", "search.test")  # then the value is not a mapping
 NOT_IN_EVERY_OPTION = ("simulation.device", "simulation.nconmax", "simulation.njmax")
-# Config groups whose options set keys of others: without the header, these land below the group's own name.
+# Config groups whose options set keys of other groups. Without HEADER, Hydra puts these keys below the group's name.
 GLOBAL_GROUPS = ("experiment", "method", "search")
 HEADER = "# @package _global_"
-GONE = {  # keys of earlier versions, and what to type instead
+GONE = {  # keys of earlier versions, with their replacements
     "search.seeds_per_trial": "search.seeds_per_configuration=",
     "resume": """a new study= with search.enqueue='["multirun/OLD:all"]'""",
 }
@@ -25,10 +25,10 @@ Tree = dict[str, Any]  # a key's own keys; of one that has none they are empty
 
 
 def find_key_faults(config: Mapping[str, Any]) -> Iterator[str]:
-    """Each key that is unknown, missing, or has a value where it should have keys of its own: a line with the key.
+    """Yield one line for each key that is unknown, missing, or has a plain value instead of subkeys.
 
     Args:
-        config: A config that was composed now, in plain containers; a recorded one may be another version's.
+        config: A config composed by this version, in plain containers. Recorded configs may have other keys.
     """
     yield from _faults("", config, list_known_keys())
 
@@ -45,11 +45,11 @@ def _faults(prefix: str, node: Mapping[str, Any], known: Tree) -> Iterator[str]:
             yield f"{key}={value}: must have the keys {', '.join(known[name])}"
     for name in known:
         if name not in node and f"{prefix}{name}" not in NOT_IN_EVERY_OPTION and prefix != "reward.":
-            yield f"{prefix}{name}: is missing"  # but a reward term that is not listed is not paid
+            yield f"{prefix}{name}: is missing"  # except reward terms: a term that is not listed is not used
 
 
 def explain_gone_key(argument: str) -> str | None:
-    """What to say of an override of the command line whose key was of an earlier version; None of any other."""
+    """Return the message for a command-line override with a key of an earlier version; None for any other key."""
     key = argument.partition("=")[0].lstrip("+~")
     return f"{argument}: there is no such key any more; type {GONE[key]}" if key in GONE else None
 
@@ -59,7 +59,7 @@ def _unknown(prefix: str, name: Any, value: Any, known: Tree) -> str:
     if key in GONE:
         return str(explain_gone_key(f"{key}={value}"))
     group = key.split(".")[0]
-    while isinstance(value, Mapping) and value:  # down to a first value
+    while isinstance(value, Mapping) and value:  # descend to the first value
         inner, value = next(iter(value.items()))
         key = f"{key}.{inner}"
     if group in GLOBAL_GROUPS and (not prefix or name in ("hydra", *list_known_keys())):
@@ -69,19 +69,19 @@ def _unknown(prefix: str, name: Any, value: Any, known: Tree) -> str:
 
 
 def _hint(prefix: str, name: str, known: Tree) -> str:
-    """The nearest right key: beside it, or else in another place; or else all that there are."""
+    """Suggest the most similar key at the same level, else one at another level, else list all keys of the level."""
     if near := get_close_matches(name, known, n=1):
         return f"did you mean {prefix}{near[0]}?"
     elsewhere = {key.rpartition(".")[2]: key for key in _dotted("", list_known_keys())}
     near = get_close_matches(name, elsewhere, n=1, cutoff=0.8)
-    if near and not prefix.startswith("reward."):  # a term's arguments are its own
+    if near and not prefix.startswith("reward."):  # each term has its own arguments
         return f"did you mean {elsewhere[near[0]]}?"
     return f"there are {', '.join(f'{prefix}{own}' for own in known)}"
 
 
 @functools.cache
 def list_known_keys() -> Tree:
-    """Every key that a configuration may have."""
+    """Return every key that a config may have, as a tree."""
     tree: Tree = {}
     terms = [
         f"reward.{name}.{key}" for name, arguments in read_reward_kernels().items() for key in ("weight", *arguments)
@@ -95,7 +95,7 @@ def list_known_keys() -> Tree:
 
 @functools.cache
 def read_reward_kernels() -> dict[str, list[str]]:
-    """Every reward term and its kernel's arguments, read from the source: importing it would import torch."""
+    """Return every reward term with its kernel's arguments, parsed from the source: importing it would import torch."""
     functions = [
         node for node in ast.parse(REWARDS_PY.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)
     ]

@@ -1,1 +1,1 @@
-"""Held-out episodes of a policy: what they come to, and how they look."""
+"""Evaluation of a policy on held-out episodes: metrics, outcomes and videos."""

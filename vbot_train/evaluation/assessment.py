@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint, and show what was found."""
+"""Evaluation of a checkpoint, and the tables that show its results."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -28,32 +28,32 @@ from vbot_train.evaluation.recorded import Subject
 from vbot_train.evaluation.video import write_video
 from vbot_train.training.seed_statistics import compute_wilson_interval
 
-SIDES = dict(zip(BEARING_EDGES_DEG, ("ahead", "side", "behind"), strict=False))  # by the smallest bearing
+SIDES = dict(zip(BEARING_EDGES_DEG, ("ahead", "side", "behind"), strict=False))  # by the lower edge of the bearing
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What an evaluation found."""
+    """The results of an evaluation."""
 
     checkpoint: str
-    env: str  # what was changed of the run's own environment
-    seed: int  # of the starts
+    env: str  # changes relative to the run's own environment, for display
+    seed: int  # of the start states
     episodes: int
     metrics: dict[str, float | None]
     success_rate_interval_95: Range
-    reward_terms: dict[str, float]  # mean per episode; they add up to episode_reward_mean
+    reward_terms: dict[str, float]  # mean per episode; the sum is episode_reward_mean
     histogram: list[Cell]
 
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """Episodes to film."""
+    """Recorded poses of the episodes to film."""
 
-    poses: list[NDArray[Any]]  # of each episode (frames, 7 + J), as in ``Simulation.qpos``
+    poses: list[NDArray[Any]]  # one array (frames, 7 + J) per episode, as in ``Simulation.qpos``
     frames_per_s: float  # [1/s]
 
     def write(self, out: Path) -> None:
-        """Film them.
+        """Render the episodes into a video.
 
         Raises:
             ConfigError: The renderer failed.
@@ -62,12 +62,12 @@ class Film:
 
 
 class Watched:
-    """A policy that notes where the first of its robots are.
+    """A policy that also records the poses of the first robots at every control step.
 
     Args:
         policy: Maps observations (E, 54) to actions (E, 12).
-        simulation: Moves the robots that the policy steers.
-        robots: How many to watch.
+        simulation: The simulation of the robots.
+        robots: Number of robots to record.
     """
 
     def __init__(self, policy: Callable[[Tensor], Tensor], simulation: Simulation, robots: int) -> None:
@@ -77,12 +77,12 @@ class Watched:
         self._poses: list[Tensor] = []
 
     def __call__(self, observation: Tensor) -> Tensor:
-        """The policy's action (E, 12) for observations (E, 54)."""
+        """Record the poses and return the policy's action (E, 12) for observations (E, 54)."""
         self._poses.append(self._simulation.qpos[: self._robots].clone())
         return self._policy(observation)
 
     def poses(self, steps: Tensor) -> Iterator[Tensor]:
-        """The poses of each watched robot's first ``steps`` (E,) control steps, (steps, 7 + J) each."""
+        """Yield the poses of each recorded robot in its first ``steps`` (E,) control steps, (steps, 7 + J) each."""
         for robot, length in zip(torch.stack(self._poses, dim=1).cpu(), steps.tolist(), strict=False):
             yield robot[:length]
 
@@ -93,13 +93,13 @@ def assess(subject: Subject, episodes: int, filmed: int = 0) -> tuple[Assessment
     Args:
         subject: The checkpoint, and the config to evaluate it under.
         episodes: Number of episodes, one robot each.
-        filmed: How many of them, the first ones, to keep the poses of.
+        filmed: Number of episodes, from the first on, whose poses are recorded.
 
     Returns:
-        What was measured, and what there is to film.
+        The results, and the poses to film.
 
     Raises:
-        ConfigError: The checkpoint is not one of this config's agent.
+        ConfigError: The checkpoint does not fit this config's agent.
     """
     config = subject.config
     env = build_env(config, num_envs=episodes, seed=0)
@@ -114,7 +114,7 @@ def assess(subject: Subject, episodes: int, filmed: int = 0) -> tuple[Assessment
 
 
 def describe(subject: Subject, env: NavigationEnv, ended: Episodes) -> Assessment:
-    """Sum up episodes."""
+    """Compute the results of finished episodes."""
     spawn = subject.config["env"]["spawn"]
     cells = count_outcomes(ended, min_radius_m=spawn["min_radius_m"], max_radius_m=spawn["max_radius_m"])
     return Assessment(
@@ -130,7 +130,7 @@ def describe(subject: Subject, env: NavigationEnv, ended: Episodes) -> Assessmen
 
 
 def build_tables(found: Assessment) -> Iterator[Table | str]:
-    """An assessment, to print."""
+    """Yield the tables and lines that show an assessment."""
     yield f"{found.checkpoint}: {found.episodes} episodes in {found.env}, starts of seed {found.seed}"
     yield build_metrics_table(found.metrics)
     low, high = found.success_rate_interval_95
@@ -140,7 +140,7 @@ def build_tables(found: Assessment) -> Iterator[Table | str]:
 
 
 def build_outcomes_table(cells: list[Cell]) -> Table:
-    """Counts and shares of the outcomes, a row per distance and bearing; starts that did not occur are left out."""
+    """Build the table of outcome counts and shares, a row per distance and bearing range; empty ranges are left out."""
     names = ("start [m]", "goal [deg]", "episodes", *OUTCOMES)
     table = Table(*names, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for column in table.columns[2:]:
@@ -166,7 +166,7 @@ def _bearing(cell: Cell) -> str:
 
 
 def build_reward_table(terms: Mapping[str, float]) -> Table:
-    """Mean reward per episode, the terms that weigh most first."""
+    """Build the table of the mean reward per episode and term, largest absolute value first."""
     table = Table("reward term", "mean per episode", box=SIMPLE_HEAD, pad_edge=False, show_footer=True)
     table.columns[0].footer, table.columns[1].footer = "sum", f"{sum(terms.values()):.3f}"
     table.columns[1].justify = "right"

@@ -1,4 +1,4 @@
-"""Held-out evaluation: deterministic episodes from starts that training never uses, and what they tell."""
+"""Held-out evaluation: deterministic episodes from start states that training never uses, and their metrics."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -15,11 +15,11 @@ from vbot_train.env.episodes import Episodes
 from vbot_train.env.navigation import NavigationEnv
 from vbot_train.env.simulation import MujocoSimulation, Simulation
 
-MEDIAN = "time_to_goal_s"  # the metric that is a median, over successes; all others are means over episodes
+MEDIAN = "time_to_goal_s"  # the only median (over successes); all other metrics are means over episodes
 
 
 def build_env(config: Mapping[str, Any], *, num_envs: int, seed: int) -> NavigationEnv:
-    """Build the environment that the config describes, for a number of robots."""
+    """Build the environment of a config with ``num_envs`` robots."""
     return NavigationEnv(
         config["env"],
         config["reward"],
@@ -30,10 +30,10 @@ def build_env(config: Mapping[str, Any], *, num_envs: int, seed: int) -> Navigat
 
 
 def build_simulation(simulation: Mapping[str, Any], env: Mapping[str, Any], num_envs: int) -> Simulation:
-    """Build what an option of ``conf/simulation/`` steps the robots of an option of ``conf/env/`` with."""
+    """Build the simulation from options of ``conf/simulation/`` and ``conf/env/``, which sets the time steps."""
     timing = {key: env[key] for key in ("physics_dt_s", "physics_steps")}
     if read_backend(simulation) == "warp":
-        from vbot_train.env.warp import WarpSimulation  # of an extra, which others need not have
+        from vbot_train.env.warp import WarpSimulation  # needs an optional extra
 
         return WarpSimulation(num_envs, **timing, **{key: simulation[key] for key in ("device", "nconmax", "njmax")})
     return MujocoSimulation(num_envs, **timing, threads=simulation["threads"] or count_cores())
@@ -47,8 +47,8 @@ def evaluate(
     Args:
         env: The environment; its robots are the episodes.
         policy: Maps observations (E, 54) to actions (E, 12).
-        seed: Seeds the starts.
-        check: Called before every control step; what it raises ends the evaluation.
+        seed: Seed of the start states.
+        check: Called before every control step; an exception that it raises ends the evaluation.
 
     Returns:
         E episodes, in the order of the robots.
@@ -65,35 +65,35 @@ def evaluate(
 
 
 def join_episodes(parts: Iterable[Episodes]) -> Episodes:
-    """Join batches of episodes, in order, on the CPU: whatever reads them goes on there."""
+    """Concatenate batches of episodes in order and move them to the CPU, where they are analyzed."""
     parts = list(parts)
     return Episodes(**{f.name: torch.cat([getattr(part, f.name) for part in parts]).cpu() for f in fields(Episodes)})
 
 
 def keep_first_per_robot(episodes: Episodes) -> Episodes:
-    """The first episode of each robot: a robot that fell early starts again, and would be counted twice."""
+    """Return the first episode of each robot; a robot that falls early is reset and would be counted twice."""
     _, first = np.unique(episodes.robot.numpy(), return_index=True)
     index = torch.from_numpy(first)
     return Episodes(**{f.name: getattr(episodes, f.name)[index] for f in fields(Episodes)})
 
 
 def summarize(episodes: Episodes) -> dict[str, float | None]:
-    """The metrics of ``result.METRICS`` over episodes, but for ``env_steps_to_success``, which training knows."""
+    """Compute the metrics of ``result.METRICS``, except ``env_steps_to_success``, which training measures."""
     values = compute_per_episode(episodes)
     return {name: (compute_median if name == MEDIAN else compute_mean)(each) for name, each in values.items()}
 
 
 def estimate_standard_errors(episodes: Episodes) -> dict[str, float]:
-    """How far the metrics of ``summarize`` may be off by chance; 0 of what was observed in fewer than two episodes."""
+    """Estimate the standard errors of the metrics of ``summarize``; 0 for fewer than two observed episodes."""
     errors = {
         name: each.double().std().item() / math.sqrt(len(each)) if len(each) > 1 else 0.0
         for name, each in compute_per_episode(episodes).items()
     }
-    return errors | {MEDIAN: errors[MEDIAN] * math.sqrt(math.pi / 2)}  # a median is off by so much more
+    return errors | {MEDIAN: errors[MEDIAN] * math.sqrt(math.pi / 2)}  # larger by this factor for a median
 
 
 def compute_per_episode(episodes: Episodes) -> dict[str, Tensor]:
-    """What each metric is the mean of, or the median."""
+    """Compute the per-episode values whose mean (or median) is each metric."""
     failed = episodes.fell | episodes.left
     success = episodes.reached & ~failed
     return {
@@ -109,22 +109,22 @@ def compute_per_episode(episodes: Episodes) -> dict[str, Tensor]:
 
 
 def compute_median(values: Tensor) -> float | None:
-    """Median as a plain float, None of nothing."""
+    """Compute the median as a plain float; None if there are no values."""
     return round(values.quantile(0.5).item(), 6) if len(values) else None
 
 
 def compute_mean(values: Tensor) -> float:
-    """Mean as a plain float."""
+    """Compute the mean as a plain float."""
     return round(values.double().mean().item(), 6)
 
 
 def compute_mean_reward_terms(episodes: Episodes, names: Iterable[str]) -> dict[str, float]:
-    """Mean reward per episode and term."""
+    """Compute the mean reward per episode for each term."""
     return {name: compute_mean(column) for name, column in zip(names, episodes.reward_terms.T, strict=True)}
 
 
 def build_metrics_table(metrics: Mapping[str, float | None]) -> Table:
-    """Metrics, one a row."""
+    """Build a table with one metric per row."""
     table = Table("metric", "value")
     for name, value in metrics.items():
         table.add_row(name, "-" if value is None else f"{value:g}")

@@ -1,4 +1,4 @@
-"""How episodes ended, and from which starts."""
+"""Outcomes of episodes, counted by start distance and bearing."""
 
 import math
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from vbot_train.env.episodes import Episodes
 
 OUTCOMES = ("reached", "fell", "left", "timed_out")
 DISTANCE_BINS = 4
-BEARING_EDGES_DEG = (0.0, 45.0, 135.0, 180.0)  # of the goal, left or right: ahead, to the side, behind
+BEARING_EDGES_DEG = (0.0, 45.0, 135.0, 180.0)  # absolute bearing of the goal: ahead, to the side, behind
 
 Range = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """The episodes that started at some distance and bearing from the goal; None stands for any."""
+    """The episodes that started in one range of distance and bearing; None means the full range."""
 
     distance_m: Range | None
     bearing_deg: Range | None
@@ -28,19 +28,19 @@ class Cell:
 
 
 def classify_outcomes(episodes: Episodes) -> Tensor:
-    """How each episode ended, (K,) index into ``OUTCOMES``. A robot that reached the goal and fell has fallen."""
+    """Classify each episode, (K,) index into ``OUTCOMES``. Reaching the goal and then falling counts as ``fell``."""
     ended = torch.where(episodes.reached, OUTCOMES.index("reached"), OUTCOMES.index("timed_out"))
     ended = torch.where(episodes.left, OUTCOMES.index("left"), ended)
     return torch.where(episodes.fell, OUTCOMES.index("fell"), ended)
 
 
 def count_outcomes(episodes: Episodes, *, min_radius_m: float, max_radius_m: float) -> list[Cell]:
-    """Count outcomes by start: all, by bearing, and the same for each distance.
+    """Count outcomes for all starts and for each bearing range, then the same within each distance range.
 
     Args:
-        episodes: At least one.
-        min_radius_m: Where the bins of distance begin.
-        max_radius_m: Where they end.
+        episodes: At least one episode.
+        min_radius_m: Lower edge of the first distance bin [m].
+        max_radius_m: Upper edge of the last distance bin [m].
     """
     step_m = (max_radius_m - min_radius_m) / DISTANCE_BINS
     edges_m = [min_radius_m + k * step_m for k in range(DISTANCE_BINS)] + [max_radius_m]
@@ -61,5 +61,5 @@ def count_outcomes(episodes: Episodes, *, min_radius_m: float, max_radius_m: flo
 
 
 def find_bins(values: Tensor, edges: Sequence[float]) -> Tensor:
-    """The bin of each value (K,). A value on an edge is in the upper bin; one outside, in the first or the last."""
+    """Return the bin of each value (K,): on an edge the upper bin, outside the edges the first or the last bin."""
     return torch.bucketize(values, torch.tensor(edges[1:-1]), right=True)

@@ -1,4 +1,4 @@
-"""What an evaluation is about: a checkpoint that a run left behind, and the environment to walk in."""
+"""Lookup of a recorded checkpoint, and of the config to evaluate it with."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,25 +27,25 @@ CHANGEABLE = ("env.", "evaluation.", "simulation.")
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A checkpoint and the config to evaluate it under."""
+    """A checkpoint and the config to evaluate it with."""
 
     checkpoint: Path
-    config: dict[str, Any]  # the run's own, its environment perhaps changed
-    note: str | None  # which of several seeds was taken
-    env: str  # what was changed of the run's own environment, for people
+    config: dict[str, Any]  # the run's own config, possibly with a changed environment
+    note: str | None  # which of several seeds was selected
+    env: str  # changes relative to the run's own environment, for display
 
 
 def find_subject(run: Path, env_option: str | None, overrides: Sequence[str]) -> Subject:
-    """Look up a checkpoint, and the config of its run.
+    """Look up a checkpoint and the config of its run.
 
     Args:
-        run: Directory of a run or trial (its best checkpoint counts; of several seeds the first), or a checkpoint in
-            a run's ``checkpoints/``.
-        env_option: Option of ``conf/env/``; None is the run's own environment.
-        overrides: ``env.KEY=VALUE`` and the like for the groups of ``CHANGEABLE``, over either.
+        run: Directory of a run or trial (its best checkpoint is used, with several seeds that of the first one), or a
+            checkpoint in a run's ``checkpoints/``.
+        env_option: Option of ``conf/env/``; None keeps the run's own environment.
+        overrides: ``KEY=VALUE`` for keys of the groups in ``CHANGEABLE``, applied last.
 
     Raises:
-        ConfigError: There is no such run, checkpoint, option or key, a value cannot be, or the run's GPU is not here.
+        ConfigError: The run, checkpoint, option or key does not exist, a value is invalid, or the GPU is missing.
     """
     if run.is_file() and run.parent.name != "checkpoints":
         raise ConfigError(f"{run}: lies not in the checkpoints/ of a run, whose config is needed too")
@@ -69,7 +69,7 @@ def find_subject(run: Path, env_option: str | None, overrides: Sequence[str]) ->
 
 
 def _how_it_ended(directory: Path) -> str:
-    """What became of a run that left no checkpoint; nothing where that is not known."""
+    """Describe how a run without a checkpoint ended; empty if unknown."""
     if not (directory / FILE_NAME).exists():
         return ""
     try:
@@ -80,16 +80,16 @@ def _how_it_ended(directory: Path) -> str:
 
 
 def _first_seed(run: Path) -> tuple[Path, str | None]:
-    """The run directory itself, or that of the first seed of a trial that was trained on several."""
+    """Return the run directory, or that of the first seed if a trial was trained on several seeds."""
     names = [path.parent.name for path in run.glob("seed_*/checkpoints")]
     if not names:
         return run, None
-    names.sort(key=lambda name: (len(name), name))  # by number
+    names.sort(key=lambda name: (len(name), name))  # numerically
     return run / names[0], f"trained on several seeds ({', '.join(names)}): this is {names[0]}"
 
 
 def _recorded_in(directory: Path) -> Path:
-    """Where Hydra's record of a run lies: the seeds of a trial share the trial's."""
+    """Return the directory with Hydra's record of a run; the seeds of a trial share the trial's record."""
     shared = directory.name.startswith("seed_") and not (directory / ".hydra").exists()
     return directory.parent if shared else directory
 
@@ -103,7 +103,7 @@ def _env(option: str) -> dict[str, Any]:
 
 
 def _warp_settings() -> dict[str, Any]:
-    """What ``simulation.backend=warp`` needs to know; a run from MuJoCo has not recorded it."""
+    """Return the settings of ``simulation.backend=warp``, which runs on MuJoCo do not record."""
     option = OmegaConf.load(CONF_DIR / "simulation" / "warp.yaml")
     assert isinstance(option, DictConfig)
     return {key: value for key, value in to_plain(option).items() if key != "defaults"}

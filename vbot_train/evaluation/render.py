@@ -1,7 +1,7 @@
-"""The process that films robots: ``python -m vbot_train.evaluation.render [ROBOT.xml OUT.mp4] < EPISODES.npz``.
+"""The rendering process: ``python -m vbot_train.evaluation.render [ROBOT.xml OUT.mp4] < EPISODES.npz``.
 
-MuJoCo loads its OpenGL library while it is imported, and some drivers crash where they should complain. So this
-is a process of its own, and ``vbot_train.evaluation.video`` reads how it ended.
+MuJoCo loads its OpenGL library at import, and some drivers crash instead of raising an error. Rendering therefore runs
+in a separate process, whose exit code and error output ``vbot_train.evaluation.video`` checks.
 """
 
 import argparse
@@ -18,15 +18,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 WIDTH, HEIGHT = 640, 368  # [pixel], multiples of 16 for the encoder
-POLE_M = (0.03, 1.5)  # radius and height: the goal is flat, and up to 11 m away
+POLE_M = (0.03, 1.5)  # radius and height of a pole that marks the goal, up to 11 m away
 GREY, GREEN = [0.4, 0.42, 0.47, 1.0], [0.2, 0.6, 0.3, 1.0]
 Floats = NDArray[np.float64]
 
 
 def build_scene(robot_xml: Path) -> mujoco.MjModel:
-    """The robot's model, with what the physics does not need: sky, light, a pole on the goal, a body without gaps."""
+    """Build the robot's model with visuals that the physics does not need: sky, light, goal pole, connected body."""
     spec = mujoco.MjSpec.from_file(str(robot_xml))
-    spec.visual.quality.offsamples = 0  # smooth edges and shadows take nine tenths of the time where no GPU draws
+    spec.visual.quality.offsamples = 0  # without a GPU, antialiasing and shadows take 90 % of the time
     spec.visual.headlight.ambient = [0.35, 0.35, 0.35]
     spec.lights[0].castshadow = False
     sun = spec.worldbody.add_light(type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, dir=[0.4, 0.3, -1])
@@ -45,7 +45,7 @@ def build_scene(robot_xml: Path) -> mujoco.MjModel:
 
 
 def _dress(spec: mujoco.MjSpec) -> None:
-    """Join the robot's parts: of its shape the physics keeps only what meets the ground first."""
+    """Add visual links between the robot's parts; the physics model has only the shapes that touch the ground first."""
     hips = [spec.body(f"{leg}_hip") for leg in ("FR", "FL", "RR", "RL")]
     base = spec.body("base")
     _paint(base, hips[0].pos * [1, 0, 1], hips[2].pos * [1, 0, 1], 0.05, GREY)
@@ -59,7 +59,7 @@ def _dress(spec: mujoco.MjSpec) -> None:
 
 
 def _paint(body: mujoco.MjsBody, start_m: ArrayLike, end_m: ArrayLike, radius_m: float, rgba: list[float]) -> None:
-    """Add a capsule that weighs nothing and touches nothing."""
+    """Add a capsule without mass and collisions."""
     body.add_geom(
         type=mujoco.mjtGeom.mjGEOM_CAPSULE,
         fromto=np.concatenate([start_m, end_m]),
@@ -74,7 +74,7 @@ def _paint(body: mujoco.MjsBody, start_m: ArrayLike, end_m: ArrayLike, radius_m:
 def render_frames(
     model: mujoco.MjModel, renderer: mujoco.Renderer, episodes: Iterable[Floats]
 ) -> Iterator[NDArray[np.uint8]]:
-    """One picture (HEIGHT, WIDTH, 3) per pose, seen from behind the start towards the goal, following the robot."""
+    """Yield an image (HEIGHT, WIDTH, 3) per pose; the camera follows the robot and looks from the start to the goal."""
     data = mujoco.MjData(model)
     camera = mujoco.MjvCamera()
     camera.type = mujoco.mjtCamera.mjCAMERA_TRACKING
@@ -90,7 +90,7 @@ def render_frames(
 
 
 def render_film(robot_xml: Path, out: Path, frames_per_s: float) -> None:
-    """Film the episodes on standard input."""
+    """Render the episodes read from standard input into a video."""
     episodes = np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False)
     model = build_scene(robot_xml)
     with (
@@ -102,7 +102,7 @@ def render_film(robot_xml: Path, out: Path, frames_per_s: float) -> None:
 
 
 def main() -> None:
-    """Film the episodes on standard input; without arguments, try whether pictures can be drawn here."""
+    """Render the episodes read from standard input into a video; without arguments, test whether rendering works."""
     parser = argparse.ArgumentParser(prog="python -m vbot_train.evaluation.render", description=main.__doc__)
     parser.add_argument("robot_xml", type=Path, nargs="?")
     parser.add_argument("out", type=Path, nargs="?")

@@ -1,4 +1,4 @@
-"""A video of episodes, drawn by ``vbot_train.evaluation.render`` in a process of its own."""
+"""Videos of episodes, rendered by ``vbot_train.evaluation.render`` in a separate process."""
 
 import io
 import os
@@ -17,10 +17,10 @@ from vbot_train.training.files import replace_atomically
 
 
 def check_video(out: Path) -> None:
-    """Refuse a video that could not be made, before anything runs.
+    """Check that a video can be made, before anything runs.
 
     Raises:
-        ConfigError: The file cannot be written, or something to film with is missing.
+        ConfigError: The file cannot be written, a package is missing, or MuJoCo cannot render.
     """
     if out.suffix != ".mp4":
         raise ConfigError(f"--video={out}: must end in .mp4")
@@ -36,12 +36,12 @@ def check_video(out: Path) -> None:
 
 
 def write_video(robot_xml: Path, episodes: Sequence[NDArray[Any]], out: Path, *, frames_per_s: float) -> None:
-    """Film episodes, one after the other, in place of what is at ``out``.
+    """Render episodes, one after the other, into one video that replaces ``out``.
 
     Args:
-        robot_xml: The robot.
-        episodes: Each (frames, 7 + J), as in ``Simulation.qpos``.
-        out: An mp4 file.
+        robot_xml: MuJoCo model of the robot.
+        episodes: One array (frames, 7 + J) per episode, as in ``Simulation.qpos``.
+        out: Path of the mp4 file.
         frames_per_s: Frames per second [1/s].
 
     Raises:
@@ -55,7 +55,7 @@ def write_video(robot_xml: Path, episodes: Sequence[NDArray[Any]], out: Path, *,
 
 
 def _render(*arguments: str, given: bytes = b"") -> str | None:
-    """Run the renderer. Returns its last words if it failed."""
+    """Run the renderer. Returns the last line of its error output if it failed, else None."""
     env = os.environ | {"MUJOCO_GL": find_gl_library()}
     command = [sys.executable, "-m", "vbot_train.evaluation.render", *arguments]
     done = subprocess.run(command, input=given, capture_output=True, env=env)
@@ -66,6 +66,6 @@ def _render(*arguments: str, given: bytes = b"") -> str | None:
 
 
 def find_gl_library() -> str:
-    """What MuJoCo is to draw with: the user's choice, else EGL where Linux has no display; empty is MuJoCo's own."""
+    """Return the value for MUJOCO_GL: the user's, else EGL on Linux without a display; empty is MuJoCo's default."""
     headless = sys.platform == "linux" and not os.environ.get("DISPLAY")
     return os.environ.get("MUJOCO_GL") or ("egl" if headless else "")

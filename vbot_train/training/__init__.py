@@ -1,1 +1,1 @@
-"""One training: config in, ``result.yaml`` out. It can be stopped at any moment and continued."""
+"""One training run, from a config to ``result.yaml``; it can be interrupted and resumed at any time."""

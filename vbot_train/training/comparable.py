@@ -1,4 +1,4 @@
-"""Whether two configurations train to the same result: what a search and a training that is continued compare."""
+"""Check whether two configurations lead to the same result, for searches and for resumed training runs."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -16,52 +16,52 @@ from vbot_train.config.composition import (
     with_randomization,
 )
 
-# What a trial's result depends on.
+# The keys that a trial's result depends on.
 RESULT_KEYS = (*GROUPS, "seed", "init_from", "evaluation", "search.metric")
-# How many threads a trial runs on; null leaves it open. Two beside a busy neighbour cost a factor of ten.
+# Number of threads of a trial; null chooses it. Two threads on a machine with other load cost a factor of ten.
 THREAD_KEYS = ("simulation.threads", "training.torch_threads")
-HARDWARE_KEYS = (*THREAD_KEYS, "simulation.device")  # of those groups, but they choose hardware, not results
+HARDWARE_KEYS = (*THREAD_KEYS, "simulation.device")  # in those groups, but without effect on the result
 
 
 def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that a trial's result depends on, by dotted key.
+    """Return the values that a trial's result depends on, by dotted key.
 
     Args:
         config: A composed config, in plain containers.
     """
     values: dict[str, Any] = {}
-    config = with_absolute_paths(with_randomization(config))  # earlier versions recorded relative ones
+    config = with_absolute_paths(with_randomization(config))  # earlier versions recorded relative paths
     for key in RESULT_KEYS:
-        with suppress(KeyError):  # another version of the code may not know it: then it is absent
+        with suppress(KeyError):  # a config of another version may lack the key
             values |= dict(_flat(key, look_up(config, key)))
-    values.setdefault("simulation.backend", "mujoco")  # a study that was begun before there was a choice
+    values.setdefault("simulation.backend", "mujoco")  # studies from before this key existed
     return {key: value for key, value in values.items() if key not in HARDWARE_KEYS}
 
 
 def list_changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Each key whose value differs, and a line that tells it."""
+    """Yield each key whose value differs, with a one-line description of the change."""
     for key in dict.fromkeys([*then, *now]):
         if not is_same(then.get(key), now.get(key)):
             yield key, f"{key}: {then.get(key, 'absent')} -> {now.get(key, 'absent')}"
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Whether two values are equal; floats are so but for rounding, for some were computed."""
+    """Check whether two values are equal. Floats are compared with a tolerance, because some were computed."""
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
     return bool(one == other)
 
 
 def refuse_other_config(where: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse to continue a training with a configuration that would have trained to another result.
+    """Raise an error if resuming a training run with this configuration would change its result.
 
     Args:
-        where: The training is, as the message begins.
-        then: The config that it was begun with, in plain containers.
-        now: The config that is to go on.
+        where: Location of the training run; the error message begins with it.
+        then: The config that the run was started with, in plain containers.
+        now: The config to resume it with.
 
     Raises:
-        ConfigError: With the first key that differs, then and now.
+        ConfigError: Names the first key that differs, with both values.
     """
     first = next(list_changes(result_settings(then), result_settings(now)), None)
     if first is not None:
@@ -70,10 +70,10 @@ def refuse_other_config(where: str, then: Mapping[str, Any], now: Mapping[str, A
 
 
 def refuse_other_record(run_dir: Path, config: Mapping[str, Any]) -> None:
-    """The same for a run directory, by its record of the config; one that cannot be read says nothing.
+    """Raise the same error for a run directory, using its recorded config; skip the check if that cannot be read.
 
     Raises:
-        ConfigError: With the first key that differs, then and now.
+        ConfigError: Names the first key that differs, with both values.
     """
     try:
         then = load_recorded_config(run_dir)
@@ -83,7 +83,7 @@ def refuse_other_record(run_dir: Path, config: Mapping[str, Any]) -> None:
 
 
 def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Leaves of nested mappings by dotted key."""
+    """Yield the leaves of nested mappings, by dotted key."""
     if not isinstance(value, Mapping) or not value:
         yield key, value
         return

@@ -1,6 +1,6 @@
-"""Our files: read whole, written whole or not at all.
+"""Atomic writing, and validated reading, of the project's own files.
 
-Windows refuses to replace or remove a file that somebody has open, so it is asked again for a while.
+Windows refuses to replace or remove a file that another process has open, so these operations are retried for a while.
 """
 
 import os
@@ -13,24 +13,24 @@ from typing import Any
 
 import yaml
 
-HELD_S = 1.0  # a reader has the file open for well below that; so has a virus scanner
+HELD_S = 1.0  # readers and virus scanners keep a file open for much less time
 POLL_S = 0.02
 
 
 class FileError(ValueError):
-    """A file of ours that cannot be used; the message names it."""
+    """One of the project's files cannot be used; the message names it."""
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file, plain values only. By libyaml: a study has thousands of them."""
+    """Return the content of a YAML file, plain values only. Uses libyaml for speed: a study has thousands of files."""
     return _parse(path.read_text(encoding="utf-8"))
 
 
 def read_whole_yaml(path: Path) -> dict[str, Any]:
-    """A mapping in a YAML file that we wrote ourselves.
+    """Return the mapping in a YAML file that this project wrote.
 
     Raises:
-        FileError: The file is missing, holds something else, or was cut short: then it lacks its last newline.
+        FileError: The file is missing, does not hold a mapping, or is truncated (its final newline is missing).
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -48,39 +48,39 @@ def _parse(text: str) -> Any:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all, so that no reader ever sees half of it. A text is written as UTF-8."""
+    """Write a file atomically, so that no reader ever sees a partial file. Text is encoded as UTF-8."""
     with replace_atomically(path) as temporary, temporary.open("xb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
-        os.fsync(file.fileno())  # or a power cut could leave the name without the content
+        os.fsync(file.fileno())  # otherwise a power failure could leave an empty file under the final name
 
 
 @contextmanager
 def replace_atomically(path: Path) -> Iterator[Path]:
-    """A name beside ``path`` for a file that takes its place at the end, unless writing it failed."""
-    temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name}")  # random: containers share process numbers
+    """Provide a temporary path in the same folder; replace ``path`` by that file at the end, unless writing failed."""
+    temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name}")  # random: process ids repeat across containers
     try:
         yield temporary
         replace_file(temporary, path)
     finally:
-        with suppress(PermissionError):  # a virus scanner may hold it; what was raised above matters more
+        with suppress(PermissionError):  # a virus scanner may hold it; an earlier error matters more
             remove_file(temporary)
 
 
 def replace_file(source: Path, target: Path) -> None:
-    """Give a file another name, whatever has that name already.
+    """Rename a file, replacing the target if it exists.
 
     Raises:
-        PermissionError: Somebody keeps one of the two open, on Windows, or the folder is not ours.
+        PermissionError: Another process keeps one of the two open (Windows), or the folder is not writable.
     """
     _ask_again_while_held(lambda: source.replace(target))
 
 
 def remove_file(path: Path) -> None:
-    """Remove a file if it is there.
+    """Remove a file if it exists.
 
     Raises:
-        PermissionError: Somebody keeps it open, on Windows, or the folder is not ours.
+        PermissionError: Another process keeps it open (Windows), or the folder is not writable.
     """
     _ask_again_while_held(lambda: path.unlink(missing_ok=True))
 

@@ -1,4 +1,4 @@
-"""Locks of the operating system on files: let go of when their holder dies, however it dies."""
+"""File locks of the operating system, which are released when the process that holds them ends for any reason."""
 
 import errno
 from pathlib import Path
@@ -7,26 +7,26 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from vbot_train.config.composition import ConfigError
 
-NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # what a file system without locks answers
+NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # errors of a file system without locks
 
 
 def create_file_lock(path: Path, *, shared: bool = False) -> BaseFileLock:
-    """A lock on a file, not yet taken. It may be nested.
+    """Create a lock on a file without acquiring it. The lock is reentrant.
 
     Args:
-        path: The file, which is created when the lock is taken. It stays, but on Windows filelock removes it again.
-        shared: Whether all who ask for it in this process are one holder.
+        path: The lock file, created when the lock is acquired. It is kept, except that filelock removes it on Windows.
+        shared: Return the same lock object to every caller in this process.
     """
-    # A soft lock, to which filelock would turn on such a file system, outlives its holder.
+    # On a file system without locks, filelock would fall back to a soft lock, which outlives the process.
     return FileLock(path, fallback_to_soft=False, is_singleton=shared)
 
 
 def take(lock: BaseFileLock, timeout_s: float) -> None:
-    """Take a lock.
+    """Acquire a lock.
 
     Raises:
-        Timeout: Somebody else holds it.
-        ConfigError: The file system has no locks.
+        Timeout: It is held elsewhere.
+        ConfigError: The file system does not support locks.
     """
     try:
         lock.acquire(timeout=timeout_s)

@@ -1,4 +1,4 @@
-"""What a run writes while it trains: progress.csv, TensorBoard events, a progress bar."""
+"""Output of a run during training: progress.csv, TensorBoard events and a progress bar."""
 
 import csv
 import os
@@ -16,19 +16,19 @@ from vbot_train.training.progress import PROGRESS_CSV
 from vbot_train.training.run_directory import StateError
 
 EVENTS = "events.out.tfevents.*"
-# Held-out metrics that stand in the row of the update after which they were measured, beside the one to optimize.
+# Held-out metrics written, with the optimized one, into the row of the update after which they were measured.
 SELECTION_METRICS = ("episode_reward_mean", "success_rate", "fall_rate")
 
 
 class Recorder:
-    """Writes one row per update, and one event per number.
+    """Writes one CSV row per update and one TensorBoard event per value.
 
     Args:
         run_dir: The run's directory.
-        metric: What is optimized; its held-out values are recorded.
-        env_steps: Length of the training.
+        metric: The metric to optimize; its held-out values are recorded.
+        env_steps: Total number of env steps of the training.
         bar: Show a progress bar on the terminal.
-        state: What ``state_dict`` told, to go on from there; what was written later is dropped. None begins anew.
+        state: Result of ``state_dict`` to resume from; anything written later is dropped. None starts from scratch.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Recorder:
         self._file.close()
 
     def state_dict(self) -> dict[str, int]:
-        """How long each file is by now [bytes], by name. They are on the disk, should the power fail."""
+        """Flush the files to the disk (safe against a power failure) and return their sizes [bytes], by name."""
         self._file.flush()
         self._events.flush()
         paths = [self._run_dir / PROGRESS_CSV, *self._run_dir.glob(EVENTS)]
@@ -70,7 +70,7 @@ class Recorder:
         return {path.name: path.stat().st_size for path in paths}
 
     def write(self, update: Update, selection: Mapping[str, float | None] | None) -> dict[str, Any]:
-        """Record an update, and the held-out metrics if they were measured after it. Returns the row."""
+        """Write one update, with the held-out metrics if they were measured after it. Returns the row."""
         row = asdict(update)
         if selection is not None:
             row |= {f"selection_{name}": selection.get(name) for name in self._selected}
@@ -89,14 +89,14 @@ class Recorder:
 
 
 def check_rows(run_dir: Path, sizes: Mapping[str, int]) -> None:
-    """Refuse to go on where rows are missing.
+    """Check that no rows of ``progress.csv`` are missing, before a run is resumed.
 
     Args:
         run_dir: The run's directory.
-        sizes: What ``Recorder.state_dict`` told.
+        sizes: Result of ``Recorder.state_dict``.
 
     Raises:
-        StateError: They are.
+        StateError: Rows are missing.
     """
     progress = run_dir / PROGRESS_CSV
     if not progress.is_file() or progress.stat().st_size < sizes[PROGRESS_CSV]:
@@ -104,7 +104,7 @@ def check_rows(run_dir: Path, sizes: Mapping[str, int]) -> None:
 
 
 def _drop_later(run_dir: Path, sizes: Mapping[str, int]) -> None:
-    """Cut every file to the length that it had; event files that are newer go."""
+    """Truncate every file to its recorded size, and remove event files that are newer."""
     for path in (run_dir / PROGRESS_CSV, *run_dir.glob(EVENTS)):
         if path.name not in sizes:
             path.unlink()

@@ -1,4 +1,4 @@
-"""What a run hands over: one file, written once."""
+"""The result of a run: one YAML file, written once."""
 
 import itertools
 import logging
@@ -13,17 +13,17 @@ import yaml
 
 from vbot_train.training.files import FileError, read_whole_yaml
 from vbot_train.training.files import (
-    write_atomically as write_atomically,  # train.py and single.py still import it from here
+    write_atomically as write_atomically,  # re-export for older imports
 )
 
 log = logging.getLogger(__name__)
 
 FILE_NAME = "result.yaml"
 SCHEMA_VERSION = 1
-NUMBERS = ("metrics", "last_metrics", "reward_terms")  # keys of a result that hold numbers by name
+NUMBERS = ("metrics", "last_metrics", "reward_terms")  # keys whose values map names to numbers
 STATUSES = ("completed", "pruned", "diverged", "timeout", "failed", "interrupted")
 
-# What a search may optimize, and which way is better.
+# Metrics that a search may optimize, with the direction of optimization.
 METRICS: dict[str, str] = {
     "episode_reward_mean": "maximize",
     "success_rate": "maximize",
@@ -38,7 +38,7 @@ METRICS: dict[str, str] = {
 
 
 class ResultError(FileError):
-    """A result file that cannot be used; the message names the file."""
+    """A result file cannot be used; the message names the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,32 +48,33 @@ class TrialResult:
     status: str  # one of STATUSES; only completed trials are ranked
     trial: int | None  # number in its study, None for a single run
     seed: int
-    seeds: list[int] = field(default_factory=list)  # behind the metrics; several: each metric's interquartile mean
-    metrics: dict[str, float | None] = field(default_factory=dict)  # best checkpoint, on evaluation.seed
-    last_metrics: dict[str, float | None] = field(default_factory=dict)  # last checkpoint, the same way
+    seeds: list[int] = field(default_factory=list)  # of the metrics; if several, each metric is their IQM
+    metrics: dict[str, float | None] = field(default_factory=dict)  # best checkpoint, evaluated with evaluation.seed
+    last_metrics: dict[str, float | None] = field(default_factory=dict)  # last checkpoint, evaluated in the same way
     reward_terms: dict[str, float] = field(default_factory=dict)  # mean per episode, best checkpoint
-    best_env_steps: int | None = None  # training steps behind the best checkpoint
+    best_env_steps: int | None = None  # training env steps up to the best checkpoint
     applied: dict[str, Any] = field(default_factory=dict)  # read back from agent and environment
-    env_steps: int = 0  # of training
+    env_steps: int = 0  # training only
     evaluation_env_steps: int = 0
     wall_time_s: float = 0.0
     unstable_robots: int = 0  # episodes ended by unstable physics, in training and in the final evaluations
-    cause: str | None = None  # of a failure, one line; the traceback is in error.txt
-    schema_version: int | str = SCHEMA_VERSION  # of which only another major number is refused, as in "2.1"
-    unknown: dict[str, Any] = field(default_factory=dict)  # what a newer version wrote beside all that
+    cause: str | None = None  # reason of a failure, one line; the traceback is in error.txt
+    schema_version: int | str = SCHEMA_VERSION  # load() refuses other major versions only, such as "2.1"
+    unknown: dict[str, Any] = field(default_factory=dict)  # additional keys written by a newer version
 
     def objective(self, metric: str) -> float | None:
-        """The value to optimize; None where the run has none (it failed, or the event never happened)."""
+        """Return the value to optimize; None if there is none (the run failed, or the event never happened)."""
         value = self.metrics.get(metric)
         return value if self.status == "completed" and value is not None and math.isfinite(value) else None
 
     def save(self, run_dir: Path) -> Path:
-        """Write ``result.yaml`` into ``run_dir``, whole or not at all. Only the directory's owner may do so.
+        """Write ``result.yaml`` into ``run_dir`` atomically. Only the owner of the directory may call this.
 
-        Whatever has that name already stays, and costs no result: this one gets the next free name beside it.
+        An existing file of that name is kept; the result is then written under the next free name, such as
+        ``result_2.yaml``.
 
         Returns:
-            The file.
+            Path of the file.
         """
         names = itertools.chain([FILE_NAME], (f"result_{n}.yaml" for n in itertools.count(2)))
         path = next(path for path in (run_dir / name for name in names) if not os.path.lexists(path))
@@ -84,7 +85,7 @@ class TrialResult:
         text = yaml.safe_dump(content, sort_keys=False)
         try:
             write_atomically(path, text)
-        except (KeyboardInterrupt, TrialStopped):  # a signal came just now: the run has its result all the same
+        except (KeyboardInterrupt, TrialStopped):  # a signal arrived during the write: the result must still be saved
             if not path.exists():
                 write_atomically(path, text)
             raise
@@ -92,10 +93,10 @@ class TrialResult:
 
     @classmethod
     def load(cls, run_dir: Path) -> Self:
-        """Read back what ``save`` wrote, in whatever version: fields that are missing have their defaults.
+        """Read a result that ``save`` wrote, in any minor version: missing fields get their defaults.
 
         Raises:
-            ResultError: The file is missing, cut short, damaged or of another major schema.
+            ResultError: The file is missing, truncated, damaged or of another major schema version.
         """
         path = run_dir / FILE_NAME
         try:
@@ -112,7 +113,7 @@ class TrialResult:
 
 
 def _spoilt_keys(content: Mapping[str, Any]) -> Iterator[str]:
-    """The keys of a result that must be there and are not, or whose values cannot be."""
+    """Yield the keys of a result that are required but missing, or whose values are invalid."""
     if content.get("status") not in STATUSES:
         yield "status"
     yield from (key for key in ("trial", "seed") if key not in content)
@@ -127,7 +128,7 @@ def _spoilt_keys(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 class TrialStopped(BaseException):
-    """A running trial was told to end: by its search, its pruner or its time limit."""
+    """A running trial was asked to stop, by its search, its pruner or its time limit."""
 
     def __init__(self, status: str, cause: str) -> None:
         super().__init__(cause)
@@ -136,7 +137,7 @@ class TrialStopped(BaseException):
 
 
 def compute_iqm(values: Sequence[float]) -> float:
-    """Interquartile mean: the mean of the middle half, a quarter (rounded down) cut off at each end."""
+    """Compute the interquartile mean: drop a quarter of the values (rounded down) at each end, average the rest."""
     cut = len(values) // 4
     middle = sorted(values)[cut : len(values) - cut]
     return round(math.fsum(middle) / len(middle), 6)

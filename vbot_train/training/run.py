@@ -1,4 +1,4 @@
-"""The parts of one training: build, learn, evaluate; from the beginning, or from the state an earlier process left."""
+"""One training run in steps (build, learn, evaluate), started from scratch or resumed from a saved state."""
 
 import math
 import time
@@ -29,12 +29,12 @@ from vbot_train.training.selection import Selection
 from vbot_train.training.state import describe_reason, load_random_state, read_random_state, write_state
 from vbot_train.training.stop import StopRequest
 
-MAX_TORCH_THREADS = 4  # a bound for networks this small; on two quiet cores two beat one (LOG.md, 2026-11-24)
+MAX_TORCH_THREADS = 4  # enough for such small networks; on two idle cores, two threads beat one (LOG.md, 2026-11-24)
 Report = Callable[[Mapping[str, Any]], None]
 
 
 class Run:
-    """The parts of one training run, and what it has done so far."""
+    """Environment, agent and progress of one training run."""
 
     def __init__(
         self,
@@ -53,10 +53,10 @@ class Run:
         self.report = report
         self.state_every_s = state_every_s
         self.started = self.saved = time.monotonic()
-        self.earlier_s = 0.0  # wall clock of the processes before this one
+        self.earlier_s = 0.0  # wall time [s] of the earlier processes of this run
         self.update: Update | None = None
         self.is_learning = False
-        self.is_concluded = True  # whether the evaluation after that update, if one is due, has been made
+        self.is_concluded = True  # whether the evaluation due after ``update``, if any, is finished
         self.selection: Selection | None = None
         self.applied: dict[str, Any] = {}
         self.evaluation_env_steps = 0
@@ -64,9 +64,9 @@ class Run:
         self.updates = config["training"]["env_steps"] // self.rollout
 
     def build(self, state: Mapping[str, Any] | None) -> None:
-        """Build the environment and the agent, as they are at the beginning or as the state tells."""
+        """Build the environment and the agent, in their initial state or in the given state."""
         config, training = self.config, self.config["training"]
-        torch.set_num_threads(1)  # but for updates
+        torch.set_num_threads(1)  # except during updates
         torch.manual_seed(config["seed"])
         self.env = build_env(config, num_envs=training["num_envs"], seed=config["seed"])
         self.agent = build_agent(
@@ -86,10 +86,10 @@ class Run:
             self.load_state(state)
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state.
+        """Restore a saved state.
 
         Raises:
-            StateError: Its parts do not fit.
+            StateError: The state does not match this run.
         """
         assert self.selection is not None
         try:
@@ -105,7 +105,7 @@ class Run:
             raise StateError(f"{self.run_dir}: its state does not fit ({describe_reason(error)})") from error
 
     def learn_and_evaluate(self, bar: bool, state: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Train to the end, then measure the best and the last checkpoint. Returns fields of the result."""
+        """Train to the end, then evaluate the best and the last checkpoint. Returns fields of the result."""
         assert self.selection is not None
         metric, env_steps = self.config["search"]["metric"], self.updates * self.rollout
         recorded = None if state is None else state["recorder"]
@@ -130,7 +130,7 @@ class Run:
         }
 
     def learn(self, recorder: Recorder) -> None:
-        """Make the updates that are left. The state is on the disk when an interruption is raised."""
+        """Run the remaining updates. On an interruption, save the state before ``TrialStopped`` is raised."""
         try:
             if self.update is not None and not self.is_concluded:
                 self._conclude(self.update, recorder)
@@ -140,7 +140,7 @@ class Run:
                 self._conclude(update, recorder)
                 self.stop.check()
         except TrialStopped as asked:
-            # Others come from signal handlers, in the middle of something.
+            # Other TrialStopped come from signal handlers at any point, where the state is not consistent.
             if asked is self.stop.asked and asked.status == "interrupted":
                 self.save_state(recorder)
             raise
@@ -152,16 +152,16 @@ class Run:
 
     @property
     def env_steps(self) -> int:
-        """Env steps so far."""
+        """Env steps trained so far."""
         return self.update.env_steps if self.update else 0
 
     @property
     def wall_time_s(self) -> float:
-        """Wall clock so far, that of earlier processes included [s]."""
+        """Wall time so far [s], including earlier processes of the same run."""
         return self.earlier_s + time.monotonic() - self.started
 
     def _conclude(self, update: Update, recorder: Recorder) -> None:
-        """What follows an update: perhaps an evaluation, always a row, perhaps a state."""
+        """Evaluate if an evaluation is due after this update, write its row, and save the state if that is due."""
         assert self.selection is not None
         self.unstable_robots = self.env.unstable_robots
         self.is_concluded = False
@@ -174,7 +174,7 @@ class Run:
             self.save_state(recorder)
 
     def save_state(self, recorder: Recorder) -> None:
-        """Write down all that the next updates depend on."""
+        """Write everything that the next updates depend on to ``checkpoints/state.pt``."""
         assert self.selection is not None
         parts = {
             "update": asdict(self.update) if self.update else None,
@@ -190,7 +190,7 @@ class Run:
         self.report({"kind": "state", "env_steps": self.env_steps})
 
     def _evaluate(self) -> Episodes:
-        """The held-out episodes that the reported metrics rest on."""
+        """Evaluate the agent; return the held-out episodes from which the reported metrics are computed."""
         env = build_env(self.config, num_envs=self.config["training"]["evaluation_episodes"], seed=0)
         seed = self.config["evaluation"]["seed"]
         episodes = evaluate(env, partial(compute_mean_action, self.agent), seed, self.stop.check)
@@ -199,7 +199,7 @@ class Run:
         return episodes
 
     def result(self, status: str, **found: Any) -> TrialResult:
-        """What is known now, as a result."""
+        """Build the result from what is known at this point."""
         selection_env_steps = self.selection.env_steps if self.selection else 0
         return TrialResult(
             status=status,
@@ -216,17 +216,17 @@ class Run:
 
 
 def _number(value: float | None) -> float | None:
-    """A number that every JSON reader knows."""
+    """Replace NaN and infinity, which standard JSON does not allow, by None."""
     return value if value is None or math.isfinite(value) else None
 
 
 def count_update_threads(config: Mapping[str, Any]) -> int:
-    """Threads of torch for updates: ``training.torch_threads``; null is as many as there are cores, within a bound."""
+    """Return torch's threads for updates: ``training.torch_threads``, if null the core count, capped at a maximum."""
     return int(config["training"]["torch_threads"] or min(count_cores(), MAX_TORCH_THREADS))
 
 
 def read_applied_to(env: NavigationEnv) -> dict[str, Any]:
-    """The settings that the built environment really uses."""
+    """Return the settings that the built environment actually uses."""
     return {
         "seed": torch.initial_seed(),
         "num_envs": env.num_envs,

@@ -1,4 +1,4 @@
-"""The directory of one training run: whoever holds its lock owns it, and nobody else changes anything in it."""
+"""The directory of one training run. The process that holds its lock owns it; no other process changes it."""
 
 import os
 import traceback
@@ -19,26 +19,27 @@ STATE = "state.pt"
 
 
 class StateError(ConfigError):
-    """A training that cannot be continued as it stands on the disk. Nothing there was changed."""
+    """A training run cannot be resumed from its files. The files are unchanged."""
 
 
 def create_run_lock(run_dir: Path) -> BaseFileLock:
-    """The lock of a directory, not yet taken. Whoever holds it in this process may take it once more."""
+    """Create the lock of a directory without acquiring it. It is reentrant within this process."""
     return create_file_lock(run_dir / LOCK, shared=True)
 
 
 def state_path(run_dir: Path) -> Path:
-    """The file that a training goes on from, should it be stopped."""
+    """Return the path of the file that an interrupted training run resumes from."""
     return run_dir / CHECKPOINTS / STATE
 
 
 def take_run_directory(run_dir: Path) -> BaseFileLock:
-    """Become the owner of a directory for as long as the lock is kept: one that is unused, and is created if need be,
-    or one whose training can be continued.
+    """Acquire the lock of a directory and return it; the caller owns the directory while it holds the lock.
+
+    The directory must be unused (it is created if missing) or hold a training run that can be resumed.
 
     Raises:
-        ConfigError: Another process owns it, it holds a run that has ended, it cannot be written, or its file system
-            has no locks.
+        ConfigError: Another process owns it, it holds a finished run, it is not writable, or its file system does not
+            support locks.
     """
     lock = create_run_lock(run_dir)
     try:
@@ -55,11 +56,11 @@ def take_run_directory(run_dir: Path) -> BaseFileLock:
 
 
 def _fault(run_dir: Path) -> str | None:
-    """Why no training can begin or go on in a directory."""
+    """Return why no training can start or resume in a directory, None if it can."""
     if (run_dir / FILE_NAME).exists():
         return f"already holds {FILE_NAME} of another run"
     checkpoints = run_dir / CHECKPOINTS
-    # A training that was killed before its first state leaves an empty folder, or half a state under another name.
+    # A run that was killed before its first state leaves an empty folder, or a partial state under a temporary name.
     if not state_path(run_dir).exists() and any(not path.name.startswith(".") for path in checkpoints.glob("*")):
         return f"already holds {CHECKPOINTS} of another run"
     folders = [folder for folder in (run_dir, checkpoints) if folder.exists()]
@@ -68,7 +69,7 @@ def _fault(run_dir: Path) -> str | None:
 
 @contextmanager
 def own_run_directory(run_dir: Path) -> Iterator[None]:
-    """Own a directory while a training runs; as ``take_run_directory``."""
+    """Own a directory within the ``with`` block; see ``take_run_directory``."""
     lock = take_run_directory(run_dir)
     try:
         yield
@@ -77,13 +78,13 @@ def own_run_directory(run_dir: Path) -> Iterator[None]:
 
 
 def record_early_end(run_dir: Path, status: str, error: BaseException, *, trial: int | None, seed: int) -> None:
-    """Write down how and where a run ended that had not begun to train; one that had has done so itself.
+    """Record the result of a run that ended before training started; do nothing if the run recorded one itself.
 
     Args:
-        run_dir: Its directory, which the caller owns.
-        status: Of the result.
-        error: What ended it.
-        trial: Number in its study.
+        run_dir: The run's directory, which the caller owns.
+        status: Status of the result.
+        error: The exception that ended the run.
+        trial: Number of the trial in its study.
         seed: Training seed.
     """
     if (run_dir / FILE_NAME).exists():
@@ -93,13 +94,13 @@ def record_early_end(run_dir: Path, status: str, error: BaseException, *, trial:
 
 
 def describe_cause(error: BaseException) -> str:
-    """What ended a run, in a line."""
+    """Describe in one line the exception that ended a run."""
     asked = isinstance(error, KeyboardInterrupt | TrialStopped)
     return str(error) if asked else f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def has_owner(run_dir: Path) -> bool:
-    """Whether a process that lives owns a directory."""
+    """Check whether a running process owns a directory."""
     if not (run_dir / LOCK).exists():
         return False
     lock = create_file_lock(run_dir / LOCK)

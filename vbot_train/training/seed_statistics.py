@@ -1,7 +1,7 @@
 """Statistics over training seeds (interquartile means, bootstrap intervals, probability of improvement) and episodes.
 
-After Agarwal et al. 2021 (https://arxiv.org/abs/2108.13264), who recommend all three for the few runs of deep
-reinforcement learning.
+Agarwal et al. 2021 (https://arxiv.org/abs/2108.13264) recommend these three for deep reinforcement learning, where runs
+are few.
 """
 
 from collections.abc import Sequence
@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 RESAMPLES = 10_000
-FEW = 4  # runs; the text of ``caution_few_seeds`` says why
+FEW = 4  # runs; see ``caution_few_seeds``
 
 
 def bootstrap_interval(values: Sequence[float], share: float = 0.95, *, seed: int = 0) -> tuple[float, float] | None:
-    """Percentile bootstrap interval of the interquartile mean; None of fewer than two values.
+    """Compute the percentile bootstrap interval of the interquartile mean; None for fewer than two values.
 
     Args:
-        values: One number per training seed.
-        share: Of the resamples that lie within.
-        seed: Of the resampling.
+        values: One value per training seed.
+        share: Confidence level of the interval.
+        seed: Seed of the resampling.
     """
     if len(values) < 2:
         return None
@@ -32,7 +32,7 @@ def bootstrap_interval(values: Sequence[float], share: float = 0.95, *, seed: in
 def bootstrap_difference_interval(
     ours: Sequence[float], theirs: Sequence[float], share: float = 0.95, *, seed: int = 0
 ) -> tuple[float, float] | None:
-    """The same of the difference ``ours - theirs`` of two interquartile means."""
+    """Compute the bootstrap interval of the difference ``ours - theirs`` of two interquartile means."""
     if min(len(ours), len(theirs)) < 2:
         return None
     differences = compute_iqms(draw_resamples(ours, seed)) - compute_iqms(draw_resamples(theirs, seed + 1))
@@ -41,10 +41,10 @@ def bootstrap_difference_interval(
 
 
 def caution_few_seeds(runs: int) -> str | None:
-    """What an interval over so few runs is worth, for people; None where it is worth what it says.
+    """Return a warning about an interval over too few runs; None if there are enough runs.
 
-    Of up to four runs the bootstrap interval goes from the smallest to the largest, and all of n runs lie on one side
-    of the true middle in 2 of 2^n cases.
+    With up to four runs the bootstrap interval spans the smallest to the largest value, and all n runs lie on the same
+    side of the true median in 2 of 2^n cases.
     """
     if not 2 <= runs <= FEW:
         return None
@@ -52,28 +52,28 @@ def caution_few_seeds(runs: int) -> str | None:
 
 
 def estimate_probability_of_improvement(ours: Sequence[float], theirs: Sequence[float], *, maximize: bool) -> float:
-    """Share of pairs of runs in which ours is the better one; a tie counts half.
+    """Estimate the probability of improvement: the share of pairs of runs in which ours is better; a tie counts half.
 
-    A run without a value may be given as the worst there is, an infinity: then it loses against every other one.
+    A run without a value may be passed as the worst infinity; it then loses against every other run.
     """
     better = (np.greater if maximize else np.less).outer(ours, theirs)
     return float((better + 0.5 * np.equal.outer(ours, theirs)).mean())
 
 
 def draw_resamples(values: Sequence[float], seed: int) -> NDArray[np.float64]:
-    """Draws with replacement, one a row (RESAMPLES, N)."""
+    """Draw bootstrap resamples (with replacement), one per row (RESAMPLES, N)."""
     generator = np.random.default_rng(seed)
     return np.asarray(values, dtype=float)[generator.integers(len(values), size=(RESAMPLES, len(values)))]
 
 
 def compute_iqms(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Interquartile mean of each row (R, N), as ``result.iqm`` takes it. Returns (R,)."""
+    """Compute the interquartile mean of each row (R, N), as ``result.compute_iqm`` does. Returns (R,)."""
     cut = rows.shape[1] // 4
     means: NDArray[np.float64] = np.sort(rows, axis=1)[:, cut : rows.shape[1] - cut].mean(axis=1)
     return means
 
 
 def compute_wilson_interval(successes: int, episodes: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share of episodes."""
+    """Compute the 95 % Wilson interval of the share ``successes / episodes``."""
     found = binomtest(successes, episodes).proportion_ci(0.95, method="wilson")
     return round(float(found.low), 6), round(float(found.high), 6)

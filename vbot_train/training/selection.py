@@ -1,4 +1,4 @@
-"""Choosing the checkpoint: held-out evaluation while the agent trains."""
+"""Selection of the best checkpoint by held-out evaluations during training."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -17,36 +17,37 @@ from vbot_train.training.files import write_atomically
 from vbot_train.training.result import METRICS
 
 KEPT = ("best_update", "env_steps", "env_steps_to_success")
-SUCCESS = 0.9  # the success rate that env_steps_to_success waits for
+SUCCESS = 0.9  # success rate at which env_steps_to_success is recorded
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a checkpoint reached on a few episodes. Higher is better."""
+    """Score of a checkpoint on the selection episodes. Higher is better."""
 
     value: float = -math.inf
     error: float = 0.0  # standard error
 
     def may_equal(self, best: "Score") -> bool:
-        """Whether it is as good as the best, or worse by no more than chance: one standard error of the difference.
+        """Check whether this score is at most one standard error of the difference below the best score.
 
-        Of independent evaluations, that is; these share their starts, so chance is a little smaller.
+        The formula assumes independent evaluations. These share their start states, so the true error is slightly
+        smaller.
         """
         return self.value >= best.value - math.hypot(self.error, best.error)
 
 
 class Selection:
-    """Keeps the latest checkpoint that is as good as any before, on held-out episodes, as it trains.
+    """Keeps the latest checkpoint whose held-out score is within one standard error of the best score so far.
 
-    As good: within a standard error. The best of several noisy values is the luckiest, and of checkpoints that cannot
-    be told apart the one that has learnt for longest falls least (LOG.md, 2026-11-24).
+    The maximum of several noisy values favours luck, and among checkpoints that are statistically equal, the one that
+    was trained longest falls least (LOG.md, 2026-11-24).
 
     Args:
-        config: The composed config; ``search.metric`` says what is best.
+        config: The composed config; ``search.metric`` is the metric to compare.
         agent: The agent in training.
-        path: The file that always holds the chosen checkpoint so far.
-        updates: Length of the training; the last update is always evaluated.
-        check: Called before every control step of an evaluation; what it raises ends it.
+        path: File that always holds the checkpoint selected so far.
+        updates: Total number of updates; the last one is always evaluated.
+        check: Called before every control step of an evaluation; an exception that it raises ends the evaluation.
     """
 
     def __init__(
@@ -66,13 +67,13 @@ class Selection:
         self._agent = agent
         self._path = path
         self._best = Score()
-        self._chosen: bytes | None = None  # what the chosen checkpoint's file holds
+        self._chosen: bytes | None = None  # content of the selected checkpoint's file
         self.best_update = 0
         self.env_steps = 0
         self.env_steps_to_success: int | None = None
 
     def __call__(self, update: Update) -> dict[str, float | None] | None:
-        """Evaluate if one is due after this update. Returns its metrics."""
+        """Evaluate the agent if an evaluation is due after this update. Returns the metrics, None if none is due."""
         if update.number not in self._due:
             return None
         episodes = evaluate(self._env, partial(compute_mean_action, self._agent), self._seed, self._check)
@@ -88,16 +89,16 @@ class Selection:
         return metrics
 
     def count(self, update: int) -> int | None:
-        """The number of the evaluation that follows an update, from 1; None if there is none."""
+        """Return the number of the evaluation after an update, counted from 1; None if there is none."""
         return self._due.index(update) + 1 if update in self._due else None
 
     def state_dict(self) -> dict[str, Any]:
-        """What was chosen so far, with the checkpoint itself as bytes (N,)."""
+        """Return the selection so far, including the selected checkpoint as bytes (N,)."""
         chosen = None if self._chosen is None else torch.frombuffer(bytearray(self._chosen), dtype=torch.uint8)
         return {"best": asdict(self._best), "chosen": chosen, **{name: getattr(self, name) for name in KEPT}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what ``state_dict`` told. A checkpoint that was chosen later belongs to another timeline."""
+        """Restore the result of ``state_dict``. A checkpoint file that was selected later is removed or overwritten."""
         self._best = Score(**state["best"])
         for name in KEPT:
             setattr(self, name, state[name])
@@ -108,7 +109,7 @@ class Selection:
             write_atomically(self._path, self._chosen)
 
     def _score(self, value: float | None, error: float) -> Score:
-        """A metric that was not observed is worst."""
+        """Convert a metric to a score; an unobserved metric gets the worst score."""
         if value is None:
             return Score()
         return Score(value if METRICS[self._metric] == "maximize" else -value, error)

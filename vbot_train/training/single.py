@@ -1,4 +1,4 @@
-"""A single training run on the command line: check, train, show."""
+"""A single training run from the command line: check the config, train, print the result."""
 
 import re
 import shlex
@@ -21,26 +21,27 @@ from vbot_train.training.result import TrialResult, TrialStopped
 from vbot_train.training.run_directory import record_early_end, state_path
 from vbot_train.training.stop import StopRequest
 
-HIDDEN = "***"  # stands for a storage's URL in a record
+HIDDEN = "***"  # replaces the storage URL in recorded files
 
 
 class RunInterrupted(KeyboardInterrupt):
-    """Somebody outside told the run to end, and it had nothing to put in order."""
+    """The run received a stop signal before learning started, when there is no state to save."""
 
 
 class Interruption:
-    """What the signals do that ask a run to end: the first one ends it in order, the second at once.
+    """Handler of stop signals: the first one requests a clean stop, the second one exits immediately.
 
-    There is an order only while it learns: then it stops between two updates, with its state on the disk.
+    A clean stop is possible only during learning: the run then stops between two updates and saves its state. Before
+    that, the first signal raises ``RunInterrupted``.
     """
 
     def __init__(self) -> None:
         self.stop = StopRequest()
-        self.number = 0  # of the signal, 0 before there was one
+        self.number = 0  # of the last signal, 0 if there was none
         self._is_learning = False
 
     def __call__(self, number: int, frame: types.FrameType | None) -> None:
-        """Handle a signal."""
+        """Handle a stop signal."""
         handle_stop_signals(quit_at_once)
         self.number = number
         cause = f"told to stop ({signal.Signals(number).name})"
@@ -49,7 +50,7 @@ class Interruption:
         self.stop.stop("interrupted", cause)
 
     def report(self, event: Mapping[str, Any]) -> None:
-        """Hear from the training that it learns."""
+        """Receive an event from the training run; ``begun`` means that learning starts."""
         if event["kind"] != "begun":
             return
         self._is_learning = True
@@ -58,10 +59,11 @@ class Interruption:
 
 
 def run_single(config: DictConfig) -> None:
-    """Train one configuration in Hydra's output directory, or go on with it there.
+    """Train one configuration in Hydra's output directory, or resume it there.
 
     Raises:
-        SystemExit: With one line, where the config cannot train, training diverged, the disk is full or a signal came.
+        SystemExit: With a one-line message: the config is invalid, training diverged, the disk is full, or a stop
+            signal arrived.
     """
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     interruption = Interruption()
@@ -73,7 +75,7 @@ def run_single(config: DictConfig) -> None:
     except (RunInterrupted, TrialStopped) as asked:
         print(f"interrupted: {asked}; to go on: {format_line_to_continue(sys.argv[1:], run_dir)}")  # noqa: T201 - as above
         raise SystemExit(128 + interruption.number) from None
-    except OSError as error:  # a disk that is full
+    except OSError as error:  # for example, the disk is full
         raise SystemExit(f"{error}; what was written before lies in {run_dir}") from error
     if result.status != "completed":
         raise SystemExit(f"{result.status}: {result.cause}; see {run_dir}")
@@ -87,7 +89,7 @@ def run_single(config: DictConfig) -> None:
 
 
 def train_recorded(config: DictConfig, run_dir: Path, interruption: Interruption) -> TrialResult:
-    """Train in a directory that is ours; every end is written down there, unless the training can go on from it."""
+    """Train in the run's directory and record any failure there, unless the run can be resumed."""
     node = HydraConfig.get()
     trial = None if OmegaConf.is_missing(node.job, "num") else node.job.num
     try:
@@ -101,28 +103,30 @@ def train_recorded(config: DictConfig, run_dir: Path, interruption: Interruption
         try:
             if not state_path(run_dir).exists():
                 record_early_end(run_dir, "failed", error, trial=trial, seed=config.seed)
-        except OSError as other:  # a disk that is full does not change why the run ended
+        except OSError as other:  # a full disk must not hide why the run ended
             error.add_note(f"{run_dir}: how the run ended cannot be recorded ({other})")
         raise
 
 
 def format_line_to_continue(arguments: Sequence[str], run_dir: Path) -> str:
-    """The command line that continues a run: the same one, with its directory.
+    """Return the command line that resumes a run: the original one plus the run's directory.
 
     Args:
-        arguments: What was typed after ``python -m vbot_train``.
+        arguments: The arguments of ``python -m vbot_train``.
         run_dir: The run's directory.
     """
     kept = [argument for argument in arguments if not argument.startswith("hydra.run.dir=")]
     directory = str(run_dir)
-    if not re.fullmatch(r"[\w /.:@%+-]+", directory):  # Hydra takes other letters in quotes only
+    if not re.fullmatch(r"[\w /.:@%+-]+", directory):  # Hydra accepts other characters only in quotes
         directory = "'" + directory.replace("'", r"\'") + "'"
     return shlex.join(["python", "-m", "vbot_train", *kept, f"hydra.run.dir={directory}"])
 
 
 def record_config(job: dict[str, object], run_dir: Path) -> None:
-    """Put what the run trains on in place of Hydra's record of it, whose interpolations change with the time of day
-    and the environment. A storage's URL may hold a password, which no run needs and no file may hold.
+    """Replace Hydra's recorded config by the resolved one, and remove the storage URL.
+
+    Interpolations in Hydra's record depend on the time of day and on environment variables. The storage URL may contain
+    a password, which no run needs and no file may contain.
     """
     record, storage = run_dir / ".hydra", job["storage"]
     write_atomically(record / "config.yaml", OmegaConf.to_yaml(OmegaConf.create({**job, "storage": None})))

@@ -1,7 +1,8 @@
-"""The whole state of a training between two updates: one file, from which it goes on to the same result.
+"""Reading and writing the complete state of a training run between two updates, in one file.
 
-Each part of a training knows its own state (``state_dict``, ``load_state_dict``). Here they are written to the disk and
-read from it. The file holds tensors and plain data; reading it runs no code.
+A run that resumes from the file reaches the same result. Each component provides its own ``state_dict`` and
+``load_state_dict``; this module writes them to the disk and reads them. The file holds tensors and plain data; loading
+it executes no code.
 """
 
 import io
@@ -24,13 +25,13 @@ SCHEMA_VERSION = 1
 
 
 def write_state(run_dir: Path, config: Mapping[str, Any], threads: int, parts: Mapping[str, Any]) -> None:
-    """Write the state of a training, whole or not at all.
+    """Write the state of a training run atomically.
 
     Args:
-        run_dir: The training's directory.
-        config: Its config. The storage's URL, which may hold a password, is left out.
-        threads: Threads of torch for updates.
-        parts: What ``load_parts`` is to find, tensors and plain data.
+        run_dir: The run's directory.
+        config: The run's config. The storage URL, which may contain a password, is left out.
+        threads: Torch's threads for updates.
+        parts: State of each component by name: tensors and plain data.
     """
     path, content = state_path(run_dir), io.BytesIO()
     path.parent.mkdir(exist_ok=True)
@@ -40,10 +41,10 @@ def write_state(run_dir: Path, config: Mapping[str, Any], threads: int, parts: M
 
 
 def read_state(run_dir: Path, config: Mapping[str, Any], threads: int) -> dict[str, Any] | None:
-    """Read what ``write_state`` wrote, None where nothing is to be continued. Says so where the result may differ.
+    """Read a state that ``write_state`` wrote; None if there is none. Logs a warning if the result may differ.
 
     Raises:
-        ConfigError: It is of another configuration, cut short, not a state, or of another version.
+        ConfigError: The state belongs to another configuration or version, is truncated, or is not a state.
     """
     path = state_path(run_dir)
     if not path.exists():
@@ -60,20 +61,20 @@ def read_state(run_dir: Path, config: Mapping[str, Any], threads: int) -> dict[s
 
 
 def remove_state(run_dir: Path) -> None:
-    """Remove the state of a training that has its result, and what a killed process left of one."""
+    """Remove the state of a finished training run, and temporary files that killed processes left."""
     path = state_path(run_dir)
     for each in (path, *path.parent.glob(f".*.{path.name}")):
         each.unlink(missing_ok=True)
 
 
 def read_random_state(device: torch.device) -> dict[str, Any]:
-    """Torch's own generators: of the CPU, and of the GPU that the training is on. Nothing else draws globally."""
+    """Return the states of torch's global generators, CPU and training GPU; no other global generator is used."""
     cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     return {"cpu": torch.get_rng_state(), "cuda": cuda}
 
 
 def load_random_state(state: Mapping[str, Any], device: torch.device) -> None:
-    """Set torch's generators; one that moves between CPU and GPU draws other numbers there."""
+    """Restore torch's generators. A run that moves between CPU and GPU draws different numbers there."""
     torch.set_rng_state(state["cpu"])
     if device.type == "cuda" and state["cuda"] is not None:
         torch.cuda.set_rng_state(state["cuda"], device)
@@ -85,19 +86,19 @@ def _load(path: Path) -> dict[str, Any]:
         for key, kind in {"schema_version": int, "config": dict, "made_by": dict}.items():
             if not isinstance(state[key], kind):
                 raise TypeError(f"its {key} is damaged")
-    except Exception as error:  # torch raises half a dozen types on a bad file; all mean the same to the user
+    except Exception as error:  # torch raises many exception types for a bad file; they mean the same to the user
         raise StateError(f"{path}: not the state of a training ({describe_reason(error)})") from error
     return dict(state)
 
 
 def describe_reason(error: Exception) -> str:
-    """What an exception says, in a line."""
+    """Return the first line of an exception's message, or the name of its type."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
 def _maker(threads: int) -> dict[str, Any]:
-    """What the last digits of a training depend on beside its config."""
+    """Return what, besides the config, can change the numerical result of a training run in the last digits."""
     return {"host": platform.node(), "torch": str(torch.__version__), "training.torch_threads": threads}
 
 

@@ -1,34 +1,34 @@
-"""Asking a training to stop: from a signal handler, or from a thread that hears of it."""
+"""A request to stop a training run, made from a signal handler or from another thread."""
 
 from vbot_train.training.result import TrialStopped
 
 
 class StopRequest:
-    """Whether a training was asked to stop. It acts on that between two updates or two steps of an evaluation."""
+    """A stop request, which the training run checks between two updates and between two evaluation steps."""
 
     def __init__(self) -> None:
         self._asked: TrialStopped | None = None
 
     def stop(self, status: str, cause: str) -> None:
-        """Ask it to stop; only the first request counts.
+        """Request a stop; only the first request has an effect.
 
         Args:
-            status: ``interrupted``: its state is kept, so that it can be continued; ``pruned``, ``timeout``: it ends.
-            cause: Why, for people, in a line.
+            status: ``interrupted`` keeps the state, so that the run can be resumed; ``pruned`` and ``timeout`` end it.
+            cause: Reason in one line, for the user.
         """
         if self._asked is None:
             self._asked = TrialStopped(status, cause)
 
     @property
     def asked(self) -> TrialStopped | None:
-        """What it was asked, None if nothing."""
+        """The request, None if there is none."""
         return self._asked
 
     def check(self) -> None:
-        """Act on a request.
+        """Raise the request if there is one.
 
         Raises:
-            TrialStopped: There is one.
+            TrialStopped: A stop was requested.
         """
         if self._asked is not None:
             raise self._asked

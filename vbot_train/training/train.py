@@ -1,4 +1,4 @@
-"""One training run: config in, ``result.yaml`` out, however it ends."""
+"""Train one config and write ``result.yaml``, for every outcome except an interruption."""
 
 import traceback
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from vbot_train.training.run_directory import describe_cause, own_run_directory
 from vbot_train.training.state import read_state, remove_state
 from vbot_train.training.stop import StopRequest
 
-STATE_EVERY_S = 60.0  # a killed training loses no more than that, and one update
+STATE_EVERY_S = 60.0  # a killed run loses at most this time plus one update
 
 
 def train(
@@ -29,25 +29,25 @@ def train(
 ) -> TrialResult:
     """Train, and write ``result.yaml``, ``progress.csv`` and ``checkpoints/`` into ``run_dir``.
 
-    A training whose ``checkpoints/state.pt`` is there, and whose result is not, goes on from it.
+    If ``checkpoints/state.pt`` exists and ``result.yaml`` does not, training resumes from that state.
 
     Args:
         config: The composed config, in plain containers.
-        run_dir: A directory without a run in it, or with one to continue; it is created if need be.
-        trial: Number in its study.
+        run_dir: A directory without a run, or with a run to resume; created if missing.
+        trial: Number of the trial in its study.
         bar: Show a progress bar.
-        stop: Asks it to stop: between two updates, or between two control steps of an evaluation.
-        report: Told in plain data that learning begins, of each update, and of each state on the disk.
-        state_every_s: How often the state is written at least [s].
+        stop: Stop request, checked between two updates and between two control steps of an evaluation.
+        report: Called with an event (plain data) when learning starts, after each update and after each saved state.
+        state_every_s: Longest time between two saved states [s], checked after each update.
 
     Returns:
-        The result: ``completed``, ``diverged``, or what ``TrialStopped`` says (``pruned``, ``timeout``). Any other
-        error is recorded as ``failed`` and raised.
+        The result with status ``completed``, ``diverged``, or that of ``TrialStopped`` (``pruned``, ``timeout``). Any
+        other error is recorded as ``failed`` and raised.
 
     Raises:
-        ConfigError: The config cannot train, ``run_dir`` is another's or holds a run that has ended, or its state
-            cannot be continued.
-        TrialStopped: It was interrupted. It has no result; the state is on the disk.
+        ConfigError: The config is invalid, ``run_dir`` is in use or holds a finished run, or its state cannot be
+            resumed.
+        TrialStopped: The run was interrupted. It has no result; its state is saved.
     """
     check_config(config)
     with own_run_directory(run_dir):
@@ -68,7 +68,7 @@ def train(
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            if run.is_learning or state is None:  # else it may go on elsewhere: what is on the disk stays as it is
+            if run.is_learning or state is None:  # otherwise keep the files: another process may still resume the run
                 record_failure(run, error)
             raise
         result.save(run_dir)
@@ -77,12 +77,12 @@ def train(
 
 
 def save_traceback(run_dir: Path) -> None:
-    """Write down where a run was when it ended early."""
+    """Write the traceback of the exception that ended a run to ``error.txt``."""
     write_atomically(run_dir / "error.txt", traceback.format_exc())
 
 
 def record_failure(run: Run, error: BaseException) -> None:
-    """Write down an end that nobody foresaw, as far as the disk lets it: what is raised is the error itself."""
+    """Record an unexpected error as the run's result. If the disk does not allow it, add a note to the error."""
     try:
         save_traceback(run.run_dir)
         run.result("failed", cause=describe_cause(error)).save(run.run_dir)

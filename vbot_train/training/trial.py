@@ -1,7 +1,7 @@
 """The process of one trial: ``python -m vbot_train.training.trial DIR --trial N``.
 
-It trains on the config recorded in DIR, and continues a training that was interrupted there. Its worker hears of it by
-its standard output, and asks it to stop by its standard input; see ``channel``.
+It trains the config recorded in DIR, or resumes an interrupted run there. It reports to its worker on standard output,
+and receives stop requests on standard input; see ``channel``.
 """
 
 import argparse
@@ -24,15 +24,15 @@ def main(train: Train | None = None) -> None:
     """Train a trial of a search.
 
     Args:
-        train: Trains the recorded config in its directory; None is the real thing, which imports torch.
+        train: Function that trains the recorded config; None selects the real one, which imports torch.
     """
     parser = argparse.ArgumentParser(prog="python -m vbot_train.training.trial", description=main.__doc__)
     parser.add_argument("run_dir", type=Path, help="directory that holds the trial's config, and takes its result")
     parser.add_argument("--trial", type=int, required=True, help="its number")
     arguments = parser.parse_args()
     stop = StopRequest()
-    channel = Channel(stop)  # before anything else can print
-    faulthandler.enable()  # a crash below Python leaves its traceback in train.log
+    channel = Channel(stop)  # first, because it redirects everything printed later
+    faulthandler.enable()  # a crash in native code leaves its traceback in train.log
     _handle_signals(stop)
     try:
         train_trial(arguments.run_dir, arguments.trial, stop, channel.send, train or train_config)
@@ -41,10 +41,10 @@ def main(train: Train | None = None) -> None:
 
 
 def train_trial(run_dir: Path, number: int, stop: StopRequest, report: Report, train: Train) -> None:
-    """Train on the config recorded in ``run_dir``, for as long as the worker wants.
+    """Train the config recorded in ``run_dir`` until it is finished or the worker stops it.
 
     Raises:
-        SystemExit: It was interrupted.
+        SystemExit: The trial was interrupted.
     """
     from vbot_train.config.composition import load_recorded_config
     from vbot_train.training.run_directory import own_run_directory, record_early_end
@@ -53,7 +53,7 @@ def train_trial(run_dir: Path, number: int, stop: StopRequest, report: Report, t
     with own_run_directory(run_dir):
         try:
             train(config, run_dir, number, stop, report)
-        except TrialStopped as stopped:  # before the training could record it, or to be continued
+        except TrialStopped as stopped:  # stopped before ``train`` could record it, or interrupted
             if stopped.status == "interrupted":
                 raise SystemExit(INTERRUPTED) from stopped
             record_early_end(run_dir, stopped.status, stopped, trial=number, seed=config["seed"])
@@ -63,14 +63,14 @@ def train_trial(run_dir: Path, number: int, stop: StopRequest, report: Report, t
 
 
 def train_config(config: Mapping[str, Any], run_dir: Path, number: int, stop: StopRequest, report: Report) -> None:
-    """Train one configuration on one seed."""
+    """Train one configuration with one seed."""
     from vbot_train.training.train import train
 
     train(config, run_dir, trial=number, stop=stop, report=report)
 
 
 def _handle_signals(stop: StopRequest) -> None:
-    """Leave Ctrl-C to the search. A system that shuts down, or is short of memory, sends SIGTERM to each process."""
+    """Ignore Ctrl-C, which the search handles. On SIGTERM (system shutdown, low memory) request an interruption."""
 
     def ask(number: int, frame: types.FrameType | None) -> None:
         stop.stop("interrupted", f"it was told to stop ({signal.Signals(number).name}), and not by its search")
