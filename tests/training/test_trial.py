@@ -1,10 +1,14 @@
 """The process of a trial: what it leaves when it ends before it trains."""
 
+import threading
+import time
+
 import pytest
 from omegaconf import OmegaConf
 
 from vbot_train.training.channel import INTERRUPTED
 from vbot_train.training.result import TrialResult, TrialStopped
+from vbot_train.training.run_directory import own_run_directory
 from vbot_train.training.stop import StopRequest
 from vbot_train.training.trial import train_trial
 
@@ -47,6 +51,33 @@ def test_an_interruption_leaves_nothing_that_would_keep_it_from_being_continued(
         end_with(TrialStopped("interrupted", "the search was stopped"))
     assert ended.value.code == INTERRUPTED
     assert {path.name for path in tmp_path.iterdir()} == {".hydra", "run.lock"}
+
+
+def test_a_trial_waits_for_a_process_of_a_dead_worker_that_still_writes_its_state(tmp_path, end_with):
+    owned = threading.Event()
+
+    def write_state():
+        with own_run_directory(tmp_path):
+            owned.set()
+            time.sleep(0.3)
+            (tmp_path / "state").touch()
+
+    other = threading.Thread(target=write_state)
+    other.start()
+    owned.wait(timeout=5)
+    with pytest.raises(LookupError, match="it trained"):
+        end_with(LookupError("it trained"))
+    assert (tmp_path / "state").exists()
+    other.join()
+
+
+def test_a_trial_whose_worker_died_before_it_began_does_not_begin(tmp_path):
+    (tmp_path / ".hydra").mkdir()
+    OmegaConf.save({"seed": 7}, tmp_path / ".hydra" / "config.yaml")
+    stop = StopRequest()
+    stop.stop("interrupted", "its worker is gone")
+    with pytest.raises(SystemExit):
+        train_trial(tmp_path, 3, stop, print, lambda *arguments: pytest.fail("it trained"))
 
 
 def test_a_failure_that_the_training_has_recorded_stays_as_it_is(tmp_path, end_with):

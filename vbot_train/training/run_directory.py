@@ -32,10 +32,14 @@ def state_path(run_dir: Path) -> Path:
     return run_dir / CHECKPOINTS / STATE
 
 
-def take_run_directory(run_dir: Path) -> BaseFileLock:
+def take_run_directory(run_dir: Path, timeout_s: float = 0.0) -> BaseFileLock:
     """Acquire the lock of a directory and return it; the caller owns the directory while it holds the lock.
 
     The directory must be unused (it is created if missing) or hold a training run that can be resumed.
+
+    Args:
+        run_dir: The directory.
+        timeout_s: How long to wait for another process that owns it [s].
 
     Raises:
         ConfigError: Another process owns it, it holds a finished run, it is not writable, or its file system does not
@@ -44,7 +48,7 @@ def take_run_directory(run_dir: Path) -> BaseFileLock:
     lock = create_run_lock(run_dir)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        take(lock, 0)
+        take(lock, timeout_s)
     except Timeout:
         raise ConfigError(f"hydra.run.dir={run_dir}: another run trains there; give another") from None
     except OSError as error:
@@ -68,9 +72,9 @@ def _fault(run_dir: Path) -> str | None:
 
 
 @contextmanager
-def own_run_directory(run_dir: Path) -> Iterator[None]:
+def own_run_directory(run_dir: Path, timeout_s: float = 0.0) -> Iterator[None]:
     """Own a directory within the ``with`` block; see ``take_run_directory``."""
-    lock = take_run_directory(run_dir)
+    lock = take_run_directory(run_dir, timeout_s)
     try:
         yield
     finally:

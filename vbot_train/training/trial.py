@@ -17,6 +17,8 @@ from vbot_train.training.result import TrialStopped
 from vbot_train.training.stop import StopRequest
 
 Report = Callable[[Mapping[str, Any]], None]
+LOCK_TIMEOUT_S = 60.0  # for a process of a dead worker, which still writes the state that this one continues from
+
 Train = Callable[[Mapping[str, Any], Path, int, StopRequest, Report], None]
 
 
@@ -50,8 +52,9 @@ def train_trial(run_dir: Path, number: int, stop: StopRequest, report: Report, t
     from vbot_train.training.run_directory import own_run_directory, record_early_end
 
     config = load_recorded_config(run_dir)
-    with own_run_directory(run_dir):
+    with own_run_directory(run_dir, LOCK_TIMEOUT_S):
         try:
+            stop.check()
             train(config, run_dir, number, stop, report)
         except TrialStopped as stopped:  # stopped before ``train`` could record it, or interrupted
             if stopped.status == "interrupted":
