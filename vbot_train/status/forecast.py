@@ -42,10 +42,10 @@ def trials_that_fit(progress: Progress) -> int | None:
     left_s, trial_s, needed_s = progress.left_s, expected_s(progress.search.trials), remaining_s(progress)
     if left_s is None or trial_s is None or needed_s is None or needed_s <= left_s:
         return None
-    config, workers, search = progress.record["config"], workers_of(progress), progress.search
+    hours, workers, search = progress.record.budget_hours, workers_of(progress), progress.search
     later = sum(stage.total - stage.ended for stage in progress.stages[1:])
     kept_s = rounds(later, workers) * trial_s
-    left_s -= min(kept_s, MOST_KEPT * config["budget_hours"] * HOUR_S)
+    left_s -= min(kept_s, MOST_KEPT * hours * HOUR_S)
     running = len(search.alive)
     return min(
         fitting(done=search.ended, running=running, left_s=left_s, trial_s=trial_s, workers=workers), search.total

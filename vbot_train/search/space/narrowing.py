@@ -57,7 +57,7 @@ def narrow_space(
     """
     study = open_earlier(directory, "search.around", storage)
     best = [settings_of(study, found.trials[0]) for found in best_configurations(study, metric, "search.around")[:top]]
-    searched = read_space(study.record["space"])
+    searched = read_space(study.record.space)
     narrow, notes = {}, []
     for key, own in distributions.items():
         if key in given:
