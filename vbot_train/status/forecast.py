@@ -40,9 +40,9 @@ def trials_that_fit(progress: Progress) -> int | None:
     As the search itself foresees it: some of the budget is kept for the later stages.
     """
     left_s, trial_s, needed_s = progress.left_s, expected_s(progress.search.trials), remaining_s(progress)
-    if left_s is None or trial_s is None or needed_s is None or needed_s <= left_s:
-        return None
     hours, workers, search = progress.record.budget_hours, workers_of(progress), progress.search
+    if hours is None or left_s is None or trial_s is None or needed_s is None or needed_s <= left_s:
+        return None
     later = sum(stage.total - stage.ended for stage in progress.stages[1:])
     kept_s = rounds(later, workers) * trial_s
     left_s -= min(kept_s, MOST_KEPT * hours * HOUR_S)
