@@ -212,6 +212,6 @@ def test_a_relative_path_in_an_older_record_is_the_same_as_where_it_leads(config
 
 def test_an_older_study_that_swept_relative_paths_is_continued(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    older, now = ({"space": {"init_from": f"choice({at}a, {at}b)"}} for at in ("", f"{tmp_path}/"))
-    rest = {"options": {}, "constraints": {}, "config": {"search": {}}}
-    assert differences(older | rest, now | rest) == []
+    spaces = [{"init_from": f"choice({at}a, {at}b)"} for at in ("", f"{tmp_path}/")]
+    older, now = (StudyRecord("s", "episode_reward_mean", space, config={"search": {}}) for space in spaces)
+    assert differences(older, now) == []

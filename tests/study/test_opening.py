@@ -48,7 +48,7 @@ def test_a_database_that_is_none_is_refused_and_left_alone(database):
 
 def test_a_database_without_the_study_is_refused(database):
     with pytest.raises(StudyError, match="cannot be used"):
-        continue_study(database.parent, None, {**RECORD, "study": "other"}, None, nothing)
+        continue_study(database.parent, None, record_of(name="other"), None, nothing)
 
 
 def test_a_missing_database_is_not_made_anew(database):
