@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from ours import explore, prepare, settled
 from torch import Tensor, nn
 
-from vbot_train.agent.networks import multilayer_perceptron
-from vbot_train.config.composition import available_cores
+from vbot_train.agent.networks import build_mlp
+from vbot_train.config.composition import count_cores
 from vbot_train.env.observations import SIZE
 from vbot_train.env.simulation import JOINTS, ROBOT_XML
-from vbot_train.training.run import update_threads
+from vbot_train.training.run import count_update_threads
 
 CHUNKS = (None, 1, 4, 16, 64)  # robots that a thread takes at a time; None: MuJoCo's own choice
 Floats = NDArray[np.float64]
@@ -83,7 +83,7 @@ class BarePhysics:
         self.model.opt.timestep = config["env"]["physics_dt_s"]
         self.steps = config["env"]["physics_steps"]
         self.max_joint_speed = config["env"]["max_joint_speed_rad_s"]
-        threads = config["simulation"]["threads"] or available_cores()
+        threads = config["simulation"]["threads"] or count_cores()
         self.rollout = Rollout(nthread=threads if threads > 1 else 0)
         self.data = [mujoco.MjData(self.model) for _ in range(threads)]
         robots = config["training"]["num_envs"]
@@ -116,7 +116,7 @@ class BarePhysics:
 
 def learner(config: Mapping[str, Any], updates: int) -> dict[str, float]:
     """PPO in bare torch on made-up rollouts, by precision."""
-    torch.set_num_threads(update_threads(config))
+    torch.set_num_threads(count_update_threads(config))
     torch.manual_seed(config["seed"])
     rates = {}
     for precision in ("fp32", "bf16"):
@@ -135,8 +135,8 @@ class BareLearner:
     def __init__(self, config: Mapping[str, Any], *, bf16: bool) -> None:
         self.ppo, self.bf16 = config["ppo"], bf16
         hidden = config["network"]["hidden_layer_sizes"]
-        self.policy = multilayer_perceptron(hidden, JOINTS, output_gain=0.01)
-        self.value = multilayer_perceptron(hidden, 1, output_gain=1.0)
+        self.policy = build_mlp(hidden, JOINTS, output_gain=0.01)
+        self.value = build_mlp(hidden, 1, output_gain=1.0)
         self.log_std = nn.Parameter(torch.full((JOINTS,), math.log(self.ppo["initial_std"])))
         self.parameters = [*self.policy.parameters(), *self.value.parameters(), self.log_std]
         self.optimizer = torch.optim.Adam(self.parameters, lr=self.ppo["learning_rate"], fused=True)

@@ -19,7 +19,7 @@ import torch
 from vbot_train.agent.ppo import build_agent
 from vbot_train.agent.trainer import TrainingLoop
 from vbot_train.config.composition import compose_config
-from vbot_train.env.navigation import NavigationEnv, finite
+from vbot_train.env.navigation import NavigationEnv, is_finite
 from vbot_train.evaluation.held_out import build_env
 
 WARM_UP = 10  # control steps
@@ -57,7 +57,7 @@ def physics_speed(env: NavigationEnv, steps: int) -> float:
 
     def act(step: int) -> None:
         env.simulation.step(targets[step % len(targets)])
-        broken.logical_or_(~finite(env.simulation.qvel))  # it stays so: nothing is reset here
+        broken.logical_or_(~is_finite(env.simulation.qvel))  # it stays so: nothing is reset here
 
     rate = speed(env, steps, act)
     return rate * (1 - broken.float().mean().item())

@@ -24,7 +24,7 @@ from hydra.core.plugins import Plugins
 from vbot_train.__main__ import main
 from vbot_train.search.sweeper import VBotSweeper, VBotSweeperConf
 from vbot_train.training import trial
-from vbot_train.training.progress import PROGRESS_CSV, whole_rows
+from vbot_train.training.progress import PROGRESS_CSV, read_whole_rows
 from vbot_train.training.result import METRICS, TrialResult
 from vbot_train.training.stop import StopRequest
 
@@ -69,7 +69,7 @@ def continue_rows(
     env_steps, path = config["training"]["env_steps"], run_dir / PROGRESS_CSV
     if not path.exists():
         path.write_text(f"env_steps,success_rate,reward,selection_{metric},evaluation\n", encoding="utf-8")
-    done = len(whole_rows(path))
+    done = len(read_whole_rows(path))
     report({"kind": "begun", "env_steps": round(done / evaluations * env_steps)})
     for k in range(done + 1, evaluations + 1):
         sleep(float(os.environ.get("IDLE_S", "0")) / evaluations, stop)

@@ -24,7 +24,7 @@ from typing import Any
 import optuna
 import yaml
 
-from vbot_train.study.lives import lives_of
+from vbot_train.study.lives import read_lives
 from vbot_train.training.result import TrialResult
 
 TRIALS, SECONDS = 12, 10  # of each trial, at least
@@ -127,7 +127,7 @@ def trial_lives(study: Path) -> list[Any]:
     """When each trial ran, by the study's record."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     trials = optuna.load_study(study_name="killed", storage=f"sqlite:///{study}/study.db").trials
-    return [lives_of(trial) for trial in trials]
+    return [read_lives(trial) for trial in trials]
 
 
 def processes_in(folder: Path) -> list[int]:

@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vbot_train.agent.ppo import Learner, build_agent, load_checkpoint, mean_action
+from vbot_train.agent.ppo import Learner, build_agent, compute_mean_action, load_checkpoint
 from vbot_train.agent.trainer import TrainingLoop
-from vbot_train.config.composition import checkpoint_of
+from vbot_train.config.composition import find_checkpoint
 from vbot_train.env.navigation import NavigationEnv
 from vbot_train.evaluation.held_out import build_env, evaluate
 from vbot_train.training.recorder import Recorder
-from vbot_train.training.run import update_threads
+from vbot_train.training.run import count_update_threads
 from vbot_train.training.selection import Selection
 
 SETTLE = 50  # control steps before anything is measured: robots all at their starts are not what training sees
@@ -63,14 +63,14 @@ def prepare(config: Mapping[str, Any]) -> tuple[NavigationEnv, Learner]:
     hidden = config["network"]["hidden_layer_sizes"]
     agent = build_agent(config["ppo"], hidden, num_envs=training["num_envs"], env_steps=training["env_steps"])
     if config["init_from"] is not None:
-        load_checkpoint(agent, checkpoint_of(Path(config["init_from"])), optimizer=False)
+        load_checkpoint(agent, find_checkpoint(Path(config["init_from"])), optimizer=False)
     return env, agent
 
 
 @torch.no_grad()
 def explore(agent: Learner, observation: Tensor) -> Tensor:
     """Actions (E, 12) as training samples them; of a fresh agent, Gaussian noise around the standing pose."""
-    mean = mean_action(agent, observation)
+    mean = compute_mean_action(agent, observation)
     return mean + agent.policy.std() * torch.randn_like(mean)
 
 
@@ -110,7 +110,7 @@ def training(config: Mapping[str, Any], env_steps: int) -> dict[str, Any]:
     out for the whole training of the config: short ones would evaluate as often.
     """
     env, agent = prepare(config)
-    list(TrainingLoop(agent, env, updates=1, threads=update_threads(config)))  # a warm-up
+    list(TrainingLoop(agent, env, updates=1, threads=count_update_threads(config)))  # a warm-up
     rollout = env.num_envs * agent.cfg.rollouts
     updates = max(2, env_steps // rollout)
     unstable_before, watch = env.unstable_robots, Stopwatch()
@@ -151,7 +151,7 @@ def _learn_and_record(
     with tempfile.TemporaryDirectory() as folder:
         selection = Selection(once, agent, Path(folder) / "best.pt", updates)
         with Recorder(Path(folder), config["search"]["metric"], env_steps=1, bar=False) as recorder:
-            for update in TrainingLoop(agent, env, updates=updates, threads=update_threads(config)):
+            for update in TrainingLoop(agent, env, updates=updates, threads=count_update_threads(config)):
                 with watch("evaluation"):
                     metrics = selection(update)
                 with watch("logging"):
@@ -164,5 +164,5 @@ def _held_out_us(config: Mapping[str, Any], agent: Learner) -> float:
     short = {**config, "env": {**config["env"], "episode_length_s": min(SHORT_S, length_s)}}
     env = build_env(short, num_envs=config["training"]["evaluation_episodes"], seed=0)
     start = time.perf_counter()
-    evaluate(env, partial(mean_action, agent), config["evaluation"]["seed"])
+    evaluate(env, partial(compute_mean_action, agent), config["evaluation"]["seed"])
     return 2 * (time.perf_counter() - start) * MICRO * length_s / short["env"]["episode_length_s"]

@@ -23,7 +23,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
 from vbot_train.agent.ppo import build_agent
-from vbot_train.config.composition import available_cores
+from vbot_train.config.composition import count_cores
 from vbot_train.env.gym import VBotNavigation  # noqa: F401 - the package tells Gymnasium about the task
 
 TASK = "VBotNavigation-v0"
@@ -43,7 +43,7 @@ def sb3_on_ours(
     config: Mapping[str, Any], samples: int, updates: int, threads: list[int], kind: str, num_envs: int
 ) -> Rates:
     """The same learner on this project's vector environment, which Stable-Baselines3 has no counterpart of."""
-    env = gymnasium.make_vec(TASK, num_envs=num_envs, threads=available_cores())
+    env = gymnasium.make_vec(TASK, num_envs=num_envs, threads=count_cores())
     return _learn_sb3(config, Adapter(env), samples, updates, threads)
 
 

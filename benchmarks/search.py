@@ -25,8 +25,8 @@ from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
 from vbot_train.config.composition import CONF_DIR
-from vbot_train.search.space.constraints import broken_rules, compile_rules
-from vbot_train.search.space.proposals import GridProposals, Proposals, SampledProposals, survey
+from vbot_train.search.space.constraints import compile_rules, find_broken_rules
+from vbot_train.search.space.proposals import GridProposals, Proposals, SampledProposals, survey_space
 from vbot_train.search.space.samplers import build_sampler
 from vbot_train.search.space.space import Candidate, Space, split_overrides
 from vbot_train.study.accounting import STATUS, TrialCounts
@@ -119,7 +119,7 @@ def ours(method: str, seed: int, space: Space) -> Outcome:
 def make_proposals(method: str, seed: int, space: Space) -> Proposals:
     """The proposals of a method, seeded."""
     if method == "grid":
-        return GridProposals(survey(space, rules_broken_by, grid=True, seed=seed).feasible)
+        return GridProposals(survey_space(space, rules_broken_by, grid=True, seed=seed).feasible)
     sampler = sampler_config(method)
     return SampledProposals(
         space,
@@ -133,7 +133,7 @@ def make_proposals(method: str, seed: int, space: Space) -> Proposals:
 
 def rules_broken_by(candidate: Candidate) -> list[str]:
     """The rules that a candidate breaks."""
-    return broken_rules(RULES, candidate.config, candidate.choices)
+    return find_broken_rules(RULES, candidate.config, candidate.choices)
 
 
 def sampler_config(method: str) -> Any:

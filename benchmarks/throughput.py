@@ -31,7 +31,7 @@ import peers
 from rich.console import Console
 from tables import own_table, peers_table
 
-from vbot_train.config.composition import available_cores, compose_config
+from vbot_train.config.composition import compose_config, count_cores
 
 Config = Mapping[str, Any]
 Way = tuple[str, int, int]  # how a peer steps robots, how many, and torch threads of its learner
@@ -213,7 +213,7 @@ def machine(config: Config) -> dict[str, Any]:
     packages = ("torch", "mujoco", "skrl", "stable-baselines3", "gymnasium")
     return {
         "processor": processor(),
-        "cores": available_cores(),
+        "cores": count_cores(),
         "mixed_precision": config["ppo"]["mixed_precision"],
         **{name: importlib.metadata.version(name) for name in packages},
     }

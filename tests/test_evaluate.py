@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from vbot_train.config.composition import ConfigError, compose_config
-from vbot_train.evaluate import parser, run
-from vbot_train.evaluation.assessment import assess, outcomes_table, reward_table
+from vbot_train.evaluate import build_parser, run
+from vbot_train.evaluation.assessment import assess, build_outcomes_table, build_reward_table
 from vbot_train.evaluation.outcomes import Cell
 from vbot_train.evaluation.recorded import find_subject
 from vbot_train.training.result import TrialResult
@@ -34,7 +34,7 @@ def tiny_run(tmp_path_factory):
 
 def evaluated(capsys, *arguments):
     """Run a command line in this process. Returns what it prints."""
-    run(parser().parse_intermixed_args(list(map(str, arguments))))
+    run(build_parser().parse_intermixed_args(list(map(str, arguments))))
     return capsys.readouterr().out
 
 
@@ -107,7 +107,7 @@ def test_a_trial_on_several_seeds_says_which_one_it_is(tiny_run, tmp_path, capsy
 def test_a_command_line_that_cannot_end_well_is_refused_at_once(tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=message):
-        run(parser().parse_intermixed_args(["nowhere", *arguments]))
+        run(build_parser().parse_intermixed_args(["nowhere", *arguments]))
 
 
 def command_line(tmp_path, *arguments, **env):
@@ -148,12 +148,14 @@ def columns(table):
 def test_the_outcomes_are_shown_as_counts_and_shares_without_starts_that_did_not_occur():
     counts = {"reached": 3, "fell": 1, "left": 0, "timed_out": 0}
     empty = Cell((2.0, 3.5), (135.0, 180.0), 0, dict.fromkeys(counts, 0))
-    shown = columns(outcomes_table([Cell(None, None, 4, counts), Cell((2.0, 3.5), (45.0, 135.0), 4, counts), empty]))
+    shown = columns(
+        build_outcomes_table([Cell(None, None, 4, counts), Cell((2.0, 3.5), (45.0, 135.0), 4, counts), empty])
+    )
     assert shown[:3] == [["all", "2-3.5"], ["all", "side 45-135"], ["4", "4"]]
     assert shown[3:5] == [["3  75%", "3  75%"], ["1  25%", "1  25%"]]
 
 
 def test_the_reward_terms_are_shown_by_magnitude_above_their_sum():
-    table = reward_table({"approach": 1.5, "torques": -4.0, "boundary": 0.0})
+    table = build_reward_table({"approach": 1.5, "torques": -4.0, "boundary": 0.0})
     assert columns(table) == [["torques", "approach", "boundary"], ["-4.000", "1.500", "0.000"]]
     assert table.columns[1].footer == "-2.500"

@@ -8,9 +8,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from vbot_train.config.composition import CONF_DIR, quote_option
-from vbot_train.config.known_keys import gone_key
+from vbot_train.config.known_keys import explain_gone_key
 from vbot_train.signals import handle_stop_signals, quit_at_once
-from vbot_train.terminal import outlive_the_terminal
+from vbot_train.terminal import detach_from_terminal
 
 # What a config file may bring to life, and nothing else.
 WHITELIST = ("vbot_train.search.callback.SearchCallback",)
@@ -24,9 +24,9 @@ def main(config: DictConfig) -> None:
     """
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         from vbot_train.search.launched import run_worker
-        from vbot_train.search.spec import worker_count
+        from vbot_train.search.spec import count_workers
 
-        run_worker(worker_count(config.workers, config.simulation))
+        run_worker(count_workers(config.workers, config.simulation))
     else:
         from vbot_train.training.single import run_single
 
@@ -34,9 +34,9 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    outlive_the_terminal()
+    detach_from_terminal()
     handle_stop_signals(quit_at_once)  # while the config is composed; a run and a search set their own
-    if line := next(filter(None, map(gone_key, sys.argv[1:])), None):
+    if line := next(filter(None, map(explain_gone_key, sys.argv[1:])), None):
         sys.exit(line)
     sys.argv[1:] = map(quote_option, sys.argv[1:])
     main()

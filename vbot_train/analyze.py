@@ -13,18 +13,18 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from vbot_train.analysis.advice import Advice, advise
+from vbot_train.analysis.advice import Advice, give_advice
 from vbot_train.analysis.figures import draw_figures
-from vbot_train.analysis.headline import headline, spread_over
+from vbot_train.analysis.headline import spread_over, write_headline
 from vbot_train.analysis.importance import EstimatorName, ImportanceReport, measure_importance
-from vbot_train.analysis.ranking import TOP, Configuration, cell, over_seeds, shown
+from vbot_train.analysis.ranking import TOP, Configuration, describe_seeds, format_cell, format_params
 from vbot_train.analysis.report import write_report
 from vbot_train.analysis.stages import Verdict
 from vbot_train.analysis.summary import summarize
 from vbot_train.study.errors import StudyError
 from vbot_train.study.loading import load_study
 from vbot_train.study.trials import Trial, tell_left_out
-from vbot_train.terminal import outlive_the_terminal
+from vbot_train.terminal import detach_from_terminal
 from vbot_train.training.files import remove_file, write_atomically
 from vbot_train.training.result import METRICS
 
@@ -62,8 +62,8 @@ def analyze(
     metric = metric or study.record.metric
     verdict = Verdict(study, metric)
     importance = measure_importance(study.ranked(metric), metric, estimator=estimator)
-    advice = advise(verdict)
-    out = folder_of(verdict)
+    advice = give_advice(verdict)
+    out = choose_folder(verdict)
     (out / "experiment").mkdir(parents=True, exist_ok=True)
     content = summarize(verdict, importance, advice)
     write_atomically(out / FILE_NAME, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
@@ -74,13 +74,13 @@ def analyze(
     return out / FILE_NAME
 
 
-def folder_of(verdict: Verdict) -> Path:
+def choose_folder(verdict: Verdict) -> Path:
     """Where an analysis goes: one by another metric than the study's own does not take its place."""
     folder = verdict.study.directory / "analysis"
     return folder if verdict.metric == verdict.study.record.metric else folder / f"by_{verdict.metric}"
 
 
-def ordered(found: Sequence[Configuration], metric: str, sort: str | None) -> list[Configuration]:
+def order_rows(found: Sequence[Configuration], metric: str, sort: str | None) -> list[Configuration]:
     """Configurations that stand best first, in the order asked for."""
     best_first = "descending" if METRICS[metric] == "maximize" else "ascending"
     return list(found) if sort in (None, best_first) else list(reversed(found))
@@ -104,9 +104,9 @@ def show(verdict: Verdict, importance: ImportanceReport, advice: Sequence[Advice
     console = Console(highlight=False, soft_wrap=True, markup=False)
     if not console.is_terminal:
         console.width = LOG_WIDTH
-    out = folder_of(verdict)
-    found = ordered(verdict.best_first, verdict.metric, sort)
-    console.print(leaderboard(verdict, found))
+    out = choose_folder(verdict)
+    found = order_rows(verdict.best_first, verdict.metric, sort)
+    console.print(build_leaderboard(verdict, found))
     if len(found) > SHOWN:
         console.print(f"{SHOWN} of {len(found)} configurations; the report draws all")
     counts = ", ".join(f"{count} {status}" for status, count in verdict.study.counts.items() if count)
@@ -122,7 +122,7 @@ def show(verdict: Verdict, importance: ImportanceReport, advice: Sequence[Advice
         console.print(f"advice: {item.text} ({item.evidence})")
         if item.line is not None:
             console.print(f"  add {item.line}")
-    for line in headline(verdict):
+    for line in write_headline(verdict):
         console.print(line)
     console.print(f"analysis: {out / FILE_NAME}, {REPORT_NAME}")
     if verdict.winner is not None:
@@ -130,7 +130,7 @@ def show(verdict: Verdict, importance: ImportanceReport, advice: Sequence[Advice
         console.print(f"train the best again: {line}")
 
 
-def leaderboard(verdict: Verdict, found: Sequence[Configuration]) -> Table:
+def build_leaderboard(verdict: Verdict, found: Sequence[Configuration]) -> Table:
     """Ten configurations: what the search saw, the interquartile mean over its seeds, and what was confirmed."""
     columns = list(dict.fromkeys([verdict.metric, "success_rate", "fall_rate", "time_to_goal_s"]))
     confirmed = ["confirmed"] if verdict.confirmed else []
@@ -139,9 +139,9 @@ def leaderboard(verdict: Verdict, found: Sequence[Configuration]) -> Table:
     for row in found[:SHOWN]:
         again = verdict.confirmed.get(row.number)
         value = ["-" if again is None else spread_over(again, verdict.metric)]
-        means = [cell(row.mean(name)) for name in columns]
-        seeds = over_seeds(row.runs, verdict.metric) if row.failed_seeds else str(len(row.runs))
-        table.add_row(str(row.number), seeds, *means, *value[: len(confirmed)], shown(row.params))
+        means = [format_cell(row.mean(name)) for name in columns]
+        seeds = describe_seeds(row.runs, verdict.metric) if row.failed_seeds else str(len(row.runs))
+        table.add_row(str(row.number), seeds, *means, *value[: len(confirmed)], format_params(row.params))
     return table
 
 
@@ -161,5 +161,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    outlive_the_terminal()
+    detach_from_terminal()
     main()

@@ -11,25 +11,25 @@ from pathlib import Path
 from hydra.errors import CompactHydraException
 from rich.console import Console
 
-from vbot_train.config.bounds import COUNT, SEED, number_faults
+from vbot_train.config.bounds import COUNT, SEED, find_number_faults
 from vbot_train.config.checks import refuse
 from vbot_train.config.composition import ConfigError
 from vbot_train.evaluation.recorded import find_subject
 from vbot_train.evaluation.video import check_video
-from vbot_train.terminal import outlive_the_terminal
+from vbot_train.terminal import detach_from_terminal
 from vbot_train.training.files import write_atomically
 
 
 def main() -> None:
     """Measure a checkpoint on held-out episodes: metrics, outcomes by start, reward by term."""
-    arguments = parser().parse_intermixed_args()
+    arguments = build_parser().parse_intermixed_args()
     try:
         run(arguments)
     except (CompactHydraException, OSError) as error:
         raise SystemExit(str(error)) from None
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m vbot_train.evaluate", description=main.__doc__)
     parser.add_argument("run", type=Path, help="directory of a run or trial (its best checkpoint), or a checkpoint")
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
         subject.config["evaluation"]["seed"] = arguments.seed
     from vbot_train.evaluation.assessment import (  # torch and mujoco, after all that can be refused without them
         assess,
-        tables,
+        build_tables,
     )
 
     console = Console(highlight=False)
@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
         console.print(f"{arguments.run}: {subject.note}", markup=False, soft_wrap=True)
     filmed = min(arguments.video_episodes, arguments.episodes)
     found, film = assess(subject, arguments.episodes, filmed if arguments.video is not None else 0)
-    for part in tables(found):
+    for part in build_tables(found):
         console.print(part)
     if arguments.json is not None:
         write_atomically(arguments.json, json.dumps(asdict(found), indent=2) + "\n")
@@ -79,12 +79,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 def check_arguments(arguments: argparse.Namespace) -> None:
     """Refuse a command line that cannot end well, before anything runs."""
-    refuse(number_faults("--episodes", arguments.episodes, COUNT))
-    refuse(number_faults("--video-episodes", arguments.video_episodes, COUNT))
+    refuse(find_number_faults("--episodes", arguments.episodes, COUNT))
+    refuse(find_number_faults("--video-episodes", arguments.video_episodes, COUNT))
     if arguments.seed is not None and any(given.startswith("evaluation.seed=") for given in arguments.overrides):
         raise ConfigError(f"--seed={arguments.seed}: evaluation.seed is given too, and is the same")
     if arguments.seed is not None:
-        refuse(number_faults("--seed", arguments.seed, SEED))
+        refuse(find_number_faults("--seed", arguments.seed, SEED))
     if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
         raise ConfigError(f"--json={arguments.json}: there is no folder {arguments.json.parent}")
     if arguments.video is not None:
@@ -92,5 +92,5 @@ def check_arguments(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    outlive_the_terminal()
+    detach_from_terminal()
     main()

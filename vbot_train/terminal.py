@@ -61,7 +61,7 @@ def _write_show_cursor() -> None:
         os.write(sys.stdout.fileno(), b"\x1b[?25h\n")
 
 
-def outlive_the_terminal() -> None:
+def detach_from_terminal() -> None:
     """Let nothing that is printed from here on fail: the reader may leave, close, or know few letters."""
     for descriptor in (0, 1, 2):
         if not _is_open(descriptor):

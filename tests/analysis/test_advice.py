@@ -28,12 +28,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from studies import screened
 
-from vbot_train.analysis.advice import advise, on_the_way
-from vbot_train.analysis.evidence.corners import corner
-from vbot_train.analysis.evidence.noise import pooled
+from vbot_train.analysis.advice import give_advice, on_the_way
+from vbot_train.analysis.evidence.corners import find_corner
+from vbot_train.analysis.evidence.noise import pool_variance
 from vbot_train.analysis.evidence.ranges import Range
 from vbot_train.analysis.evidence.regions import find_region
-from vbot_train.analysis.evidence.trends import distance, early_share
+from vbot_train.analysis.evidence.trends import measure_distance, measure_early_share
 from vbot_train.analysis.ranking import Configuration
 from vbot_train.analysis.stages import Verdict
 from vbot_train.search.space.constraints import compile_rules
@@ -45,7 +45,7 @@ STUDIES = 100
 
 
 def names(verdict):
-    return {advice.name for advice in advise(verdict)}
+    return {advice.name for advice in give_advice(verdict)}
 
 
 def share(make, studies=STUDIES):
@@ -76,7 +76,7 @@ def test_where_all_is_noise_only_that_is_said():
 
 @pytest.mark.parametrize("name", DESERVING)
 def test_every_advice_is_given_with_a_line_that_hydra_can_read(name):
-    found = [a for seed in range(3) for a in advise(DESERVING[name](seed)) if a.name == name]
+    found = [a for seed in range(3) for a in give_advice(DESERVING[name](seed)) if a.name == name]
     assert found and all(advice.text and advice.evidence for advice in found)
     for advice in found:
         for override in OverridesParser.create().parse_overrides(shlex.split(advice.line)):
@@ -92,18 +92,18 @@ def test_what_half_a_training_shows_does_not_depend_on_the_noise_of_few_episodes
     generator = np.random.default_rng(0)
     final = generator.normal(size=500)
     exact = np.column_stack([0.5 * final, final, final])
-    assert early_share(exact) == pytest.approx((0.5, 0.5, 0.5))
+    assert measure_early_share(exact) == pytest.approx((0.5, 0.5, 0.5))
     few = exact + generator.normal(size=(500, 3)) * [1.0, 1.0, 0.0]
-    share, low, high = early_share(few)
+    share, low, high = measure_early_share(few)
     assert low < 0.5 < high and share == pytest.approx(0.5, abs=0.1)
 
 
 def test_where_the_end_of_a_training_shows_no_difference_its_half_is_not_blamed():
-    assert early_share(np.column_stack([np.arange(20.0), np.ones(20), np.arange(20.0)])) == (1.0, 1.0, 1.0)
+    assert measure_early_share(np.column_stack([np.arange(20.0), np.ones(20), np.arange(20.0)])) == (1.0, 1.0, 1.0)
 
 
 def test_a_study_without_trials_or_settings_gets_no_advice():
-    assert advise(Verdict(Study(Path(), StudyRecord("s", METRIC), [], {}), METRIC)) == []
+    assert give_advice(Verdict(Study(Path(), StudyRecord("s", METRIC), [], {}), METRIC)) == []
     trials = ordinary(0).study.trials
     assert "stuck" not in names(Verdict(Study(Path(), StudyRecord("s", METRIC), trials, {}), METRIC))
 
@@ -111,7 +111,7 @@ def test_a_study_without_trials_or_settings_gets_no_advice():
 def test_the_name_of_an_advised_rule_is_free():
     study = diverging(0).study
     taken = replace(study, record=replace(study.record, constraints={"diverges": "ppo.rollouts > 99"}))
-    lines = [advice.line for advice in advise(Verdict(taken, METRIC)) if advice.name == "diverging"]
+    lines = [advice.line for advice in give_advice(Verdict(taken, METRIC)) if advice.name == "diverging"]
     assert lines[0].startswith("'+search.constraints.diverges_2=")
 
 
@@ -173,20 +173,20 @@ def test_replicates_of_one_configuration_at_the_end_of_a_range_are_no_trend():
     order = generator.permutation([0] * 20 + list(range(1, 20)))
     quality = [5.0 if number == 0 else 0.0 for number in order]
     verdict = judge(generator, [points[number] for number in order], quality)
-    assert not any("ppo.learning_rate" in advice.text for advice in advise(verdict) if advice.name == "edge")
+    assert not any("ppo.learning_rate" in advice.text for advice in give_advice(verdict) if advice.name == "edge")
 
 
 def test_a_corner_spares_the_others():
     ranges = [Range(key, SPACE[key]) for key in ("ppo.learning_epochs", "ppo.rollouts", "network")]
     own = {"ppo.learning_epochs": 10, "ppo.rollouts": 16, "network": "deep"}
-    assert corner(own, [], ranges) == "ppo.learning_epochs >= 10 and ppo.rollouts <= 16"  # a sixth times a fifth
-    rule = corner(own, [own | {"network": "small"}], ranges)
+    assert find_corner(own, [], ranges) == "ppo.learning_epochs >= 10 and ppo.rollouts <= 16"  # a sixth times a fifth
+    rule = find_corner(own, [own | {"network": "small"}], ranges)
     assert rule == 'ppo.learning_epochs >= 10 and network == "deep"'
-    assert corner(own, [own], ranges) is None
+    assert find_corner(own, [own], ranges) is None
 
 
 def test_the_noise_is_the_pooled_variance_of_the_seeds():
-    found = pooled([[1.0, 3.0], [5.0], [0.0, 3.0, 6.0]])  # squares 2 and 18 on 1 and 2 degrees of freedom
+    found = pool_variance([[1.0, 3.0], [5.0], [0.0, 3.0, 6.0]])  # squares 2 and 18 on 1 and 2 degrees of freedom
     assert (found.variance, found.freedom) == (pytest.approx(20 / 3), 3)
 
 
@@ -194,7 +194,7 @@ def test_trials_lie_apart_by_the_mean_distance_of_two():
     ranges = [Range("ppo.rollouts", SPACE["ppo.rollouts"]), Range("network", SPACE["network"])]
     points = [(16, "small"), (64, "small"), (64, "deep")]  # distances 1, 1, 0 and 0, 1, 1
     trials = [Trial(k, {"ppo.rollouts": a, "network": b}, {}, None, Path(), {}) for k, (a, b) in enumerate(points)]
-    assert distance(trials, ranges) == pytest.approx(2 / 3)
+    assert measure_distance(trials, ranges) == pytest.approx(2 / 3)
 
 
 def test_what_a_trial_showed_on_the_way_is_not_held_against_a_seed_that_it_lost():

@@ -14,12 +14,12 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
 from vbot_train.analysis.importance import measure_importance
-from vbot_train.analysis.report_figures import as_optuna
+from vbot_train.analysis.report_figures import convert_to_optuna
 from vbot_train.analysis.stages import Verdict
 from vbot_train.analyze import analyze, main
 from vbot_train.study.errors import StudyError
 from vbot_train.study.loading import load_study
-from vbot_train.training.result import METRICS, TrialResult, iqm
+from vbot_train.training.result import METRICS, TrialResult, compute_iqm
 
 SPACE = {
     "ppo.learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
@@ -217,8 +217,8 @@ def test_seeds_are_summed_up_as_replicates(write_study):
 
 
 def test_the_interquartile_mean_is_the_mean_of_the_middle_half():
-    assert iqm([100.0, 1.0, 2.0, -50.0]) == 1.5
-    assert iqm([1.0, 2.0, 6.0]) == 3.0
+    assert compute_iqm([100.0, 1.0, 2.0, -50.0]) == 1.5
+    assert compute_iqm([1.0, 2.0, 6.0]) == 3.0
 
 
 def test_a_trial_at_a_computed_step_is_the_one_that_was_written(write_study):
@@ -240,7 +240,7 @@ def test_a_trial_at_a_computed_step_is_the_one_that_was_written(write_study):
     verdict = Verdict(study, "episode_reward_mean")
     assert [(found.number, len(found.trials)) for found in verdict.best_first] == [(0, 2), (1, 1)]
     assert verdict.default == 0
-    assert len(as_optuna(verdict).trials) == 3
+    assert len(convert_to_optuna(verdict).trials) == 3
 
 
 def test_a_directory_that_is_no_study_is_refused(tmp_path):

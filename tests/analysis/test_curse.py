@@ -5,7 +5,7 @@ import pytest
 from studies import METRIC, retrained, screened, study
 
 from vbot_train.analysis.stages import Verdict
-from vbot_train.training.seed_statistics import interval
+from vbot_train.training.seed_statistics import bootstrap_interval
 
 STUDIES, CONFIGURATIONS = 200, 50
 PLAN = {"confirm": {"top_k": 5, "seeds": [1001, 1002, 1003]}, "test": {"seeds": [2001, 2002, 2003]}}
@@ -51,7 +51,7 @@ def test_of_three_seeds_a_95_percent_bootstrap_interval_holds_the_truth_less_oft
     generator = np.random.default_rng(0)
     held = []
     for _ in range(STUDIES):
-        low, high = interval(generator.normal(size=3))
+        low, high = bootstrap_interval(generator.normal(size=3))
         held.append(low <= 0.0 <= high)
     say(f"a 95 % interval of three seeds holds the truth in {np.mean(held):.0%}")
     assert 0.6 < np.mean(held) < 0.9

@@ -12,7 +12,7 @@ from optuna.importance import PedAnovaImportanceEvaluator
 from planted import METRIC, NINE, SIX, TOP_TWO, WITHOUT_EFFECT, plant, trial
 
 from vbot_train.analysis.estimators.ped_anova import PedAnova, best_of
-from vbot_train.analysis.estimators.resampling import Resampled, resample, units
+from vbot_train.analysis.estimators.resampling import Resampled, find_units, resample
 from vbot_train.analysis.importance import BEST, measure_importance
 from vbot_train.study.errors import StudyError
 
@@ -174,15 +174,15 @@ def configuration(number, network, rollouts):
 def test_replicates_are_drawn_together_but_in_a_whole_grid_each_by_itself():
     names = ["network", "ppo.rollouts"]
     sample = [("small", 16), ("small", 16), ("large", 24)]  # two of four combinations, one of them twice
-    assert units([configuration(k, *row) for k, row in enumerate(sample)], names).tolist() == [0, 0, 1]
+    assert find_units([configuration(k, *row) for k, row in enumerate(sample)], names).tolist() == [0, 0, 1]
     grid = [*sample, ("small", 24), ("large", 16), ("small", 48), ("large", 48)]
-    assert units([configuration(k, *row) for k, row in enumerate(grid)], names).tolist() == list(range(7))
+    assert find_units([configuration(k, *row) for k, row in enumerate(grid)], names).tolist() == list(range(7))
 
 
 def test_values_of_one_parameter_are_no_whole_grid_while_others_might_have_been_drawn():
     space = {"ppo.rollouts": IntDistribution(16, 64)}
     trials = [trial(k, {"ppo.rollouts": value}, space, 0.0, seed=k) for k, value in enumerate([16, 16, 40])]
-    assert units(trials, ["ppo.rollouts"]).tolist() == [0, 0, 1]
+    assert find_units(trials, ["ppo.rollouts"]).tolist() == [0, 0, 1]
 
 
 def test_replicates_stay_together_when_values_are_shuffled_whatever_their_number():

@@ -7,16 +7,16 @@ import pytest
 import yaml
 from studies import METRIC, screened, study
 
-from vbot_train.analysis.ranking import configurations, over_seeds
+from vbot_train.analysis.ranking import describe_seeds, rank_configurations
 from vbot_train.analysis.stages import Verdict
-from vbot_train.analysis.summary import describe, replicates
+from vbot_train.analysis.summary import describe, list_replicates
 
 FAILED = {"status": "failed", "seed": 43, "rate": 1e-3}  # of the configuration of trial 0, on its second seed
 
 
 def numbers(trials, metric=METRIC, retries=0):
     found = study(trials, config={"search": {"retries": retries}})
-    return [(configuration.number, configuration.failed_seeds) for configuration in configurations(found, metric)]
+    return [(configuration.number, configuration.failed_seeds) for configuration in rank_configurations(found, metric)]
 
 
 def again(trial, of):
@@ -63,7 +63,7 @@ def test_a_completed_seed_without_a_value_of_the_metric_is_lost():
 def test_a_failed_attempt_whose_retry_completed_is_no_lost_seed():
     trials = [BEST, screened(1, 0.0, **FAILED), again(screened(2, 40.0, rate=1e-3, seed=43), of=1), WHOLE]
     assert numbers(trials, retries=1) == [(0, {}), (8, {})]
-    assert configurations(study(trials), METRIC)[0].seeds == [42, 43]
+    assert rank_configurations(study(trials), METRIC)[0].seeds == [42, 43]
 
 
 @pytest.mark.parametrize(("retries", "lost"), [(0, {43: "failed"}), (1, {43: "failed"}), (2, {})])
@@ -84,7 +84,7 @@ def test_a_trial_on_several_seeds_of_which_one_diverged_ranks_last_by_the_others
         Path("seed_42"): screened(0, 50.0, seed=42).result,
         Path("seed_43"): screened(0, 0.0, seed=43, status="diverged").result,
     }
-    found = configurations(study([replace(ended, seed_runs=runs), WHOLE]), METRIC)
+    found = rank_configurations(study([replace(ended, seed_runs=runs), WHOLE]), METRIC)
     assert [(one.number, one.mean(METRIC), one.failed_seeds) for one in found] == [
         (8, 1.0, {}),
         (0, 50.0, {43: "diverged"}),
@@ -96,7 +96,7 @@ def test_a_configuration_that_lost_all_its_seeds_is_not_ranked():
 
 
 def test_trials_on_the_same_seed_are_replicates_too():
-    (found,) = configurations(study([screened(0, 1.0, rate=1e-3), screened(1, 2.0, rate=1e-3)]), METRIC)
+    (found,) = rank_configurations(study([screened(0, 1.0, rate=1e-3), screened(1, 2.0, rate=1e-3)]), METRIC)
     assert found.mean(METRIC) == 1.5
 
 
@@ -104,7 +104,7 @@ def test_tables_and_the_analysis_file_say_two_of_three_seeds():
     lost = screened(2, 0.0, rate=1e-3, seed=44, status="diverged")
     verdict = Verdict(study([BEST, screened(1, 30.0, rate=1e-3, seed=43), lost], confirm=None), METRIC)
     (found,) = verdict.screened
-    assert over_seeds(found.runs, METRIC) == "2 of 3 seeds" and found.mean(METRIC) == 40.0
-    for row in (describe(found, verdict), *replicates([found], METRIC)):
+    assert describe_seeds(found.runs, METRIC) == "2 of 3 seeds" and found.mean(METRIC) == 40.0
+    for row in (describe(found, verdict), *list_replicates([found], METRIC)):
         assert (row["seeds"], row["without_value"]) == ([42, 43, 44], {44: "diverged"})
         assert yaml.safe_load(yaml.safe_dump(row)) == row

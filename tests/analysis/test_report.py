@@ -11,7 +11,7 @@ from studies import METRIC, retrained, screened, study
 
 from vbot_train.analysis.advice import Advice
 from vbot_train.analysis.figures import draw_stages
-from vbot_train.analysis.headline import headline
+from vbot_train.analysis.headline import write_headline
 from vbot_train.analysis.importance import Importance, ImportanceReport
 from vbot_train.analysis.report import lines, own_settings, table, write_report
 from vbot_train.analysis.stages import Verdict
@@ -48,7 +48,7 @@ def verdict(tmp_path):
 
 
 def test_the_headline_is_the_tested_value_beside_the_defaults(verdict):
-    first, default, against, before, caution = headline(verdict)
+    first, default, against, before, caution = write_headline(verdict)
     assert first.startswith("winner: config_002, tested on training seeds and starts of its own: ")
     assert "episode_reward_mean 13.5 [13, 14] over 2 seeds" in first
     assert default.startswith("the default, tested alike: episode_reward_mean 10.5 [10, 11]")
@@ -62,7 +62,7 @@ def test_a_winner_that_breaks_in_its_test_is_not_praised_for_the_seed_that_it_su
     confirm = [retrained(n, seed, 15.0 + n) for n in (1, 2) for seed in (1001, 1002)]
     test = [retrained(2, 2001, 30.0), retrained(2, 2002, 0.0, status="diverged")]
     test += [retrained(0, seed, 20.0) for seed in (2001, 2002)]
-    first, _, against, *_ = headline(Verdict(study(trials, confirm, test), METRIC))
+    first, _, against, *_ = write_headline(Verdict(study(trials, confirm, test), METRIC))
     assert "episode_reward_mean 30 over 1 of 2 seeds" in first and "(seed 2002 diverged)" in first
     assert against == "one run of the winner beats one of the default with probability 0.50"  # 30 > 20, lost < 20
 
@@ -89,7 +89,7 @@ def test_the_figures_hold_values_of_nought(tmp_path, monkeypatch):
 
 
 def test_an_unconfirmed_headline_warns_of_the_luckiest():
-    first, second = headline(Verdict(study([screened(0, 1.0), screened(1, 2.0)], confirm=None), METRIC))
+    first, second = write_headline(Verdict(study([screened(0, 1.0), screened(1, 2.0)], confirm=None), METRIC))
     assert first == "best so far: config_001, unconfirmed (search.confirm=none)"
     assert "the search saw episode_reward_mean 2 on one seed" in second and "expect less" in second
 
@@ -134,7 +134,7 @@ def test_another_search_keeps_the_task_and_the_training_of_this_one():
 
 def test_one_configuration_on_several_seeds_is_told_with_its_range():
     twice = [screened(0, 1.0), screened(1, 3.0, rate=1e-4, seed=43)]
-    (line,) = headline(Verdict(study(twice), METRIC))
+    (line,) = write_headline(Verdict(study(twice), METRIC))
     assert line == "one configuration on 2 seeds: episode_reward_mean 2 [1 to 3]; there was nothing to choose"
 
 
@@ -142,7 +142,7 @@ def test_one_configuration_of_which_a_seed_was_lost_says_so():
     trials = [screened(number, value, rate=1e-4, seed=number) for number, value in ((1, 1.0), (2, 3.0))]
     lost = screened(3, 9.0, rate=1e-4, seed=3, status="diverged")
     found = Verdict(study([*trials, lost]), METRIC)
-    (line,) = headline(found)
+    (line,) = write_headline(found)
     said = "one configuration on 2 of 3 seeds: episode_reward_mean 2 [1 to 3] (seed 3 diverged)"
     assert line == f"{said}; there was nothing to choose"
     assert next(table(found))["search_seeds"] == "2 of 3 seeds"
@@ -153,7 +153,7 @@ def test_a_test_on_one_seed_each_says_nothing_of_others():
     confirm = [retrained(n, 1001, 15.0 + n) for n in (0, 1)]
     test = [retrained(n, 2001, 15.0 + n) for n in (0, 1)]
     plan = {"confirm": {"top_k": 2, "seeds": [1001]}, "test": {"seeds": [2001]}}
-    lines = list(headline(Verdict(study(trials, confirm, test, **plan), METRIC)))
+    lines = list(write_headline(Verdict(study(trials, confirm, test, **plan), METRIC)))
     assert "one seed each: that says nothing of other seeds" in lines
     assert not any("probability" in line for line in lines)
 

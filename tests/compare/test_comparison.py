@@ -10,15 +10,15 @@ from vbot_train.compare.comparison import (
     ComparedRun,
     Comparison,
     choose_metric,
-    difference,
-    differing,
     estimate,
+    estimate_difference,
+    find_differing,
 )
 from vbot_train.study.errors import StudyError
 from vbot_train.study.record import StudyRecord
 from vbot_train.study.trials import Study
 from vbot_train.training.result import TrialResult
-from vbot_train.training.seed_statistics import wilson_interval
+from vbot_train.training.seed_statistics import compute_wilson_interval
 
 REWARD = "episode_reward_mean"
 
@@ -35,7 +35,7 @@ def side(values, *, name="a", stage=None, settings=None, evaluation_seed=7, opti
 
 
 def test_settings_differ_where_any_value_is_another_or_absent():
-    rows = differing([{"a": 1, "b": [1, 2], "c": 0.1}, {"a": 1, "b": [1, 3]}])
+    rows = find_differing([{"a": 1, "b": [1, 2], "c": 0.1}, {"a": 1, "b": [1, 3]}])
     assert rows == {"b": [[1, 2], [1, 3]], "c": [0.1, ABSENT]}
 
 
@@ -59,7 +59,7 @@ def test_one_seed_has_an_interval_of_its_rates_alone_over_its_episodes():
 
 
 def test_a_rate_of_nought_still_has_a_chance():
-    low, high = wilson_interval(0, 10)
+    low, high = compute_wilson_interval(0, 10)
     assert low == 0 and high == pytest.approx(0.2775, abs=1e-4)  # z^2 / (n + z^2)
 
 
@@ -70,14 +70,14 @@ def test_a_metric_that_no_run_has_is_none():
 
 def test_the_same_seeds_are_paired():
     ours, theirs = side({1: 11.0, 2: 21.0, 3: 31.0}), side({3: 30.0, 1: 10.0, 2: 20.0})
-    found = difference(ours, theirs, REWARD)
+    found = estimate_difference(ours, theirs, REWARD)
     assert (found.value, found.interval_95) == (1.0, (1.0, 1.0))  # 1 on every seed, however much these differ
     assert found.how == "paired by seed: 1, 2, 3"
     assert found.probability_of_improvement == pytest.approx(6 / 9)  # 11 > 10; 21 > 10, 20; 31 > all
 
 
 def test_other_seeds_are_not_paired():
-    found = difference(side({1: 3.0, 2: 3.0}), side({2: 1.0, 3: 1.0, 4: 1.0}), REWARD)
+    found = estimate_difference(side({1: 3.0, 2: 3.0}), side({2: 1.0, 3: 1.0, 4: 1.0}), REWARD)
     assert (found.value, found.interval_95, found.probability_of_improvement) == (2.0, (2.0, 2.0), 1.0)
     assert found.how == "2 against 3 seeds, not paired"
 
@@ -97,18 +97,18 @@ def test_where_less_is_better_less_is_the_improvement():
         )
         for t in (3.0, 4.0)
     )
-    found = difference(fast, slow, metric)
+    found = estimate_difference(fast, slow, metric)
     assert (found.value, found.probability_of_improvement) == (-1.0, 1.0)
 
 
 def test_one_seed_each_says_nothing_of_the_probability_of_improvement():
-    found = difference(side({1: 3.0}), side({1: 1.0}), REWARD)
+    found = estimate_difference(side({1: 3.0}), side({1: 1.0}), REWARD)
     assert (found.value, found.interval_95, found.probability_of_improvement) == (2.0, None, None)
     assert "one seed each" in found.how
 
 
 def test_nothing_is_said_of_the_seeds_that_survived():
-    found = difference(
+    found = estimate_difference(
         side({1: 3.0, 2: 3.0}), replace(side({1: 9.0, 2: 9.0}, name="b"), failed_seeds={3: "diverged"}), REWARD
     )
     assert (found.value, found.interval_95, found.probability_of_improvement) == (None, None, None)
@@ -116,12 +116,12 @@ def test_nothing_is_said_of_the_seeds_that_survived():
 
 
 def test_one_seed_against_several_has_no_interval_and_no_probability():
-    found = difference(side({1: 3.0}), side({1: 1.0, 2: 4.0}), REWARD)
+    found = estimate_difference(side({1: 3.0}), side({1: 1.0, 2: 4.0}), REWARD)
     assert (found.value, found.interval_95, found.probability_of_improvement) == (0.5, None, None)
 
 
 def test_what_one_run_never_did_is_not_compared():
-    found = difference(side({1: 3.0, 2: 3.0}), side({1: None, 2: 1.0}, name="b"), REWARD)
+    found = estimate_difference(side({1: 3.0, 2: 3.0}), side({1: None, 2: 1.0}, name="b"), REWARD)
     assert (found.value, found.probability_of_improvement) == (None, None)
     assert found.how == f"1 of 2 runs of b have no {REWARD}"
 

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 import pytest
 
 from vbot_train.config.bounds import BOUNDS
-from vbot_train.config.checks import available_gpus, check_config, check_evaluation
-from vbot_train.config.composition import ConfigError, compose_config, training_seeds
-from vbot_train.search.dry_run import env_steps
+from vbot_train.config.checks import check_config, check_evaluation, count_gpus
+from vbot_train.config.composition import ConfigError, compose_config, list_training_seeds
+from vbot_train.search.dry_run import count_env_steps
 from vbot_train.search.settings import check_search, check_settings
 from vbot_train.search.space.constraints import compile_rules
-from vbot_train.search.spec import worker_count
+from vbot_train.search.spec import count_workers
 from vbot_train.search.stages import plan_stages
 from vbot_train.study.errors import StudyError
-from vbot_train.study.storage_url import shown_url
+from vbot_train.study.storage_url import hide_password
 
 
 @pytest.mark.parametrize(
@@ -208,11 +208,11 @@ def begin_search(config):
     """What a search reads at its start, but for earlier studies that it names."""
     check_search(config)
     compile_rules(config["search"]["constraints"])
-    shown_url(config["storage"])
+    hide_password(config["storage"])
     plan_stages(config["search"])
-    worker_count(config["workers"], config["simulation"])
-    training_seeds(config)
-    env_steps(config)
+    count_workers(config["workers"], config["simulation"])
+    list_training_seeds(config)
+    count_env_steps(config)
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +227,7 @@ def fault_of(request, monkeypatch):
     monkeypatch.setattr(
         "vbot_train.config.checks.find_spec", lambda name: True
     )  # mujoco_warp and a GPU, wherever it runs
-    monkeypatch.setattr("vbot_train.config.checks.available_gpus", lambda: 1)
+    monkeypatch.setattr("vbot_train.config.checks.count_gpus", lambda: 1)
 
     def check(config):
         try:
@@ -306,7 +306,7 @@ def gpus(monkeypatch):
         asked = []
         monkeypatch.setattr("sys.platform", platform)
         monkeypatch.setattr(ctypes, "CDLL", lambda name: asked.append(name) or Driver())
-        return available_gpus.__wrapped__(), asked
+        return count_gpus.__wrapped__(), asked
 
     return count
 

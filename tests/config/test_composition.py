@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 
 from vbot_train.config.checks import check_config
 from vbot_train.config.composition import CONF_DIR, compose_config, look_up, quote_option
-from vbot_train.config.known_keys import reward_kernels
+from vbot_train.config.known_keys import read_reward_kernels
 from vbot_train.training.result import METRICS
 
 OPTIONS = [f"{path.parent.name}={path.stem}" for path in sorted(CONF_DIR.glob("*/*.yaml"))]
@@ -14,7 +14,7 @@ OPTIONS = [f"{path.parent.name}={path.stem}" for path in sorted(CONF_DIR.glob("*
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_composes_and_could_train(option, monkeypatch):
-    monkeypatch.setattr("vbot_train.config.checks.available_gpus", lambda: 1)
+    monkeypatch.setattr("vbot_train.config.checks.count_gpus", lambda: 1)
     config = compose_config([option])
     check_config(config)
     assert config["search"]["metric"] in METRICS
@@ -29,7 +29,7 @@ def test_every_key_that_a_preset_searches_exists(path):
 
 @pytest.mark.parametrize("path", sorted(CONF_DIR.glob("reward/*.yaml")), ids=lambda path: path.stem)
 def test_every_reward_option_lists_every_term(path):
-    assert OmegaConf.load(path).keys() == reward_kernels().keys()
+    assert OmegaConf.load(path).keys() == read_reward_kernels().keys()
 
 
 def test_presets_override_method_and_training():

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from vbot_train.config.composition import available_cores
-from vbot_train.config.cpu_quota import cpu_quota
+from vbot_train.config.composition import count_cores
+from vbot_train.config.cpu_quota import read_cpu_quota
 
 
 @pytest.fixture
@@ -42,11 +42,11 @@ V1 = "4:memory:/\n2:cpuset:/\n1:{}:{}\n0::/"
     ],
 )
 def test_the_smallest_limit_on_the_way_to_the_root_counts(system, groups, limits, cores):
-    assert cpu_quota(system(groups, limits)) == cores
+    assert read_cpu_quota(system(groups, limits)) == cores
 
 
 def test_where_there_are_no_groups_nothing_is_limited(tmp_path):
-    assert cpu_quota(tmp_path) is None
+    assert read_cpu_quota(tmp_path) is None
 
 
 @pytest.mark.parametrize("platform", ["darwin", "win32"])
@@ -54,13 +54,13 @@ def test_elsewhere_all_cores_are_used(monkeypatch, platform):
     monkeypatch.setattr("sys.platform", platform)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr("vbot_train.config.composition.cpu_quota", lambda: 1.5)
-    assert available_cores() == 8
+    monkeypatch.setattr("vbot_train.config.composition.read_cpu_quota", lambda: 1.5)
+    assert count_cores() == 8
 
 
 @pytest.mark.parametrize(("quota", "cores"), [(None, 8), (1.5, 1), (0.5, 1), (3.0, 3), (3.99, 3), (64.0, 8)])
 def test_of_eight_cores_as_many_are_used_as_the_container_may(monkeypatch, quota, cores):
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
-    monkeypatch.setattr("vbot_train.config.composition.cpu_quota", lambda: quota)
-    assert available_cores() == cores
+    monkeypatch.setattr("vbot_train.config.composition.read_cpu_quota", lambda: quota)
+    assert count_cores() == cores

@@ -8,7 +8,7 @@ import torch
 from torch import tensor
 from torch.testing import assert_close
 
-from vbot_train.env.observations import observe, velocity_command
+from vbot_train.env.observations import compute_velocity_command, observe
 
 HALF = math.sqrt(0.5)  # cos and sin of 45 degrees: half of a quarter turn
 WALKING = {  # the second robot of the fixture: 5 m from its goal, error (-3, -4) m
@@ -62,12 +62,12 @@ def test_stopped_flag_falls_at_a_yaw_rate_of_0_05(state, yaw_rate, stopped):
 )
 def test_no_turn_is_commanded_within_8_degrees_and_none_above_1_rad_s(state, degrees, turn_deg):
     facing = replace(state, goal_bearing=tensor([0.0, math.radians(degrees)]))
-    assert_close(velocity_command(facing)[1, 2], tensor(math.radians(turn_deg)))
+    assert_close(compute_velocity_command(facing)[1, 2], tensor(math.radians(turn_deg)))
 
 
 def test_command_is_one_m_s_per_metre_outside_the_goal_radius_and_zero_inside(state):
     near = replace(state, goal_error_b=tensor([[0.3, -0.2]] * 2), goal_bearing=tensor([0.5, 0.5]))
-    assert_close(velocity_command(near), tensor([[0.0, 0.0, 0.0], [0.3, -0.2, 0.5]]))
+    assert_close(compute_velocity_command(near), tensor([[0.0, 0.0, 0.0], [0.3, -0.2, 0.5]]))
 
 
 def test_distance_saturates_at_12_m(state):

@@ -11,7 +11,7 @@ from torch import tensor
 from torch.testing import assert_close
 
 from vbot_train.config.composition import CONF_DIR
-from vbot_train.config.known_keys import reward_kernels
+from vbot_train.config.known_keys import read_reward_kernels
 from vbot_train.env import rewards
 
 E = math.e
@@ -144,7 +144,7 @@ def test_rates_scale_with_weight_and_dt_and_events_with_weight_alone(state):
 
 
 def test_the_source_lists_every_public_term_once():
-    assert list(rewards.TERMS) == list(reward_kernels())
+    assert list(rewards.TERMS) == list(read_reward_kernels())
     assert len(rewards.TERMS) == 23
 
 

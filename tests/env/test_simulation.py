@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from vbot_train.env.simulation import chunk_size
+from vbot_train.env.simulation import choose_chunk_size
 
 
 @pytest.mark.parametrize(
@@ -21,12 +21,12 @@ from vbot_train.env.simulation import chunk_size
     ],
 )
 def test_few_robots_are_shared_evenly_and_many_in_tenths(robots, threads, expected):
-    assert chunk_size(robots, threads) == expected
+    assert choose_chunk_size(robots, threads) == expected
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 16, 20, 24, 64])
 @pytest.mark.parametrize("robots", [1, 31, 32, 100, 512, 2048])
 def test_no_thread_steps_many_more_robots_than_its_share(robots, threads):
-    chunk = chunk_size(robots, threads)
+    chunk = choose_chunk_size(robots, threads)
     rounds = math.ceil(math.ceil(robots / chunk) / threads)
     assert rounds * chunk <= 1.1 * math.ceil(robots / threads) + 1

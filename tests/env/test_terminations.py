@@ -19,22 +19,27 @@ BELLY = [0.0, 2.5, -0.9] * 4  # legs folded back along the trunk, feet above its
 def test_a_tilt_of_more_than_75_degrees_is_a_fall_and_so_is_upside_down(state, axis, degrees, fallen):
     gravity = torch.zeros(2, 3)
     gravity[:, axis], gravity[:, 2] = math.sin(math.radians(degrees)), -math.cos(math.radians(degrees))
-    assert terminations.tilted(replace(state, projected_gravity_b=gravity), max_tilt_deg=75.0).tolist() == [fallen] * 2
+    assert (
+        terminations.is_tilted(replace(state, projected_gravity_b=gravity), max_tilt_deg=75.0).tolist() == [fallen] * 2
+    )
 
 
 def test_the_platform_ends_at_its_rim_in_every_direction(state):
     # 12.49 m and 12.51 m from the middle, towards (0.6, -0.8)
     places = tensor([[7.494, -9.992, 0.26], [7.506, -10.008, 0.26]])
-    assert terminations.off_platform(replace(state, base_pos=places), platform_radius_m=12.5).tolist() == [False, True]
+    assert terminations.is_off_platform(replace(state, base_pos=places), platform_radius_m=12.5).tolist() == [
+        False,
+        True,
+    ]
 
 
 def test_height_does_not_count_towards_the_rim(state):
     high = replace(state, base_pos=tensor([[0.0, 0.0, 20.0], [12.4, 0.0, 20.0]]))
-    assert not terminations.off_platform(high, platform_radius_m=12.5).any()
+    assert not terminations.is_off_platform(high, platform_radius_m=12.5).any()
 
 
 def test_contact_of_the_trunk_or_head_is_a_touch(state):
-    assert terminations.touching(replace(state, base_contact=tensor([False, True]))).tolist() == [False, True]
+    assert terminations.is_touching(replace(state, base_contact=tensor([False, True]))).tolist() == [False, True]
 
 
 def pose(env, place, height, quat=(1.0, 0.0, 0.0, 0.0), joints=None):

@@ -241,7 +241,7 @@ def test_a_short_training_learns_to_move_towards_the_goal(tmp_path):
     ],
 )
 def test_a_simulation_that_cannot_run_here_is_refused(monkeypatch, overrides, gpus, message):
-    monkeypatch.setattr("vbot_train.config.checks.available_gpus", lambda: gpus)
+    monkeypatch.setattr("vbot_train.config.checks.count_gpus", lambda: gpus)
     with pytest.raises(ConfigError) as error:
         check_config(compose_config(["simulation=warp", *overrides]))
     assert message in str(error.value)

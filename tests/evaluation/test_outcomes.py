@@ -6,7 +6,7 @@ from torch import tensor
 
 from vbot_train.env.episodes import Episodes
 from vbot_train.evaluation.held_out import summarize
-from vbot_train.evaluation.outcomes import OUTCOMES, bins, histogram, outcomes
+from vbot_train.evaluation.outcomes import OUTCOMES, classify_outcomes, count_outcomes, find_bins
 
 
 def episodes(reached, fell, left, distance_m, bearing_deg):
@@ -40,16 +40,20 @@ def eight():
 
 
 def test_an_episode_has_one_outcome_and_a_fall_outweighs_leaving_and_leaving_arrival(eight):
-    ended = [OUTCOMES[index] for index in outcomes(eight)]
+    ended = [OUTCOMES[index] for index in classify_outcomes(eight)]
     assert ended == ["timed_out", "reached", "fell", "fell", "left", "left", "fell", "fell"]
 
 
 def test_the_share_that_reached_is_the_success_rate(eight):
-    assert (outcomes(eight) == OUTCOMES.index("reached")).float().mean() == summarize(eight)["success_rate"] == 0.125
+    assert (
+        (classify_outcomes(eight) == OUTCOMES.index("reached")).float().mean()
+        == summarize(eight)["success_rate"]
+        == 0.125
+    )
 
 
 def test_a_value_on_an_edge_is_in_the_upper_bin_and_one_outside_in_the_nearest():
-    assert bins(tensor([1.0, 2.0, 2.5, 3.0, 4.0, 9.0]), [2.0, 3.0, 4.0]).tolist() == [0, 0, 0, 1, 1, 1]
+    assert find_bins(tensor([1.0, 2.0, 2.5, 3.0, 4.0, 9.0]), [2.0, 3.0, 4.0]).tolist() == [0, 0, 0, 1, 1, 1]
 
 
 def cell_of(cells, distance_m, bearing_deg):
@@ -58,7 +62,7 @@ def cell_of(cells, distance_m, bearing_deg):
 
 
 def test_outcomes_are_counted_by_distance_and_bearing_and_both(eight):
-    cells = histogram(eight, min_radius_m=2.0, max_radius_m=4.0)
+    cells = count_outcomes(eight, min_radius_m=2.0, max_radius_m=4.0)
     assert len(cells) == (1 + 4) * (1 + 3)
     assert cell_of(cells, None, None) == (8, 1, 4, 2, 1)  # episodes, reached, fell, left, timed out
     assert cell_of(cells, (2.0, 2.5), None) == (2, 1, 0, 0, 1)
@@ -71,5 +75,5 @@ def test_outcomes_are_counted_by_distance_and_bearing_and_both(eight):
 
 
 def test_starts_at_one_single_distance_are_counted_once(eight):
-    cells = histogram(eight, min_radius_m=3.0, max_radius_m=3.0)
+    cells = count_outcomes(eight, min_radius_m=3.0, max_radius_m=3.0)
     assert sum(cell.episodes for cell in cells if cell.distance_m and not cell.bearing_deg) == 8

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vbot_train.config.composition import ConfigError, backend_of, compose_config
+from vbot_train.config.composition import ConfigError, compose_config, read_backend
 from vbot_train.evaluation.recorded import find_subject
 
 
@@ -68,7 +68,7 @@ def test_a_run_from_before_robots_could_be_randomized_is_one_without_randomizati
 
 
 def test_a_run_from_a_gpu_is_evaluated_where_there_is_none_if_it_is_told_how(tmp_path, monkeypatch):
-    monkeypatch.setattr("vbot_train.config.checks.available_gpus", lambda: 0)
+    monkeypatch.setattr("vbot_train.config.checks.count_gpus", lambda: 0)
     run = record(tmp_path, "checkpoints/best.pt", simulation=compose_config(["simulation=warp"])["simulation"])
     with pytest.raises(ConfigError, match=r"there is no NVIDIA GPU here; simulation\.device=cpu runs it slowly"):
         find_subject(run, None, [])
@@ -80,7 +80,7 @@ def test_a_run_from_a_gpu_is_evaluated_where_there_is_none_if_it_is_told_how(tmp
 def test_a_run_from_mujoco_can_be_evaluated_on_warp(tmp_path, recorded):
     pytest.importorskip("mujoco_warp")
     run = record(tmp_path, "checkpoints/best.pt", simulation=recorded)
-    assert backend_of(find_subject(run, None, []).config["simulation"]) == "mujoco"
+    assert read_backend(find_subject(run, None, []).config["simulation"]) == "mujoco"
     subject = find_subject(run, None, ["simulation.backend=warp", "simulation.device=cpu"])
     option = compose_config(["simulation=warp", "simulation.device=cpu"])["simulation"]
     assert subject.config["simulation"] == option | {"threads": 1}

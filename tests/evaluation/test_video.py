@@ -13,7 +13,7 @@ from vbot_train.config.composition import ConfigError
 from vbot_train.env.simulation import ROBOT_XML
 from vbot_train.evaluation.assessment import Watched
 from vbot_train.evaluation.held_out import evaluate
-from vbot_train.evaluation.video import check_video, gl_library, write_video
+from vbot_train.evaluation.video import check_video, find_gl_library, write_video
 
 UPSIDE_DOWN = torch.tensor([[3.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0] + [0.0, 0.9, -1.8] * 4])
 
@@ -108,4 +108,4 @@ def test_mujoco_draws_with_what_the_user_chose_else_with_egl_where_no_display_is
     monkeypatch.setenv("MUJOCO_GL", chosen)
     monkeypatch.setenv("DISPLAY", display)
     monkeypatch.setattr(sys, "platform", platform)
-    assert gl_library() == library
+    assert find_gl_library() == library

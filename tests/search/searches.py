@@ -11,7 +11,7 @@ import optuna
 import pytest
 import yaml
 
-from vbot_train.training.progress import whole_rows
+from vbot_train.training.progress import read_whole_rows
 from vbot_train.training.result import TrialResult
 
 IDLE = Path(__file__).parents[2] / "benchmarks" / "idle.py"
@@ -94,7 +94,7 @@ class Searches:
         """Until a trial has written so many rows of progress."""
         path = self.study / "trials" / f"{number:03d}" / "progress.csv"
         deadline = time.monotonic() + 60
-        while not path.exists() or len(whole_rows(path)) < count:
+        while not path.exists() or len(read_whole_rows(path)) < count:
             assert time.monotonic() < deadline, "waited too long"
             time.sleep(0.02)
 

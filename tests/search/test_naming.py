@@ -17,7 +17,14 @@ from omegaconf import OmegaConf, open_dict
 
 from vbot_train.config.composition import CONF_DIR, ConfigError
 from vbot_train.search import run
-from vbot_train.search.naming import as_argument, check_name, first_free, reserve, settle_name, without_name
+from vbot_train.search.naming import (
+    check_name,
+    drop_name,
+    find_free_directory,
+    format_as_argument,
+    reserve,
+    set_name,
+)
 
 NOON = "sweep-2026-05-04_12-00-00"
 DEFAULT = r"sweep-\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d"
@@ -46,7 +53,7 @@ def composed(plain):
 
 def settled(config, *arguments):
     """Name, directory, and whether it is the default."""
-    is_default = settle_name(config, arguments)
+    is_default = set_name(config, arguments)
     return config.study, config.hydra.sweep.dir, is_default
 
 
@@ -69,7 +76,7 @@ def settled(config, *arguments):
 )
 def test_a_study_is_called_as_it_was_typed(composed, argument, name):
     assert settled(composed(argument), argument) == (name, f"multirun/{name}", False)
-    again = as_argument(name)  # of the line that goes on
+    again = format_as_argument(name)  # of the line that goes on
     (argument,) = shlex.split(shlex.quote(again))
     assert settled(composed(argument), argument) == (name, f"multirun/{name}", False)
 
@@ -85,7 +92,7 @@ def test_a_name_that_a_file_gives_as_something_else_must_be_quoted_there(compose
     config = composed()
     config.study = OmegaConf.create(f"study: {text}").study
     with pytest.raises(ConfigError, match=r"^study=.*: a name must be text, not \w+; in a file, quote it") as error:
-        settle_name(config, [])
+        set_name(config, [])
     assert len(str(error.value).splitlines()) == 1
     config.study = OmegaConf.create(f"study: '{text}'").study
     if text.isalnum():
@@ -113,7 +120,7 @@ def test_what_cannot_be_a_directorys_name_on_windows_is_refused_there_only(monke
 def test_an_argument_that_gives_no_name_is_refused_in_a_line(composed, argument):
     config = composed(*([] if "," in argument else [argument]))
     with pytest.raises(ConfigError, match=r"^study=") as error:
-        settle_name(config, [argument])
+        set_name(config, [argument])
     assert len(str(error.value)) < 120
 
 
@@ -124,12 +131,12 @@ def test_the_longest_name_is_that_of_a_directory(tmp_path):
 
 def test_every_way_to_name_a_study_is_left_out_of_a_line():
     line = ["-m", "study=a", "++study=b", "~study", "study.x=1", "mystudy=2", "search=full"]
-    assert without_name(line) == ["-m", "study.x=1", "mystudy=2", "search=full"]
+    assert drop_name(line) == ["-m", "study.x=1", "mystudy=2", "search=full"]
 
 
 def test_of_many_searches_that_want_one_name_each_gets_its_own(tmp_path):
     def take(_):
-        while not reserve(directory := first_free(tmp_path / "multirun" / "sweep-now")):
+        while not reserve(directory := find_free_directory(tmp_path / "multirun" / "sweep-now")):
             pass
         return directory.name
 
@@ -143,7 +150,7 @@ def test_of_many_searches_that_want_one_name_each_gets_its_own(tmp_path):
 def begin(tmp_path, monkeypatch):
     """``begin("search.dry_run=true", ...)``: a search, but for what it does in its directory. Gives its place there."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run, "outlive_the_terminal", lambda: None)
+    monkeypatch.setattr(run, "detach_from_terminal", lambda: None)
     monkeypatch.setattr(run, "ShutdownRequest", lambda: SimpleNamespace())
     noon = SimpleNamespace(now=lambda: datetime(2026, 5, 4, 12))  # all of this in one second
     monkeypatch.setattr("hydra.core.utils.datetime", noon)

@@ -8,9 +8,9 @@ import pytest
 from optuna.trial import TrialState
 from workers import CELLS, METRIC, Same, begin, ended_process
 
-from vbot_train.search.execution.fallback import result_or_fallback
+from vbot_train.search.execution.fallback import load_result_or_fallback
 from vbot_train.study.accounting import CAUSE, ORIGIN, RETRY_OF, SEED, STATUS, WORKER
-from vbot_train.study.lives import LIVES, end_life, lives_of, runtime_s
+from vbot_train.study.lives import LIVES, compute_runtime_s, end_life, read_lives
 from vbot_train.training.result import FILE_NAME, TrialResult
 from vbot_train.training.run_directory import LOCK, own_run_directory
 
@@ -50,7 +50,7 @@ def test_the_trial_of_a_worker_that_died_is_continued_under_its_number_however_o
         )
         attributes = gone.attributes(0)
         assert attributes.keys() - {STATUS, CAUSE} == {ORIGIN, SEED, WORKER, LIVES}
-        assert (attributes[WORKER], len(lives_of(gone.trial(0)))) == (gone.worker_lock.name, life)
+        assert (attributes[WORKER], len(read_lives(gone.trial(0)))) == (gone.worker_lock.name, life)
         gone.worker_lock.leave()
     last = join()
     assert last.work() == CELLS
@@ -62,7 +62,7 @@ def test_a_trial_that_is_killed_twice_while_its_worker_lives_is_given_up_unless_
     for has_advanced in (False, True, True, False):
         queued = worker.queue.take()
         result = worker.queue.reporter.end(queued, ended_process(was_killed=True, has_advanced=has_advanced))
-        assert (result is None) == (has_advanced or len(lives_of(worker.trial(0))) == 1)
+        assert (result is None) == (has_advanced or len(read_lives(worker.trial(0))) == 1)
     assert (result.status, result.wall_time_s) == ("failed", 4.0)
     assert result.cause.endswith("killed (signal 9); out of memory?; twice, without a new state in between")
     assert worker.trial(0).state == TrialState.FAIL and worker.queue.given_up() == [0]
@@ -98,7 +98,7 @@ def test_what_a_worker_says_of_a_trial_that_another_has_taken_over_by_now_does_n
     assert heir.queue.take().trial.number == 0
     slow.end(queued, "completed")
     assert slow.queue.reporter.end(queued, ended_process(asked=("interrupted", "stopped"))) is None
-    assert heir.trial(0).state == TrialState.RUNNING and len(lives_of(heir.trial(0))) == 2
+    assert heir.trial(0).state == TrialState.RUNNING and len(read_lives(heir.trial(0))) == 2
 
 
 def test_a_trial_that_its_dead_worker_had_not_told_of_keeps_its_result(join):
@@ -119,7 +119,7 @@ def test_a_dead_workers_trial_lived_until_it_last_wrote_something(join):
     gone = join()
     lost = gone.queue.take()
     (lost.directory / "checkpoints").mkdir(parents=True)
-    start = lives_of(gone.trial(0))[0].start.timestamp()
+    start = read_lives(gone.trial(0))[0].start.timestamp()
     for name, age in [("progress.csv", 40), ("checkpoints/best.pt", 100), ("train.log", 5)]:
         (lost.directory / name).touch()
         os.utime(lost.directory / name, (start + age, start + age))
@@ -127,19 +127,19 @@ def test_a_dead_workers_trial_lived_until_it_last_wrote_something(join):
     gone.worker_lock.leave()
     heir = join()
     heir.queue.take()
-    assert runtime_s(heir.trial(0)) == pytest.approx(100, abs=0.01)
+    assert compute_runtime_s(heir.trial(0)) == pytest.approx(100, abs=0.01)
 
 
 def test_a_dead_workers_trial_lived_as_long_wherever_the_worker_that_finds_it_is(join, zone):
     zone("Asia/Tokyo")
     lost = abandoned(join)
-    written = lives_of(join().trial(0))[0].start.timestamp() + 100
+    written = read_lives(join().trial(0))[0].start.timestamp() + 100
     for name in ("progress.csv", "train.log"):
         os.utime(lost.directory / name, (written, written))
     zone("America/New_York")
     heir = join()
     heir.queue.take()
-    assert runtime_s(heir.trial(0)) == pytest.approx(100, abs=0.01)
+    assert compute_runtime_s(heir.trial(0)) == pytest.approx(100, abs=0.01)
 
 
 def test_a_dead_workers_trial_that_never_wrote_lived_no_time(join):
@@ -148,7 +148,7 @@ def test_a_dead_workers_trial_that_never_wrote_lived_no_time(join):
     gone.worker_lock.leave()
     heir = join()
     heir.queue.take()
-    assert runtime_s(heir.trial(0)) == 0
+    assert compute_runtime_s(heir.trial(0)) == 0
 
 
 def test_a_life_whose_end_its_worker_has_told_is_not_told_again(join):
@@ -158,7 +158,7 @@ def test_a_life_whose_end_its_worker_has_told_is_not_told_again(join):
     gone.worker_lock.leave()
     heir = join()
     heir.queue.take()
-    life, _ = lives_of(heir.trial(0))
+    life, _ = read_lives(heir.trial(0))
     assert ((life.end - life.start).total_seconds(), life.env_steps) == (50.0, 10)
 
 
@@ -170,7 +170,7 @@ def test_a_life_is_written_down_with_where_it_began_and_what_it_trained(join):
     queued = worker.queue.take()
     worker.queue.reporter.note_start(queued, 250)
     worker.end(queued, env_steps=1000)
-    assert [(life.from_env_steps, life.env_steps) for life in lives_of(worker.trial(0))] == [(0, 300), (250, 750)]
+    assert [(life.from_env_steps, life.env_steps) for life in read_lives(worker.trial(0))] == [(0, 300), (250, 750)]
 
 
 def test_a_trial_whose_result_its_dead_worker_left_damaged_is_trained_again(join):
@@ -230,7 +230,7 @@ def abandoned(join, **job):
 
 
 def settled(directory, status="failed"):
-    return result_or_fallback(directory, status, "it fell", trial=3, seed=5, wall_time_s=1.23456)
+    return load_result_or_fallback(directory, status, "it fell", trial=3, seed=5, wall_time_s=1.23456)
 
 
 def test_a_trial_without_a_result_gets_one_that_says_how_it_ended(tmp_path):

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from vbot_train.search.resume import differences, option_settings, same_result
+from vbot_train.search.resume import list_differences, list_option_settings, trains_to_same_result
 from vbot_train.search.space.constraints import BUILT_IN
 from vbot_train.study.record import StudyRecord
 from vbot_train.training.comparable import result_settings
@@ -35,7 +35,7 @@ def record(config):
 def test_the_same_line_continues_a_study_also_after_its_record_was_written_and_read(record, tmp_path):
     written = record(space={"network": "choice(small, large)"}, constraints={"mine": "seed == 1"}, options=NETWORKS)
     written.write(tmp_path)
-    assert differences(StudyRecord.read(tmp_path), written) == []
+    assert list_differences(StudyRecord.read(tmp_path), written) == []
 
 
 @pytest.mark.parametrize(
@@ -54,21 +54,21 @@ def test_the_same_line_continues_a_study_also_after_its_record_was_written_and_r
     ],
 )
 def test_what_changes_a_result_is_told_then_and_now(record, key, value, line):
-    assert differences(record(), record(**{key: value})) == [line]
+    assert list_differences(record(), record(**{key: value})) == [line]
 
 
 def test_a_study_from_before_robots_could_be_randomized_is_continued_without_randomization(record):
     earlier = record()
     off = earlier.config["env"].pop("randomization")
-    assert differences(earlier, record()) == []
+    assert list_differences(earlier, record()) == []
     line = "  env.randomization.latency_steps: 0 -> 1"
-    assert differences(earlier, record(**{"env.randomization": off | {"latency_steps": 1}})) == [line]
+    assert list_differences(earlier, record(**{"env.randomization": off | {"latency_steps": 1}})) == [line]
 
 
 def test_a_term_of_the_reward_that_is_gone_is_told(record):
     then, now = record(), record()
     kernel, key = now.config["reward"].pop("approach_ahead"), "reward.approach_ahead"
-    assert differences(then, now) == [f"  {key}.{name}: {value} -> absent" for name, value in kernel.items()]
+    assert list_differences(then, now) == [f"  {key}.{name}: {value} -> absent" for name, value in kernel.items()]
 
 
 @pytest.mark.parametrize(
@@ -91,13 +91,13 @@ def test_a_term_of_the_reward_that_is_gone_is_told(record):
     ],
 )
 def test_what_changes_no_result_is_free(record, key, value):
-    assert differences(record(), record(**{key: value})) == []
+    assert list_differences(record(), record(**{key: value})) == []
 
 
 def test_a_changed_range_a_key_more_and_a_key_less_are_told(record):
     then = record(space={"ppo.learning_rate": "interval(1.0, 2.0)", "ppo.rollouts": "choice(16, 24)"})
     now = record(space={"ppo.learning_rate": "interval(1.0, 3.0)", "ppo.gae_lambda": "choice(0.9, 0.95)"})
-    assert differences(then, now)[:3] == [
+    assert list_differences(then, now)[:3] == [
         "  ppo.learning_rate: interval(1.0, 2.0) -> interval(1.0, 3.0)",
         "  ppo.rollouts: choice(16, 24) -> absent",
         "  ppo.gae_lambda: absent -> choice(0.9, 0.95)",
@@ -107,20 +107,20 @@ def test_a_changed_range_a_key_more_and_a_key_less_are_told(record):
 def test_a_study_whose_record_an_earlier_version_wrote_is_continued(record):
     then = record(space={"ppo.rollouts": "interval(8, 11)", "init_from": "choice(null, outputs/x)"})
     now = record(space={"ppo.rollouts": "range(8, 12)", "init_from": "null, outputs/x"})
-    assert differences(then, now) == []
+    assert list_differences(then, now) == []
 
 
 def test_a_number_that_was_computed_is_the_one_that_is_written(record):
     then, now = record(**{"ppo.gae_lambda": 0.9 + 0.05}), record(**{"ppo.gae_lambda": 0.95})
-    assert differences(then, now) == [] and same_result(then.config, now.config)
+    assert list_differences(then, now) == [] and trains_to_same_result(then.config, now.config)
     other = record(**{"ppo.gae_lambda": 0.951})
-    assert not same_result(then.config, other.config)
+    assert not trains_to_same_result(then.config, other.config)
 
 
 def test_a_changed_rule_a_new_and_a_dropped_one_are_told(record):
     then = record(constraints={"a": "seed == 1", "b": "seed == 2", "c": "seed == 3"})
     now = record(constraints={"a": "seed == 1", "b": "seed > 2", "d": "seed == 4"})
-    assert differences(then, now) == [
+    assert list_differences(then, now) == [
         "  search.constraints.b: seed == 2 -> seed > 2",
         "  search.constraints.c: seed == 3 -> absent",
         "  search.constraints.d: absent -> seed == 4",
@@ -131,21 +131,21 @@ def test_a_study_from_before_a_built_in_rule_was_changed_is_continued(record):
     then = record(
         constraints={"mini_batches_fit": "ppo.mini_batches > training.num_envs * ppo.rollouts", "a": "seed == 1"}
     )
-    assert differences(then, record(constraints=BUILT_IN | {"a": "seed == 1"})) == []
+    assert list_differences(then, record(constraints=BUILT_IN | {"a": "seed == 1"})) == []
 
 
 def test_the_default_of_a_searched_key_may_change(record):
-    assert differences(record(), record(**{"ppo.learning_rate": 3e-4})) == []
+    assert list_differences(record(), record(**{"ppo.learning_rate": 3e-4})) == []
 
 
 def test_the_default_of_what_searched_options_bring_may_change_but_not_the_options(record):
     space = {"network": "choice(small, large)"}
     then = record(space=space, options=NETWORKS)
     other_default = {"network.hidden_layer_sizes": [128, 64], "ppo.rollouts": 48}
-    assert differences(then, record(space=space, options=NETWORKS, **other_default)) == []
+    assert list_differences(then, record(space=space, options=NETWORKS, **other_default)) == []
     edited = NETWORKS | {"network=small": {SIZES: [32], ROLLOUTS: 24}}
     line = "  network=small: network.hidden_layer_sizes: [128, 64] -> [32]"
-    assert differences(then, record(space=space, options=edited)) == [line]
+    assert list_differences(then, record(space=space, options=edited)) == [line]
 
 
 def test_a_new_option_is_told_once_by_the_range(record):
@@ -154,12 +154,12 @@ def test_a_new_option_is_told_once_by_the_range(record):
         space={"network": "choice(small, large, deep)"},
         options=NETWORKS | {"network=deep": {"network.hidden_layer_sizes": [256, 256]}},
     )
-    assert differences(then, now) == ["  network: choice(small, large) -> choice(small, large, deep)"]
+    assert list_differences(then, now) == ["  network: choice(small, large) -> choice(small, large, deep)"]
 
 
 def test_options_are_described_by_what_they_do_not_have_in_common_with_the_default(make_space, config):
     space = make_space("network=small,large", "ppo.rollouts=16,24")
-    assert option_settings(space.combinations(), config) == {
+    assert list_option_settings(space.combinations(), config) == {
         "network=small": {"network.hidden_layer_sizes": [128, 64]},
         "network=large": {"network.hidden_layer_sizes": [512, 256, 128]},
     }
@@ -168,20 +168,20 @@ def test_options_are_described_by_what_they_do_not_have_in_common_with_the_defau
 def test_an_edited_option_is_told_even_where_it_is_the_only_one_searched(make_space, record, config):
     space = {"network": "choice(large)"}
     (name, content), *_ = make_space("network=choice(large)").combinations()
-    then = record(space=space, options=option_settings([(name, content)], config))
+    then = record(space=space, options=list_option_settings([(name, content)], config))
     edited = copy.deepcopy(content)
     edited["network"]["hidden_layer_sizes"] = [9]
-    now = record(space=space, options=option_settings([(name, edited)], config))
-    assert differences(then, now) == ["  network=large: network.hidden_layer_sizes: [512, 256, 128] -> [9]"]
+    now = record(space=space, options=list_option_settings([(name, edited)], config))
+    assert list_differences(then, now) == ["  network=large: network.hidden_layer_sizes: [512, 256, 128] -> [9]"]
     other_default = {"network.hidden_layer_sizes": [512, 256, 128]}
-    same = record(space=space, options=option_settings([(name, content)], content), **other_default)
-    assert differences(then, same) == []
+    same = record(space=space, options=list_option_settings([(name, content)], content), **other_default)
+    assert list_differences(then, same) == []
 
 
 def test_a_key_that_only_some_options_have_sets_them_apart(config):
     with_more = copy.deepcopy(config)
     with_more["ppo"]["more"] = {"y": 2, "x": 1}
-    settings = option_settings([("a", config), ("b", with_more)], config)
+    settings = list_option_settings([("a", config), ("b", with_more)], config)
     assert settings == {"a": {"ppo.more.x": None, "ppo.more.y": None}, "b": {"ppo.more.x": 1, "ppo.more.y": 2}}
     assert list(settings["b"]) == ["ppo.more.x", "ppo.more.y"]  # study.yaml reads the same each time
 
@@ -199,19 +199,19 @@ def test_results_depend_on_the_task_the_training_and_the_seeds_alone(config):
 def test_a_study_from_before_there_was_a_choice_of_simulation_is_mujocos(record):
     then = record()
     del then.config["simulation"]["backend"]
-    assert differences(then, record()) == []
-    assert differences(then, record(**{"simulation.backend": "warp"})) == ["  simulation.backend: mujoco -> warp"]
+    assert list_differences(then, record()) == []
+    assert list_differences(then, record(**{"simulation.backend": "warp"})) == ["  simulation.backend: mujoco -> warp"]
 
 
 def test_a_relative_path_in_an_older_record_is_the_same_as_where_it_leads(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     older, now = config | {"init_from": "run"}, config | {"init_from": str(tmp_path / "run")}
-    assert same_result(older, now)
-    assert not same_result(older, config | {"init_from": "other"})
+    assert trains_to_same_result(older, now)
+    assert not trains_to_same_result(older, config | {"init_from": "other"})
 
 
 def test_an_older_study_that_swept_relative_paths_is_continued(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     spaces = [{"init_from": f"choice({at}a, {at}b)"} for at in ("", f"{tmp_path}/")]
     older, now = (StudyRecord("s", "episode_reward_mean", space, config={"search": {}}) for space in spaces)
-    assert differences(older, now) == []
+    assert list_differences(older, now) == []

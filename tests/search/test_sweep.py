@@ -9,7 +9,7 @@ import pytest
 import yaml
 from searches import UNCONFIRMED, trial_processes
 
-from vbot_train.training.progress import whole_rows
+from vbot_train.training.progress import read_whole_rows
 from vbot_train.training.result import TrialResult
 
 
@@ -149,7 +149,7 @@ def test_trials_do_not_outlive_a_killed_search(tmp_path):
 
 def is_training(trial):
     path = trial / "progress.csv"
-    return path.exists() and bool(whole_rows(path))
+    return path.exists() and bool(read_whole_rows(path))
 
 
 def wait_for(condition, seconds=90):

@@ -18,7 +18,7 @@ from standing import DEFAULT_POINT, add_trials, again, ended, running, write_cur
 
 from vbot_train.status import command as status
 from vbot_train.status.progress import Observer
-from vbot_train.status.render import duration, picture
+from vbot_train.status.render import format_duration, render_status
 from vbot_train.training.result import TrialResult
 
 HOUR_AGO = timedelta(hours=1)
@@ -27,7 +27,7 @@ HOUR_AGO = timedelta(hours=1)
 def seen(study):
     """Every line of the picture, without the blanks between its columns."""
     console = Console(file=io.StringIO(), width=200)
-    console.print(picture(Observer(study).look()))
+    console.print(render_status(Observer(study).look()))
     return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
 
 
@@ -199,7 +199,7 @@ def test_what_a_study_holds_is_shown_as_it_is(tmp_path):
     [(0, "0 s"), (99, "99 s"), (100, "2 min"), (5940, "99 min"), (6000, "1.7 h"), (720000, "200.0 h")],
 )
 def test_a_time_span_has_the_unit_that_suits_it(seconds, text):
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 @pytest.mark.parametrize("arguments", [[], ["--watch"]])
@@ -242,7 +242,7 @@ def test_watching_shows_a_step_that_advances_and_stays_when_the_study_cannot_be_
     monkeypatch.setattr(time, "sleep", lambda seconds: next(steps))
     console = Console(file=io.StringIO(), force_terminal=True, width=400, height=40)
     monkeypatch.setattr(status, "Console", lambda **options: console)
-    status.status(study, every_s=2.0)  # Ctrl-C is how it is meant to end
+    status.show_status(study, every_s=2.0)  # Ctrl-C is how it is meant to end
     pictures = console.file.getvalue().split("study s: ")[1:]
     assert [re.findall(r"(\d+) / 1,000", one)[0] for one in pictures[:3]] == ["0", "111", "222"]
     trouble = [one for one in pictures if "trying again" in one]

@@ -17,7 +17,7 @@ from vbot_train.study import storage
 from vbot_train.study.accounting import TrialCounts
 from vbot_train.study.errors import StudyError
 from vbot_train.study.lives import LIVES
-from vbot_train.study.storage_url import shown_url
+from vbot_train.study.storage_url import hide_password
 
 NOW = datetime(2026, 5, 4, 20, 0, tzinfo=UTC)
 NOTHING = Verdict(study_of([]), METRIC)
@@ -262,7 +262,7 @@ def test_a_password_that_the_record_leaves_out_must_be_given(tmp_path):
 
 def test_a_study_elsewhere_is_read_with_the_password_given(tmp_path):
     storage = f"sqlite:///file:{tmp_path}/moved.db?uri=true&password=secret"
-    study = write_study(tmp_path / "s", [ended()], storage=shown_url(storage))
+    study = write_study(tmp_path / "s", [ended()], storage=hide_password(storage))
     assert "***" in (study / "study.yaml").read_text(encoding="utf-8")
     (study / "study.db").rename(tmp_path / "moved.db")
     assert len(Observer(study, storage).look().trials) == 1

@@ -17,9 +17,9 @@ from vbot_train.study.accounting import (
     STATUS,
     WORKER,
     TrialCounts,
-    configuration_key,
-    identity,
-    params_of,
+    identify,
+    identify_configuration,
+    read_params,
 )
 from vbot_train.study.lives import LIVES
 
@@ -134,9 +134,9 @@ def test_the_parameters_of_a_trial_are_known_while_it_waits_and_when_it_died_hal
     half_set = create_trial(
         state=TrialState.RUNNING, params={"x": 0.5}, distributions={"x": UNIT}, system_attrs={"fixed_params": fixed}
     )
-    assert params_of(half_set) == fixed
-    assert params_of(waiting(0.75)) == {"x": 0.75}
-    assert params_of(ended("completed", 0.25)) == {"x": 0.25}
+    assert read_params(half_set) == fixed
+    assert read_params(waiting(0.75)) == {"x": 0.75}
+    assert read_params(ended("completed", 0.25)) == {"x": 0.25}
 
 
 def test_a_configuration_is_taken_as_often_as_it_counts():
@@ -148,13 +148,13 @@ def test_a_configuration_is_taken_as_often_as_it_counts():
         ended("interrupted", 0.75),
         waiting(0.25, **retry(1)),
     )
-    quarter, half, three_quarters = (identity({"x": x}) for x in (0.25, 0.5, 0.75))
+    quarter, half, three_quarters = (identify({"x": x}) for x in (0.25, 0.5, 0.75))
     assert {key: len(seeds) for key, seeds in books.taken.items()} == {quarter: 3, half: 1, three_quarters: 1}
 
 
 def test_a_configuration_is_taken_with_the_seeds_of_its_trials():
     books = counts(ended("completed", 0.25, seed=42), ended("diverged", 0.25, seed=45))
-    assert books.taken == {identity({"x": 0.25}): [42, 45]}
+    assert books.taken == {identify({"x": 0.25}): [42, 45]}
 
 
 def on_seed(seed, seeds=(5, 6, 7)):
@@ -182,14 +182,14 @@ def test_a_configuration_that_is_drawn_again_on_other_seeds_is_another_proposal(
 def test_each_seed_of_a_configuration_counts_as_a_trial():
     books = counts(ended("completed", **on_seed(5)), running(**on_seed(6)), waiting(**on_seed(7)))
     assert (books.promised, books.started) == (3, 2)
-    assert books.taken == {identity({"x": 0.5}): [5, 6, 7]}
+    assert books.taken == {identify({"x": 0.5}): [5, 6, 7]}
 
 
 def test_seeds_that_were_never_queued_are_named_with_a_trial_of_their_configuration():
     """The worker that queued the second configuration died after its first seed; of the third, one seed is missing."""
     whole = [ended("completed", 0.25, **on_seed(seed)) for seed in (5, 6, 7)]
     books = counts(*whole, waiting(0.5, **on_seed(5)), ended("failed", 0.75, **on_seed(5)), waiting(0.75, **on_seed(7)))
-    missing = [(params_of(trial), seed) for trial, seed in books.incomplete]
+    missing = [(read_params(trial), seed) for trial, seed in books.incomplete]
     assert missing == [({"x": 0.5}, 6), ({"x": 0.5}, 7), ({"x": 0.75}, 6)]
 
 
@@ -205,11 +205,11 @@ def test_a_configuration_on_a_single_seed_is_never_incomplete():
 
 def test_trials_are_of_one_configuration_if_they_have_the_parameters_and_the_seeds_in_common():
     first, second = (ended("completed", **on_seed(seed)) for seed in (5, 6))
-    assert configuration_key(first) == configuration_key(second)
-    assert configuration_key(waiting(**on_seed(7))) == configuration_key(first)
-    assert configuration_key(ended("completed", 0.75, **on_seed(5))) != configuration_key(first)
-    assert configuration_key(ended("completed", **on_seed(8, (8, 9, 10)))) != configuration_key(first)
-    assert configuration_key(ended("completed", **{SEED: 5})) == (identity({"x": 0.5}), (5,))
+    assert identify_configuration(first) == identify_configuration(second)
+    assert identify_configuration(waiting(**on_seed(7))) == identify_configuration(first)
+    assert identify_configuration(ended("completed", 0.75, **on_seed(5))) != identify_configuration(first)
+    assert identify_configuration(ended("completed", **on_seed(8, (8, 9, 10)))) != identify_configuration(first)
+    assert identify_configuration(ended("completed", **{SEED: 5})) == (identify({"x": 0.5}), (5,))
 
 
 SHARE = FloatDistribution(0.9, 0.95, step=0.05)
@@ -232,9 +232,9 @@ def by_an_earlier_version():
 
 def test_a_computed_step_is_the_same_configuration_as_the_written_one():
     trials = by_an_earlier_version()
-    assert params_of(trials[0]) == {"x": 0.95}
-    assert list(TrialCounts(trials, 0).taken) == [identity({"x": 0.95})]
-    assert identity({"x": 1e-3}) != identity({"x": 1.0000001e-3})
+    assert read_params(trials[0]) == {"x": 0.95}
+    assert list(TrialCounts(trials, 0).taken) == [identify({"x": 0.95})]
+    assert identify({"x": 1e-3}) != identify({"x": 1.0000001e-3})
 
 
 def test_optuna_accepts_the_trials_of_an_earlier_version():
@@ -246,8 +246,8 @@ def test_optuna_accepts_the_trials_of_an_earlier_version():
 
 
 def test_the_order_of_keys_does_not_make_another_point():
-    assert identity({"x": 1, "y": "a"}) == identity({"y": "a", "x": 1.0})
-    assert identity({"x": 1, "y": "a"}) != identity({"x": 1, "y": "b"})
+    assert identify({"x": 1, "y": "a"}) == identify({"y": "a", "x": 1.0})
+    assert identify({"x": 1, "y": "a"}) != identify({"x": 1, "y": "b"})
 
 
 def test_what_no_search_began_or_ended_does_not_count():
@@ -264,4 +264,4 @@ def test_a_trial_whose_files_are_gone_is_not_taken():
     trials = [ended("completed", 0.25), ended("failed", 0.75), ended("completed", 0.75, **retry(1))]
     for number, trial in enumerate(trials):
         trial.number = number
-    assert TrialCounts(trials, 1, but=[2]).taken.keys() == {identity({"x": 0.25})}
+    assert TrialCounts(trials, 1, but=[2]).taken.keys() == {identify({"x": 0.25})}

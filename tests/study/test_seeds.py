@@ -8,7 +8,7 @@ import pytest
 from standing import ended, write_study
 from studies import METRIC, screened, study
 
-from vbot_train.analysis.ranking import configurations
+from vbot_train.analysis.ranking import rank_configurations
 from vbot_train.study.loading import load_study
 from vbot_train.study.seeds import combine_results, merge_seeds
 from vbot_train.training.result import METRICS, TrialResult
@@ -125,7 +125,7 @@ def test_a_configuration_that_was_drawn_again_on_other_seeds_is_two_trials_and_o
     trials = [trial_on(n, seed, float(seed), seeds=seeds) for n, (seed, seeds) in enumerate(BLOCKS)]
     merged = merge_seeds(trials, retries=0)
     assert values_of(merged) == [(0, "completed", 5.5), (2, "completed", 7.5)]
-    (found,) = configurations(study(merged), METRIC)
+    (found,) = rank_configurations(study(merged), METRIC)
     assert (found.number, found.seeds, found.mean(METRIC)) == (0, [5, 6, 7, 8], 6.5)
 
 
@@ -166,8 +166,8 @@ def test_a_configuration_that_has_lost_a_seed_ranks_below_a_whole_one_and_does_n
     lost += [trial_on(10 + n, 6, status=status, retry_of=9 + n) for n in range(1, attempts)]
     trials = [trial_on(0, 5, 90.0), trial_on(1, 7, 70.0), screened(2, 1.0, rate=2e-3), *lost]
     merged = merge_seeds(trials, retries)
-    found = configurations(study(merged, config={"search": {"retries": retries}}), METRIC)
-    assert [(one.number, one.mean(METRIC), one.lost) for one in found] == [(2, 1.0, {}), (0, 80.0, {6: status})]
+    found = rank_configurations(study(merged, config={"search": {"retries": retries}}), METRIC)
+    assert [(one.number, one.mean(METRIC), one.failed_seeds) for one in found] == [(2, 1.0, {}), (0, 80.0, {6: status})]
 
 
 def test_values_on_the_way_are_the_mean_where_every_seed_has_one():
@@ -210,6 +210,6 @@ def test_the_trials_of_an_older_study_that_trained_all_seeds_in_one_directory_ar
     folder = directory / "trials" / "001"
     assert loaded.trials[1].run_directories == {42: folder / "seed_42", 43: folder / "seed_43"}
     assert [path.parent.name for path in loaded.trials[1].progress_files] == ["seed_42", "seed_43"]
-    found = configurations(loaded, METRIC)
+    found = rank_configurations(loaded, METRIC)
     assert [(one.number, one.mean(METRIC)) for one in found] == [(1, 3.0), (2, 2.0), (0, 90.0)]
-    assert found[2].lost == {43: "diverged"}
+    assert found[2].failed_seeds == {43: "diverged"}

@@ -3,7 +3,7 @@
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from vbot_train.study.steps import count_steps, exact_params, nth_step
+from vbot_train.study.steps import compute_step, correct_params, count_steps
 
 SHARE = FloatDistribution(0.9, 0.95, step=0.05)
 
@@ -20,7 +20,7 @@ SHARE = FloatDistribution(0.9, 0.95, step=0.05)
 )
 def test_a_step_is_the_number_that_a_person_writes(low, high, step, values):
     distribution = FloatDistribution(low, high, step=step)
-    assert [nth_step(distribution, number) for number in range(count_steps(distribution))] == values
+    assert [compute_step(distribution, number) for number in range(count_steps(distribution))] == values
 
 
 def test_what_was_computed_from_a_step_is_the_step_and_everything_else_is_itself():
@@ -33,9 +33,9 @@ def test_what_was_computed_from_a_step_is_the_step_and_everything_else_is_itself
         "unset": SHARE,
     }
     computed = {"share": 0.9 + 0.05, "zero": -0.3 + 3 * 0.1, "line": 0.1 + 0.2, "whole": 3, "word": "a"}
-    assert exact_params(computed, ranges) == {**computed, "share": 0.95, "zero": 0.0}
+    assert correct_params(computed, ranges) == {**computed, "share": 0.95, "zero": 0.0}
 
 
 @pytest.mark.parametrize("value", [0.93, 0.8, 2.0, 1e300, float("inf"), float("nan")])
 def test_a_value_that_is_no_step_stays_as_it_is(value):
-    assert repr(exact_params({"x": value}, {"x": SHARE})["x"]) == repr(value)
+    assert repr(correct_params({"x": value}, {"x": SHARE})["x"]) == repr(value)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vbot_train.training import files
-from vbot_train.training.files import remove_file, replace_file, replacing, write_atomically
+from vbot_train.training.files import remove_file, replace_atomically, replace_file, write_atomically
 
 
 @pytest.fixture
@@ -30,7 +30,10 @@ def hold(monkeypatch):
 
 
 def test_writers_with_the_same_process_number_do_not_meet(tmp_path):
-    with replacing(tmp_path / "file") as ours, replacing(tmp_path / "file") as theirs:  # as in two containers
+    with (
+        replace_atomically(tmp_path / "file") as ours,
+        replace_atomically(tmp_path / "file") as theirs,
+    ):  # as in two containers
         assert ours != theirs
         ours.write_text("ours", encoding="utf-8")
         theirs.write_text("theirs", encoding="utf-8")
@@ -81,7 +84,7 @@ def test_a_file_whose_reader_keeps_it_open_stays_as_it_is_and_that_is_told(tmp_p
 def test_a_temporary_file_that_cannot_be_removed_does_not_hide_why_writing_failed(tmp_path, hold, monkeypatch):
     monkeypatch.setattr(files, "HELD_S", 0.1)
     hold("unlink", "file", 1000)
-    with pytest.raises(OSError, match="No space left"), replacing(tmp_path / "file") as temporary:
+    with pytest.raises(OSError, match="No space left"), replace_atomically(tmp_path / "file") as temporary:
         temporary.touch()
         raise OSError(28, "No space left on device")
 

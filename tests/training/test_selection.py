@@ -8,7 +8,7 @@ import torch
 from torch import tensor
 
 from vbot_train.env.episodes import Episodes
-from vbot_train.evaluation.held_out import standard_errors
+from vbot_train.evaluation.held_out import estimate_standard_errors
 from vbot_train.training import selection
 from vbot_train.training.selection import Score, Selection
 
@@ -91,7 +91,7 @@ def test_less_is_better_of_a_metric_that_is_minimized(select):
 
 
 def test_standard_errors_by_hand():
-    errors = standard_errors(episodes([1.0, 1.0, 1.0, 0.0], reward=[1.0, 2.0, 3.0, 6.0]))
+    errors = estimate_standard_errors(episodes([1.0, 1.0, 1.0, 0.0], reward=[1.0, 2.0, 3.0, 6.0]))
     assert errors["episode_reward_mean"] == pytest.approx(math.sqrt(14 / 3 / 4))  # deviations -2, -1, 0, 3
     assert errors["success_rate"] == pytest.approx(math.sqrt(0.75 * 0.25 / 3))
     assert errors["time_to_goal_s"] == pytest.approx(math.sqrt(math.pi / 2 / 3))  # 1, 2, 3 s: variance 1, of three
@@ -99,7 +99,7 @@ def test_standard_errors_by_hand():
 
 
 def test_one_success_tells_nothing_of_its_error():
-    assert standard_errors(episodes([1.0, 0.0]))["time_to_goal_s"] == 0
+    assert estimate_standard_errors(episodes([1.0, 0.0]))["time_to_goal_s"] == 0
 
 
 def test_equal_scores_without_an_error_are_equal():

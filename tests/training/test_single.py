@@ -17,7 +17,7 @@ from vbot_train.signals import quit_at_once
 from vbot_train.training import single
 from vbot_train.training.files import read_yaml
 from vbot_train.training.result import TrialResult
-from vbot_train.training.single import Interruption, RunInterrupted, line_to_continue
+from vbot_train.training.single import Interruption, RunInterrupted, format_line_to_continue
 
 SMOKE = ["training=smoke", "hydra.run.dir=run"]
 LONG = [*SMOKE, "training.env_steps=10_000_000"]
@@ -134,7 +134,7 @@ def test_a_finished_run_is_not_continued(lonely_run, start):
 )
 def test_the_line_that_goes_on_is_the_same_with_its_directory(directory, told):
     arguments = ["env=section001", "hydra.run.dir=elsewhere", "network.hidden_layer_sizes=[8, 8]"]
-    line = line_to_continue(arguments, Path(directory))
+    line = format_line_to_continue(arguments, Path(directory))
     assert line == f"python -m vbot_train env=section001 'network.hidden_layer_sizes=[8, 8]' {told}"
 
 

@@ -64,11 +64,11 @@ def test_the_applied_settings_are_those_of_the_agent_and_the_environment(smoke_r
     ],
 )
 def test_every_ppo_key_reaches_the_agent(key, value):
-    from vbot_train.agent.ppo import applied_settings
+    from vbot_train.agent.ppo import read_applied_settings
 
     ppo = compose_config([f"ppo.{key}={value}"])["ppo"]
     agent = build_agent(ppo, [16], num_envs=4, env_steps=1000)
-    assert applied_settings(agent)[key] == value
+    assert read_applied_settings(agent)[key] == value
 
 
 @pytest.mark.parametrize(("schedule", "last"), [("none", 1e-3), ("linear", 1e-5)])

@@ -18,26 +18,26 @@ MIN_LOG_STD, MAX_LOG_STD = -4.0, 1.0
 ACTION_SPACE = gymnasium.spaces.Box(-1.0, 1.0, (JOINTS,))
 
 
-def multilayer_perceptron(hidden: Sequence[int], outputs: int, output_gain: float) -> nn.Sequential:
+def build_mlp(hidden: Sequence[int], outputs: int, output_gain: float) -> nn.Sequential:
     """ELU layers of the given sizes and a linear output, weights orthogonal (Andrychowicz et al. 2021,
     https://arxiv.org/abs/2006.05990: a small last policy layer starts near the standing pose).
     """
     layers: list[nn.Module] = []
     size = observations.SIZE
     for width in hidden:
-        layers += [_linear(size, width, math.sqrt(2)), nn.ELU(inplace=True)]
+        layers += [_build_linear(size, width, math.sqrt(2)), nn.ELU(inplace=True)]
         size = width
-    return nn.Sequential(*layers, _linear(size, outputs, output_gain))
+    return nn.Sequential(*layers, _build_linear(size, outputs, output_gain))
 
 
-def _linear(inputs: int, outputs: int, gain: float) -> nn.Linear:
+def _build_linear(inputs: int, outputs: int, gain: float) -> nn.Linear:
     layer = nn.Linear(inputs, outputs)
     nn.init.orthogonal_(layer.weight, gain)
     nn.init.zeros_(layer.bias)
     return layer
 
 
-def hidden_sizes(model: nn.Module) -> list[int]:
+def read_hidden_sizes(model: nn.Module) -> list[int]:
     """Widths of the hidden layers, read from the network itself."""
     return [layer.out_features for layer in model.modules() if isinstance(layer, nn.Linear)][:-1]
 
@@ -56,7 +56,7 @@ class Policy(Model):
 
     def __init__(self, hidden: Sequence[int], *, initial_std: float, device: torch.device | str) -> None:
         Model.__init__(self, observation_space=OBSERVATION_SPACE, action_space=ACTION_SPACE, device=device)
-        self.net = multilayer_perceptron(hidden, JOINTS, output_gain=0.01)
+        self.net = build_mlp(hidden, JOINTS, output_gain=0.01)
         self.log_std = nn.Parameter(torch.full((JOINTS,), math.log(initial_std)))
 
     def std(self) -> Tensor:
@@ -99,7 +99,7 @@ class Value(DeterministicMixin, Model):
     def __init__(self, hidden: Sequence[int], *, device: torch.device | str) -> None:
         Model.__init__(self, observation_space=OBSERVATION_SPACE, action_space=ACTION_SPACE, device=device)
         DeterministicMixin.__init__(self)
-        self.net = multilayer_perceptron(hidden, 1, output_gain=1.0)
+        self.net = build_mlp(hidden, 1, output_gain=1.0)
 
     def compute(self, inputs: dict[str, Any], role: str = "") -> tuple[Tensor, dict[str, Any]]:
         """Returns the (standardized) value (N, 1)."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.amp import GradScaler
 from torch.optim.lr_scheduler import LinearLR
 
-from vbot_train.agent.networks import ACTION_SPACE, OBSERVATION_SPACE, Policy, Value, hidden_sizes
+from vbot_train.agent.networks import ACTION_SPACE, OBSERVATION_SPACE, Policy, Value, read_hidden_sizes
 from vbot_train.config.composition import ConfigError
 from vbot_train.training.files import write_atomically
 
@@ -129,7 +129,7 @@ def build_agent(
         cfg=PPO_CFG(
             **fields,
             time_limit_bootstrap=True,  # without it skrl's advantages run on into the next episode
-            **_schedule(ppo, updates=env_steps // (num_envs * ppo["rollouts"])),
+            **_build_schedule(ppo, updates=env_steps // (num_envs * ppo["rollouts"])),
             observation_preprocessor=RunningStandardScaler,
             observation_preprocessor_kwargs={"size": OBSERVATION_SPACE, "device": device},
             value_preprocessor=RunningStandardScaler,
@@ -145,7 +145,7 @@ def build_agent(
     return agent
 
 
-def _schedule(ppo: Mapping[str, Any], updates: int) -> dict[str, Any]:
+def _build_schedule(ppo: Mapping[str, Any], updates: int) -> dict[str, Any]:
     """Skrl steps a schedule once per learning epoch."""
     match ppo["learning_rate_schedule"]:
         case "linear":  # down to 1 %
@@ -158,7 +158,7 @@ def _schedule(ppo: Mapping[str, Any], updates: int) -> dict[str, Any]:
     return {}
 
 
-def applied_settings(agent: PPO) -> dict[str, Any]:
+def read_applied_settings(agent: PPO) -> dict[str, Any]:
     """The settings that the built agent really uses, read from its own parts."""
     optimizer = agent.optimizer.param_groups[0]
     fields = ["discount_factor", "gae_lambda", "ratio_clip", "value_clip", "grad_norm_clip", "entropy_loss_scale"]
@@ -168,14 +168,14 @@ def applied_settings(agent: PPO) -> dict[str, Any]:
         "learning_epochs": agent.cfg.learning_epochs,
         "mini_batches": agent.cfg.mini_batches,
         "rollouts": agent.memory.memory_size,
-        "policy_hidden_layer_sizes": hidden_sizes(agent.policy),
-        "value_hidden_layer_sizes": hidden_sizes(agent.value),
+        "policy_hidden_layer_sizes": read_hidden_sizes(agent.policy),
+        "value_hidden_layer_sizes": read_hidden_sizes(agent.value),
         "num_envs": agent.memory.num_envs,
     }
 
 
 @torch.no_grad()
-def mean_action(agent: PPO, observation: Tensor) -> Tensor:
+def compute_mean_action(agent: PPO, observation: Tensor) -> Tensor:
     """The policy's deterministic action (E, 12) for observations (E, 54)."""
     action: Tensor = agent.policy.net(agent._observation_preprocessor(observation))
     return action

@@ -97,7 +97,7 @@ class TrainingLoop:
             self._observation = self._env.reset(stagger=True)
         for timestep in range(self.number * rollouts, number * rollouts):
             self._observation = self._take_step(self._observation, timestep)
-            with torch_threads(self._threads if (timestep + 1) % rollouts == 0 else 1):
+            with use_torch_threads(self._threads if (timestep + 1) % rollouts == 0 else 1):
                 # Learns at the rollout's end.
                 self._agent.post_interaction(timestep=timestep, timesteps=self._updates * rollouts)
         speed = rollouts * self._env.num_envs / (time.perf_counter() - start)
@@ -126,12 +126,12 @@ class TrainingLoop:
             timesteps=timesteps,
         )
         if len(step.episodes.robot):
-            self._episodes.extend(_outcomes(step.episodes))
+            self._episodes.extend(_list_outcomes(step.episodes))
         return step.observation
 
 
 @contextmanager
-def torch_threads(count: int) -> Iterator[None]:
+def use_torch_threads(count: int) -> Iterator[None]:
     """Let torch use ``count`` threads in here. Outside of updates it is one: idle OpenMP threads spin for a while
     after their work, on the cores that the physics is about to need (LOG.md, 2026-11-24).
     """
@@ -149,7 +149,7 @@ def _check_action(action: Tensor, number: int) -> None:
         raise DivergedError(f"the policy's largest action is {largest:g} in update {number}, beyond {MAX_ACTION:g}")
 
 
-def _outcomes(episodes: Episodes) -> list[tuple[float, bool, bool]]:
+def _list_outcomes(episodes: Episodes) -> list[tuple[float, bool, bool]]:
     success = episodes.reached & ~episodes.fell & ~episodes.left
     return list(zip(episodes.reward.tolist(), success.tolist(), episodes.fell.tolist(), strict=True))
 
@@ -157,7 +157,7 @@ def _outcomes(episodes: Episodes) -> list[tuple[float, bool, bool]]:
 def _describe(
     agent: PPO, number: int, env_steps: int, speed: float, episodes: deque[tuple[float, bool, bool]]
 ) -> Update:
-    policy_loss, value_loss = _finite_losses(agent, number)
+    policy_loss, value_loss = _read_finite_losses(agent, number)
     columns = list(zip(*episodes, strict=True)) or [(math.nan,)] * 3
     reward, success_rate, fall_rate = (sum(column) / len(column) for column in columns)
     return Update(
@@ -174,7 +174,7 @@ def _describe(
     )
 
 
-def _finite_losses(agent: PPO, number: int) -> tuple[float, float]:
+def _read_finite_losses(agent: PPO, number: int) -> tuple[float, float]:
     """The update's mean losses of policy and value function; skrl itself does not look whether they are finite."""
     policy_loss, value_loss = (agent.tracking_data[f"Loss / {name} loss"][-1] for name in ("Policy", "Value"))
     agent.tracking_data.clear()

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vbot_train.analysis.evidence.corners import corner
-from vbot_train.analysis.evidence.noise import Contrast, Unstable, contrast, learns, unstable
-from vbot_train.analysis.evidence.ranges import Range, ranges_of
+from vbot_train.analysis.evidence.corners import find_corner
+from vbot_train.analysis.evidence.noise import Contrast, Unstable, compare_with_noise, find_unstable, is_learning_search
+from vbot_train.analysis.evidence.ranges import Range, list_ranges
 from vbot_train.analysis.evidence.regions import Region, find_region
-from vbot_train.analysis.evidence.trends import Trend, distance, early_share, trend
-from vbot_train.analysis.ranking import Configuration, by_configuration, config_id
+from vbot_train.analysis.evidence.trends import Trend, find_trend, measure_distance, measure_early_share
+from vbot_train.analysis.ranking import Configuration, group_by_configuration, name_configuration
 from vbot_train.analysis.stages import Verdict
 from vbot_train.study.trials import Trial
 from vbot_train.training.result import METRICS
@@ -47,22 +47,27 @@ class Advice:
     line: str | None  # what to add to the command line, quoted for the shell
 
 
-def advise(verdict: Verdict) -> list[Advice]:
+def give_advice(verdict: Verdict) -> list[Advice]:
     """Everything that the study gives reason to advise."""
-    shaky = unstable(verdict)
-    seen = contrast(verdict, without=[one.found.number for one in shaky])
-    stuck = _stuck(verdict)
-    found = [stuck, _too_short(verdict, seen)]
-    found += [] if stuck else [_alike(verdict, seen), *_edges(verdict)]  # a search that is stuck has seen one spot only
-    found += [_diverging(verdict), *(_unstable(verdict, one, place) for place, one in enumerate(shaky, start=1))]
+    shaky = find_unstable(verdict)
+    seen = compare_with_noise(verdict, without=[one.found.number for one in shaky])
+    stuck = _advise_stuck(verdict)
+    found = [stuck, _advise_longer(verdict, seen)]
+    found += (
+        [] if stuck else [_advise_alike(verdict, seen), *_advise_edges(verdict)]
+    )  # a search that is stuck has seen one spot only
+    found += [
+        _advise_diverging(verdict),
+        *(_advise_unstable(verdict, one, place) for place, one in enumerate(shaky, start=1)),
+    ]
     return [advice for advice in found if advice is not None]
 
 
-def _alike(verdict: Verdict, seen: Contrast | None) -> Advice | None:
+def _advise_alike(verdict: Verdict, seen: Contrast | None) -> Advice | None:
     """Configurations differ by no more than seeds do."""
     if seen is None or not seen.alike:
         return None
-    ordered = sorted((r for r in ranges_of(verdict.study.trials) if r.ordered), key=lambda there: there.decades)
+    ordered = sorted((r for r in list_ranges(verdict.study.trials) if r.ordered), key=lambda there: there.decades)
     wider = {there.key: text for there in ordered if (text := there.wider(low=True, high=True)) is not None}
     keys = list(wider)[:WIDEN]
     what = f"widen the narrowest ranges ({', '.join(keys)})" if keys else "search other parameters"
@@ -76,7 +81,7 @@ def _alike(verdict: Verdict, seen: Contrast | None) -> Advice | None:
     )
 
 
-def _too_short(verdict: Verdict, seen: Contrast | None) -> Advice | None:
+def _advise_longer(verdict: Verdict, seen: Contrast | None) -> Advice | None:
     """Half a training does not tell which configuration is good, though whole ones differ by more than seeds.
 
     Values on the way are of few episodes, final ones of many: their noise alone must not look like another order. A
@@ -94,7 +99,7 @@ def _too_short(verdict: Verdict, seen: Contrast | None) -> Advice | None:
     rows = [row for row in found if row is not None]
     if evaluations < 2 or len(rows) < ENOUGH:
         return None
-    share, low, high = early_share(np.array(rows))
+    share, low, high = measure_early_share(np.array(rows))
     if high >= HALF:
         return None
     return Advice(
@@ -115,18 +120,20 @@ def on_the_way(found: Configuration, evaluations: Sequence[int], metric: str) ->
     return np.array(rows, dtype=float).mean(axis=0) if rows else None
 
 
-def _edges(verdict: Verdict) -> list[Advice]:
+def _advise_edges(verdict: Verdict) -> list[Advice]:
     """The best lies near the end of a range, and trials become better up to the end."""
-    found = by_configuration(verdict.study.trials)
-    ordered = [there for there in ranges_of(verdict.study.trials) if there.ordered]
+    found = group_by_configuration(verdict.study.trials)
+    ordered = [there for there in list_ranges(verdict.study.trials) if there.ordered]
     if np.isfinite([_mean_value(each, verdict.metric) for each in found]).sum() < ENOUGH:
         return []
     tests = 2 * len(ordered)
-    advised = [_edge(verdict, there, found, tests, up=up) for there in ordered for up in (False, True)]
+    advised = [_advise_edge(verdict, there, found, tests, up=up) for there in ordered for up in (False, True)]
     return [advice for advice in advised if advice is not None]
 
 
-def _edge(verdict: Verdict, there: Range, found: Sequence[Sequence[Trial]], tests: int, *, up: bool) -> Advice | None:
+def _advise_edge(
+    verdict: Verdict, there: Range, found: Sequence[Sequence[Trial]], tests: int, *, up: bool
+) -> Advice | None:
     assert verdict.winner is not None
     best = verdict.winner.params[there.key]
     wider = there.wider(low=not up, high=up)
@@ -157,7 +164,7 @@ def _towards(found: Sequence[Sequence[Trial]], there: Range, metric: str, *, up:
     diverged = np.array([any(trial.result.status == "diverged" for trial in each) for each in found])
     worst = np.where(diverged, values[completed].min() - 1, values)
     ended = completed | diverged
-    seen = trend(towards[completed], values[completed]), trend(towards[ended], worst[ended])
+    seen = find_trend(towards[completed], values[completed]), find_trend(towards[ended], worst[ended])
     return None if seen[0] is None or seen[1] is None else max(seen[0], seen[1], key=lambda each: each.weakness)
 
 
@@ -167,13 +174,13 @@ def _mean_value(trials: Sequence[Trial], metric: str) -> float:
     return float(np.mean(values)) * (1 if METRICS[metric] == "maximize" else -1) if values else -math.inf
 
 
-def _diverged(verdict: Verdict) -> list[Trial]:
+def _list_diverged(verdict: Verdict) -> list[Trial]:
     return [trial for trial in verdict.study.trials if trial.result.status == "diverged"]
 
 
-def _unstable(verdict: Verdict, one: Unstable, place: int) -> Advice:
+def _advise_unstable(verdict: Verdict, one: Unstable, place: int) -> Advice:
     """A finalist cannot be relied on: leave out the region that it shares with diverged trials, or else its corner."""
-    own, diverged = one.found.trials, _diverged(verdict)
+    own, diverged = one.found.trials, _list_diverged(verdict)
     others = [trial for trial in verdict.study.ranked(verdict.metric) if trial not in own]
     region = find_region([own[0], *diverged], others)
     if region is not None and _clear(region) and region.holds[0]:
@@ -181,15 +188,17 @@ def _unstable(verdict: Verdict, one: Unstable, place: int) -> Advice:
         why = f"It shares a region with diverged trials. {_evidence(region, 'diverged or unstable')}"
     else:
         stable = [found.params for found in verdict.finalists if found.number != one.found.number]
-        rule = corner(one.found.params, stable, ranges_of(own))
+        rule = find_corner(one.found.params, stable, list_ranges(own))
         why = "Nothing tells it from the other trials, so the rule is for its corner of the space alone."
     seemed = "looked best in the search" if one.found.number == verdict.screened[0].number else "won"
     return Advice(
         name="unstable",
-        text=f"{config_id(one.found.number)} {seemed}, but is unstable across seeds: "
+        text=f"{name_configuration(one.found.number)} {seemed}, but is unstable across seeds: "
         + (f"leave out {rule}." if rule else "leave it out (no rule spares the other finalists)."),
         evidence=f"{_seeds(one)} {why}",
-        line=None if rule is None else _constraint(verdict, "unstable" if place == 1 else f"unstable_{place}", rule),
+        line=None
+        if rule is None
+        else _suggest_constraint(verdict, "unstable" if place == 1 else f"unstable_{place}", rule),
     )
 
 
@@ -202,17 +211,17 @@ def _seeds(one: Unstable) -> str:
     return f"Its fresh seeds reached {reached}{lost} (standard deviation {one.deviation:.3g}{others})."
 
 
-def _diverging(verdict: Verdict) -> Advice | None:
+def _advise_diverging(verdict: Verdict) -> Advice | None:
     """Trials diverge in one region."""
     completed = [trial for trial in verdict.study.trials if trial.result.status == "completed"]
-    region = find_region(_diverged(verdict), completed)
+    region = find_region(_list_diverged(verdict), completed)
     if region is None or not _clear(region):
         return None
     return Advice(
         name="diverging",
         text=f"Trials diverge where {region.rule}: leave that region out.",
         evidence=_evidence(region, "diverged"),
-        line=_constraint(verdict, "diverges", region.rule),
+        line=_suggest_constraint(verdict, "diverges", region.rule),
     )
 
 
@@ -230,22 +239,27 @@ def _evidence(region: Region, ended: str) -> str:
     )
 
 
-def _constraint(verdict: Verdict, name: str, rule: str) -> str:
+def _suggest_constraint(verdict: Verdict, name: str, rule: str) -> str:
     """The override that adds a rule, under a name that is free."""
     taken = verdict.study.record.constraints
     free = next(k for k in itertools.chain([name], (f"{name}_{n}" for n in itertools.count(2))) if k not in taken)
     return shlex.quote(f"+search.constraints.{free}={json.dumps(rule)}")
 
 
-def _stuck(verdict: Verdict) -> Advice | None:
+def _advise_stuck(verdict: Verdict) -> Advice | None:
     """Proposals crowd, and the best is hardly better than what the start-up trials had found."""
     start_up = verdict.study.record.sampler.get("n_startup_trials", START_UP)
     trials = sorted(verdict.study.trials, key=lambda trial: trial.number)
     late = [trial for trial in trials[len(trials) // 2 :] if trial.origin in (None, "proposed")]
-    ranges = ranges_of(trials)
-    if not learns(verdict.study) or not ranges or len(trials) < 2 * start_up or min(start_up, len(late)) < FEWEST:
+    ranges = list_ranges(trials)
+    if (
+        not is_learning_search(verdict.study)
+        or not ranges
+        or len(trials) < 2 * start_up
+        or min(start_up, len(late)) < FEWEST
+    ):
         return None
-    apart, apart_early = distance(late, ranges), distance(trials[:start_up], ranges)
+    apart, apart_early = measure_distance(late, ranges), measure_distance(trials[:start_up], ranges)
     over_start_up, over_first_half = _gain(verdict, start_up), _gain(verdict, len(trials) // 2)
     if apart > CROWDED * apart_early or over_start_up > GAIN or over_first_half > GAIN_LATE:
         return None

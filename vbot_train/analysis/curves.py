@@ -70,7 +70,7 @@ def read_curve(path: Path) -> Curve | None:
     return Curve(env_steps, success_rate, reward) if rows else None
 
 
-def common_env_steps(lengths: Sequence[float]) -> list[int]:
+def find_common_env_steps(lengths: Sequence[float]) -> list[int]:
     """Env steps that all have reached: shares of the smallest length."""
     return [round(share * min(lengths)) for share in SHARES]
 
@@ -84,7 +84,7 @@ def mean_curve(curves: Sequence[Curve], env_steps: Array) -> Curve:
     return Curve(env_steps, success_rate, reward)
 
 
-def best_so_far(study: Study, metric: str) -> BestSoFar:
+def trace_best_so_far(study: Study, metric: str) -> BestSoFar:
     """What a search had found by when, its trials in the order they were started.
 
     Failed and pruned trials cost their env steps too; evaluation is not counted.

@@ -17,12 +17,12 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from vbot_train.analysis.curves import CurveError, read_curve
 from vbot_train.analysis.importance import ImportanceReport
 from vbot_train.analysis.pictures import save
-from vbot_train.analysis.ranking import config_id, shown
+from vbot_train.analysis.ranking import format_params, name_configuration
 from vbot_train.analysis.stages import DEFAULT, Verdict
 from vbot_train.study.trials import Trial
 from vbot_train.training.files import remove_file
 from vbot_train.training.result import METRICS
-from vbot_train.training.seed_statistics import interval
+from vbot_train.training.seed_statistics import bootstrap_interval
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def draw_learning_curves(verdict: Verdict, path: Path) -> None:
     pruned = verdict.study.pruned
     figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
     for rank, trial in enumerate(ranked[:MOST_CURVES]):
-        color, label = (f"C{rank}", _label(trial)) if rank < CURVES else ("0.85", None)
+        color, label = (f"C{rank}", _write_label(trial)) if rank < CURVES else ("0.85", None)
         for steps, success in training_success(trial):
             axes.plot(steps, success, zorder=-rank, color=color, label=label)
             label = None  # further seeds of the same trial
@@ -112,7 +112,7 @@ def draw_slices(verdict: Verdict, path: Path) -> None:
     _save(figure, path)
 
 
-def _drawn(value: float | None) -> float:
+def _find_drawn(value: float | None) -> float:
     return np.nan if value is None else value
 
 
@@ -140,16 +140,18 @@ def draw_stages(verdict: Verdict, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(8, 3.5), layout="constrained")
     seen = {found.number: found.mean(verdict.metric) for found in verdict.screened}
     places = [place for place, number in enumerate(shown) if number in seen]
-    axes.plot(places, [_drawn(seen[shown[place]]) for place in places], "D", color="0.6")
+    axes.plot(places, [_find_drawn(seen[shown[place]]) for place in places], "D", color="0.6")
     for color, shift, samples in (("C0", 0.12, verdict.confirmed), ("C2", 0.24, verdict.tested)):
         for number in (number for number in shown if number in samples):
             values, x = samples[number].values(verdict.metric), shown.index(number) + shift
             axes.plot([x] * len(values), values, ".", color=color, alpha=0.5)
-            axes.plot([x, x], interval(values) or (np.nan, np.nan), color=color)
-            axes.plot(x, _drawn(samples[number].mean(verdict.metric)), "s", color=color)
+            axes.plot([x, x], bootstrap_interval(values) or (np.nan, np.nan), color=color)
+            axes.plot(x, _find_drawn(samples[number].mean(verdict.metric)), "s", color=color)
     marks = (("D", "0.6", "search"), ("s", "C0", "confirmed"), ("s", "C2", "tested"))
     axes.legend([Line2D([], [], marker=m, color=c, linestyle="") for m, c, _ in marks], [name for *_, name in marks])
-    axes.set_xticks(range(len(shown)), ["default" if k == DEFAULT else config_id(k) for k in shown], fontsize="small")
+    axes.set_xticks(
+        range(len(shown)), ["default" if k == DEFAULT else name_configuration(k) for k in shown], fontsize="small"
+    )
     axes.set(ylabel=verdict.metric)
     _save(figure, path)
 
@@ -166,8 +168,8 @@ def training_success(trial: Trial) -> Iterator[tuple[list[float], list[float]]]:
             yield (curve.env_steps / 1e6).tolist(), curve.success_rate.tolist()
 
 
-def _label(trial: Trial) -> str:
-    text = shown(trial.params)
+def _write_label(trial: Trial) -> str:
+    text = format_params(trial.params)
     return text if len(text) <= LONGEST_LABEL else f"trial {trial.number}"
 
 

@@ -2,48 +2,54 @@
 
 from collections.abc import Iterator, Mapping
 
-from vbot_train.analysis.ranking import Configuration, cell, config_id, over_seeds
+from vbot_train.analysis.ranking import Configuration, describe_seeds, format_cell, name_configuration
 from vbot_train.analysis.stages import Retrained, Verdict
 from vbot_train.training.result import METRICS
-from vbot_train.training.seed_statistics import difference_interval, few, probability_of_improvement
+from vbot_train.training.seed_statistics import (
+    bootstrap_difference_interval,
+    caution_few_seeds,
+    estimate_probability_of_improvement,
+)
 
 
-def headline(verdict: Verdict) -> Iterator[str]:
+def write_headline(verdict: Verdict) -> Iterator[str]:
     """The winner, what it is worth, against the default, and how far that can be believed."""
     if (winner := verdict.winner) is None:
         yield "no trial was completed: there is nothing to rank"
         return
-    name, metric = config_id(winner.number), verdict.metric
+    name, metric = name_configuration(winner.number), verdict.metric
     if len(verdict.screened) == 1:
-        yield from replicated(winner, verdict)
+        yield from describe_replicates(winner, verdict)
         return
     if verdict.unconfirmed_reason is not None:
         yield f"best so far: {name}, unconfirmed ({verdict.unconfirmed_reason})"
-        yield f"the search saw {seen(winner, verdict)}; the best of many is partly the luckiest: expect less"
+        screening = describe_screening(winner, verdict)
+        yield f"the search saw {screening}; the best of many is partly the luckiest: expect less"
         return
     confirmed = value(verdict.confirmed[winner.number], metric)
     if verdict.untested_reason is not None:
         yield f"winner: {name}, confirmed: {confirmed}; not tested ({verdict.untested_reason})"
-        yield f"the search saw {seen(winner, verdict)}; the confirmed value made it the winner: expect a little less"
+        screening = describe_screening(winner, verdict)
+        yield f"the search saw {screening}; the confirmed value made it the winner: expect a little less"
     else:
         tested = verdict.tested[winner.number]
         yield f"winner: {name}, tested on training seeds and starts of its own: {value(tested, metric)}"
-        yield from against_default(winner, tested, verdict)
-        yield f"before that, confirming said {confirmed}, and the search saw {seen(winner, verdict)}"
-    if (caution := few(len(verdict.confirmed[winner.number].runs))) is not None:
+        yield from compare_with_default(winner, tested, verdict)
+        yield f"before that, confirming said {confirmed}, and the search saw {describe_screening(winner, verdict)}"
+    if (caution := caution_few_seeds(len(verdict.confirmed[winner.number].runs))) is not None:
         yield f"in brackets: the 95 % bootstrap interval over training seeds; {caution}"
 
 
-def replicated(found: Configuration, verdict: Verdict) -> Iterator[str]:
+def describe_replicates(found: Configuration, verdict: Verdict) -> Iterator[str]:
     """What is said of a study of one configuration: nothing was chosen."""
     values = [value for run in found.survivors if (value := run.objective(verdict.metric)) is not None]
-    ends = f" [{cell(min(values))} to {cell(max(values))}]" if len(values) > 1 else ""
-    over, mean = over_seeds(found.runs, verdict.metric), cell(found.mean(verdict.metric))
-    text = f"one configuration on {over}: {verdict.metric} {mean}{ends}{told(found.failed_seeds)}"
+    ends = f" [{format_cell(min(values))} to {format_cell(max(values))}]" if len(values) > 1 else ""
+    over, mean = describe_seeds(found.runs, verdict.metric), format_cell(found.mean(verdict.metric))
+    text = f"one configuration on {over}: {verdict.metric} {mean}{ends}{list_failed_seeds(found.failed_seeds)}"
     yield f"{text}; there was nothing to choose"
 
 
-def against_default(winner: Configuration, tested: Retrained, verdict: Verdict) -> Iterator[str]:
+def compare_with_default(winner: Configuration, tested: Retrained, verdict: Verdict) -> Iterator[str]:
     """The winner's test beside the default configuration's. A run that was lost loses."""
     if winner.number == verdict.default:
         yield "the winner is the default configuration itself"
@@ -54,9 +60,9 @@ def against_default(winner: Configuration, tested: Retrained, verdict: Verdict) 
     if min(len(ours), len(theirs)) < 2:
         yield "one seed each: that says nothing of other seeds"
         return
-    probability = probability_of_improvement(ours, theirs, maximize=METRICS[metric] == "maximize")
+    probability = estimate_probability_of_improvement(ours, theirs, maximize=METRICS[metric] == "maximize")
     whole = not tested.failed_seeds(metric) and not default.failed_seeds(metric)
-    ends = difference_interval(ours, theirs) if whole else None
+    ends = bootstrap_difference_interval(ours, theirs) if whole else None
     by = "" if ends is None else f"; difference 95 % [{ends[0]:+.4g}, {ends[1]:+.4g}]"
     yield f"one run of the winner beats one of the default with probability {probability:.2f}{by}"
 
@@ -64,14 +70,14 @@ def against_default(winner: Configuration, tested: Retrained, verdict: Verdict) 
 def value(found: Retrained, metric: str) -> str:
     """A configuration's value over its seeds, with interval, success and falls, for people."""
     content, lost = found.describe(metric), found.failed_seeds(metric)
-    runs, over = len(found.runs), over_seeds(found.runs.values(), metric)
+    runs, over = len(found.runs), describe_seeds(found.runs.values(), metric)
     text = f"{metric} {spread(content[metric])} over {over}" if metric in content else f"no value on {runs} seeds"
     others = (("success_rate", "success"), ("fall_rate", "falls"))
     text += "".join(f", {name} {content[key]['iqm']:.1%}" for key, name in others if key in content and key != metric)
-    return text + told(lost)
+    return text + list_failed_seeds(lost)
 
 
-def told(lost: Mapping[int, str]) -> str:
+def list_failed_seeds(lost: Mapping[int, str]) -> str:
     """The seeds that are lost, for people."""
     return f" ({', '.join(f'seed {seed} {status}' for seed, status in lost.items())})" if lost else ""
 
@@ -81,17 +87,17 @@ def spread(content: dict[str, object] | None) -> str:
     if content is None:
         return "-"
     ends = content["ci_95"]
-    bounds = f" [{cell(ends[0])}, {cell(ends[1])}]" if isinstance(ends, list) else ""
-    return f"{cell(content['iqm'])}{bounds}"
+    bounds = f" [{format_cell(ends[0])}, {format_cell(ends[1])}]" if isinstance(ends, list) else ""
+    return f"{format_cell(content['iqm'])}{bounds}"
 
 
 def spread_over(found: Retrained, metric: str) -> str:
     """The same, and over how many seeds where some are lost."""
-    over = f" ({over_seeds(found.runs.values(), metric)})" if found.failed_seeds(metric) else ""
+    over = f" ({describe_seeds(found.runs.values(), metric)})" if found.failed_seeds(metric) else ""
     return spread(found.describe(metric).get(metric)) + over
 
 
-def seen(found: Configuration, verdict: Verdict) -> str:
+def describe_screening(found: Configuration, verdict: Verdict) -> str:
     """What the search saw of a configuration."""
-    seeds = "one seed" if len(found.runs) == 1 else over_seeds(found.runs, verdict.metric)
-    return f"{verdict.metric} {cell(found.mean(verdict.metric))} on {seeds}"
+    seeds = "one seed" if len(found.runs) == 1 else describe_seeds(found.runs, verdict.metric)
+    return f"{verdict.metric} {format_cell(found.mean(verdict.metric))} on {seeds}"

@@ -14,7 +14,7 @@ import numpy as np
 
 from vbot_train.analysis.estimators.fanova import Fanova
 from vbot_train.analysis.estimators.ped_anova import PedAnova
-from vbot_train.analysis.estimators.resampling import Estimator, resample, units
+from vbot_train.analysis.estimators.resampling import Estimator, find_units, resample
 from vbot_train.study.trials import Trial
 from vbot_train.training.result import METRICS
 
@@ -71,7 +71,7 @@ def measure_importance(
     """
     values = {trial.number: trial.result.objective(metric) for trial in trials}
     known = sorted((trial for trial in trials if values[trial.number] is not None), key=lambda trial: trial.number)
-    names, left_out = _judged(known, estimator)
+    names, left_out = _choose_parameters(known, estimator)
 
     def report(rows: list[Importance], reliability: str) -> ImportanceReport:
         return ImportanceReport(rows, left_out, reliability, estimator, len(known))
@@ -84,30 +84,30 @@ def measure_importance(
     sign = -1.0 if METRICS[metric] == "maximize" else 1.0
     losses = sign * np.array([values[trial.number] for trial in known], dtype=np.float64)
     evaluate: Estimator = Fanova(known, names, seed) if estimator == "fanova" else PedAnova(known, names, BEST)
-    found = resample(evaluate, losses, units(known, names), COUNTS[estimator], seed)
+    found = resample(evaluate, losses, find_units(known, names), COUNTS[estimator], seed)
     if not found.stands_out:
         return report(unknown, "insufficient: no parameter stands out from chance")
     columns = zip(names, found.shares, found.interval_90.T, found.rank_90.T, strict=True)
     rows = [
-        Importance(name, round(float(share), DIGITS), _rounded(low, high), (int(first), int(last)))
+        Importance(name, round(float(share), DIGITS), _round_pair(low, high), (int(first), int(last)))
         for name, share, (low, high), (first, last) in columns
     ]
     return report(sorted(rows, key=lambda row: -(row.importance or 0.0)), "sufficient")
 
 
-def _rounded(low: float, high: float) -> tuple[float, float]:
+def _round_pair(low: float, high: float) -> tuple[float, float]:
     return round(float(low), DIGITS), round(float(high), DIGITS)
 
 
-def _judged(trials: Sequence[Trial], estimator: EstimatorName) -> tuple[list[str], dict[str, str]]:
+def _choose_parameters(trials: Sequence[Trial], estimator: EstimatorName) -> tuple[list[str], dict[str, str]]:
     """The parameters that can be judged, and why the others cannot. A training seed is a replicate, no parameter."""
     names = dict.fromkeys(name for trial in trials for name in trial.params if name != "seed")
-    reasons = {name: _why_left_out(name, trials, estimator) for name in names}
+    reasons = {name: _explain_exclusion(name, trials, estimator) for name in names}
     left_out = {name: reason for name, reason in reasons.items() if reason is not None}
     return [name for name in names if name not in left_out], left_out
 
 
-def _why_left_out(name: str, trials: Sequence[Trial], estimator: EstimatorName) -> str | None:
+def _explain_exclusion(name: str, trials: Sequence[Trial], estimator: EstimatorName) -> str | None:
     holders = [trial for trial in trials if name in trial.params]
     values = {trial.params[name] for trial in holders}
     distributions = {trial.distributions[name] for trial in holders}

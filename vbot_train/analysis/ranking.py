@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vbot_train.study.seeds import outcome
-from vbot_train.study.steps import exact_params
+from vbot_train.study.seeds import choose_attempt
+from vbot_train.study.steps import correct_params
 from vbot_train.study.trials import Study, Trial
-from vbot_train.training.result import METRICS, TrialResult, iqm
+from vbot_train.training.result import METRICS, TrialResult, compute_iqm
 
 TOP = 5
 
@@ -28,7 +28,7 @@ class Configuration:
     @property
     def failed_seeds(self) -> dict[int, str]:
         """Its seeds without a value, and how they ended."""
-        return failed_seeds(self.runs, self.metric)
+        return list_failed_seeds(self.runs, self.metric)
 
     @property
     def survivors(self) -> list[TrialResult]:
@@ -39,7 +39,7 @@ class Configuration:
         """Interquartile mean over the seeds that are not lost; None where one of them has no value of the metric."""
         values = [run.metrics.get(metric) for run in self.survivors]
         present = [value for value in values if value is not None]
-        return None if len(present) < len(values) else present[0] if len(present) == 1 else iqm(present)
+        return None if len(present) < len(values) else present[0] if len(present) == 1 else compute_iqm(present)
 
     @property
     def number(self) -> int:
@@ -49,11 +49,11 @@ class Configuration:
     @property
     def params(self) -> dict[str, Any]:
         """What it sets; the training seed is a replicate, not a parameter."""
-        return without_seed(self.trials[0].params)
+        return drop_seed(self.trials[0].params)
 
     def is_at(self, point: Mapping[str, Any]) -> bool:
         """Whether it is this point; earlier versions recorded some as they were computed."""
-        return self.params == exact_params(point, self.trials[0].distributions)
+        return self.params == correct_params(point, self.trials[0].distributions)
 
     @property
     def seeds(self) -> list[int]:
@@ -61,24 +61,24 @@ class Configuration:
         return [seed for run in self.survivors for seed in run.seeds]
 
 
-def configurations(study: Study, metric: str) -> list[Configuration]:
+def rank_configurations(study: Study, metric: str) -> list[Configuration]:
     """The configurations that have a value, best first; of equals in the order of their best trials."""
     ranked = study.ranked(metric)
     best_first = [*ranked, *(trial for trial in study.trials if trial.result.objective(metric) is None)]
-    found = [_configuration(group, metric, study.record.retries) for group in by_configuration(best_first)]
+    found = [_build_configuration(group, metric, study.record.retries) for group in group_by_configuration(best_first)]
     with_value = [configuration for configuration in found if configuration.trials]
     return sorted(with_value, key=lambda configuration: rank_key(configuration.runs, metric))
 
 
-def by_configuration(trials: Iterable[Trial]) -> list[list[Trial]]:
+def group_by_configuration(trials: Iterable[Trial]) -> list[list[Trial]]:
     """The trials of each configuration together, by number; the groups in the order in which they come up."""
     groups: dict[frozenset[tuple[str, Any]], list[Trial]] = {}
     for trial in trials:
-        groups.setdefault(frozenset(without_seed(trial.params).items()), []).append(trial)
+        groups.setdefault(frozenset(drop_seed(trial.params).items()), []).append(trial)
     return [sorted(group, key=lambda trial: trial.number) for group in groups.values()]
 
 
-def _configuration(trials: Sequence[Trial], metric: str, retries: int) -> Configuration:
+def _build_configuration(trials: Sequence[Trial], metric: str, retries: int) -> Configuration:
     """What the trials of one configuration, by number, amount to."""
     first: dict[int, int] = {}  # number of the first attempt, by that of a later one
     attempts: dict[int, list[Trial]] = {}
@@ -86,12 +86,12 @@ def _configuration(trials: Sequence[Trial], metric: str, retries: int) -> Config
         repeated = trial.number if trial.retry_of is None else trial.retry_of
         first[trial.number] = first.get(repeated, repeated)
         attempts.setdefault(first[trial.number], []).append(trial)
-    ended = [last for tried in attempts.values() if (last := outcome(tried, retries)) is not None]
+    ended = [last for tried in attempts.values() if (last := choose_attempt(tried, retries)) is not None]
     with_value = [trial for trial in ended if any(run.objective(metric) is not None for run in trial.runs)]
     return Configuration(with_value, [run for trial in ended for run in trial.runs], metric)
 
 
-def failed_seeds(runs: Iterable[TrialResult], metric: str) -> dict[int, str]:
+def list_failed_seeds(runs: Iterable[TrialResult], metric: str) -> dict[int, str]:
     """The seeds of a configuration's runs that have no value, and how they ended."""
     return {run.seed: run.status for run in sorted(runs, key=lambda run: run.seed) if run.objective(metric) is None}
 
@@ -105,37 +105,37 @@ def rank_key(runs: Collection[TrialResult], metric: str) -> tuple[int, float]:
     """
     values = [value for run in runs if (value := run.objective(metric)) is not None]
     sign = -1 if METRICS[metric] == "maximize" else 1
-    return len(runs) - len(values), sign * iqm(values) if values else math.inf
+    return len(runs) - len(values), sign * compute_iqm(values) if values else math.inf
 
 
-def over_seeds(runs: Collection[TrialResult], metric: str) -> str:
+def describe_seeds(runs: Collection[TrialResult], metric: str) -> str:
     """How many of a configuration's seeds its value is over, for people."""
-    if lost := len(failed_seeds(runs, metric)):
+    if lost := len(list_failed_seeds(runs, metric)):
         return f"{len(runs) - lost} of {len(runs)} seeds"
     return f"{len(runs)} seed" + ("s" if len(runs) > 1 else "")
 
 
 def describe_lost(runs: Collection[TrialResult], metric: str) -> dict[str, Any]:
     """For the analysis file: a configuration's seeds without a value, if there are any."""
-    lost = failed_seeds(runs, metric)
-    return {"without_value": lost, "over": over_seeds(runs, metric)} if lost else {}
+    lost = list_failed_seeds(runs, metric)
+    return {"without_value": lost, "over": describe_seeds(runs, metric)} if lost else {}
 
 
-def without_seed(params: Mapping[str, Any]) -> dict[str, Any]:
+def drop_seed(params: Mapping[str, Any]) -> dict[str, Any]:
     """What a trial's parameters say of its configuration: the training seed is a replicate."""
     return {key: value for key, value in params.items() if key != "seed"}
 
 
-def config_id(number: int) -> str:
+def name_configuration(number: int) -> str:
     """Name of the configuration whose first trial has that number."""
     return f"config_{number:03d}"
 
 
-def shown(params: Mapping[str, Any]) -> str:
+def format_params(params: Mapping[str, Any]) -> str:
     """Parameters for people, on one line: short keys, four digits."""
-    return "  ".join(f"{key.removeprefix('ppo.')}={cell(value)}" for key, value in params.items())
+    return "  ".join(f"{key.removeprefix('ppo.')}={format_cell(value)}" for key, value in params.items())
 
 
-def cell(value: Any) -> str:
+def format_cell(value: Any) -> str:
     """One value for people."""
     return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -10,10 +10,10 @@ from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
 from vbot_train.analysis.advice import Advice
-from vbot_train.analysis.headline import headline, spread
+from vbot_train.analysis.headline import spread, write_headline
 from vbot_train.analysis.importance import ImportanceReport
-from vbot_train.analysis.ranking import TOP, cell, config_id, over_seeds, shown
-from vbot_train.analysis.report_figures import Figure, figures
+from vbot_train.analysis.ranking import TOP, describe_seeds, format_cell, format_params, name_configuration
+from vbot_train.analysis.report_figures import Figure, build_figures
 from vbot_train.analysis.stages import Retrained, Verdict
 from vbot_train.study.record import StudyRecord
 from vbot_train.study.trials import tell_left_out
@@ -37,7 +37,7 @@ def write_report(verdict: Verdict, importance: ImportanceReport, advice: Sequenc
         OSError: It cannot be written.
     """
     pages = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
-    first, *others = headline(verdict)
+    first, *others = write_headline(verdict)
     page = pages.get_template(TEMPLATE).render(
         study=verdict.study.record.study,
         metric=verdict.metric,
@@ -47,7 +47,8 @@ def write_report(verdict: Verdict, importance: ImportanceReport, advice: Sequenc
         importance=importance,
         table=list(table(verdict)),
         figures=[
-            (found.title, found.caption, div(found, place)) for place, found in enumerate(figures(verdict, importance))
+            (found.title, found.caption, div(found, place))
+            for place, found in enumerate(build_figures(verdict, importance))
         ],
         lines=list(lines(verdict, path.parent)),
         plotly=Markup(get_plotlyjs()),
@@ -66,13 +67,13 @@ def table(verdict: Verdict) -> Iterator[dict[str, str]]:
     for found in verdict.best_first[:TOP]:
         success = found.mean("success_rate")
         yield {
-            "configuration": config_id(found.number),
-            "search": cell(found.mean(verdict.metric)),
+            "configuration": name_configuration(found.number),
+            "search": format_cell(found.mean(verdict.metric)),
             "search_success": "" if success is None else f"success {success:.1%}",
-            "search_seeds": over_seeds(found.runs, verdict.metric),
+            "search_seeds": describe_seeds(found.runs, verdict.metric),
             **stage_cells("confirmed", verdict.confirmed.get(found.number), verdict.metric),
             **stage_cells("tested", verdict.tested.get(found.number), verdict.metric),
-            "settings": shown(found.params),
+            "settings": format_params(found.params),
         }
 
 
@@ -80,7 +81,7 @@ def stage_cells(name: str, found: Retrained | None, metric: str) -> dict[str, st
     """What a later stage said of a configuration."""
     content = {} if found is None else found.describe(metric)
     success = f"success {content['success_rate']['iqm']:.1%}" if "success_rate" in content else ""
-    seeds = "" if found is None else over_seeds(found.runs.values(), metric)
+    seeds = "" if found is None else describe_seeds(found.runs.values(), metric)
     return {name: spread(content.get(metric)), f"{name}_success": success, f"{name}_seeds": seeds}
 
 

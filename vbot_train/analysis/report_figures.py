@@ -13,11 +13,11 @@ from plotly.subplots import make_subplots
 
 from vbot_train.analysis.figures import training_success
 from vbot_train.analysis.importance import ImportanceReport
-from vbot_train.analysis.ranking import TOP, config_id
+from vbot_train.analysis.ranking import TOP, name_configuration
 from vbot_train.analysis.stages import DEFAULT, TRIAL, Retrained, Verdict
 from vbot_train.study.trials import Trial
 from vbot_train.training.result import METRICS
-from vbot_train.training.seed_statistics import few, interval
+from vbot_train.training.seed_statistics import bootstrap_interval, caution_few_seeds
 
 BLUE, ORANGE, GREEN, GREY, RED = "#3366aa", "#dd7722", "#228855", "#999999", "#bb3333"
 CURVES = (BLUE, ORANGE, GREEN, "#aa4499", "#44aaaa")
@@ -34,38 +34,40 @@ class Figure:
     figure: go.Figure
 
 
-def figures(verdict: Verdict, importance: ImportanceReport) -> Iterator[Figure]:
+def build_figures(verdict: Verdict, importance: ImportanceReport) -> Iterator[Figure]:
     """Every figure that the study has something to show for, the answer first."""
     metric = verdict.metric
     if verdict.confirmed:
-        caution = few(min(len(found.runs) for found in verdict.confirmed.values()))
+        caution = caution_few_seeds(min(len(found.runs) for found in verdict.confirmed.values()))
         caption = (
             "What the search saw, the runs that confirmed and tested, their interquartile mean with its 95 % interval"
         )
-        yield Figure("From search to test", f"{caption}, {caution}." if caution else f"{caption}.", stages(verdict))
+        yield Figure(
+            "From search to test", f"{caption}, {caution}." if caution else f"{caption}.", plot_stages(verdict)
+        )
     if importance.is_sufficient:
-        yield Figure("What mattered", f"Importance for {metric}, with 90 % intervals.", importances(importance))
+        yield Figure("What mattered", f"Importance for {metric}, with 90 % intervals.", plot_importances(importance))
     if verdict.study.ranked(metric):
-        study = as_optuna(verdict)
+        study = convert_to_optuna(verdict)
         caption = "Every completed trial in the order of the search, and the best so far."
         yield Figure("Optimization history", caption, _finish(plot_optimization_history(study, target_name=metric)))
         if any(found.params for found in verdict.screened):
             caption = (
                 "Every completed trial, by each parameter: a star for the default configuration, a ring for the winner."
             )
-            yield Figure("Slices", caption, slices(verdict))
+            yield Figure("Slices", caption, plot_slices(verdict))
         if any(len(found.params) > 1 for found in verdict.screened):
             caption = "One line per completed trial; drag along an axis to select."
             parallel = plot_parallel_coordinate(study, target_name=metric)
             yield Figure("Parallel coordinates", caption, _finish(parallel, sides=70, top=70))
         caption = "Training episodes that reach the goal without falling, of the five best and of the default."
-        yield Figure("Learning curves", caption, learning_curves(verdict))
+        yield Figure("Learning curves", caption, plot_learning_curves(verdict))
         caption = "Hours since the first trial ended, pauses between resumes included."
-        yield Figure("Score against wall clock", caption, wall_clock(verdict))
+        yield Figure("Score against wall clock", caption, plot_wall_clock(verdict))
     yield Figure("How trials ended", "And how many proposals each constraint kept from being trained.", counts(verdict))
 
 
-def as_optuna(verdict: Verdict) -> optuna.Study:
+def convert_to_optuna(verdict: Verdict) -> optuna.Study:
     """The completed trials as a study in memory, under their own numbers."""
     study = optuna.create_study(direction=METRICS[verdict.metric])  # type: ignore[arg-type]
     ranked = {trial.number: trial for trial in verdict.study.ranked(verdict.metric)}
@@ -79,10 +81,14 @@ def as_optuna(verdict: Verdict) -> optuna.Study:
     return study
 
 
-def stages(verdict: Verdict) -> go.Figure:
+def plot_stages(verdict: Verdict) -> go.Figure:
     """Each retrained configuration: the search's value, its runs, their mean and interval."""
-    shown = {found.number: config_id(found.number) for found in verdict.best_first if found.number in verdict.confirmed}
-    shown |= {number: "default" if number == DEFAULT else config_id(number) for number in verdict.tested}
+    shown = {
+        found.number: name_configuration(found.number)
+        for found in verdict.best_first
+        if found.number in verdict.confirmed
+    }
+    shown |= {number: "default" if number == DEFAULT else name_configuration(number) for number in verdict.tested}
     figure = go.Figure()
     seen = [found for found in verdict.screened if found.number in shown]
     xs, ys = [shown[found.number] for found in seen], [found.mean(verdict.metric) for found in seen]
@@ -104,7 +110,7 @@ def _add_stage(figure: go.Figure, name: str, found: dict[str, Retrained], metric
     marker = {"color": color, "size": 6, "opacity": 0.5}
     figure.add_scatter(x=xs, y=ys, mode="markers", name=f"{name}, single runs", marker=marker)
     means = {label: mean for label, sample in found.items() if (mean := sample.mean(metric)) is not None}
-    ends = [interval(values[label]) or (mean, mean) for label, mean in means.items()]
+    ends = [bootstrap_interval(values[label]) or (mean, mean) for label, mean in means.items()]
     errors = _errors([*means.values()], ends)
     marker = {"color": color, "size": 11, "symbol": "square"}
     figure.add_scatter(
@@ -112,7 +118,7 @@ def _add_stage(figure: go.Figure, name: str, found: dict[str, Retrained], metric
     )
 
 
-def importances(importance: ImportanceReport) -> go.Figure:
+def plot_importances(importance: ImportanceReport) -> go.Figure:
     """Importance of each parameter with its interval, the most important on top."""
     rows = [row for row in importance.rows if row.importance is not None and row.interval_90 is not None][::-1]
     shares = [row.importance or 0.0 for row in rows]
@@ -131,7 +137,7 @@ def _errors(values: Sequence[float], ends: Sequence[tuple[float, float]]) -> dic
     return {"type": "data", "symmetric": False, "array": above, "arrayminus": below}
 
 
-def slices(verdict: Verdict) -> go.Figure:
+def plot_slices(verdict: Verdict) -> go.Figure:
     """The value against each parameter, a panel each."""
     ranked = verdict.study.ranked(verdict.metric)
     spaces = {name: space for trial in ranked for name, space in trial.distributions.items() if name != "seed"}
@@ -165,18 +171,18 @@ def _axis(space: BaseDistribution) -> dict[str, object]:
     return {"type": "log" if getattr(space, "log", False) else "linear"}
 
 
-def learning_curves(verdict: Verdict) -> go.Figure:
+def plot_learning_curves(verdict: Verdict) -> go.Figure:
     """Success while training, of the five best configurations and the default."""
     figure = go.Figure()
     for rank, found in enumerate(verdict.best_first[:TOP]):
-        _add_curves(figure, found.trials, f"{rank + 1}: {config_id(found.number)}", CURVES[rank], "solid")
-    _add_curves(figure, trials_of_default(verdict), "default", "black", "dot")
+        _add_curves(figure, found.trials, f"{rank + 1}: {name_configuration(found.number)}", CURVES[rank], "solid")
+    _add_curves(figure, list_default_trials(verdict), "default", "black", "dot")
     axis = {"title": "success rate", "range": [-0.02, 1.02]}
     figure.update_layout(xaxis_title="training env steps [million]", yaxis=axis)
     return _finish(figure)
 
 
-def trials_of_default(verdict: Verdict) -> list[Trial]:
+def list_default_trials(verdict: Verdict) -> list[Trial]:
     """Where the default configuration was trained: by the search, or where that could not, by the test."""
     if verdict.default == DEFAULT:
         return [trial for trial in verdict.study.test if trial.params[TRIAL] == DEFAULT]
@@ -192,7 +198,7 @@ def _add_curves(figure: go.Figure, trials: Sequence[Trial], name: str, color: st
         )
 
 
-def wall_clock(verdict: Verdict) -> go.Figure:
+def plot_wall_clock(verdict: Verdict) -> go.Figure:
     """Values against the time at which their trials ended."""
     ranked = verdict.study.ranked(verdict.metric)
     rows = [

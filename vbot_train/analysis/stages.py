@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from vbot_train.analysis.ranking import Configuration, configurations, describe_lost, failed_seeds, rank_key
-from vbot_train.study.seeds import outcome
+from vbot_train.analysis.ranking import Configuration, describe_lost, list_failed_seeds, rank_configurations, rank_key
+from vbot_train.study.seeds import choose_attempt
 from vbot_train.study.trials import Study, Trial
-from vbot_train.training.result import METRICS, TrialResult, iqm
-from vbot_train.training.seed_statistics import interval
+from vbot_train.training.result import METRICS, TrialResult, compute_iqm
+from vbot_train.training.seed_statistics import bootstrap_interval
 
 TRIAL = "trial"  # the one parameter of a later stage's trainings: number of the trial whose configuration it is
 DEFAULT = -1  # that number where the search did not try the default configuration itself
@@ -41,19 +41,19 @@ class Retrained:
     def mean(self, metric: str) -> float | None:
         """Interquartile mean over the seeds that have a value; None where none has."""
         values = self.values(metric)
-        return iqm(values) if values else None
+        return compute_iqm(values) if values else None
 
     def failed_seeds(self, metric: str) -> dict[int, str]:
         """The seeds that have no value, and how they ended."""
-        return failed_seeds(self.runs.values(), metric)
+        return list_failed_seeds(self.runs.values(), metric)
 
     def describe(self, metric: str) -> dict[str, Any]:
         """For the analysis file: seeds, and each metric's interquartile mean with its 95 % bootstrap interval."""
         content = {"seeds": sorted(self.runs), **describe_lost(self.runs.values(), metric)}
         for name in dict.fromkeys((metric, *ALSO)):
             if values := self.values(name):
-                ends = interval(values)
-                content[name] = {"iqm": iqm(values), "ci_95": None if ends is None else list(ends)}
+                ends = bootstrap_interval(values)
+                content[name] = {"iqm": compute_iqm(values), "ci_95": None if ends is None else list(ends)}
         return content
 
 
@@ -67,17 +67,17 @@ class Verdict:
     @cached_property
     def confirmed(self) -> dict[int, Retrained]:
         """What confirming has said so far, by the number of the configuration."""
-        return retrained(self.study, "confirm")
+        return group_retrained(self.study, "confirm")
 
     @cached_property
     def tested(self) -> dict[int, Retrained]:
         """What testing has said so far, by the number of the configuration; ``DEFAULT`` is one."""
-        return retrained(self.study, "test")
+        return group_retrained(self.study, "test")
 
     @cached_property
     def screened(self) -> list[Configuration]:
         """All configurations with a value, best first by what the search saw."""
-        return configurations(self.study, self.metric)
+        return rank_configurations(self.study, self.metric)
 
     @cached_property
     def best_first(self) -> list[Configuration]:
@@ -112,7 +112,9 @@ class Verdict:
             return f"the search confirmed what was best by {optimized}"
         if len(self.screened) < 2:
             return "one configuration: there was nothing to choose"
-        return missing([found.number for found in self.finalists], settings["seeds"], self.confirmed, "confirming")
+        return describe_missing(
+            [found.number for found in self.finalists], settings["seeds"], self.confirmed, "confirming"
+        )
 
     @cached_property
     def untested_reason(self) -> str | None:
@@ -123,7 +125,7 @@ class Verdict:
         if settings is None:
             return "search.test=none"
         numbers = dict.fromkeys([self.best_first[0].number, self.default])
-        return missing(list(numbers), settings["seeds"], self.tested, "testing")
+        return describe_missing(list(numbers), settings["seeds"], self.tested, "testing")
 
     @cached_property
     def default(self) -> int:
@@ -136,26 +138,28 @@ class Verdict:
         return tried[0] if tried else DEFAULT
 
 
-def missing(numbers: Sequence[int], seeds: Sequence[int], found: Mapping[int, Retrained], what: str) -> str | None:
+def describe_missing(
+    numbers: Sequence[int], seeds: Sequence[int], found: Mapping[int, Retrained], what: str
+) -> str | None:
     """How many of a stage's trainings have ended, for people; None if all have."""
     wanted = {(number, seed) for number in numbers for seed in seeds}
     ended = {(number, seed) for number, again in found.items() for seed in again.runs} & wanted
     return f"{len(ended)} of {len(wanted)} {what} trainings have ended" if ended != wanted else None
 
 
-def retrained(study: Study, stage: str) -> dict[int, Retrained]:
+def group_retrained(study: Study, stage: str) -> dict[int, Retrained]:
     """A stage's trainings that have ended for good, by configuration and seed.
 
     Seeds that are not the stage's own any more, since a later command line gave others, do not count: all
     configurations are judged by the same ones.
     """
-    settings = study.record.plan_of(stage) or {}
+    settings = study.record.get_plan(stage) or {}
     attempts: dict[tuple[int, int], list[Trial]] = {}
     for trial in study.confirm if stage == "confirm" else study.test:
         if trial.result.seed in settings.get("seeds", ()):
             attempts.setdefault((trial.params[TRIAL], trial.result.seed), []).append(trial)
     found: dict[int, dict[int, TrialResult]] = {}
     for (number, seed), tried in attempts.items():
-        if (last := outcome(tried, study.record.retries)) is not None:
+        if (last := choose_attempt(tried, study.record.retries)) is not None:
             found.setdefault(number, {})[seed] = last.result
     return {number: Retrained(runs) for number, runs in found.items()}

@@ -5,10 +5,10 @@ from typing import Any
 
 from vbot_train.analysis.advice import Advice
 from vbot_train.analysis.importance import ImportanceReport
-from vbot_train.analysis.ranking import TOP, Configuration, config_id, describe_lost
+from vbot_train.analysis.ranking import TOP, Configuration, describe_lost, name_configuration
 from vbot_train.analysis.stages import ALSO, DEFAULT, Verdict
 from vbot_train.study.trials import Trial
-from vbot_train.training.result import iqm
+from vbot_train.training.result import compute_iqm
 
 SEARCH_SPACE_ID = "ppo_navigation_v1"
 
@@ -42,7 +42,7 @@ def summarize(verdict: Verdict, importance: ImportanceReport, advice: Sequence[A
             {"name": item.name, "text": item.text, "evidence": item.evidence, "line": item.line} for item in advice
         ],
     }
-    if replicated := replicates(verdict.screened, metric):
+    if replicated := list_replicates(verdict.screened, metric):
         content["replicates"] = replicated
     if study.pruned:
         content["pruned"] = [describe_pruned(trial) for trial in study.pruned]
@@ -70,7 +70,14 @@ def describe(found: Configuration, verdict: Verdict) -> dict[str, Any]:
     lost = describe_lost(found.runs, verdict.metric)
     confirmed = verdict.confirmed.get(found.number)
     again = None if confirmed is None else confirmed.describe(verdict.metric)
-    return {"config_id": config_id(found.number), **found.params, **metrics, **seeds, **lost, "confirmed": again}
+    return {
+        "config_id": name_configuration(found.number),
+        **found.params,
+        **metrics,
+        **seeds,
+        **lost,
+        "confirmed": again,
+    }
 
 
 def describe_best(verdict: Verdict) -> dict[str, Any] | None:
@@ -79,15 +86,15 @@ def describe_best(verdict: Verdict) -> dict[str, Any] | None:
         return None
     tested, default = verdict.tested.get(winner.number), verdict.tested.get(verdict.default)
     return {
-        "config_id": config_id(winner.number),
-        "status": status(verdict),
+        "config_id": name_configuration(winner.number),
+        "status": describe_status(verdict),
         "tested": None if tested is None else tested.describe(verdict.metric),
-        "default": "default" if verdict.default == DEFAULT else config_id(verdict.default),
+        "default": "default" if verdict.default == DEFAULT else name_configuration(verdict.default),
         "default_tested": None if default is None else default.describe(verdict.metric),
     }
 
 
-def status(verdict: Verdict) -> str:
+def describe_status(verdict: Verdict) -> str:
     """How far the winner can be believed."""
     if verdict.unconfirmed_reason is not None:
         return f"unconfirmed: {verdict.unconfirmed_reason}"
@@ -98,20 +105,20 @@ def describe_pruned(trial: Trial) -> dict[str, Any]:
     """A trial that the pruner ended: how far it came. Its last value is of fewer episodes, and is not ranked."""
     last = trial.intermediate[max(trial.intermediate)] if trial.intermediate else None
     return {
-        "config_id": config_id(trial.number),
+        "config_id": name_configuration(trial.number),
         **trial.params,
         "env_steps": trial.result.env_steps,
         "last_value": last,
     }
 
 
-def replicates(screened: Sequence[Configuration], metric: str) -> list[dict[str, Any]]:
+def list_replicates(screened: Sequence[Configuration], metric: str) -> list[dict[str, Any]]:
     """Configurations that the search trained on several seeds: interquartile mean and range, best first."""
     rows = []
     for found in screened:
         values = [value for run in found.survivors if (value := run.objective(metric)) is not None]
         if len(found.runs) > 1:
             lost = describe_lost(found.runs, metric)
-            spread = {"iqm": iqm(values), "range": [min(values), max(values)]}
+            spread = {"iqm": compute_iqm(values), "range": [min(values), max(values)]}
             rows.append({**found.params, "seeds": sorted(run.seed for run in found.runs), **lost, metric: spread})
     return rows

@@ -17,16 +17,16 @@ from rich.console import Console
 from rich.table import Table
 
 from vbot_train.analysis.curves import CurveError
-from vbot_train.analysis.ranking import cell
+from vbot_train.analysis.ranking import format_cell
 from vbot_train.compare.compared_runs import load_side
 from vbot_train.compare.comparison import Comparison, Difference, Estimate, Interval, choose_metric
 from vbot_train.compare.figure import draw_comparison
 from vbot_train.config.composition import ConfigError
 from vbot_train.study.errors import StudyError
-from vbot_train.terminal import outlive_the_terminal
+from vbot_train.terminal import detach_from_terminal
 from vbot_train.training.files import write_atomically
 from vbot_train.training.result import METRICS, ResultError
-from vbot_train.training.seed_statistics import few
+from vbot_train.training.seed_statistics import caution_few_seeds
 
 LOG_WIDTH = 140  # columns, where the output goes to a file; more sides take more
 SIDE_WIDTH = 36
@@ -55,30 +55,36 @@ def compare(paths: Sequence[Path], metric: str | None = None, storage: str | Non
 
 def show(found: Comparison, console: Console) -> None:
     """Print a comparison, in the order of its questions: what differs, what came of it, how it was learned."""
-    for name, side in zip(names(found), found.sides, strict=True):
+    for name, side in zip(name_runs(found), found.sides, strict=True):
         console.print(f"{name} {side.path}: {side.what}")
     for warning in found.warnings:
         console.print(f"warning: {warning}")
     console.print(f"\nconfiguration: {f'{len(found.settings)} of its keys differ' if found.settings else SAME}")
     for rows in (found.settings, found.seeds):
         if rows:
-            console.print(table("key" if rows is found.settings else "seeds", names(found), texts(rows)))
+            console.print(
+                build_table("key" if rows is found.settings else "seeds", name_runs(found), build_texts(rows))
+            )
     console.print(f"\nmetrics: {SAME if found.is_same else 'best checkpoint, on held-out episodes'}")
-    console.print(table("metric", names(found), {metric: map(estimated, row) for metric, row in found.metrics.items()}))
-    for line in legend(found):
+    console.print(
+        build_table(
+            "metric", name_runs(found), {metric: map(describe_estimate, row) for metric, row in found.metrics.items()}
+        )
+    )
+    for line in write_legend(found):
         console.print(line)
-    console.print(differences(found))
+    console.print(list_differences(found))
     show_curves(found, console)
     if len(found.climbs) > 1:
         show_climbs(found, console)
 
 
-def names(found: Comparison) -> list[str]:
+def name_runs(found: Comparison) -> list[str]:
     """Short names of the sides, for the heads of tables."""
     return [f"#{number}" for number in range(1, len(found.sides) + 1)]
 
 
-def table(head: str, columns: Sequence[str], rows: Mapping[str, Any]) -> Table:
+def build_table(head: str, columns: Sequence[str], rows: Mapping[str, Any]) -> Table:
     """One row for each key, one column for each side."""
     filled = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in (head, *columns):
@@ -88,56 +94,58 @@ def table(head: str, columns: Sequence[str], rows: Mapping[str, Any]) -> Table:
     return filled
 
 
-def texts(rows: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
+def build_texts(rows: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
     """Values for people: short, unless that hides a difference."""
     shown = {}
     for key, values in rows.items():
-        short, exact = [cell(value) for value in values], [str(value) for value in values]
+        short, exact = [format_cell(value) for value in values], [str(value) for value in values]
         shown[key] = short if len(set(short)) == len(set(exact)) else exact
     return shown
 
 
-def estimated(estimate: Estimate) -> str:
+def describe_estimate(estimate: Estimate) -> str:
     """One metric of one side."""
-    return f"{cell(estimate.value)}{within(estimate.interval_95)}"
+    return f"{format_cell(estimate.value)}{describe_interval(estimate.interval_95)}"
 
 
-def within(interval: Interval | None) -> str:
+def describe_interval(interval: Interval | None) -> str:
     """An interval, where there is one."""
-    return "" if interval is None else f" [{cell(interval[0])}, {cell(interval[1])}]"
+    return "" if interval is None else f" [{format_cell(interval[0])}, {format_cell(interval[1])}]"
 
 
-def legend(found: Comparison) -> Iterator[str]:
+def write_legend(found: Comparison) -> Iterator[str]:
     """What the values and intervals of each side's metrics rest on."""
-    for i, (name, side) in enumerate(zip(names(found), found.sides, strict=True)):
+    for i, (name, side) in enumerate(zip(name_runs(found), found.sides, strict=True)):
         runs = len(side.runs)
         if side.failed_seeds:
             yield f"{name}: {len(side.failed_seeds)} of {runs + len(side.failed_seeds)} training seeds have no value"
         if runs == 1:
             yield f"{name}: one training seed; rates with their 95 % Wilson interval over its {side.episodes} episodes"
             continue
-        truth = f": {caution}" if (caution := few(runs)) else ""
+        truth = f": {caution}" if (caution := caution_few_seeds(runs)) else ""
         yield f"{name}: interquartile mean of {runs} training seeds, with its 95 % bootstrap interval over them{truth}"
         fewer = {metric: row[i].runs for metric, row in found.metrics.items() if row[i].runs < runs}
         if fewer:
             yield f"{name}: fewer runs have a value of {', '.join(f'{key} ({count})' for key, count in fewer.items())}"
 
 
-def differences(found: Comparison) -> Table:
+def list_differences(found: Comparison) -> Table:
     """The first side against each other one."""
     better = "higher" if METRICS[found.metric] == "maximize" else "lower"
     filled = Table(f"{found.metric} ({better} is better)", box=SIMPLE_HEAD, pad_edge=False)
     for column in ("difference, 95 % interval", "P(#1 better)", ""):
         filled.add_column(column, overflow="fold")
-    for name, row in zip(names(found)[1:], found.differences, strict=True):
-        filled.add_row(f"#1 - {name}", differing_by(row), cell(row.probability_of_improvement), row.how)
+    for name, row in zip(name_runs(found)[1:], found.differences, strict=True):
+        filled.add_row(f"#1 - {name}", list_differing(row), format_cell(row.probability_of_improvement), row.how)
     return filled
 
 
-def differing_by(row: Difference) -> str:
+def list_differing(row: Difference) -> str:
     """A difference and its interval."""
     return (
-        SAME if row.value == 0 and row.interval_95 in (None, (0, 0)) else f"{cell(row.value)}{within(row.interval_95)}"
+        SAME
+        if row.value == 0 and row.interval_95 in (None, (0, 0))
+        else f"{format_cell(row.value)}{describe_interval(row.interval_95)}"
     )
 
 
@@ -149,28 +157,28 @@ def show_curves(found: Comparison, console: Console) -> None:
     rows: dict[str, list[str]] = {}
     for i, env_steps in enumerate(found.env_steps):
         rows[f"{env_steps:,}"] = [
-            "-" if curve is None else f"{shown(curve.success_rate[i])} / {shown(curve.reward[i])}"
+            "-" if curve is None else f"{format_value(curve.success_rate[i])} / {format_value(curve.reward[i])}"
             for curve in found.curves
         ]
     console.print("learning curves: success rate / reward of training episodes, mean over seeds")
-    console.print(table("env steps", names(found), rows))
+    console.print(build_table("env steps", name_runs(found), rows))
 
 
 def show_climbs(found: Comparison, console: Console) -> None:
     """Print what each study had found by when."""
-    searched = [names(found)[i] for i in found.climbs]
+    searched = [name_runs(found)[i] for i in found.climbs]
     console.print(f"searches: best held-out {found.metric} against env steps of training, all trials together")
-    rows = {f"{budget:,}": [cell(row.at(budget)) for row in found.climbs.values()] for budget in found.budgets}
-    rows["in all"] = [f"{cell(row.best[-1])} ({row.env_steps[-1]:,})" for row in found.climbs.values()]
-    console.print(table("env steps", searched, rows))
+    rows = {f"{budget:,}": [format_cell(row.at(budget)) for row in found.climbs.values()] for budget in found.budgets}
+    rows["in all"] = [f"{format_cell(row.best[-1])} ({row.env_steps[-1]:,})" for row in found.climbs.values()]
+    console.print(build_table("env steps", searched, rows))
 
 
-def shown(value: float) -> str:
+def format_value(value: float) -> str:
     """A number of a curve, which may have none there."""
     return "-" if math.isnan(value) else f"{value:.3g}"
 
 
-def numbers(found: Comparison) -> dict[str, Any]:
+def format_numbers(found: Comparison) -> dict[str, Any]:
     """The same, for other programs."""
     curves = [None if curve is None else asdict(curve) for curve in found.curves]
     return {
@@ -185,7 +193,7 @@ def numbers(found: Comparison) -> dict[str, Any]:
                 "episodes": side.episodes,
                 **side.seeds,
             }
-            for name, side in zip(names(found), found.sides, strict=True)
+            for name, side in zip(name_runs(found), found.sides, strict=True)
         ],
         "configuration": found.settings,
         "seeds": found.seeds,
@@ -193,20 +201,20 @@ def numbers(found: Comparison) -> dict[str, Any]:
         "same_metrics": found.is_same,
         "differences": [asdict(row) for row in found.differences],
         "learning_curves": [
-            None if curve is None else {key: list(map(or_none, values)) for key, values in curve.items()}
+            None if curve is None else {key: list(map(format_or_none, values)) for key, values in curve.items()}
             for curve in curves
         ],
         "searches": {
             "budgets": found.budgets,
             **{
-                names(found)[i]: {"at_budgets": [row.at(budget) for budget in found.budgets], **asdict(row)}
+                name_runs(found)[i]: {"at_budgets": [row.at(budget) for budget in found.budgets], **asdict(row)}
                 for i, row in found.climbs.items()
             },
         },
     }
 
 
-def or_none(value: float) -> float | None:
+def format_or_none(value: float) -> float | None:
     """JSON has no NaN."""
     return None if math.isnan(value) else float(value)
 
@@ -227,13 +235,13 @@ def check_files(json_file: Path | None, figure_file: Path | None) -> None:
 def write(found: Comparison, json_file: Path | None, figure_file: Path | None) -> None:
     """Write the numbers and the figure, where they are wanted."""
     if json_file is not None:
-        write_atomically(json_file, json.dumps(numbers(found), indent=2, ensure_ascii=False) + "\n")
+        write_atomically(json_file, json.dumps(format_numbers(found), indent=2, ensure_ascii=False) + "\n")
     if figure_file is not None:
-        sides = [f"{name} {side.path}" for name, side in zip(names(found), found.sides, strict=True)]
+        sides = [f"{name} {side.path}" for name, side in zip(name_runs(found), found.sides, strict=True)]
         draw_comparison(sides, [side.curves for side in found.sides], found.climbs, found.metric, figure_file)
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m vbot_train.compare", description=main.__doc__)
     parser.add_argument("sides", type=Path, nargs="+", metavar="RUN_OR_STUDY", help="outputs/RUN, multirun/NAME, ...")
@@ -246,7 +254,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     """Compare runs and studies: configuration, metrics, probability of improvement, learning curves."""
-    arguments = parser().parse_intermixed_args()
+    arguments = build_parser().parse_intermixed_args()
     console = Console(highlight=False, markup=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = max(LOG_WIDTH, SIDE_WIDTH * (len(arguments.sides) + 1))
@@ -260,5 +268,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    outlive_the_terminal()
+    detach_from_terminal()
     main()

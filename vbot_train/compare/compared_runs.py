@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from vbot_train.analysis.curves import Curve, CurveError, read_curve
-from vbot_train.analysis.headline import told
-from vbot_train.analysis.ranking import Configuration, config_id
+from vbot_train.analysis.headline import list_failed_seeds
+from vbot_train.analysis.ranking import Configuration, name_configuration
 from vbot_train.analysis.stages import Verdict
 from vbot_train.compare.comparison import ComparedRun
 from vbot_train.config.composition import ConfigError, load_recorded_config, look_up
@@ -40,23 +40,23 @@ def load_side(path: Path, storage: str | None = None) -> ComparedRun:
         CurveError: The learning curve of a run cannot be read.
     """
     if (path / STUDY_YAML).is_file():
-        return side_of_study(path, storage)
+        return read_study(path, storage)
     if (path / FILE_NAME).is_file() or (path / ".hydra").is_dir():
-        return side_of_run(path)
+        return read_run(path)
     raise ConfigError(f"{path}: not the directory of a run or a study (it has neither .hydra nor {STUDY_YAML})")
 
 
-def side_of_run(path: Path) -> ComparedRun:
+def read_run(path: Path) -> ComparedRun:
     """A run; a trial that was trained on several seeds is several runs of one configuration."""
     config = load_recorded_config(path)
     result = TrialResult.load(path)
     if result.status != "completed":
         cause = "" if result.cause is None else f": {result.cause}"
         raise ResultError(f"{path}: cannot be compared, it is {result.status}, not completed{cause}")
-    return build_side(path, "run", None, config, runs_of(result, path))
+    return build_compared_run(path, "run", None, config, read_runs(result, path))
 
 
-def side_of_study(path: Path, storage: str | None) -> ComparedRun:
+def read_study(path: Path, storage: str | None) -> ComparedRun:
     """A study's best configuration, by what is known of it from the last of its stages."""
     study = load_study(path, storage)
     metric = study.record.metric
@@ -64,20 +64,20 @@ def side_of_study(path: Path, storage: str | None) -> ComparedRun:
     if (winner := verdict.winner) is None:
         raise StudyError(f"{path}: no trial was completed with a value of {metric}")
     config = load_recorded_config(winner.trials[0].directory)
-    stage, runs, lost = best_known(verdict, winner)
+    stage, runs, lost = find_best_known(verdict, winner)
     if stage == "test" and study.record.test:
         config["evaluation"] = config.get("evaluation", {}) | {"seed": study.record.test["evaluation_seed"]}
     completed = {seed: (run, directory) for seed, (run, directory) in runs.items() if run.status == "completed"}
     if not completed:
-        raise StudyError(f"{path}: nothing to compare, {STAGES[stage]} {config_id(winner.number)} is {lost}")
+        raise StudyError(f"{path}: nothing to compare, {STAGES[stage]} {name_configuration(winner.number)} is {lost}")
     lost = {seed: status for seed, status in lost.items() if seed not in completed}
-    over = f" on {len(completed)} of {len(completed) + len(lost)} seeds{told(lost)}" if lost else ""
-    parts = [f"best of the study by {metric}: {config_id(winner.number)}, {STAGES[stage]}{over}"]
+    over = f" on {len(completed)} of {len(completed) + len(lost)} seeds{list_failed_seeds(lost)}" if lost else ""
+    parts = [f"best of the study by {metric}: {name_configuration(winner.number)}, {STAGES[stage]}{over}"]
     parts += [] if verdict.unconfirmed_reason is None else [f"not confirmed: {verdict.unconfirmed_reason}"]
-    return build_side(path, "; ".join(parts), STAGES[stage], config, completed, study, lost)
+    return build_compared_run(path, "; ".join(parts), STAGES[stage], config, completed, study, lost)
 
 
-def best_known(verdict: Verdict, winner: Configuration) -> tuple[str, Runs, dict[int, str]]:
+def find_best_known(verdict: Verdict, winner: Configuration) -> tuple[str, Runs, dict[int, str]]:
     """The last stage that has any run of a configuration, the runs, and the seeds that are lost in it."""
     study = verdict.study
     for stage, trials, found in (("test", study.test, verdict.tested), ("confirm", study.confirm, verdict.confirmed)):
@@ -90,7 +90,7 @@ def best_known(verdict: Verdict, winner: Configuration) -> tuple[str, Runs, dict
     return TRIALS, {run.seed: (run, directory) for directory, run in screened}, winner.failed_seeds
 
 
-def runs_of(result: TrialResult, directory: Path) -> Runs:
+def read_runs(result: TrialResult, directory: Path) -> Runs:
     """The runs behind a result: itself, or one for each training seed."""
     if len(result.seeds) < 2:
         return {result.seed: (result, directory)}
@@ -98,7 +98,7 @@ def runs_of(result: TrialResult, directory: Path) -> Runs:
     return {seed: (TrialResult.load(folder), folder) for seed, folder in folders.items()}
 
 
-def build_side(
+def build_compared_run(
     path: Path,
     what: str,
     stage: str | None,

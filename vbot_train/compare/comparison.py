@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from vbot_train.analysis.curves import BestSoFar, Curve, best_so_far, common_env_steps, mean_curve
+from vbot_train.analysis.curves import BestSoFar, Curve, find_common_env_steps, mean_curve, trace_best_so_far
 from vbot_train.study.errors import StudyError
 from vbot_train.study.trials import Study, tell_left_out
-from vbot_train.training.result import METRICS, TrialResult, iqm
+from vbot_train.training.result import METRICS, TrialResult, compute_iqm
 from vbot_train.training.seed_statistics import (
-    difference_interval,
-    interval,
-    probability_of_improvement,
-    wilson_interval,
+    bootstrap_difference_interval,
+    bootstrap_interval,
+    compute_wilson_interval,
+    estimate_probability_of_improvement,
 )
 
 RATES = ("success_rate", "fall_rate", "out_of_bounds_rate")  # shares of the held-out episodes
@@ -82,12 +82,12 @@ class Comparison:
     @cached_property
     def settings(self) -> dict[str, list[Any]]:
         """The settings that differ, by key: a value for each side."""
-        return differing([side.settings for side in self.sides])
+        return find_differing([side.settings for side in self.sides])
 
     @cached_property
     def seeds(self) -> dict[str, list[Any]]:
         """The seeds that differ."""
-        return differing([side.seeds for side in self.sides])
+        return find_differing([side.seeds for side in self.sides])
 
     @cached_property
     def metrics(self) -> dict[str, list[Estimate]]:
@@ -97,7 +97,7 @@ class Comparison:
     @cached_property
     def differences(self) -> list[Difference]:
         """The first side against each other one."""
-        return [difference(self.sides[0], side, self.metric) for side in self.sides[1:]]
+        return [estimate_difference(self.sides[0], side, self.metric) for side in self.sides[1:]]
 
     @property
     def is_same(self) -> bool:
@@ -109,7 +109,7 @@ class Comparison:
     def env_steps(self) -> list[int]:
         """At which the learning curves are compared; none without a curve."""
         lengths = [float(curve.env_steps[-1]) for side in self.sides for curve in side.curves]
-        return common_env_steps(lengths) if lengths else []
+        return find_common_env_steps(lengths) if lengths else []
 
     @cached_property
     def curves(self) -> list[Curve | None]:
@@ -121,19 +121,19 @@ class Comparison:
     def climbs(self) -> dict[int, BestSoFar]:
         """What each study among the sides had found by when, by position."""
         studies = [(i, side.study) for i, side in enumerate(self.sides)]
-        return {i: best_so_far(study, self.metric) for i, study in studies if study is not None}
+        return {i: trace_best_so_far(study, self.metric) for i, study in studies if study is not None}
 
     @property
     def budgets(self) -> list[int]:
         """Env steps at which the studies are compared; none without a study."""
         totals = [found.env_steps[-1] for found in self.climbs.values()]
-        return common_env_steps(totals) if totals else []
+        return find_common_env_steps(totals) if totals else []
 
     @property
     def warnings(self) -> list[str]:
         """What makes the sides hard to compare, a line each."""
         lines = [f"{side.path}: {line}" for side in self.sides if side.study for line in tell_left_out(side.study)]
-        if self.metric == REWARD and changes_reward(self.settings):
+        if self.metric == REWARD and is_reward_changed(self.settings):
             lines.append(f"the rewards differ, so {REWARD} does not compare: --metric success_rate does")
         prefixes = ("env.", "evaluation.", "training.") if self.climbs else ("env.", "evaluation.")
         if keys := [key for key in self.settings if key.startswith(prefixes) or key.endswith(".evaluation_episodes")]:
@@ -161,16 +161,16 @@ def choose_metric(sides: Sequence[ComparedRun], asked: str | None) -> str:
         each = ", ".join(f"{path} optimized {metric}" for path, metric in optimized.items())
         raise StudyError(f"mixed metrics: {each}; choose one with --metric")
     metric = next(iter(optimized.values()), REWARD)
-    same = not changes_reward(differing([side.settings for side in sides]))
+    same = not is_reward_changed(find_differing([side.settings for side in sides]))
     return metric if same or metric != REWARD else "success_rate"
 
 
-def changes_reward(settings: Mapping[str, Any]) -> bool:
+def is_reward_changed(settings: Mapping[str, Any]) -> bool:
     """Whether the settings that differ are also those of the reward."""
     return any(key.startswith("reward.") for key in settings)
 
 
-def differing(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def find_differing(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """The keys whose values are not all the same, with the value of each; ``ABSENT`` where there is none."""
     keys = dict.fromkeys(key for values in settings for key in values)
     rows = {key: [values.get(key, ABSENT) for values in settings] for key in keys}
@@ -186,13 +186,15 @@ def estimate(side: ComparedRun, metric: str) -> Estimate:
     if not values:
         return Estimate(None, None, None, 0)
     if len(values) > 1:
-        return Estimate(iqm(values), interval(values), "training seeds", len(values))
+        return Estimate(compute_iqm(values), bootstrap_interval(values), "training seeds", len(values))
     if metric in RATES:
-        return Estimate(values[0], wilson_interval(round(values[0] * side.episodes), side.episodes), "episodes", 1)
+        return Estimate(
+            values[0], compute_wilson_interval(round(values[0] * side.episodes), side.episodes), "episodes", 1
+        )
     return Estimate(values[0], None, None, 1)
 
 
-def difference(ours: ComparedRun, theirs: ComparedRun, metric: str) -> Difference:
+def estimate_difference(ours: ComparedRun, theirs: ComparedRun, metric: str) -> Difference:
     """One side against another.
 
     With the same training seeds on both sides, the interquartile mean of the differences seed by seed, else the
@@ -209,10 +211,12 @@ def difference(ours: ComparedRun, theirs: ComparedRun, metric: str) -> Differenc
         return Difference(round(a[0] - b[0], 6), None, None, how)
     if min(len(a), len(b)) == 1:
         how = f"{len(a)} against {len(b)} seeds: one says nothing of other seeds"
-        return Difference(round(iqm(a) - iqm(b), 6), None, None, how)
-    probability = probability_of_improvement(a, b, maximize=METRICS[metric] == "maximize")
+        return Difference(round(compute_iqm(a) - compute_iqm(b), 6), None, None, how)
+    probability = estimate_probability_of_improvement(a, b, maximize=METRICS[metric] == "maximize")
     if our.keys() == their.keys():
         pairs = [our[seed] - their[seed] for seed in our]
-        return Difference(iqm(pairs), interval(pairs), probability, f"paired by seed: {', '.join(map(str, our))}")
+        return Difference(
+            compute_iqm(pairs), bootstrap_interval(pairs), probability, f"paired by seed: {', '.join(map(str, our))}"
+        )
     how = f"{len(a)} against {len(b)} seeds, not paired"
-    return Difference(round(iqm(a) - iqm(b), 6), difference_interval(a, b), probability, how)
+    return Difference(round(compute_iqm(a) - compute_iqm(b), 6), bootstrap_difference_interval(a, b), probability, how)

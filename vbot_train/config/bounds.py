@@ -106,7 +106,7 @@ OTHERS = (  # ``checks`` and ``search.check`` know what these may be, and number
 )
 
 
-def value_faults(config: Mapping[str, Any], keys: Iterable[str]) -> Iterator[str]:
+def find_value_faults(config: Mapping[str, Any], keys: Iterable[str]) -> Iterator[str]:
     """What is wrong with the values of these keys, each by itself: nothing, or a line for each with the key."""
     for key in keys:
         try:
@@ -115,16 +115,16 @@ def value_faults(config: Mapping[str, Any], keys: Iterable[str]) -> Iterator[str
             yield f"{key}: is missing"
             continue
         if key in BOUNDS and value not in INSTEAD.get(key, ()):
-            yield from number_faults(key, value, BOUNDS[key])
+            yield from find_number_faults(key, value, BOUNDS[key])
         elif key in RANGES:
-            yield from range_faults(key, value, RANGES[key])
+            yield from find_range_faults(key, value, RANGES[key])
         elif key in CHOICES and value not in CHOICES[key]:
             yield f"{key}={value}: choose one of {', '.join(CHOICES[key])}"
         elif key in FLAGS and not isinstance(value, bool):
             yield f"{key}={value}: must be true or false"
 
 
-def number_faults(key: str, value: Any, bounds: Bounds) -> Iterator[str]:
+def find_number_faults(key: str, value: Any, bounds: Bounds) -> Iterator[str]:
     """What is wrong with a number: nothing, or one line with its key."""
     low, high, closed, whole = bounds
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -137,12 +137,12 @@ def number_faults(key: str, value: Any, bounds: Bounds) -> Iterator[str]:
         yield f"{key}={value}: must be {wanted}" + (f" and at most {high}" if bounded else "")
 
 
-def range_faults(key: str, value: Any, bounds: Bounds) -> Iterator[str]:
+def find_range_faults(key: str, value: Any, bounds: Bounds) -> Iterator[str]:
     """What is wrong with a range: nothing, or one line with its key."""
     if not isinstance(value, list) or len(value) != 2:
         yield f"{key}={value}: must be two numbers, [smallest, largest]"
         return
-    faults = [fault for i, end in enumerate(value) for fault in number_faults(f"{key}[{i}]", end, bounds)]
+    faults = [fault for i, end in enumerate(value) for fault in find_number_faults(f"{key}[{i}]", end, bounds)]
     yield from faults
     if not faults and value[0] > value[1]:
         yield f"{key}={value}: the smallest is more than the largest"

@@ -10,9 +10,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from vbot_train.config.bounds import BOUNDS, CHOICES, COUNT, FINITE, FLAGS, RANGES, number_faults, value_faults
-from vbot_train.config.composition import ConfigError, backend_of, checkpoint_of, load_recorded_config, one_line
-from vbot_train.config.known_keys import key_faults
+from vbot_train.config.bounds import (
+    BOUNDS,
+    CHOICES,
+    COUNT,
+    FINITE,
+    FLAGS,
+    RANGES,
+    find_number_faults,
+    find_value_faults,
+)
+from vbot_train.config.composition import ConfigError, find_checkpoint, join_lines, load_recorded_config, read_backend
+from vbot_train.config.known_keys import find_key_faults
 
 CUDA_DRIVERS = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}  # macOS has none
 MIN_SAMPLES = 2  # of a mini-batch: the variance of one is nan, and so are then the scalers that learn from it
@@ -27,7 +36,7 @@ NOT_EVALUATED = [key for key in (*BOUNDS, *RANGES, *CHOICES, *FLAGS) if key not 
 def refuse(faults: Iterable[str]) -> None:
     """Raise the first fault, if there is one, in one line whatever its value."""
     for fault in faults:
-        raise ConfigError(one_line(fault))
+        raise ConfigError(join_lines(fault))
 
 
 def check_config(config: Mapping[str, Any]) -> None:
@@ -67,9 +76,9 @@ def check_simulation(simulation: Mapping[str, Any]) -> None:
 
 
 def _faults(config: Mapping[str, Any]) -> Iterator[str]:
-    yield from key_faults(config)
+    yield from find_key_faults(config)
     yield from _environment_faults(config)
-    yield from value_faults(config, NOT_EVALUATED)
+    yield from find_value_faults(config, NOT_EVALUATED)
     yield from _network_faults(config["network"])
     yield from _length_faults(config)
     yield from _reward_faults(config["reward"])
@@ -78,7 +87,7 @@ def _faults(config: Mapping[str, Any]) -> Iterator[str]:
 
 def _environment_faults(config: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with the groups that an evaluation reads."""
-    yield from value_faults(config, EVALUATED)
+    yield from find_value_faults(config, EVALUATED)
     yield from _simulation_faults(config["simulation"])
     yield from _time_faults(config["env"])
     yield from _place_faults(config["env"])
@@ -100,17 +109,17 @@ def _network_faults(network: Mapping[str, Any]) -> Iterator[str]:
         yield f"network.hidden_layer_sizes={sizes}: must be a list of at least one layer width"
         return
     for place, size in enumerate(sizes):
-        yield from number_faults(f"network.hidden_layer_sizes[{place}]", size, COUNT)
+        yield from find_number_faults(f"network.hidden_layer_sizes[{place}]", size, COUNT)
 
 
 def _simulation_faults(simulation: Mapping[str, Any]) -> Iterator[str]:
-    backend, backends = backend_of(simulation), CHOICES["simulation.backend"]
+    backend, backends = read_backend(simulation), CHOICES["simulation.backend"]
     if backend not in backends:
         yield f"simulation.backend={backend}: choose one of {', '.join(backends)}"
     if backend == "warp" and (missing := [key for key in ("device", "nconmax", "njmax") if key not in simulation]):
         yield f"simulation.{missing[0]}: is missing; simulation=warp has it"
     for key in simulation.keys() & {"nconmax", "njmax"}:
-        yield from number_faults(f"simulation.{key}", simulation[key], COUNT)
+        yield from find_number_faults(f"simulation.{key}", simulation[key], COUNT)
     if backend != "warp":
         return
     if find_spec("mujoco_warp") is None:
@@ -124,10 +133,10 @@ def _device_faults(device: Any) -> Iterator[str]:
     gpu = re.fullmatch(r"cuda:(\d+)", "cuda:0" if device is None else str(device))
     if gpu is None:
         yield f"simulation.device={device}: must be null (the first GPU), cuda:0, cuda:1 and so on, or cpu"
-    elif available_gpus() == 0:
+    elif count_gpus() == 0:
         yield "simulation=warp: there is no NVIDIA GPU here; simulation.device=cpu runs it slowly"
-    elif int(gpu[1]) >= available_gpus():
-        yield f"simulation.device={device}: no such GPU, found {available_gpus()} from cuda:0 on"
+    elif int(gpu[1]) >= count_gpus():
+        yield f"simulation.device={device}: no such GPU, found {count_gpus()} from cuda:0 on"
 
 
 def _time_faults(env: Mapping[str, Any]) -> Iterator[str]:
@@ -174,7 +183,7 @@ def _checkpoint_faults(init_from: Any, hidden: list[int]) -> Iterator[str]:
         yield f"init_from={init_from}: must be the directory of a run, or a checkpoint"
         return
     try:
-        path = checkpoint_of(Path(init_from))
+        path = find_checkpoint(Path(init_from))
         there = path.is_file()
     except OSError as error:  # a name that is too long, say
         yield f"init_from={init_from}: {error.strerror}"
@@ -192,13 +201,13 @@ def _checkpoint_faults(init_from: Any, hidden: list[int]) -> Iterator[str]:
 def _reward_faults(reward: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for name, params in reward.items():
         for key, value in params.items():
-            yield from number_faults(f"reward.{name}.{key}", value, FINITE)
+            yield from find_number_faults(f"reward.{name}.{key}", value, FINITE)
     if all(params["weight"] == 0 for params in reward.values()):
         yield "reward: every weight is 0"
 
 
 @functools.cache
-def available_gpus() -> int:
+def count_gpus() -> int:
     """NVIDIA GPUs that this process may use, by the driver's own word: torch and Warp take seconds to import."""
     if sys.platform not in CUDA_DRIVERS:
         return 0

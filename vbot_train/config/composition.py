@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from vbot_train.config.cpu_quota import cpu_quota
+from vbot_train.config.cpu_quota import read_cpu_quota
 
 ROOT = Path(__file__).parents[2]
 CONF_DIR = ROOT / "conf"
@@ -28,7 +28,7 @@ class ConfigError(CompactHydraException):
     """A configuration that cannot run. The message is one line with the key and its value."""
 
 
-def one_line(text: str) -> str:
+def join_lines(text: str) -> str:
     """A message without line breaks, whatever the value in it."""
     return " ".join(text.split())
 
@@ -39,12 +39,12 @@ def compose_config(overrides: list[str] | None = None) -> dict[str, Any]:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF_DIR)):
-            return plain(compose("config", overrides=overrides or []))
+            return to_plain(compose("config", overrides=overrides or []))
     finally:
         GlobalHydra.instance().hydra = active
 
 
-def plain(config: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
+def to_plain(config: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
     """A composed config in plain containers, interpolations resolved, without Hydra's own node.
 
     Raises:
@@ -61,10 +61,10 @@ def plain(config: DictConfig, *, resolve: bool = True) -> dict[str, Any]:
 
 def with_absolute_paths(config: Mapping[str, Any], folder: Path | None = None) -> dict[str, Any]:
     """A config that means the same wherever it is read: ``init_from`` was typed in that folder, or in this one."""
-    return {**config, "init_from": absolute_path(config.get("init_from"), folder)}
+    return {**config, "init_from": make_absolute(config.get("init_from"), folder)}
 
 
-def absolute_path(path: Any, folder: Path | None = None) -> Any:
+def make_absolute(path: Any, folder: Path | None = None) -> Any:
     """A path as it was typed in a folder (None is the current one), absolute; what is no path stays."""
     return str((folder or Path.cwd()) / path) if isinstance(path, str) else path
 
@@ -78,7 +78,7 @@ def quote_option(argument: str) -> str:
     return argument if is_word else f"{group}='{option}'"
 
 
-def choices_of(config: DictConfig) -> dict[str, str]:
+def read_choices(config: DictConfig) -> dict[str, str]:
     """The chosen option of each of our config groups (not Hydra's own)."""
     choices = config.hydra.runtime.choices
     return {name: option for name, option in choices.items() if not name.startswith("hydra/")}
@@ -97,7 +97,7 @@ def load_recorded_config(run_dir: Path) -> dict[str, Any]:
     except (OSError, YAMLError, ValueError) as error:  # the last where it is no text
         raise ConfigError(f"{run_dir}: not the directory of a run ({path} cannot be read)") from error
     assert isinstance(config, DictConfig)
-    return with_randomization(plain(config))
+    return with_randomization(to_plain(config))
 
 
 def with_randomization(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,15 +107,15 @@ def with_randomization(config: Mapping[str, Any]) -> dict[str, Any]:
         return dict(config)
     off = OmegaConf.load(CONF_DIR / "env" / "section001.yaml")
     assert isinstance(off, DictConfig)
-    return {**config, "env": {**env, "randomization": plain(off)["randomization"]}}
+    return {**config, "env": {**env, "randomization": to_plain(off)["randomization"]}}
 
 
-def training_seeds(config: Mapping[str, Any]) -> list[int]:
+def list_training_seeds(config: Mapping[str, Any]) -> list[int]:
     """The seeds that a search trains each configuration on, a trial each."""
     return [config["seed"] + k for k in range(config["search"]["seeds_per_configuration"])]
 
 
-def checkpoint_of(path: Path) -> Path:
+def find_checkpoint(path: Path) -> Path:
     """The checkpoint that a run directory or a file stands for: a run's best one."""
     return path / "checkpoints" / "best.pt" if path.is_dir() else path
 
@@ -134,22 +134,22 @@ def look_up(config: Mapping[str, Any], key: str) -> Any:
     return node
 
 
-def available_cores() -> int:
+def count_cores() -> int:
     """CPU cores that this process may use: those it may run on, as far as its container's quota goes.
 
     Rounded down, for one process more than there are cores has the system pause them all; but one at least.
     """
     if sys.platform != "linux":  # macOS binds no process to cores; both it and Windows know no such quota
         return os.cpu_count() or 1
-    cores, quota = len(os.sched_getaffinity(0)), cpu_quota()
+    cores, quota = len(os.sched_getaffinity(0)), read_cpu_quota()
     return cores if quota is None else max(min(cores, int(quota)), 1)
 
 
-def on_gpu(simulation: Mapping[str, Any]) -> bool:
+def needs_gpu(simulation: Mapping[str, Any]) -> bool:
     """Whether an option of ``conf/simulation/`` needs a GPU."""
-    return backend_of(simulation) == "warp" and simulation["device"] != "cpu"
+    return read_backend(simulation) == "warp" and simulation["device"] != "cpu"
 
 
-def backend_of(simulation: Mapping[str, Any]) -> str:
+def read_backend(simulation: Mapping[str, Any]) -> str:
     """What steps the robots; runs that were recorded before there was a choice are MuJoCo's."""
     return simulation.get("backend", "mujoco")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def cpu_quota(root: Path = Path("/")) -> float | None:
+def read_cpu_quota(root: Path = Path("/")) -> float | None:
     """CPU time per time that this process may take, in cores; None where nothing limits it.
 
     A limit holds for all groups below its own: of the process's group and those above it, the smallest counts.
@@ -16,10 +16,10 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
         groups = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
-    return min((quota for line in groups for quota in _quotas(root / "sys/fs/cgroup", line)), default=None)
+    return min((quota for line in groups for quota in _read_quotas(root / "sys/fs/cgroup", line)), default=None)
 
 
-def _quotas(mount: Path, line: str) -> Iterator[float]:
+def _read_quotas(mount: Path, line: str) -> Iterator[float]:
     """The limits on the way from a group, which a line of /proc/self/cgroup names, to the root of its hierarchy.
 
     Inside a container the name may be the host's, whose upper part is not there: what is missing limits nothing.

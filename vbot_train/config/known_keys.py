@@ -24,13 +24,13 @@ GONE = {  # keys of earlier versions, and what to type instead
 Tree = dict[str, Any]  # a key's own keys; of one that has none they are empty
 
 
-def key_faults(config: Mapping[str, Any]) -> Iterator[str]:
+def find_key_faults(config: Mapping[str, Any]) -> Iterator[str]:
     """Each key that is unknown, missing, or has a value where it should have keys of its own: a line with the key.
 
     Args:
         config: A config that was composed now, in plain containers; a recorded one may be another version's.
     """
-    yield from _faults("", config, known_keys())
+    yield from _faults("", config, list_known_keys())
 
 
 def _faults(prefix: str, node: Mapping[str, Any], known: Tree) -> Iterator[str]:
@@ -48,7 +48,7 @@ def _faults(prefix: str, node: Mapping[str, Any], known: Tree) -> Iterator[str]:
             yield f"{prefix}{name}: is missing"  # but a reward term that is not listed is not paid
 
 
-def gone_key(argument: str) -> str | None:
+def explain_gone_key(argument: str) -> str | None:
     """What to say of an override of the command line whose key was of an earlier version; None of any other."""
     key = argument.partition("=")[0].lstrip("+~")
     return f"{argument}: there is no such key any more; type {GONE[key]}" if key in GONE else None
@@ -57,12 +57,12 @@ def gone_key(argument: str) -> str | None:
 def _unknown(prefix: str, name: Any, value: Any, known: Tree) -> str:
     key = f"{prefix}{name}"
     if key in GONE:
-        return str(gone_key(f"{key}={value}"))
+        return str(explain_gone_key(f"{key}={value}"))
     group = key.split(".")[0]
     while isinstance(value, Mapping) and value:  # down to a first value
         inner, value = next(iter(value.items()))
         key = f"{key}.{inner}"
-    if group in GLOBAL_GROUPS and (not prefix or name in ("hydra", *known_keys())):
+    if group in GLOBAL_GROUPS and (not prefix or name in ("hydra", *list_known_keys())):
         wanted = f"its file must begin with the line {HEADER}, no byte order mark before it"
         return f"{key}={value}: nothing reads it there; if it comes from an option of {group}, {wanted}"
     return f"{key}={value}: no such key; {_hint(prefix, str(name), known)}"
@@ -72,7 +72,7 @@ def _hint(prefix: str, name: str, known: Tree) -> str:
     """The nearest right key: beside it, or else in another place; or else all that there are."""
     if near := get_close_matches(name, known, n=1):
         return f"did you mean {prefix}{near[0]}?"
-    elsewhere = {key.rpartition(".")[2]: key for key in _dotted("", known_keys())}
+    elsewhere = {key.rpartition(".")[2]: key for key in _dotted("", list_known_keys())}
     near = get_close_matches(name, elsewhere, n=1, cutoff=0.8)
     if near and not prefix.startswith("reward."):  # a term's arguments are its own
         return f"did you mean {elsewhere[near[0]]}?"
@@ -80,10 +80,12 @@ def _hint(prefix: str, name: str, known: Tree) -> str:
 
 
 @functools.cache
-def known_keys() -> Tree:
+def list_known_keys() -> Tree:
     """Every key that a configuration may have."""
     tree: Tree = {}
-    terms = [f"reward.{name}.{key}" for name, arguments in reward_kernels().items() for key in ("weight", *arguments)]
+    terms = [
+        f"reward.{name}.{key}" for name, arguments in read_reward_kernels().items() for key in ("weight", *arguments)
+    ]
     for key in (*BOUNDS, *RANGES, *CHOICES, *FLAGS, *OTHERS, *terms):
         node = tree
         for part in key.split("."):
@@ -92,7 +94,7 @@ def known_keys() -> Tree:
 
 
 @functools.cache
-def reward_kernels() -> dict[str, list[str]]:
+def read_reward_kernels() -> dict[str, list[str]]:
     """Every reward term and its kernel's arguments, read from the source: importing it would import torch."""
     functions = [
         node for node in ast.parse(REWARDS_PY.read_text(encoding="utf-8")).body if isinstance(node, ast.FunctionDef)

@@ -23,7 +23,7 @@ _ENTRIES = (  # of the rotation matrix, row by row, as sums of products of the u
 )
 
 
-def rotation_of(quat: Tensor) -> Tensor:
+def compute_rotation(quat: Tensor) -> Tensor:
     """Rotation matrices (3, 3, E) of unit quaternions (E, 4), w first."""
     parts = quat.T.contiguous()
     products = (parts.unsqueeze(0) * parts.unsqueeze(1)).flatten(0, 1)
@@ -45,12 +45,12 @@ def to_body_frame(rotation: Tensor, vector: Tensor) -> Tensor:
     return (rotation * vector.T.unsqueeze(1)).sum(dim=0).T
 
 
-def gravity_in_body_frame(rotation: Tensor) -> Tensor:
+def compute_projected_gravity(rotation: Tensor) -> Tensor:
     """The direction (0, 0, -1) of the world in the body frames. Returns (E, 3)."""
     return -rotation[2].T
 
 
-def goal_error(position: Tensor, rotation: Tensor) -> Tensor:
+def compute_goal_error(position: Tensor, rotation: Tensor) -> Tensor:
     """Goal minus base in the heading frames, the goal being the origin. Returns (E, 2) [m].
 
     Args:
@@ -63,6 +63,6 @@ def goal_error(position: Tensor, rotation: Tensor) -> Tensor:
     return torch.stack([-(cos * x + sin * y) / tilt, (sin * x - cos * y) / tilt], dim=1)
 
 
-def bearing_of(error: Tensor) -> Tensor:
+def compute_bearing(error: Tensor) -> Tensor:
     """Bearing of an error (E, 2) in the heading frame. Returns (E,) [rad], 0 is ahead, in [-pi, pi]."""
     return torch.atan2(error[:, 1], error[:, 0])

@@ -8,7 +8,13 @@ from torch import Generator, Tensor
 
 from vbot_train.env import observations, terminations
 from vbot_train.env.episodes import RunningEpisodes, Step
-from vbot_train.env.frames import bearing_of, goal_error, gravity_in_body_frame, rotation_of, to_body_frame
+from vbot_train.env.frames import (
+    compute_bearing,
+    compute_goal_error,
+    compute_projected_gravity,
+    compute_rotation,
+    to_body_frame,
+)
 from vbot_train.env.randomization import Randomization
 from vbot_train.env.reset_pool import ResetPool
 from vbot_train.env.rewards import Rewards
@@ -198,7 +204,7 @@ class NavigationEnv:
     def _act(self, action: Tensor) -> Tensor:
         """Smooth the action and step the physics. Returns (E,) bool: whose action was a number."""
         params = self.config["action"]
-        valid = finite(action)
+        valid = is_finite(action)
         self._prev_action = self._action
         self._action = torch.lerp(action.nan_to_num().clamp(-1.0, 1.0), self._action, params["smoothing"])
         self._prev_joint_vel = self.simulation.qvel[:, 6:].clone()  # some simulations step their tensors in place
@@ -211,7 +217,7 @@ class NavigationEnv:
         """Find robots whose physics or action broke, and put them into a start pose. Returns (E,) bool."""
         qpos, qvel = self.simulation.qpos, self.simulation.qvel
         slow = qvel[:, 6:].abs().amax(dim=1) <= self.config["max_joint_speed_rad_s"]
-        unstable = ~(finite(qpos) & finite(qvel) & slow & valid)
+        unstable = ~(is_finite(qpos) & is_finite(qvel) & slow & valid)
         if unstable.any():
             index = unstable.nonzero().squeeze(1)
             self.unstable_robots += len(index)
@@ -221,15 +227,15 @@ class NavigationEnv:
 
     def _failures(self, state: RobotState, unstable: Tensor) -> tuple[Tensor, Tensor]:
         """Who fell, and who left the platform. Returns two (E,) bool."""
-        tilted = terminations.tilted(state, max_tilt_deg=self.config["max_tilt_deg"])
-        left = terminations.off_platform(state, platform_radius_m=self.config["platform_radius_m"])
-        return unstable | tilted | terminations.touching(state), left & ~unstable
+        tilted = terminations.is_tilted(state, max_tilt_deg=self.config["max_tilt_deg"])
+        left = terminations.is_off_platform(state, platform_radius_m=self.config["platform_radius_m"])
+        return unstable | tilted | terminations.is_touching(state), left & ~unstable
 
     def _state(self) -> RobotState:
         """The robots now, before the outcome of the control step is judged."""
         qpos, qvel = self.simulation.qpos, self.simulation.qvel
-        rotation = rotation_of(qpos[:, 3:7])
-        error_b = goal_error(qpos, rotation)
+        rotation = compute_rotation(qpos[:, 3:7])
+        error_b = compute_goal_error(qpos, rotation)
         distance = torch.linalg.vector_norm(qpos[:, :2], dim=1)
         reached = distance < self.config["goal_radius_m"]
         arrived = self._episode.arrival_step >= 0
@@ -239,7 +245,7 @@ class NavigationEnv:
             base_lin_vel=qvel[:, :3],
             base_lin_vel_b=to_body_frame(rotation, qvel[:, :3]),
             base_ang_vel_b=qvel[:, 3:6],
-            projected_gravity_b=gravity_in_body_frame(rotation),
+            projected_gravity_b=compute_projected_gravity(rotation),
             joint_pos=qpos[:, 7:] - self.simulation.standing_joint_pos,
             joint_vel=qvel[:, 6:],
             prev_joint_vel=self._prev_joint_vel,
@@ -251,7 +257,7 @@ class NavigationEnv:
             goal_distance=distance,
             goal_speed=(self._episode.distance - distance) / self.control_dt_s,
             start_distance=self._episode.start_distance,
-            goal_bearing=bearing_of(error_b),
+            goal_bearing=compute_bearing(error_b),
             goal_reached=reached,
             goal_reached_before=arrived | reached,
             goal_reached_for_s=since * arrived,
@@ -282,6 +288,6 @@ class NavigationEnv:
         return start.observation
 
 
-def finite(rows: Tensor) -> Tensor:
+def is_finite(rows: Tensor) -> Tensor:
     """Which rows (E, N) hold numbers only: their sum is one. Returns (E,) bool."""
     return rows.sum(dim=1).isfinite()

@@ -39,23 +39,23 @@ def observe(state: RobotState) -> Tensor:
         state.joint_pos,
         state.joint_vel,
         state.action,
-        velocity_command(state),
+        compute_velocity_command(state),
         state.goal_error_b,
         state.goal_bearing.unsqueeze(1),
         state.goal_distance.unsqueeze(1).clamp(max=RANGE_M),
         reached,
         stopped,
     )
-    return torch.cat(parts, dim=1) * _scale(state.base_pos.device)
+    return torch.cat(parts, dim=1) * _get_scale(state.base_pos.device)
 
 
 @cache
-def _scale(device: torch.device) -> Tensor:
+def _get_scale(device: torch.device) -> Tensor:
     """What each number is multiplied by (54,)."""
     return torch.tensor([factor for factor, count in SCALES for _ in range(count)], device=device)
 
 
-def velocity_command(state: RobotState) -> Tensor:
+def compute_velocity_command(state: RobotState) -> Tensor:
     """Straight to the goal: 1 m/s per metre of error up to 1 m/s, 1 rad/s per radian of bearing up to 1 rad/s.
 
     Zero inside the goal radius. Returns (E, 3): forward and left [m/s], yaw rate [rad/s].

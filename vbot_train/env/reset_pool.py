@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from vbot_train.env import observations
-from vbot_train.env.frames import bearing_of, goal_error, gravity_in_body_frame, rotation_of
+from vbot_train.env.frames import compute_bearing, compute_goal_error, compute_projected_gravity, compute_rotation
 from vbot_train.env.randomization import Randomization
 from vbot_train.env.simulation import Simulation
 from vbot_train.env.spawn import Spawn
@@ -81,7 +81,7 @@ class ResetPool:
 
     def _draw(self, count: int) -> Batch:
         pose = self._poses(count)
-        state = at_rest(pose, self._joint_pos, self._goal_radius_m)
+        state = build_state_at_rest(pose, self._joint_pos, self._goal_radius_m)
         observation = observations.observe(self._randomization.with_observation_noise(state))
         return Batch(pose, observation, state.goal_distance, state.goal_bearing)
 
@@ -94,7 +94,7 @@ class ResetPool:
         return torch.cat([base.to(device), self._joint_pos + joints.to(device)], dim=1)
 
 
-def at_rest(pose: Tensor, standing_joint_pos: Tensor, goal_radius_m: float) -> RobotState:
+def build_state_at_rest(pose: Tensor, standing_joint_pos: Tensor, goal_radius_m: float) -> RobotState:
     """Robots at the start of an episode, as far as they see it; what only rewards look at is zero.
 
     Args:
@@ -102,8 +102,8 @@ def at_rest(pose: Tensor, standing_joint_pos: Tensor, goal_radius_m: float) -> R
         standing_joint_pos: (J,) [rad]
         goal_radius_m: Inside it the goal is reached [m].
     """
-    rotation = rotation_of(pose[:, 3:7])
-    error, distance = goal_error(pose, rotation), torch.linalg.vector_norm(pose[:, :2], dim=1)
+    rotation = compute_rotation(pose[:, 3:7])
+    error, distance = compute_goal_error(pose, rotation), torch.linalg.vector_norm(pose[:, :2], dim=1)
     reached = distance < goal_radius_m
     zero, zero_3, zero_joints = (torch.zeros_like(part) for part in (distance, pose[:, :3], pose[:, 7:]))
     never = torch.zeros_like(reached)
@@ -112,7 +112,7 @@ def at_rest(pose: Tensor, standing_joint_pos: Tensor, goal_radius_m: float) -> R
         base_lin_vel=zero_3,
         base_lin_vel_b=zero_3,
         base_ang_vel_b=zero_3,
-        projected_gravity_b=gravity_in_body_frame(rotation),
+        projected_gravity_b=compute_projected_gravity(rotation),
         joint_pos=pose[:, 7:] - standing_joint_pos,
         joint_vel=zero_joints,
         prev_joint_vel=zero_joints,
@@ -124,7 +124,7 @@ def at_rest(pose: Tensor, standing_joint_pos: Tensor, goal_radius_m: float) -> R
         goal_distance=distance,
         goal_speed=zero,
         start_distance=distance,
-        goal_bearing=bearing_of(error),
+        goal_bearing=compute_bearing(error),
         goal_reached=reached,
         goal_reached_before=reached,
         goal_reached_for_s=zero,

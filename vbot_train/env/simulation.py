@@ -79,7 +79,7 @@ class MujocoSimulation:
         self._bodies = RandomizedModels(self._model, num_envs)
         self._steps = physics_steps
         self._rollout = Rollout(nthread=threads if threads > 1 else 0)
-        self._chunk = chunk_size(num_envs, threads)
+        self._chunk = choose_chunk_size(num_envs, threads)
         self._data = [mujoco.MjData(self._model) for _ in range(threads)]
 
         home = self._model.key_qpos[0]
@@ -156,7 +156,7 @@ class MujocoSimulation:
         self.torque = sensors[:, -1, 2:].float()
 
 
-def chunk_size(robots: int, threads: int) -> int:
+def choose_chunk_size(robots: int, threads: int) -> int:
     """How many robots a thread takes at a time.
 
     A tenth of a thread's share, as MuJoCo itself would choose, so that no thread waits long for the last one; but where

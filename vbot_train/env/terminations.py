@@ -7,16 +7,16 @@ from torch import Tensor
 from vbot_train.env.state import RobotState
 
 
-def tilted(state: RobotState, *, max_tilt_deg: float) -> Tensor:
+def is_tilted(state: RobotState, *, max_tilt_deg: float) -> Tensor:
     """The trunk leans more than ``max_tilt_deg`` from upright, upside down included. Returns (E,) bool."""
     return -state.projected_gravity_b[:, 2] < math.cos(math.radians(max_tilt_deg))
 
 
-def touching(state: RobotState) -> Tensor:
+def is_touching(state: RobotState) -> Tensor:
     """The trunk or the head touches the ground. Returns (E,) bool."""
     return state.base_contact
 
 
-def off_platform(state: RobotState, *, platform_radius_m: float) -> Tensor:
+def is_off_platform(state: RobotState, *, platform_radius_m: float) -> Tensor:
     """The base is beyond the platform's rim. Returns (E,) bool."""
     return state.base_pos[:, :2].square().sum(dim=1) > platform_radius_m**2

@@ -12,15 +12,21 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from torch import Tensor
 
-from vbot_train.agent.ppo import build_agent, load_checkpoint, mean_action
+from vbot_train.agent.ppo import build_agent, compute_mean_action, load_checkpoint
 from vbot_train.env.episodes import Episodes
 from vbot_train.env.navigation import NavigationEnv
 from vbot_train.env.simulation import ROBOT_XML, Simulation
-from vbot_train.evaluation.held_out import build_env, evaluate, mean_reward_terms, metrics_table, summarize
-from vbot_train.evaluation.outcomes import BEARING_EDGES_DEG, OUTCOMES, Cell, Range, histogram
+from vbot_train.evaluation.held_out import (
+    build_env,
+    build_metrics_table,
+    compute_mean_reward_terms,
+    evaluate,
+    summarize,
+)
+from vbot_train.evaluation.outcomes import BEARING_EDGES_DEG, OUTCOMES, Cell, Range, count_outcomes
 from vbot_train.evaluation.recorded import Subject
 from vbot_train.evaluation.video import write_video
-from vbot_train.training.seed_statistics import wilson_interval
+from vbot_train.training.seed_statistics import compute_wilson_interval
 
 SIDES = dict(zip(BEARING_EDGES_DEG, ("ahead", "side", "behind"), strict=False))  # by the smallest bearing
 
@@ -100,7 +106,7 @@ def assess(subject: Subject, episodes: int, filmed: int = 0) -> tuple[Assessment
     hidden = config["network"]["hidden_layer_sizes"]
     agent = build_agent(config["ppo"], hidden, num_envs=1, env_steps=1, device=env.device)
     load_checkpoint(agent, subject.checkpoint)
-    policy = Watched(partial(mean_action, agent), env.simulation, filmed)
+    policy = Watched(partial(compute_mean_action, agent), env.simulation, filmed)
     ended = evaluate(env, policy, config["evaluation"]["seed"])
     steps = (ended.length_s / env.control_dt_s).round().long()
     poses = [robot.double().numpy() for robot in policy.poses(steps)] if filmed else []
@@ -110,30 +116,30 @@ def assess(subject: Subject, episodes: int, filmed: int = 0) -> tuple[Assessment
 def describe(subject: Subject, env: NavigationEnv, ended: Episodes) -> Assessment:
     """Sum up episodes."""
     spawn = subject.config["env"]["spawn"]
-    cells = histogram(ended, min_radius_m=spawn["min_radius_m"], max_radius_m=spawn["max_radius_m"])
+    cells = count_outcomes(ended, min_radius_m=spawn["min_radius_m"], max_radius_m=spawn["max_radius_m"])
     return Assessment(
         checkpoint=str(subject.checkpoint),
         env=subject.env,
         seed=subject.config["evaluation"]["seed"],
         episodes=len(ended.robot),
         metrics=summarize(ended),
-        success_rate_interval_95=wilson_interval(cells[0].counts["reached"], cells[0].episodes),
-        reward_terms=mean_reward_terms(ended, env.reward_terms),
+        success_rate_interval_95=compute_wilson_interval(cells[0].counts["reached"], cells[0].episodes),
+        reward_terms=compute_mean_reward_terms(ended, env.reward_terms),
         histogram=cells,
     )
 
 
-def tables(found: Assessment) -> Iterator[Table | str]:
+def build_tables(found: Assessment) -> Iterator[Table | str]:
     """An assessment, to print."""
     yield f"{found.checkpoint}: {found.episodes} episodes in {found.env}, starts of seed {found.seed}"
-    yield metrics_table(found.metrics)
+    yield build_metrics_table(found.metrics)
     low, high = found.success_rate_interval_95
     yield f"success_rate: 95 % interval {low:.3f} to {high:.3f} over {found.episodes} episodes"
-    yield outcomes_table(found.histogram)
-    yield reward_table(found.reward_terms)
+    yield build_outcomes_table(found.histogram)
+    yield build_reward_table(found.reward_terms)
 
 
-def outcomes_table(cells: list[Cell]) -> Table:
+def build_outcomes_table(cells: list[Cell]) -> Table:
     """Counts and shares of the outcomes, a row per distance and bearing; starts that did not occur are left out."""
     names = ("start [m]", "goal [deg]", "episodes", *OUTCOMES)
     table = Table(*names, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
@@ -159,7 +165,7 @@ def _bearing(cell: Cell) -> str:
     return f"{SIDES[low]} {low:g}-{high:g}"
 
 
-def reward_table(terms: Mapping[str, float]) -> Table:
+def build_reward_table(terms: Mapping[str, float]) -> Table:
     """Mean reward per episode, the terms that weigh most first."""
     table = Table("reward term", "mean per episode", box=SIMPLE_HEAD, pad_edge=False, show_footer=True)
     table.columns[0].footer, table.columns[1].footer = "sum", f"{sum(terms.values()):.3f}"

@@ -10,7 +10,7 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from vbot_train.config.composition import available_cores, backend_of
+from vbot_train.config.composition import count_cores, read_backend
 from vbot_train.env.episodes import Episodes
 from vbot_train.env.navigation import NavigationEnv
 from vbot_train.env.simulation import MujocoSimulation, Simulation
@@ -32,11 +32,11 @@ def build_env(config: Mapping[str, Any], *, num_envs: int, seed: int) -> Navigat
 def build_simulation(simulation: Mapping[str, Any], env: Mapping[str, Any], num_envs: int) -> Simulation:
     """Build what an option of ``conf/simulation/`` steps the robots of an option of ``conf/env/`` with."""
     timing = {key: env[key] for key in ("physics_dt_s", "physics_steps")}
-    if backend_of(simulation) == "warp":
+    if read_backend(simulation) == "warp":
         from vbot_train.env.warp import WarpSimulation  # of an extra, which others need not have
 
         return WarpSimulation(num_envs, **timing, **{key: simulation[key] for key in ("device", "nconmax", "njmax")})
-    return MujocoSimulation(num_envs, **timing, threads=simulation["threads"] or available_cores())
+    return MujocoSimulation(num_envs, **timing, threads=simulation["threads"] or count_cores())
 
 
 def evaluate(
@@ -61,16 +61,16 @@ def evaluate(
         step = env.step(policy(observation))
         observation = step.observation
         ended.append(step.episodes)
-    return first_per_robot(concatenate(ended))
+    return keep_first_per_robot(join_episodes(ended))
 
 
-def concatenate(parts: Iterable[Episodes]) -> Episodes:
+def join_episodes(parts: Iterable[Episodes]) -> Episodes:
     """Join batches of episodes, in order, on the CPU: whatever reads them goes on there."""
     parts = list(parts)
     return Episodes(**{f.name: torch.cat([getattr(part, f.name) for part in parts]).cpu() for f in fields(Episodes)})
 
 
-def first_per_robot(episodes: Episodes) -> Episodes:
+def keep_first_per_robot(episodes: Episodes) -> Episodes:
     """The first episode of each robot: a robot that fell early starts again, and would be counted twice."""
     _, first = np.unique(episodes.robot.numpy(), return_index=True)
     index = torch.from_numpy(first)
@@ -79,20 +79,20 @@ def first_per_robot(episodes: Episodes) -> Episodes:
 
 def summarize(episodes: Episodes) -> dict[str, float | None]:
     """The metrics of ``result.METRICS`` over episodes, but for ``env_steps_to_success``, which training knows."""
-    values = per_episode(episodes)
-    return {name: (median if name == MEDIAN else mean)(each) for name, each in values.items()}
+    values = compute_per_episode(episodes)
+    return {name: (compute_median if name == MEDIAN else compute_mean)(each) for name, each in values.items()}
 
 
-def standard_errors(episodes: Episodes) -> dict[str, float]:
+def estimate_standard_errors(episodes: Episodes) -> dict[str, float]:
     """How far the metrics of ``summarize`` may be off by chance; 0 of what was observed in fewer than two episodes."""
     errors = {
         name: each.double().std().item() / math.sqrt(len(each)) if len(each) > 1 else 0.0
-        for name, each in per_episode(episodes).items()
+        for name, each in compute_per_episode(episodes).items()
     }
     return errors | {MEDIAN: errors[MEDIAN] * math.sqrt(math.pi / 2)}  # a median is off by so much more
 
 
-def per_episode(episodes: Episodes) -> dict[str, Tensor]:
+def compute_per_episode(episodes: Episodes) -> dict[str, Tensor]:
     """What each metric is the mean of, or the median."""
     failed = episodes.fell | episodes.left
     success = episodes.reached & ~failed
@@ -108,22 +108,22 @@ def per_episode(episodes: Episodes) -> dict[str, Tensor]:
     }
 
 
-def median(values: Tensor) -> float | None:
+def compute_median(values: Tensor) -> float | None:
     """Median as a plain float, None of nothing."""
     return round(values.quantile(0.5).item(), 6) if len(values) else None
 
 
-def mean(values: Tensor) -> float:
+def compute_mean(values: Tensor) -> float:
     """Mean as a plain float."""
     return round(values.double().mean().item(), 6)
 
 
-def mean_reward_terms(episodes: Episodes, names: Iterable[str]) -> dict[str, float]:
+def compute_mean_reward_terms(episodes: Episodes, names: Iterable[str]) -> dict[str, float]:
     """Mean reward per episode and term."""
-    return {name: mean(column) for name, column in zip(names, episodes.reward_terms.T, strict=True)}
+    return {name: compute_mean(column) for name, column in zip(names, episodes.reward_terms.T, strict=True)}
 
 
-def metrics_table(metrics: Mapping[str, float | None]) -> Table:
+def build_metrics_table(metrics: Mapping[str, float | None]) -> Table:
     """Metrics, one a row."""
     table = Table("metric", "value")
     for name, value in metrics.items():

@@ -27,14 +27,14 @@ class Cell:
     counts: dict[str, int]  # by outcome
 
 
-def outcomes(episodes: Episodes) -> Tensor:
+def classify_outcomes(episodes: Episodes) -> Tensor:
     """How each episode ended, (K,) index into ``OUTCOMES``. A robot that reached the goal and fell has fallen."""
     ended = torch.where(episodes.reached, OUTCOMES.index("reached"), OUTCOMES.index("timed_out"))
     ended = torch.where(episodes.left, OUTCOMES.index("left"), ended)
     return torch.where(episodes.fell, OUTCOMES.index("fell"), ended)
 
 
-def histogram(episodes: Episodes, *, min_radius_m: float, max_radius_m: float) -> list[Cell]:
+def count_outcomes(episodes: Episodes, *, min_radius_m: float, max_radius_m: float) -> list[Cell]:
     """Count outcomes by start: all, by bearing, and the same for each distance.
 
     Args:
@@ -44,9 +44,9 @@ def histogram(episodes: Episodes, *, min_radius_m: float, max_radius_m: float) -
     """
     step_m = (max_radius_m - min_radius_m) / DISTANCE_BINS
     edges_m = [min_radius_m + k * step_m for k in range(DISTANCE_BINS)] + [max_radius_m]
-    distance = bins(episodes.start_distance_m, edges_m)
-    bearing = bins(episodes.start_bearing_rad.abs(), [math.radians(edge) for edge in BEARING_EDGES_DEG])
-    ended = outcomes(episodes)
+    distance = find_bins(episodes.start_distance_m, edges_m)
+    bearing = find_bins(episodes.start_bearing_rad.abs(), [math.radians(edge) for edge in BEARING_EDGES_DEG])
+    ended = classify_outcomes(episodes)
     cells = []
     for i, distance_m in [(None, None), *enumerate(pairwise(edges_m))]:
         for j, bearing_deg in [(None, None), *enumerate(pairwise(BEARING_EDGES_DEG))]:
@@ -60,6 +60,6 @@ def histogram(episodes: Episodes, *, min_radius_m: float, max_radius_m: float) -
     return cells
 
 
-def bins(values: Tensor, edges: Sequence[float]) -> Tensor:
+def find_bins(values: Tensor, edges: Sequence[float]) -> Tensor:
     """The bin of each value (K,). A value on an edge is in the upper bin; one outside, in the first or the last."""
     return torch.bucketize(values, torch.tensor(edges[1:-1]), right=True)

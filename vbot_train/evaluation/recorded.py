@@ -13,12 +13,12 @@ from vbot_train.config.checks import check_evaluation, check_simulation
 from vbot_train.config.composition import (
     CONF_DIR,
     ConfigError,
-    backend_of,
-    checkpoint_of,
     compose_config,
+    find_checkpoint,
     load_recorded_config,
     look_up,
-    plain,
+    read_backend,
+    to_plain,
 )
 from vbot_train.training.result import FILE_NAME, ResultError, TrialResult
 
@@ -55,13 +55,13 @@ def find_subject(run: Path, env_option: str | None, overrides: Sequence[str]) ->
     config = load_recorded_config(_recorded_in(directory))
     if env_option is not None:
         config["env"] = _env(env_option)
-    backend = {"backend": backend_of(config["simulation"])}
+    backend = {"backend": read_backend(config["simulation"])}
     config["simulation"] = _warp_settings() | config["simulation"] | backend
     config = _overridden(config, overrides)
     check_simulation(config["simulation"])
     if env_option is not None or overrides:
         check_evaluation(config)
-    checkpoint = run if run.is_file() else checkpoint_of(directory)
+    checkpoint = run if run.is_file() else find_checkpoint(directory)
     if not checkpoint.is_file():
         raise ConfigError(f"{run}: has no checkpoint ({checkpoint} is missing){_how_it_ended(directory)}")
     env = " ".join([f"env={env_option}" if env_option else "its own env", *overrides])
@@ -106,7 +106,7 @@ def _warp_settings() -> dict[str, Any]:
     """What ``simulation.backend=warp`` needs to know; a run from MuJoCo has not recorded it."""
     option = OmegaConf.load(CONF_DIR / "simulation" / "warp.yaml")
     assert isinstance(option, DictConfig)
-    return {key: value for key, value in plain(option).items() if key != "defaults"}
+    return {key: value for key, value in to_plain(option).items() if key != "defaults"}
 
 
 def _overridden(config: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -129,6 +129,6 @@ def _with(config: dict[str, Any], override: str) -> dict[str, Any]:
     try:
         merged = OmegaConf.merge(config, OmegaConf.from_dotlist([override]))
         assert isinstance(merged, DictConfig)
-        return plain(merged)
+        return to_plain(merged)
     except (ConfigError, OmegaConfBaseException, YAMLError):
         raise ConfigError(f"{override}: not a value") from None

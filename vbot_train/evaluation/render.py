@@ -23,7 +23,7 @@ GREY, GREEN = [0.4, 0.42, 0.47, 1.0], [0.2, 0.6, 0.3, 1.0]
 Floats = NDArray[np.float64]
 
 
-def scene(robot_xml: Path) -> mujoco.MjModel:
+def build_scene(robot_xml: Path) -> mujoco.MjModel:
     """The robot's model, with what the physics does not need: sky, light, a pole on the goal, a body without gaps."""
     spec = mujoco.MjSpec.from_file(str(robot_xml))
     spec.visual.quality.offsamples = 0  # smooth edges and shadows take nine tenths of the time where no GPU draws
@@ -71,7 +71,9 @@ def _paint(body: mujoco.MjsBody, start_m: ArrayLike, end_m: ArrayLike, radius_m:
     )
 
 
-def frames(model: mujoco.MjModel, renderer: mujoco.Renderer, episodes: Iterable[Floats]) -> Iterator[NDArray[np.uint8]]:
+def render_frames(
+    model: mujoco.MjModel, renderer: mujoco.Renderer, episodes: Iterable[Floats]
+) -> Iterator[NDArray[np.uint8]]:
     """One picture (HEIGHT, WIDTH, 3) per pose, seen from behind the start towards the goal, following the robot."""
     data = mujoco.MjData(model)
     camera = mujoco.MjvCamera()
@@ -87,15 +89,15 @@ def frames(model: mujoco.MjModel, renderer: mujoco.Renderer, episodes: Iterable[
             yield renderer.render()
 
 
-def film(robot_xml: Path, out: Path, frames_per_s: float) -> None:
+def render_film(robot_xml: Path, out: Path, frames_per_s: float) -> None:
     """Film the episodes on standard input."""
     episodes = np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False)
-    model = scene(robot_xml)
+    model = build_scene(robot_xml)
     with (
         mujoco.Renderer(model, HEIGHT, WIDTH) as renderer,
         closing(imageio.get_writer(out, fps=frames_per_s)) as writer,
     ):
-        for picture in frames(model, renderer, (episodes[name] for name in episodes.files)):
+        for picture in render_frames(model, renderer, (episodes[name] for name in episodes.files)):
             writer.append_data(picture)
 
 
@@ -107,7 +109,7 @@ def main() -> None:
     parser.add_argument("--fps", type=float, default=50.0)
     arguments = parser.parse_args()
     if arguments.out is not None:
-        film(arguments.robot_xml, arguments.out, arguments.fps)
+        render_film(arguments.robot_xml, arguments.out, arguments.fps)
     else:
         with mujoco.Renderer(mujoco.MjSpec().compile()) as renderer:
             renderer.render()

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vbot_train.config.composition import ConfigError
-from vbot_train.training.files import replacing
+from vbot_train.training.files import replace_atomically
 
 
 def check_video(out: Path) -> None:
@@ -30,7 +30,7 @@ def check_video(out: Path) -> None:
         raise ConfigError("--video: needs the extra `video`: pip install imageio[ffmpeg]")
     if fault := _render():
         raise ConfigError(
-            f"--video: MuJoCo cannot draw here with MUJOCO_GL={gl_library() or 'unset'} ({fault}); install EGL"
+            f"--video: MuJoCo cannot draw here with MUJOCO_GL={find_gl_library() or 'unset'} ({fault}); install EGL"
             " (Debian: libegl1) and set MUJOCO_GL=egl, or OSMesa (libosmesa6) and set MUJOCO_GL=osmesa"
         )
 
@@ -49,14 +49,14 @@ def write_video(robot_xml: Path, episodes: Sequence[NDArray[Any]], out: Path, *,
     """
     buffer = io.BytesIO()
     np.savez(buffer, *episodes)
-    with replacing(out) as temporary:
+    with replace_atomically(out) as temporary:
         if fault := _render(str(robot_xml), str(temporary), "--fps", str(frames_per_s), given=buffer.getvalue()):
             raise ConfigError(f"--video={out}: could not be filmed ({fault})")
 
 
 def _render(*arguments: str, given: bytes = b"") -> str | None:
     """Run the renderer. Returns its last words if it failed."""
-    env = os.environ | {"MUJOCO_GL": gl_library()}
+    env = os.environ | {"MUJOCO_GL": find_gl_library()}
     command = [sys.executable, "-m", "vbot_train.evaluation.render", *arguments]
     done = subprocess.run(command, input=given, capture_output=True, env=env)
     if done.returncode == 0:
@@ -65,7 +65,7 @@ def _render(*arguments: str, given: bytes = b"") -> str | None:
     return said[-1] if said else f"exit code {done.returncode}"
 
 
-def gl_library() -> str:
+def find_gl_library() -> str:
     """What MuJoCo is to draw with: the user's choice, else EGL where Linux has no display; empty is MuJoCo's own."""
     headless = sys.platform == "linux" and not os.environ.get("DISPLAY")
     return os.environ.get("MUJOCO_GL") or ("egl" if headless else "")

@@ -62,7 +62,7 @@ def begin_stage(
         job={**spec.job, "search": {**settings, "seeds_per_configuration": 1}},
         workers=spec.workers,
         elsewhere=[*screened, *read_other_stages(spec, directory, worker_lock, but=stage)],
-        training_s=budget.expected_s(screened),
+        training_s=budget.estimate_trial_s(screened),
     )
     join(total=0).enqueue(trainings, but=[trial.number for trial in verdict.study.left_out if trial.stage == stage])
     total = TrialCounts(study.get_trials(deepcopy=False), settings["retries"]).promised

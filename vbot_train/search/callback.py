@@ -12,9 +12,9 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from vbot_train.config.checks import check_config, check_values
-from vbot_train.config.composition import choices_of, one_line, plain
+from vbot_train.config.composition import join_lines, read_choices, to_plain
 from vbot_train.search.settings import check_choices, check_settings
-from vbot_train.search.space.constraints import broken_rules, compile_rules
+from vbot_train.search.space.constraints import compile_rules, find_broken_rules
 from vbot_train.training.comparable import refuse_other_record
 from vbot_train.training.run_directory import state_path, take_run_directory
 
@@ -38,7 +38,7 @@ def must_happen(method: Callable[P, T]) -> Callable[P, T]:
     return wrapped
 
 
-def chosen_search(config: DictConfig) -> str | None:
+def find_chosen_search(config: DictConfig) -> str | None:
     """The search preset that was chosen, None if there is none; a list of options is no choice to Hydra."""
     choices = config.hydra.runtime.choices
     if "search" in choices:
@@ -60,18 +60,18 @@ class SearchCallback(Callback):
     @must_happen
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Guard a single run: a search needs -m, and the rules hold here too."""
-        job = plain(config)
+        job = to_plain(config)
         recorded_trial = not OmegaConf.is_missing(config.hydra.job, "num")
-        option = chosen_search(config)
+        option = find_chosen_search(config)
         if option is not None and not recorded_trial:
             raise SystemExit(f"search={option}: a search needs -m, as in: python -m vbot_train -m search={option}")
-        check_choices(choices_of(config))
+        check_choices(read_choices(config))
         check_config(job)
         check_settings(job)
         self._compile(job, config)
-        if (name := self.broken_rule(job, choices_of(config))) is not None:
+        if (name := self.broken_rule(job, read_choices(config))) is not None:
             text = next(rule.text for rule in self._rules if rule.name == name)
-            raise SystemExit(one_line(f"search.constraints.{name}={text}: this configuration breaks the rule"))
+            raise SystemExit(join_lines(f"search.constraints.{name}={text}: this configuration breaks the rule"))
         # Before Hydra writes its record there. It is kept to the end of the process.
         run_dir = Path(config.hydra.run.dir)
         self.run_lock = take_run_directory(run_dir)
@@ -81,8 +81,8 @@ class SearchCallback(Callback):
     @must_happen
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Compile the rules, and try each on the composed configuration."""
-        job = plain(config)
-        check_choices(choices_of(config))
+        job = to_plain(config)
+        check_choices(read_choices(config))
         check_values(job)  # which the rules read
         self._compile(job, config)
 
@@ -109,7 +109,7 @@ class SearchCallback(Callback):
             config: The composed config, in plain containers.
             choices: The chosen option of each config group.
         """
-        return broken_rules(self._rules, config, choices)
+        return find_broken_rules(self._rules, config, choices)
 
     @property
     def rules(self) -> dict[str, str]:
@@ -119,4 +119,4 @@ class SearchCallback(Callback):
     def _compile(self, job: Mapping[str, Any], config: DictConfig) -> None:
         self._rules = compile_rules(job["search"]["constraints"])
         for rule in self._rules:
-            rule.holds(job, choices_of(config))
+            rule.holds(job, read_choices(config))

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as EtaColumn
 
-from vbot_train.analysis.ranking import shown
+from vbot_train.analysis.ranking import format_params
 from vbot_train.search.space.space import Candidate
 from vbot_train.training.result import METRICS, TrialResult
 
@@ -66,7 +66,7 @@ class Display:
         """A trial has begun."""
         training = candidate.config["training"]
         self._tasks[number] = self._progress.add_task(
-            f"{self._stage} {number}  {shown(candidate.params)}", total=training["env_steps"], start=True
+            f"{self._stage} {number}  {format_params(candidate.params)}", total=training["env_steps"], start=True
         )
 
     def update(self, number: int, env_steps: int) -> None:
@@ -100,7 +100,7 @@ class Display:
         success = result.metrics.get("success_rate")
         outcome = f"{result.status}  {score}" + ("" if success is None else f", success {success:.1%}")
         self._console.print(
-            f"{self._stage} {number:>3}  {outcome}  {result.wall_time_s:.0f} s  {shown(candidate.params)}",
+            f"{self._stage} {number:>3}  {outcome}  {result.wall_time_s:.0f} s  {format_params(candidate.params)}",
             highlight=False,
             markup=False,
             soft_wrap=True,

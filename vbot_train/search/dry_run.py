@@ -9,12 +9,12 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
-from vbot_train.analysis.ranking import shown
+from vbot_train.analysis.ranking import format_params
 from vbot_train.search.execution.waiting_trials import queue_trial
 from vbot_train.search.space.constraints import BUILT_IN
 from vbot_train.search.space.space import Candidate
 from vbot_train.search.spec import SearchSpec
-from vbot_train.study.accounting import ORIGIN, RETRY_OF, TrialCounts, identity, params_of
+from vbot_train.study.accounting import ORIGIN, RETRY_OF, TrialCounts, identify, read_params
 from vbot_train.training.result import FILE_NAME, ResultError, TrialResult
 
 PROPOSALS = 10  # shown by a dry run
@@ -48,7 +48,7 @@ def show(lines: Iterator[str] | Sequence[str]) -> None:
         console.print(line, markup=False)
 
 
-def dry_run(spec: SearchSpec, trials: Sequence[FrozenTrial], studies: Path) -> Iterator[str]:
+def describe_dry_run(spec: SearchSpec, trials: Sequence[FrozenTrial], studies: Path) -> Iterator[str]:
     """What the search would do, line by line.
 
     Args:
@@ -60,14 +60,14 @@ def dry_run(spec: SearchSpec, trials: Sequence[FrozenTrial], studies: Path) -> I
     counts = TrialCounts(trials, spec.job["search"]["retries"])
     ended = f", of which {counts.started} are there" if trials else ""
     yield f"  {spec.how_many}{ended}, {spec.workers} at a time"
-    candidates = list(first_proposals(spec, trials))
+    candidates = list(draw_first_proposals(spec, trials))
     for place, candidate in enumerate(candidates):
-        yield f"  {counts.started + place * spec.seeds_per_configuration:>3}  {shown(candidate.params)}"
+        yield f"  {counts.started + place * spec.seeds_per_configuration:>3}  {format_params(candidate.params)}"
     trainings = spec.trials - counts.started + spec.plan.trainings
-    yield f"  {cost(spec, trainings, candidates, studies)}"
+    yield f"  {estimate_cost(spec, trainings, candidates, studies)}"
 
 
-def first_proposals(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Iterator[Candidate]:
+def draw_first_proposals(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Iterator[Candidate]:
     """The next configurations, as if none of them told the sampler anything."""
     study = optuna.create_study(direction=spec.direction)
     proposals, retries = spec.proposals(), spec.job["search"]["retries"]
@@ -75,13 +75,13 @@ def first_proposals(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Iterator
     study.add_trials(before.trials)
     ranges = spec.space.distributions
     for trial in before.owed_by_older:
-        queue_trial(study, params_of(trial), ranges, {ORIGIN: "proposed", RETRY_OF: trial.number})
+        queue_trial(study, read_params(trial), ranges, {ORIGIN: "proposed", RETRY_OF: trial.number})
     for _ in range(PROPOSALS):
         counts = TrialCounts(study.get_trials(deepcopy=False), retries)
         if not (counts.interrupted or counts.waiting):
             if counts.promised // spec.seeds_per_configuration >= spec.total:
                 return
-            untried = [p.params for p in spec.points if p.params and identity(p.params) not in counts.taken]
+            untried = [p.params for p in spec.points if p.params and identify(p.params) not in counts.taken]
             point = next(iter(untried), None) or proposals.draw(counts.trials, counts.taken, counts.proposals)
             if point is None:
                 return
@@ -89,16 +89,16 @@ def first_proposals(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Iterator
             counts = TrialCounts(study.get_trials(deepcopy=False), retries)
         trial = [*counts.interrupted, *counts.waiting][0]
         study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
-        yield spec.space.candidate(params_of(trial))
+        yield spec.space.candidate(read_params(trial))
 
 
-def cost(spec: SearchSpec, trials: float, candidates: Sequence[Candidate], studies: Path) -> str:
+def estimate_cost(spec: SearchSpec, trials: float, candidates: Sequence[Candidate], studies: Path) -> str:
     """What that many trials like the candidates cost: env steps, and hours where the machine's speed is known."""
     if not candidates:
         return "nothing is left to train"
-    each = statistics.mean(env_steps(candidate.config) for candidate in candidates)
+    each = statistics.mean(count_env_steps(candidate.config) for candidate in candidates)
     text = f"about {trials * each:,.0f} env steps, evaluation included"
-    speeds = measured_speeds(studies, spec.job["training"]["env_steps"])
+    speeds = read_speeds(studies, spec.job["training"]["env_steps"])
     if not speeds:
         return f"{text}; how long that takes is not known before a trial of this length was trained in {studies}"
     minutes = trials * each / statistics.median(speeds) / spec.workers / 60
@@ -106,7 +106,7 @@ def cost(spec: SearchSpec, trials: float, candidates: Sequence[Candidate], studi
     return f"{text}, some {time} at the speed of the last {len(speeds)} trials of this length in {studies}"
 
 
-def env_steps(config: Mapping[str, Any]) -> float:
+def count_env_steps(config: Mapping[str, Any]) -> float:
     """Env steps of a trial: training, choosing the checkpoint, and the two evaluations at the end."""
     training, env = config["training"], config["env"]
     episodes = training["evaluations"] * training["selection_episodes"] + 2 * training["evaluation_episodes"]
@@ -114,7 +114,7 @@ def env_steps(config: Mapping[str, Any]) -> float:
     return float(training["env_steps"] + episodes * per_episode)
 
 
-def measured_speeds(studies: Path, length: int) -> list[float]:
+def read_speeds(studies: Path, length: int) -> list[float]:
     """Env steps per second of completed trials, the last ones first, that trained about as long."""
     files = sorted(studies.glob(f"*/trials/*/{FILE_NAME}"), key=lambda path: -path.stat().st_mtime)
     speeds = []

@@ -10,18 +10,18 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 
-from vbot_train.search.naming import as_override, key_of
+from vbot_train.search.naming import format_as_override, parse_key
 from vbot_train.training.comparable import THREAD_KEYS
 
 COMMAND = "VBOT_TRAIN_COMMAND"  # environment variable: the arguments of the line that launches; no file holds them
 
 
-def hand_on_command() -> None:
+def export_command() -> None:
     """Let the jobs that are about to be launched know this command line."""
     os.environ[COMMAND] = json.dumps(sys.argv[1:])
 
 
-def typed_arguments() -> list[str]:
+def read_typed_arguments() -> list[str]:
     """The arguments that a person typed: those of the launching line in a worker that was launched."""
     handed_on = os.environ.get(COMMAND)
     return sys.argv[1:] if handed_on is None else list(json.loads(handed_on))
@@ -38,9 +38,9 @@ def run_worker(workers: int) -> None:
     """
     node = HydraConfig.get()
     directory = Path(node.sweep.dir)
-    given = typed_arguments()
-    threads = [f"{key}=1" for key in THREAD_KEYS if workers > 1 and key not in map(key_of, given)]
-    place = [f"hydra.sweep.dir={directory}", as_override(directory.name)]
+    given = read_typed_arguments()
+    threads = [f"{key}=1" for key in THREAD_KEYS if workers > 1 and key not in map(parse_key, given)]
+    place = [f"hydra.sweep.dir={directory}", format_as_override(directory.name)]
     arguments = [*threads, *given, *place, "hydra/launcher=basic", "workers=1"]
     signal.signal(
         signal.SIGINT, signal.SIG_IGN

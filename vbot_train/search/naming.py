@@ -25,7 +25,7 @@ PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # what needs no quotes
 NOT_ON_WINDOWS = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\..*)?|.*\.", re.IGNORECASE)
 
 
-def settle_name(config: DictConfig, arguments: Iterable[str]) -> bool:
+def set_name(config: DictConfig, arguments: Iterable[str]) -> bool:
     """Set ``study`` in the composed config, before the study's directory is asked for.
 
     Args:
@@ -69,28 +69,28 @@ def check_name(name: str) -> None:
         raise ConfigError(f"{KEY}={name}: Windows has no directory of this name")
 
 
-def as_argument(name: str) -> str:
+def format_as_argument(name: str) -> str:
     """The argument of a search's command line that gives this name."""
     is_plain = PLAIN.fullmatch(name) and name.lower() != "null"
-    return f"{KEY}={name}" if is_plain else as_override(name)
+    return f"{KEY}={name}" if is_plain else format_as_override(name)
 
 
-def as_override(name: str) -> str:
+def format_as_override(name: str) -> str:
     """The override that gives Hydra itself this name."""
     return f"{KEY}='{name}'"
 
 
-def without_name(arguments: Iterable[str]) -> list[str]:
+def drop_name(arguments: Iterable[str]) -> list[str]:
     """The arguments of a command line, but for those that name the study."""
-    return [argument for argument in arguments if key_of(argument) != KEY]
+    return [argument for argument in arguments if parse_key(argument) != KEY]
 
 
-def key_of(argument: str) -> str:
+def parse_key(argument: str) -> str:
     """The key that an argument of the command line sets, however: ``study=``, ``++study=``, ``~study``."""
     return argument.partition("=")[0].lstrip("+~").strip()
 
 
-def first_free(directory: Path) -> Path:
+def find_free_directory(directory: Path) -> Path:
     """A directory that is not there: this one, or else it with a number."""
     numbered = (directory.with_name(f"{directory.name}-{number}") for number in itertools.count(2))
     return next(path for path in itertools.chain([directory], numbered) if not path.exists())
@@ -123,4 +123,4 @@ def _typed_letters(arguments: Iterable[str]) -> str | None:
 
 
 def _parsed(arguments: Iterable[str]) -> list[Override]:
-    return OverridesParser.create().parse_overrides([line for line in arguments if key_of(line) == KEY])
+    return OverridesParser.create().parse_overrides([line for line in arguments if parse_key(line) == KEY])

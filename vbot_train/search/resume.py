@@ -9,15 +9,15 @@ from vbot_train.search.space.constraints import BUILT_IN, FORMERLY_BUILT_IN
 from vbot_train.search.space.distributions import describe
 from vbot_train.search.space.space import read_space
 from vbot_train.study.record import StudyRecord
-from vbot_train.training.comparable import changes, result_settings
+from vbot_train.training.comparable import list_changes, result_settings
 
 
-def same_result(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def trains_to_same_result(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two composed configs, in plain containers, train to the same result."""
-    return not any(changes(result_settings(one), result_settings(other)))
+    return not any(list_changes(result_settings(one), result_settings(other)))
 
 
-def option_settings(
+def list_option_settings(
     combinations: Iterable[tuple[str, Mapping[str, Any]]], config: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """What the combinations of searched config groups do not have in common with the composed config.
@@ -44,7 +44,7 @@ def refuse_other(directory: Path, then: StudyRecord, now: StudyRecord) -> None:
     Raises:
         ConfigError: With what has changed, then and now.
     """
-    if lines := differences(then, now):
+    if lines := list_differences(then, now):
         head = f"study={then.study}: was begun with other settings, so its trials would not compare (then -> now)"
         tail = (
             "give those again to continue it, or choose another name;"
@@ -53,19 +53,19 @@ def refuse_other(directory: Path, then: StudyRecord, now: StudyRecord) -> None:
         raise ConfigError("\n".join([head, *lines, tail]))
 
 
-def differences(then: StudyRecord, now: StudyRecord) -> list[str]:
+def list_differences(then: StudyRecord, now: StudyRecord) -> list[str]:
     """What keeps a study from being continued, a line each; nothing where its trials would compare.
 
     Args:
         then: The study's record.
         now: The record that this command line would write.
     """
-    lines = [f"  {line}" for _, line in changes(*map(_ranges, (then, now)))]
-    lines += [f"  {line}" for _, line in changes(_seeds(then), _seeds(now))]
-    lines += [f"  search.constraints.{line}" for _, line in changes(_own_rules(then), _own_rules(now))]
+    lines = [f"  {line}" for _, line in list_changes(*map(_ranges, (then, now)))]
+    lines += [f"  {line}" for _, line in list_changes(_seeds(then), _seeds(now))]
+    lines += [f"  search.constraints.{line}" for _, line in list_changes(_own_rules(then), _own_rules(now))]
     for name in then.options.keys() & now.options.keys():
         varying = {*then.options[name], *now.options[name]}
-        for key, line in changes(_settings(then, name), _settings(now, name)):
+        for key, line in list_changes(_settings(then, name), _settings(now, name)):
             lines.append(f"  {name}: {line}" if name and key in varying else f"  {line}")
     return list(dict.fromkeys(lines))
 

@@ -13,10 +13,10 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
-from vbot_train.config.composition import ConfigError, plain, with_absolute_paths
+from vbot_train.config.composition import ConfigError, to_plain, with_absolute_paths
 from vbot_train.search.begin_stage import begin_stage, check_unused_seeds, read_other_stages
 from vbot_train.search.display import TRIAL, Display
-from vbot_train.search.dry_run import announce, dry_run, show
+from vbot_train.search.dry_run import announce, describe_dry_run, show
 from vbot_train.search.execution.shutdown import ShutdownRequest
 from vbot_train.search.execution.trial_process import TrialProcess
 from vbot_train.search.execution.trial_queue import TrialQueue
@@ -24,14 +24,14 @@ from vbot_train.search.execution.trial_record import record_trial
 from vbot_train.search.execution.trial_reporter import QueuedTrial
 from vbot_train.search.execution.worker_lock import WorkerLock
 from vbot_train.search.execution.worker_pool import HopelessError, WorkerPool
-from vbot_train.search.launched import typed_arguments
+from vbot_train.search.launched import read_typed_arguments
 from vbot_train.search.naming import (
-    as_argument,
-    as_override,
-    first_free,
+    drop_name,
+    find_free_directory,
+    format_as_argument,
+    format_as_override,
     reserve,
-    settle_name,
-    without_name,
+    set_name,
 )
 from vbot_train.search.resume import refuse_other
 from vbot_train.search.settings import check_search
@@ -39,11 +39,11 @@ from vbot_train.search.spec import SearchSpec
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STAGES, TRIALS
 from vbot_train.study.opening import begin_study, continue_study, look_into
-from vbot_train.study.provenance import revision
+from vbot_train.study.provenance import read_revision
 from vbot_train.study.record import StudyRecord
-from vbot_train.study.storage import STORAGE_ERRORS, quiet_optuna, what_a_database_says
-from vbot_train.study.storage_url import check_storage, without_password
-from vbot_train.terminal import outlive_the_terminal
+from vbot_train.study.storage import STORAGE_ERRORS, extract_database_message, quiet_optuna
+from vbot_train.study.storage_url import check_storage, hide_password_in_argument
+from vbot_train.terminal import detach_from_terminal
 
 FREE_KEYS = ("max_trials", "confirm", "test", "default")  # of a study's record; a later line may change them
 
@@ -74,22 +74,22 @@ def run_search(
         SystemExit: The search was stopped: 130 by Ctrl-C, 143 by SIGTERM, 1 where no trial was completed.
     """
     quiet_optuna()
-    outlive_the_terminal()
+    detach_from_terminal()
     stop = ShutdownRequest() if launch is None else None  # workers elsewhere get their signals themselves
-    is_default = settle_name(config, arguments)
-    job = with_absolute_paths(plain(config))
+    is_default = set_name(config, arguments)
+    job = with_absolute_paths(to_plain(config))
     check_search(job)
     job["storage"] = check_storage(job["storage"])
     named = Path(config.hydra.sweep.dir)
     is_new = is_default and named.name == job["study"]  # hydra.sweep.dir= may give another, and continue what is there
-    work_out = partial(ask, named, sampler, params, arguments, config, job, context, is_new=is_new)
+    work_out = partial(build_spec, named, sampler, params, arguments, config, job, context, is_new=is_new)
     directory, spec = work_out()
     if job["search"]["dry_run"]:
         record = StudyRecord.read(directory)
         trials = look_into(directory, job["storage"], record) if record else []
-        show([f"study {job['study']}, a dry run", *dry_run(spec, trials, directory.parent)])
+        show([f"study {job['study']}, a dry run", *describe_dry_run(spec, trials, directory.parent)])
         return
-    with one_line_errors():
+    with print_errors_in_one_line():
         while (is_new or directory != named) and not reserve(directory):  # another search has just taken that name
             directory, spec = work_out()
         search = Search(spec, directory, config.hydra, trial_module)
@@ -100,7 +100,7 @@ def run_search(
             launch(directory, spec.workers)
 
 
-def ask(
+def build_spec(
     named: Path,
     sampler: DictConfig,
     params: dict[str, Any],
@@ -118,10 +118,10 @@ def ask(
     """
     directory = named
     if is_new:
-        directory = first_free(named)
+        directory = find_free_directory(named)
         job["study"] = directory.name
     earlier = StudyRecord.read(directory)
-    arguments = [*without_name(arguments), as_override(job["study"])]
+    arguments = [*drop_name(arguments), format_as_override(job["study"])]
     spec = SearchSpec(sampler, params, arguments, config, job, context, earlier)
     if earlier is not None:
         refuse_other(directory, earlier, spec.record())
@@ -195,8 +195,9 @@ class Search:
                 infeasible = spec.survey.broken if spec.grid else {}
                 study = begin_study(self.directory, storage, now, spec.pruner, infeasible, self._enqueue)
         begun = "goes on" if record else "begins"
-        if record and record.revision != revision():
-            show([f"  warning: begun with other code ({record.revision}, now {revision()}); trials may not compare"])
+        if record and record.revision != read_revision():
+            then = record.revision
+            show([f"  warning: begun with other code ({then}, now {read_revision()}); trials may not compare"])
         workers = f"{spec.workers} worker" + ("s" if spec.workers > 1 else "")
         show([f"study {study.study_name} {begun} in {self.directory}: {spec.how_many}, {workers}"])
         show(announce(spec))
@@ -282,18 +283,18 @@ class Search:
 
     def _line_to_resume(self) -> str:
         """The command line that continues this search."""
-        kept = without_name(map(without_password, typed_arguments()))
-        return shlex.join(["python", "-m", "vbot_train", *kept, as_argument(self.spec.job["study"])])
+        kept = drop_name(map(hide_password_in_argument, read_typed_arguments()))
+        return shlex.join(["python", "-m", "vbot_train", *kept, format_as_argument(self.spec.job["study"])])
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
+def print_errors_in_one_line() -> Iterator[None]:
     """Tell of a full disk or a lost database in a line. The study keeps what was written."""
     try:
         yield
     except ConfigError:
         raise
     except STORAGE_ERRORS as error:
-        raise SystemExit(f"storage: {what_a_database_says(error)}; what was written before is kept") from error
+        raise SystemExit(f"storage: {extract_database_message(error)}; what was written before is kept") from error
     except OSError as error:
         raise SystemExit(f"{error}; what was written before is kept") from error

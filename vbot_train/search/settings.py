@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vbot_train.config.bounds import SEED, SEEDS, WHOLE, number_faults
+from vbot_train.config.bounds import SEED, SEEDS, WHOLE, find_number_faults
 from vbot_train.config.checks import check_values, refuse
 from vbot_train.config.composition import GROUPS
 
@@ -71,12 +71,12 @@ def _stage_faults(settings: Mapping[str, Any]) -> Iterator[str]:
         if not isinstance(given, Mapping):
             yield f"search.{stage}={given}: must be none, or have the keys {number} and seeds"
             continue
-        yield from number_faults(f"search.{stage}.{number}", given[number], bounds)
+        yield from find_number_faults(f"search.{stage}.{number}", given[number], bounds)
         if not isinstance(given["seeds"], list):
-            yield from number_faults(f"search.{stage}.seeds", given["seeds"], SEEDS)
+            yield from find_number_faults(f"search.{stage}.seeds", given["seeds"], SEEDS)
             continue
         for seed in given["seeds"]:
-            yield from number_faults(f"search.{stage}.seeds", seed, SEED)
+            yield from find_number_faults(f"search.{stage}.seeds", seed, SEED)
         if not given["seeds"] or len(set(given["seeds"])) < len(given["seeds"]):
             yield f"search.{stage}.seeds={given['seeds']}: must be a number, or seeds that differ"
 

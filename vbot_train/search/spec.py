@@ -11,17 +11,30 @@ from optuna.study import StudyDirection
 
 from vbot_train.config.bounds import SEED
 from vbot_train.config.checks import check_values
-from vbot_train.config.composition import ConfigError, available_cores, choices_of, on_gpu, plain, training_seeds
+from vbot_train.config.composition import (
+    ConfigError,
+    count_cores,
+    list_training_seeds,
+    needs_gpu,
+    read_choices,
+    to_plain,
+)
 from vbot_train.search.callback import SearchCallback
-from vbot_train.search.resume import option_settings
-from vbot_train.search.space.distributions import count_values, ends_of, values_of
-from vbot_train.search.space.initial_points import InitialPoint, InitialPoints, without_repeats
+from vbot_train.search.resume import list_option_settings
+from vbot_train.search.space.distributions import count_values, list_ends, list_values
+from vbot_train.search.space.initial_points import InitialPoint, InitialPoints, drop_repeats
 from vbot_train.search.space.narrowing import Narrowing, narrow_space
-from vbot_train.search.space.proposals import GridProposals, Proposals, SampledProposals, random_points, survey
+from vbot_train.search.space.proposals import (
+    GridProposals,
+    Proposals,
+    SampledProposals,
+    draw_random_points,
+    survey_space,
+)
 from vbot_train.search.space.samplers import build_pruner, build_sampler, check_sampler, is_grid
 from vbot_train.search.space.space import Candidate, OutsideError, Space, read_space, split_overrides
 from vbot_train.search.stages import check_disjoint, plan_stages
-from vbot_train.study.accounting import identity
+from vbot_train.study.accounting import identify
 from vbot_train.study.record import StudyRecord
 from vbot_train.training.result import METRICS
 
@@ -60,8 +73,8 @@ class SearchSpec:
         self.seed: int = job["seed"]
         self.metric: str = job["search"]["metric"]
         self.grid = is_grid(sampler)
-        self.workers = worker_count(job["workers"], job["simulation"])
-        self.choices = choices_of(config)
+        self.workers = count_workers(job["workers"], job["simulation"])
+        self.choices = read_choices(config)
         self.callback = next(c for c in context.callbacks.callbacks if isinstance(c, SearchCallback))
         self.pruner = build_pruner(job["pruner"])
         distributions, fixed = split_overrides(params, arguments, context.config_loader)
@@ -75,12 +88,12 @@ class SearchSpec:
         check_sampler(sampler, narrowing.distributions)
         self.space = Space(narrowing.distributions, fixed, config, context.config_loader)
         self._check_ends()
-        self.survey = survey(self.space, self.broken_rules, grid=self.grid, seed=self.seed)
+        self.survey = survey_space(self.space, self.broken_rules, grid=self.grid, seed=self.seed)
         self.total = self._total()
         self._check_last_seed()
         self.plan = plan_stages(job["search"]).among(self._configurations())
         check_disjoint(self.plan, self._training_seeds(), job["evaluation"])
-        self.points = without_repeats(list(self._priors(None if earlier is None else earlier.config)))
+        self.points = drop_repeats(list(self._priors(None if earlier is None else earlier.config)))
 
     @property
     def seeds_per_configuration(self) -> int:
@@ -130,14 +143,14 @@ class SearchSpec:
             metric=self.metric,
             space=self.space.describe(),
             fixed=self.space.fixed,
-            options=option_settings(self.space.combinations(), self.job),
+            options=list_option_settings(self.space.combinations(), self.job),
             constraints=self.callback.rules,
             feasible_share=self.survey.share,
             max_trials=self.total,
             confirm=self.plan.confirm,
             test=self.plan.test,
             default=self._default(),
-            sampler=plain(self.sampler),
+            sampler=to_plain(self.sampler),
             groups=self.choices,
             config={**self.job, "storage": None},
         )
@@ -155,7 +168,7 @@ class SearchSpec:
     def _configurations(self) -> int:
         """How many configurations the search will try at most; the training seed is a replicate."""
         if self.grid:
-            return min(len({identity(_without_seed(cell)) for cell in self.survey.feasible}), self.total)
+            return min(len({identify(_without_seed(cell)) for cell in self.survey.feasible}), self.total)
         counts = [count_values(space) for key, space in self.space.distributions.items() if key != "seed"]
         return self.total if None in counts else min(math.prod(count or 0 for count in counts), self.total)
 
@@ -168,14 +181,14 @@ class SearchSpec:
 
     def _training_seeds(self) -> Sequence[int]:
         """Seeds of the search; where a configuration is drawn again, ``TrialQueue`` leaves out the stages'."""
-        searched = values_of(self.space.distributions.get("seed"))
-        return training_seeds(self.job) if searched is None else searched
+        searched = list_values(self.space.distributions.get("seed"))
+        return list_training_seeds(self.job) if searched is None else searched
 
     def _check_ends(self) -> None:
         """Refuse a range that reaches beyond what can train: the points of a survey may all lie on this side."""
-        start = next(random_points(self.space, self.seed, 1))
+        start = next(draw_random_points(self.space, self.seed, 1))
         for key, distribution in self.space.distributions.items():
-            for value in ends_of(distribution):
+            for value in list_ends(distribution):
                 check_values(self.space.candidate({**start, key: value}).config)
 
     def _check_last_seed(self) -> None:
@@ -209,8 +222,8 @@ def _without_seed(point: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in point.items() if key != "seed"}
 
 
-def worker_count(workers: Any, simulation: Mapping[str, Any]) -> int:
+def count_workers(workers: Any, simulation: Mapping[str, Any]) -> int:
     """Number of trial processes; ``auto`` is one per core, but a single one where they would share a GPU."""
     if workers in ("auto", None):
-        return 1 if on_gpu(simulation) else available_cores()
+        return 1 if needs_gpu(simulation) else count_cores()
     return int(workers)

@@ -10,7 +10,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, IntDistribution
 
-from vbot_train.analysis.ranking import config_id, without_seed
+from vbot_train.analysis.ranking import drop_seed, name_configuration
 from vbot_train.analysis.stages import DEFAULT, TRIAL, Verdict
 from vbot_train.search.space.initial_points import InitialPoint
 from vbot_train.search.space.space import Candidate, Space
@@ -35,7 +35,7 @@ class StageSpace:
         self._space = space
         left_out = {trial.number: trial.params for trial in verdict.study.left_out if trial.stage == TRIALS}  # may wait
         points = {trial.number: trial.params for trial in verdict.study.trials} | left_out
-        self._points = {number: without_seed(params) for number, params in points.items()}
+        self._points = {number: drop_seed(params) for number, params in points.items()}
         self._evaluation_seed = evaluation_seed
 
     def candidate(self, params: Mapping[str, Any], seed: int | None = None, *, shared: bool = False) -> Candidate:
@@ -48,13 +48,13 @@ class StageSpace:
         given = {"search": {"seeds_per_configuration": 1}, "evaluation": {"seed": self._evaluation_seed}}
         config = found.config | {group: found.config[group] | values for group, values in given.items()}
         overrides = [f"{group}.{key}={value}" for group, values in given.items() for key, value in values.items()]
-        shown = {"configuration": name_of(number), "seed": found.config["seed"]}
+        shown = {"configuration": name_configuration_of(number), "seed": found.config["seed"]}
         return replace(found, params=shown, config=config, overrides=[*found.overrides, *overrides])
 
 
-def name_of(number: int) -> str:
+def name_configuration_of(number: int) -> str:
     """A configuration's name, for people."""
-    return "the default" if number == DEFAULT else config_id(number)
+    return "the default" if number == DEFAULT else name_configuration(number)
 
 
 def list_trainings(stage: str, verdict: Verdict, plan: Plan) -> list[InitialPoint]:
@@ -71,4 +71,4 @@ def list_trainings(stage: str, verdict: Verdict, plan: Plan) -> list[InitialPoin
     chosen = verdict.finalists if stage == "confirm" else verdict.best_first[:1]
     numbers = [found.number for found in chosen] + ([] if stage == "confirm" else [verdict.default])
     pairs = [(number, seed) for seed in settings["seeds"] for number in dict.fromkeys(numbers)]
-    return [InitialPoint(name_of(number), stage, {TRIAL: number}, seed=seed) for number, seed in pairs]
+    return [InitialPoint(name_configuration_of(number), stage, {TRIAL: number}, seed=seed) for number, seed in pairs]

@@ -65,13 +65,13 @@ def plan_stages(settings: Mapping[str, Any]) -> Plan:
     confirm, test = settings["confirm"], settings["test"]
     if confirm in NONE or confirm["top_k"] == 0:
         return NO_STAGES
-    seeds = seeds_of("confirm", confirm["seeds"])
-    tested = [] if test in NONE else seeds_of("test", test["seeds"])
+    seeds = list_stage_seeds("confirm", confirm["seeds"])
+    tested = [] if test in NONE else list_stage_seeds("test", test["seeds"])
     starts = None if test in NONE else {"seeds": tested, "evaluation_seed": test["evaluation_seed"]}
     return Plan({"top_k": confirm["top_k"], "seeds": seeds}, starts if tested else None)
 
 
-def seeds_of(stage: str, seeds: int | list[int]) -> list[int]:
+def list_stage_seeds(stage: str, seeds: int | list[int]) -> list[int]:
     """The training seeds of a stage."""
     return seeds if isinstance(seeds, list) else [FIRST_SEED[stage] + k for k in range(seeds)]
 

@@ -74,16 +74,16 @@ class VBotSweeper(Sweeper):
             raise ConfigError(str(error)) from error
 
     def _launch(self, directory: Path, workers: int) -> None:
-        """Have the launcher run workers on one study, a Hydra job each; ``launched.run_loop`` is what they do."""
+        """Have the launcher run workers on one study, a Hydra job each; ``launched.run_worker`` is what they do."""
         assert self.config is not None and self.hydra_context is not None and self.task_function is not None
-        from vbot_train.search.launched import hand_on_command
-        from vbot_train.search.naming import as_override
+        from vbot_train.search.launched import export_command
+        from vbot_train.search.naming import format_as_override
 
-        hand_on_command()
+        export_command()
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self.hydra_context, task_function=self.task_function, config=self.config
         )
-        place = [f"hydra.sweep.dir={directory.resolve()}", as_override(directory.name)]
+        place = [f"hydra.sweep.dir={directory.resolve()}", format_as_override(directory.name)]
         jobs = [[*place, f"workers={workers}", f"hydra.sweep.subdir={WORKERS}/{n}"] for n in range(workers)]
         for job in launcher.launch(jobs, 0):
             _ = job.return_value  # raises what the job raised

@@ -15,15 +15,15 @@ from rich.text import Text
 from vbot_train.config.composition import ConfigError
 from vbot_train.search.execution.budget import HOUR_S
 from vbot_train.status.progress import Observer
-from vbot_train.status.render import picture
+from vbot_train.status.render import render_status
 from vbot_train.study.errors import StudyError
-from vbot_train.terminal import outlive_the_terminal
+from vbot_train.terminal import detach_from_terminal
 
 LOG_WIDTH = 140  # columns, where the output goes to a file
 EVERY_S = 2.0
 
 
-def status(study_dir: Path, storage: str | None = None, every_s: float | None = None) -> None:
+def show_status(study_dir: Path, storage: str | None = None, every_s: float | None = None) -> None:
     """Print how a study stands.
 
     Args:
@@ -43,18 +43,18 @@ def status(study_dir: Path, storage: str | None = None, every_s: float | None = 
         return
     if not console.is_terminal:
         console.width = LOG_WIDTH
-    console.print(picture(observer.look()), soft_wrap=not console.is_terminal)
+    console.print(render_status(observer.look()), soft_wrap=not console.is_terminal)
 
 
 def watch(observer: Observer, console: Console, every_s: float) -> None:
     """Show a study for good. When it cannot be read, as while others write to it, the last picture stays."""
-    seen, trouble = picture(observer.look()), Text()
+    seen, trouble = render_status(observer.look()), Text()
     with Live(console=console, auto_refresh=False) as live:
         while True:
             live.update(Group(seen, trouble), refresh=True)
             time.sleep(every_s)
             try:
-                seen, trouble = picture(observer.look()), Text()
+                seen, trouble = render_status(observer.look()), Text()
             except (StudyError, ConfigError) as error:
                 trouble = Text(f"{error}; trying again", style="red")
 
@@ -82,11 +82,11 @@ def main() -> None:
     parser.add_argument("--storage", help="where the study lives, if that takes a password")
     arguments = parser.parse_args()
     try:
-        status(arguments.study, arguments.storage, arguments.every if arguments.watch else None)
+        show_status(arguments.study, arguments.storage, arguments.every if arguments.watch else None)
     except (StudyError, ConfigError) as error:
         raise SystemExit(str(error)) from None
 
 
 if __name__ == "__main__":
-    outlive_the_terminal()
+    detach_from_terminal()
     main()

@@ -16,17 +16,17 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.analysis.stages import Verdict
-from vbot_train.search.execution.budget import HOUR_S, spent_s
-from vbot_train.study.accounting import TrialCounts, params_of
+from vbot_train.search.execution.budget import HOUR_S, compute_spent_s
+from vbot_train.study.accounting import TrialCounts, read_params
 from vbot_train.study.errors import StudyError
-from vbot_train.study.layout import STAGES, STUDY_YAML, TRIALS, stage_name
-from vbot_train.study.lives import ended_at, lives_of, runtime_s
+from vbot_train.study.layout import STAGES, STUDY_YAML, TRIALS, name_stage
+from vbot_train.study.lives import compute_runtime_s, find_end, read_lives
 from vbot_train.study.loading import build_study
 from vbot_train.study.record import StudyRecord
-from vbot_train.study.storage import READ_ERRORS, open_to_read, quiet_optuna, what_a_database_says
+from vbot_train.study.storage import READ_ERRORS, extract_database_message, open_to_read, quiet_optuna
 from vbot_train.study.storage_url import HIDDEN
 from vbot_train.study.trials import is_own
-from vbot_train.training.progress import PROGRESS_CSV, whole_rows
+from vbot_train.training.progress import PROGRESS_CSV, read_whole_rows
 
 PAUSE_S = 10.0  # a search that lives begins its next trial well within
 SILENT_S = 120.0  # a trial that lives writes a row per update, and pauses for its last evaluation only
@@ -115,7 +115,7 @@ class Progress:
     @property
     def idle_s(self) -> float | None:
         """Since the last trial ended [s], None before the first."""
-        ends = [end for trial in self.trials if (end := ended_at(trial)) is not None]
+        ends = [end for trial in self.trials if (end := find_end(trial)) is not None]
         return max((self.now - max(ends)).total_seconds(), 0.0) if ends else None
 
     @property
@@ -132,7 +132,7 @@ class Progress:
             return None
         silence = [training.silent_s for training in self.running if training.is_silent]
         quiet_s = min(silence) if len(silence) == len(self.running) and silence else 0.0
-        return max(float(hours) * HOUR_S - spent_s(self.trials, self.now) + quiet_s, 0.0)
+        return max(float(hours) * HOUR_S - compute_spent_s(self.trials, self.now) + quiet_s, 0.0)
 
 
 class Observer:
@@ -165,13 +165,13 @@ class Observer:
         except StudyError:
             raise
         except (*READ_ERRORS, ValueError) as error:  # the last of a file that a power cut left in pieces
-            raise StudyError(f"{self.directory}: cannot be read ({what_a_database_says(error)})") from error
+            raise StudyError(f"{self.directory}: cannot be read ({extract_database_message(error)})") from error
 
     def _look(self, record: StudyRecord, now: datetime) -> Progress:
         """The search, and those later stages that are planned or begun."""
         database, name = self._database(record), record.study
         known = set(optuna.get_all_study_names(database))
-        names = {TRIALS: name} | {stage: later for stage in STAGES if (later := stage_name(name, stage)) in known}
+        names = {TRIALS: name} | {stage: later for stage in STAGES if (later := name_stage(name, stage)) in known}
         studies = {stage: optuna.load_study(study_name=each, storage=database) for stage, each in names.items()}
         trials = {stage: study.get_trials(deepcopy=False) for stage, study in studies.items()}
         verdict = Verdict(build_study(self.directory, record, trials), record.metric)
@@ -181,7 +181,7 @@ class Observer:
         for stage in STAGES:
             if stage in trials:
                 stages.append(self._stage(stage, trials[stage], record, now))
-            elif total := planned(stage, record, possible):
+            elif total := count_planned(stage, record, possible):
                 stages.append(Stage(stage, [], TrialCounts([], retries=0), total, []))
         return Progress(record, stages, now, verdict)
 
@@ -209,7 +209,7 @@ class Observer:
         return self._opened[home]
 
 
-def planned(stage: str, record: StudyRecord, possible: int) -> int:
+def count_planned(stage: str, record: StudyRecord, possible: int) -> int:
     """How many trainings a stage will have that has not begun, at most; 0 if it is off.
 
     Args:
@@ -217,7 +217,7 @@ def planned(stage: str, record: StudyRecord, possible: int) -> int:
         record: The study's.
         possible: Configurations that the search may end with. Of a single one there is nothing to choose.
     """
-    settings = record.plan_of(stage)
+    settings = record.get_plan(stage)
     if settings is None or possible < 2:
         return 0
     return (min(settings["top_k"], possible) if stage == "confirm" else 2) * len(settings["seeds"])
@@ -233,13 +233,13 @@ def read_training(trial: FrozenTrial, directory: Path, total_env_steps: int, met
         metric: What the study optimizes.
         now: With its time zone.
     """
-    written_s = max(lives_of(trial)[-1].start.timestamp(), last_written_s(directory))
-    rows = rows_of(directory / PROGRESS_CSV)
+    written_s = max(read_lives(trial)[-1].start.timestamp(), find_last_written_s(directory))
+    rows = read_rows(directory / PROGRESS_CSV)
     held_out = next((row for row in reversed(rows) if row.get(f"selection_{metric}")), {})
     return Training(
         number=trial.number,
-        params=params_of(trial),
-        age_s=runtime_s(trial, now),
+        params=read_params(trial),
+        age_s=compute_runtime_s(trial, now),
         silent_s=max(now.timestamp() - written_s, 0.0),
         total_env_steps=total_env_steps,
         env_steps=int(rows[-1]["env_steps"]) if rows else 0,
@@ -249,16 +249,16 @@ def read_training(trial: FrozenTrial, directory: Path, total_env_steps: int, met
     )
 
 
-def rows_of(path: Path) -> list[dict[str, str]]:
+def read_rows(path: Path) -> list[dict[str, str]]:
     """The whole rows of a running trial's progress; none where the file is damaged."""
     try:
-        rows = whole_rows(path)
+        rows = read_whole_rows(path)
         return rows if all(int(row["env_steps"]) >= 0 for row in rows) else []
     except (OSError, ValueError, TypeError, KeyError, csv.Error):
         return []
 
 
-def last_written_s(directory: Path) -> float:
+def find_last_written_s(directory: Path) -> float:
     """When a trial last wrote something [s since 1970], 0 if it has not."""
     newest = 0.0
     for path in directory.rglob("*"):

@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from vbot_train.analysis.headline import value
-from vbot_train.analysis.ranking import cell, over_seeds, rank_key, shown
+from vbot_train.analysis.ranking import describe_seeds, format_cell, format_params, rank_key
 from vbot_train.analysis.stages import DEFAULT, TRIAL, Verdict
 from vbot_train.search.execution.budget import HOUR_S
-from vbot_train.search.execution.fallback import without_numbers
-from vbot_train.status.forecast import remaining_s, trials_that_fit, workers_of
+from vbot_train.search.execution.fallback import mask_numbers
+from vbot_train.status.forecast import count_active_workers, count_fitting_trials, forecast_remaining_s
 from vbot_train.status.progress import Progress, Stage, Training
 from vbot_train.study.accounting import CAUSE, STATUS
 from vbot_train.study.layout import TRIALS
@@ -27,80 +27,89 @@ GOOD_ENDS = ("completed", "pruned")
 PLACES = 5  # trials that are named of those that failed alike
 
 
-def picture(progress: Progress) -> Group:
+def render_status(progress: Progress) -> Group:
     """A study for people, in the order of their questions: is it alive, how far, until when, what is best, what failed.
 
     Args:
         progress: What it is doing.
     """
-    above = [how_far(progress.search), *later_stages(progress), when_done(progress), *budget(progress)]
-    table = [trainings(progress)] if progress.running else []
-    below = [*configurations(progress), best(progress), *ends(progress), *failures(progress)]
+    above = [
+        render_progress(progress.search),
+        *render_later_stages(progress),
+        describe_end(progress),
+        *describe_budget(progress),
+    ]
+    table = [render_trainings(progress)] if progress.running else []
+    below = [*configurations(progress), best(progress), *count_ends(progress), *render_failures(progress)]
     below += tell_left_out(progress.verdict.study)
-    head = Text(f"study {progress.record.study}: {sign_of_life(progress)}", style="bold")
+    head = Text(f"study {progress.record.study}: {describe_liveness(progress)}", style="bold")
     return Group(head, *map(Text, above), *table, *map(Text, below))
 
 
-def sign_of_life(progress: Progress) -> str:
+def describe_liveness(progress: Progress) -> str:
     """What the study tells of the processes behind it."""
     if progress.is_over:
         return "all trials have ended"
     if progress.is_alive:
-        return f"running, {workers_of(progress)} at a time"
+        return f"running, {count_active_workers(progress)} at a time"
     if progress.running:
         silent_s = min(training.silent_s for training in progress.running)
-        return f"silent for {duration(silent_s)}; if its search was killed, the same command line goes on with it"
-    return "no trial runs" + ("" if progress.idle_s is None else f", for {duration(progress.idle_s)}")
+        return (
+            f"silent for {format_duration(silent_s)}; if its search was killed, the same command line goes on with it"
+        )
+    return "no trial runs" + ("" if progress.idle_s is None else f", for {format_duration(progress.idle_s)}")
 
 
-def how_far(stage: Stage) -> str:
+def render_progress(stage: Stage) -> str:
     """How many of a stage's trials have ended."""
     silent = f", {len(stage.silent)} silent" if stage.silent else ""
     return f"{stage.name:<9} {stage.ended} of {stage.total} have ended, {len(stage.alive)} running{silent}"
 
 
-def later_stages(progress: Progress) -> Iterator[str]:
+def render_later_stages(progress: Progress) -> Iterator[str]:
     """What follows the search, and how the configurations compare in it so far."""
     for stage in progress.stages[1:]:
-        yield "; ".join([how_far(stage), *leaders(stage, progress.verdict)])
+        yield "; ".join([render_progress(stage), *render_leaders(stage, progress.verdict)])
 
 
-def leaders(stage: Stage, verdict: Verdict) -> list[str]:
+def render_leaders(stage: Stage, verdict: Verdict) -> list[str]:
     """The configurations that a later stage has trained, best first: interquartile means over their seeds."""
     metric, found = verdict.metric, verdict.confirmed if stage.name == "confirm" else verdict.tested
     best_first = sorted(found.items(), key=lambda item: rank_key(item[1].runs.values(), metric))
     return [
-        f"{origin(number)} {cell(again.mean(metric))} ({over_seeds(again.runs.values(), metric)})"
+        f"{describe_origin(number)} {format_cell(again.mean(metric))} ({describe_seeds(again.runs.values(), metric)})"
         for number, again in best_first
     ]
 
 
-def when_done(progress: Progress) -> str:
+def describe_end(progress: Progress) -> str:
     """When all stages will have ended, or the budget will be spent."""
-    needed_s, left_s = remaining_s(progress), progress.left_s
+    needed_s, left_s = forecast_remaining_s(progress), progress.left_s
     if progress.is_over:
         return "ETA       done"
     if needed_s is None:
         return "ETA       not known before a trial has trained for a while"
     if not progress.is_alive:
-        return f"ETA       about {duration(needed_s)} once it goes on, {workers_of(progress)} at a time"
+        return (
+            f"ETA       about {format_duration(needed_s)} once it goes on, {count_active_workers(progress)} at a time"
+        )
     end_s = needed_s if left_s is None else min(needed_s, left_s)
     now, end = progress.now.astimezone(), (progress.now + timedelta(seconds=end_s)).astimezone()  # for people: local
     day = "" if end.date() == now.date() else f"{end:%d %b} "
-    return f"ETA       about {duration(end_s)}, at {day}{end:%H:%M}" + (
+    return f"ETA       about {format_duration(end_s)}, at {day}{end:%H:%M}" + (
         ", as the budget ends" if end_s < needed_s else ""
     )
 
 
-def budget(progress: Progress) -> Iterator[str]:
+def describe_budget(progress: Progress) -> Iterator[str]:
     """What is left of the budget, and how many trials will have ended by then if that is not all."""
     if progress.left_s is not None:
-        fit, hours = trials_that_fit(progress), progress.record.budget_hours
+        fit, hours = count_fitting_trials(progress), progress.record.budget_hours
         fitting = "" if fit is None else f"; {fit} of {progress.search.total} trials will fit"
         yield f"budget    {progress.left_s / HOUR_S:.1f} h of {hours:g} h left{fitting}"
 
 
-def trainings(progress: Progress) -> Table:
+def render_trainings(progress: Progress) -> Table:
     """The running trials."""
     metric = progress.record.metric
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -109,7 +118,7 @@ def trainings(progress: Progress) -> Table:
     table.add_column("time", no_wrap=True)
     for stage in progress.stages:
         for training in stage.running:
-            table.add_row(label(stage, training), *map(Text, cells(training)))
+            table.add_row(format_label(stage, training), *map(Text, format_cells(training)))
     return table
 
 
@@ -117,40 +126,42 @@ def configurations(progress: Progress) -> Iterator[str]:
     """What is special of each running trial."""
     for stage in progress.stages:
         for training in stage.running:
-            yield f"{label(stage, training):<9} {configuration(training.params, progress.record)}"
+            yield f"{format_label(stage, training):<9} {describe_configuration(training.params, progress.record)}"
 
 
-def label(stage: Stage, training: Training) -> str:
+def format_label(stage: Stage, training: Training) -> str:
     """Name of a running trial, for people: its number is of its stage."""
     return f"{'trial' if stage.name == TRIALS else stage.name} {training.number}"
 
 
-def cells(training: Training) -> list[str]:
+def format_cells(training: Training) -> list[str]:
     """A running trial: how far it is, how fast, its last held-out evaluation, and for how long it runs or is silent."""
     speed, success = training.env_steps_per_s, training.success_rate
     return [
         f"{training.env_steps:,} / {training.total_env_steps:,}",
         f"{training.share:.0%}",
         "-" if speed is None else f"{speed:,.0f}",
-        cell(training.value),
+        format_cell(training.value),
         "-" if success is None else f"{success:.1%}",
-        f"silent for {duration(training.silent_s)}" if training.is_silent else duration(training.age_s),
+        f"silent for {format_duration(training.silent_s)}" if training.is_silent else format_duration(training.age_s),
     ]
 
 
-def configuration(params: Mapping[str, Any], record: StudyRecord) -> str:
+def describe_configuration(params: Mapping[str, Any], record: StudyRecord) -> str:
     """What is special of a trial: where it differs from the default configuration, or whose it trains again."""
     if TRIAL in params:
-        return f"{origin(params[TRIAL])} again"
-    return shown({key: value for key, value in params.items() if value != default_of(key, record)}) or "default"
+        return f"{describe_origin(params[TRIAL])} again"
+    return (
+        format_params({key: value for key, value in params.items() if value != find_default(key, record)}) or "default"
+    )
 
 
-def origin(number: int) -> str:
+def describe_origin(number: int) -> str:
     """Whose configuration a later stage trains again."""
     return "default" if number == DEFAULT else f"trial {number}"
 
 
-def default_of(key: str, record: StudyRecord) -> Any:
+def find_default(key: str, record: StudyRecord) -> Any:
     """What the default configuration has for a parameter: a group's option, or a value of the config."""
     value: Any = record.config
     if key in record.groups:
@@ -168,14 +179,16 @@ def best(progress: Progress) -> str:
     if verdict.unconfirmed_reason is None:
         what = f"{value(verdict.confirmed[found.number], metric)}, confirmed"
     else:
-        over = f" on {over_seeds(found.runs, metric)}" if len(found.runs) > 1 else ""
+        over = f" on {describe_seeds(found.runs, metric)}" if len(found.runs) > 1 else ""
         success = found.mean("success_rate")
-        what = f"{metric} {cell(found.mean(metric))}{over}" + ("" if success is None else f", success {success:.1%}")
+        what = f"{metric} {format_cell(found.mean(metric))}{over}" + (
+            "" if success is None else f", success {success:.1%}"
+        )
         what += " in the search" if len(progress.stages) > 1 else ""
-    return f"best      trial {found.number}: {what}  {configuration(found.params, progress.record)}"
+    return f"best      trial {found.number}: {what}  {describe_configuration(found.params, progress.record)}"
 
 
-def ends(progress: Progress) -> Iterator[str]:
+def count_ends(progress: Progress) -> Iterator[str]:
     """How trials have ended, those that were trained again included."""
     study = progress.verdict.study
     counts = Counter(trial.result.status for trial in (*study.trials, *study.confirm, *study.test))
@@ -183,7 +196,7 @@ def ends(progress: Progress) -> Iterator[str]:
         yield f"ended     {', '.join(texts)}"
 
 
-def failures(progress: Progress) -> Iterator[str]:
+def render_failures(progress: Progress) -> Iterator[str]:
     """Why trials ended badly, the most frequent cause first; of those that differ in numbers alone one is shown."""
     groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for stage in progress.stages:
@@ -191,7 +204,7 @@ def failures(progress: Progress) -> Iterator[str]:
             status, cause = trial.user_attrs.get(STATUS), trial.user_attrs.get(CAUSE) or "no cause"
             if status is not None and status not in GOOD_ENDS:
                 where = f"{stage.name}/{trial.number:03d}"
-                groups.setdefault((status, without_numbers(cause)), []).append((cause, where))
+                groups.setdefault((status, mask_numbers(cause)), []).append((cause, where))
     for (status, alike), found in sorted(groups.items(), key=lambda group: -len(group[1])):
         causes, places = {cause for cause, _ in found}, [where for _, where in found]
         text = alike if len(causes) == 1 else f"such as {found[0][0]}"
@@ -200,7 +213,7 @@ def failures(progress: Progress) -> Iterator[str]:
         yield f"  {len(found)} {status}: {text} ({', '.join(places[:PLACES])}{more})"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A time span for people."""
     if seconds < 100:
         return f"{seconds:.0f} s"

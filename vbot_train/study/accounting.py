@@ -7,8 +7,8 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from vbot_train.study.lives import lives_of
-from vbot_train.study.steps import exact_params
+from vbot_train.study.lives import read_lives
+from vbot_train.study.steps import correct_params
 from vbot_train.study.trials import is_own
 
 # Attributes that our trials carry in the study, beside their lives.
@@ -26,14 +26,14 @@ OUTSIDE = ("process was killed", "No space left on device")  # in the cause of a
 Identity = frozenset[tuple[str, Any]]
 
 
-def params_of(trial: FrozenTrial) -> dict[str, Any]:
+def read_params(trial: FrozenTrial) -> dict[str, Any]:
     """A trial's parameters, also while it waits in the queue, and where its worker died before it had set them all."""
-    return exact_params(trial.system_attrs.get("fixed_params") or trial.params, trial.distributions)
+    return correct_params(trial.system_attrs.get("fixed_params") or trial.params, trial.distributions)
 
 
-def exact_trial(trial: FrozenTrial) -> FrozenTrial:
+def correct_trial(trial: FrozenTrial) -> FrozenTrial:
     """A trial whose parameters Optuna accepts: earlier versions left computed steps in a study, which it refuses."""
-    params = exact_params(trial.params, trial.distributions)
+    params = correct_params(trial.params, trial.distributions)
     if params == trial.params:
         return trial
     exact = copy.copy(trial)
@@ -41,16 +41,16 @@ def exact_trial(trial: FrozenTrial) -> FrozenTrial:
     return exact
 
 
-def identity(params: dict[str, Any]) -> Identity:
+def identify(params: dict[str, Any]) -> Identity:
     """What makes two points of a space the same; floats are so but for rounding, for some were computed."""
     rounded = {key: float(f"{value:.12g}") for key, value in params.items() if isinstance(value, float)}
     return frozenset({**params, **rounded}.items())
 
 
-def configuration_key(trial: FrozenTrial) -> tuple[Identity, tuple[int, ...]]:
+def identify_configuration(trial: FrozenTrial) -> tuple[Identity, tuple[int, ...]]:
     """What the trials of one configuration have in common that were queued together, a trial per seed."""
     seeds = trial.user_attrs.get(SEEDS) or [trial.user_attrs.get(SEED, 0)]
-    return identity(params_of(trial)), tuple(seeds)
+    return identify(read_params(trial)), tuple(seeds)
 
 
 class TrialCounts:
@@ -66,7 +66,7 @@ class TrialCounts:
     """
 
     def __init__(self, trials: Sequence[FrozenTrial], retries: int, but: Collection[int] = ()) -> None:
-        self.trials = [exact_trial(trial) for trial in trials if is_own(trial)]
+        self.trials = [correct_trial(trial) for trial in trials if is_own(trial)]
         self._by_number = {trial.number: trial for trial in self.trials}
         replaced = {trial.user_attrs.get(RETRY_OF) for trial in self.trials} | set(but)
         self.counted = [trial for trial in self.trials if trial.number not in replaced]
@@ -75,7 +75,7 @@ class TrialCounts:
         self.waiting = [trial for trial in waiting if trial not in self.interrupted]
         self.owed_by_older = self._ended_as("interrupted")  # earlier versions trained those again under a new number
         failed = self._ended_as("failed")
-        self.given_up = [trial for trial in failed if lives_of(trial)[-1:] and lives_of(trial)[-1].killed]
+        self.given_up = [trial for trial in failed if read_lives(trial)[-1:] and read_lives(trial)[-1].killed]
         self.crashed = [
             trial for trial in failed if trial not in self.given_up and self._times_failed(trial) <= retries
         ]
@@ -101,9 +101,11 @@ class TrialCounts:
         it.
         """
         there = {
-            (*configuration_key(trial), trial.user_attrs[SEED]) for trial in self.trials if SEEDS in trial.user_attrs
+            (*identify_configuration(trial), trial.user_attrs[SEED])
+            for trial in self.trials
+            if SEEDS in trial.user_attrs
         }
-        trials = {configuration_key(trial): trial for trial in self.trials if SEEDS in trial.user_attrs}
+        trials = {identify_configuration(trial): trial for trial in self.trials if SEEDS in trial.user_attrs}
         return [
             (trial, seed)
             for (point, seeds), trial in trials.items()
@@ -126,7 +128,7 @@ class TrialCounts:
         """The configurations that count, each with the seed of every trial of it."""
         found: dict[Identity, list[int]] = {}
         for trial in self.counted:
-            found.setdefault(identity(params_of(trial)), []).append(trial.user_attrs.get(SEED, 0))
+            found.setdefault(identify(read_params(trial)), []).append(trial.user_attrs.get(SEED, 0))
         return found
 
     def _ended_as(self, status: str) -> list[FrozenTrial]:

@@ -12,12 +12,12 @@ EXPERIMENT_YAML = "experiment.yaml"  # of a trial: how to train it again
 SETTINGS = (f"{HYDRA}/{CONFIG_YAML}", EXPERIMENT_YAML)
 
 
-def trial_directory(folder: Path, number: int) -> Path:
+def locate_trial(folder: Path, number: int) -> Path:
     """Where a trial writes, in the folder of its stage."""
     return folder / f"{number:03d}"
 
 
-def stage_name(study: str, stage: str) -> str:
+def name_stage(study: str, stage: str) -> str:
     """Name, in the storage, of the study that holds a later stage's trainings; no user's study can have it."""
     return f"{study}/{stage}"
 

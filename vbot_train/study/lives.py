@@ -29,7 +29,7 @@ class Life:
     killed: bool = False  # while its worker lived: the trial may be what fills the memory
 
 
-def lives_of(trial: optuna.Trial | FrozenTrial) -> list[Life]:
+def read_lives(trial: optuna.Trial | FrozenTrial) -> list[Life]:
     """The lives of a trial so far."""
     told = trial.user_attrs.get(LIVES)
     if told is not None:
@@ -42,13 +42,13 @@ def lives_of(trial: optuna.Trial | FrozenTrial) -> list[Life]:
 
 def begin_life(trial: optuna.Trial, host: str) -> None:
     """Write down that a trial begins, or goes on, now."""
-    earlier = lives_of(trial) if LIVES in trial.user_attrs else []
+    earlier = read_lives(trial) if LIVES in trial.user_attrs else []
     _tell(trial, [*earlier, Life(datetime.now(UTC), host=host)])
 
 
 def note_start(trial: optuna.Trial, from_env_steps: int) -> None:
     """Write down where a trial's last life began to train."""
-    *earlier, last = lives_of(trial)
+    *earlier, last = read_lives(trial)
     _tell(trial, [*earlier, replace(last, from_env_steps=from_env_steps)])
 
 
@@ -61,29 +61,29 @@ def end_life(trial: optuna.Trial, seconds: float, env_steps: int, *, killed: boo
         env_steps: Of the training at its end, those of earlier lives included.
         killed: Whether its process was killed while its worker lived.
     """
-    *earlier, last = lives_of(trial)
+    *earlier, last = read_lives(trial)
     if last.end is None:
         trained = max(env_steps - (last.from_env_steps or 0), 0)
         last = replace(last, end=last.start + timedelta(seconds=seconds), env_steps=trained, killed=killed)
     _tell(trial, [*earlier, last])
 
 
-def spans_of(trial: FrozenTrial, now: datetime | None = None) -> list[Span]:
+def list_spans(trial: FrozenTrial, now: datetime | None = None) -> list[Span]:
     """Start and end of each life; of a trial that runs, the last one ends ``now``, or if that is left out is empty."""
     is_running = trial.state == TrialState.RUNNING
-    return [(life.start, life.end or (now if now and is_running else life.start)) for life in lives_of(trial)]
+    return [(life.start, life.end or (now if now and is_running else life.start)) for life in read_lives(trial)]
 
 
-def runtime_s(trial: FrozenTrial, now: datetime | None = None) -> float:
-    """How long a trial ran, its pauses left out [s]; as ``spans_of``."""
-    return sum(max((end - start).total_seconds(), 0.0) for start, end in spans_of(trial, now))
+def compute_runtime_s(trial: FrozenTrial, now: datetime | None = None) -> float:
+    """How long a trial ran, its pauses left out [s]; as ``list_spans``."""
+    return sum(max((end - start).total_seconds(), 0.0) for start, end in list_spans(trial, now))
 
 
-def ended_at(trial: FrozenTrial) -> datetime | None:
+def find_end(trial: FrozenTrial) -> datetime | None:
     """When a trial ended (UTC), None while it has not."""
     if trial.datetime_complete is None:
         return None
-    told = [life.end for life in lives_of(trial) if life.end is not None] if LIVES in trial.user_attrs else []
+    told = [life.end for life in read_lives(trial) if life.end is not None] if LIVES in trial.user_attrs else []
     return max(told, default=trial.datetime_complete.astimezone(UTC))
 
 

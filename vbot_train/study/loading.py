@@ -8,12 +8,12 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.study.errors import StudyError
-from vbot_train.study.layout import SETTINGS, STAGES, STUDY_YAML, TRIALS, stage_name, trial_directory
-from vbot_train.study.lives import ended_at, lives_of
+from vbot_train.study.layout import SETTINGS, STAGES, STUDY_YAML, TRIALS, locate_trial, name_stage
+from vbot_train.study.lives import find_end, read_lives
 from vbot_train.study.record import StudyRecord
 from vbot_train.study.seeds import merge_seeds
-from vbot_train.study.steps import exact_params
-from vbot_train.study.storage import READ_ERRORS, open_to_read, what_a_database_says
+from vbot_train.study.steps import correct_params
+from vbot_train.study.storage import READ_ERRORS, extract_database_message, open_to_read
 from vbot_train.study.storage_url import HIDDEN
 from vbot_train.study.trials import LeftOut, Study, Trial, is_own
 from vbot_train.training.files import FileError, read_whole_yaml, read_yaml
@@ -50,11 +50,11 @@ def load_study(directory: Path, storage: str | None = None) -> Study:
         trials = {TRIALS: study.get_trials(deepcopy=False)} | {
             stage: optuna.load_study(study_name=name, storage=storage_there).get_trials(deepcopy=False)
             for stage in STAGES
-            if (name := stage_name(record.study, stage)) in optuna.get_all_study_names(storage_there)
+            if (name := name_stage(record.study, stage)) in optuna.get_all_study_names(storage_there)
         }
         infeasible = study.user_attrs.get("infeasible", {})
     except READ_ERRORS as error:
-        raise StudyError(f"{directory}: its study cannot be read ({what_a_database_says(error)})") from error
+        raise StudyError(f"{directory}: its study cannot be read ({extract_database_message(error)})") from error
     return build_study(directory, record, trials, infeasible)
 
 
@@ -97,7 +97,7 @@ def _load_trial(trial: FrozenTrial, folder: Path) -> Trial:
     Raises:
         FileError: It does not count.
     """
-    path = trial_directory(folder, trial.number)
+    path = locate_trial(folder, trial.number)
     if not is_own(trial):
         raise ResultError(f"{path}: no search trained it, something else wrote it into the database")
     try:
@@ -108,14 +108,14 @@ def _load_trial(trial: FrozenTrial, folder: Path) -> Trial:
         result, seed_runs = _result_in_database(trial), {}
     return Trial(
         number=trial.number,
-        params=exact_params(trial.params, trial.distributions),
+        params=correct_params(trial.params, trial.distributions),
         distributions=trial.distributions,
         result=result,
         directory=path,
         intermediate=trial.intermediate_values,
         origin=trial.user_attrs.get("origin"),
-        ended=ended_at(trial),
-        killed=trial.user_attrs.get("killed", False) or any(life.killed for life in lives_of(trial)[-1:]),
+        ended=find_end(trial),
+        killed=trial.user_attrs.get("killed", False) or any(life.killed for life in read_lives(trial)[-1:]),
         retry_of=trial.user_attrs.get("retry_of"),
         seeds=tuple(trial.user_attrs.get("seeds", ())),
         seed_runs=seed_runs,

@@ -12,11 +12,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.study.accounting import WORKER
 from vbot_train.study.errors import StudyError
-from vbot_train.study.layout import STAGES, STUDY_DB, STUDY_YAML, TRIALS, WORKERS, stage_name
+from vbot_train.study.layout import STAGES, STUDY_DB, STUDY_YAML, TRIALS, WORKERS, name_stage
 from vbot_train.study.provenance import describe_provenance
 from vbot_train.study.record import StudyRecord
-from vbot_train.study.storage import connect, open_existing, storage_errors
-from vbot_train.study.storage_url import shown_url
+from vbot_train.study.storage import connect, open_existing, report_storage_errors
+from vbot_train.study.storage_url import hide_password
 from vbot_train.training.files import write_atomically
 from vbot_train.training.result import METRICS
 
@@ -49,8 +49,8 @@ def begin_study(
         StudyError: The database cannot be used, or holds a study of this name from elsewhere.
     """
     name, direction = record.study, cast(Direction, METRICS[record.metric])
-    own_id = id_of(directory)
-    with storage_errors(storage, directory):
+    own_id = read_or_create_id(directory)
+    with report_storage_errors(storage, directory):
         database = connect(storage, directory)
         _clear_half_begun(database, name, None if storage is None else own_id)
         study = optuna.create_study(
@@ -64,7 +64,7 @@ def begin_study(
         study.set_user_attr("infeasible", dict(infeasible))
     prepare(study)
     (directory / TRIALS).mkdir(exist_ok=True)
-    replace(record, storage=shown_url(storage), **describe_provenance()).write(directory)
+    replace(record, storage=hide_password(storage), **describe_provenance()).write(directory)
     return study
 
 
@@ -85,11 +85,11 @@ def continue_study(
     """
     name, home = record.study, record.home(storage)
     if storage not in (None, home):
-        there = shown_url(home) or directory / STUDY_DB
+        there = hide_password(home) or directory / STUDY_DB
         raise StudyError(
-            f"storage={shown_url(storage)}: study={name} lives in {there}; leave storage= out to continue it"
+            f"storage={hide_password(storage)}: study={name} lives in {there}; leave storage= out to continue it"
         )
-    with storage_errors(storage or home, directory):
+    with report_storage_errors(storage or home, directory):
         database = open_existing(home, directory)
         study = optuna.load_study(study_name=name, storage=database, pruner=pruner)
     prepare(study)
@@ -109,7 +109,7 @@ def look_into(directory: Path, storage: str | None, record: StudyRecord) -> list
         StudyError: It cannot be read.
     """
     home = record.home(storage)
-    with storage_errors(home, directory):
+    with report_storage_errors(home, directory):
         study = optuna.load_study(study_name=record.study, storage=open_existing(home, directory))
         return study.get_trials(deepcopy=False)
 
@@ -129,9 +129,9 @@ def open_stage(directory: Path, storage: str | None, stage: str) -> optuna.Study
     assert record is not None
     home = record.home(storage)
     (directory / stage).mkdir(exist_ok=True)
-    with storage_errors(home, directory):
+    with report_storage_errors(home, directory):
         return optuna.create_study(
-            study_name=stage_name(record.study, stage),
+            study_name=name_stage(record.study, stage),
             storage=open_existing(home, directory),
             direction=cast(Direction, METRICS[record.metric]),
             pruner=optuna.pruners.NopPruner(),
@@ -144,7 +144,7 @@ def look_into_stages(directory: Path, storage: str | None) -> dict[str, list[Fro
     record = StudyRecord.read(directory)
     assert record is not None
     home = record.home(storage)
-    with storage_errors(home, directory):
+    with report_storage_errors(home, directory):
         database = open_existing(home, directory)
         there = _stages_in(database, record.study)
         studies = {stage: optuna.load_study(study_name=name, storage=database) for stage, name in there.items()}
@@ -154,7 +154,7 @@ def look_into_stages(directory: Path, storage: str | None) -> dict[str, list[Fro
 def _stages_in(database: RDBStorage, study: str) -> dict[str, str]:
     """Names of the later stages of a study that the storage holds, by stage."""
     known = optuna.get_all_study_names(database)
-    return {stage: name for stage in STAGES if (name := stage_name(study, stage)) in known}
+    return {stage: name for stage in STAGES if (name := name_stage(study, stage)) in known}
 
 
 def _clear_half_begun(database: RDBStorage, name: str, own_id: str | None) -> None:
@@ -173,7 +173,7 @@ def _clear_half_begun(database: RDBStorage, name: str, own_id: str | None) -> No
             optuna.delete_study(study_name=name, storage=database)
 
 
-def id_of(directory: Path) -> str:
+def read_or_create_id(directory: Path) -> str:
     """The id of the study that a directory holds, or is to hold; it is written there before the study is begun."""
     file = directory / WORKERS / ID_FILE
     if not file.exists():

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from vbot_train.config.composition import ROOT
-from vbot_train.study.storage_url import without_password
+from vbot_train.study.storage_url import hide_password_in_argument
 
 PACKAGES = ("hydra-core", "omegaconf", "hydra-optuna-sweeper", "optuna", "torch", "skrl", "mujoco", "numpy")
 GPU_PACKAGES = ("mujoco-warp", "warp-lang")  # of an extra
@@ -20,15 +20,15 @@ def describe_provenance() -> dict[str, Any]:
     """Code revision, versions and hardware."""
     packages = (*PACKAGES, *(GPU_PACKAGES if find_spec("mujoco_warp") else ()))
     return {
-        "command": [without_password(argument) for argument in sys.argv],
+        "command": [hide_password_in_argument(argument) for argument in sys.argv],
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "revision": revision(),
+        "revision": read_revision(),
         "versions": {"python": platform.python_version(), **{p: importlib.metadata.version(p) for p in packages}},
         "hardware": {"machine": platform.machine(), "system": platform.platform(), "cores": os.cpu_count()},
     }
 
 
-def revision() -> str | None:
+def read_revision() -> str | None:
     """The commit of the code, marked if it was edited since; None outside a git checkout."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:

@@ -9,7 +9,7 @@ import yaml
 
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STUDY_YAML
-from vbot_train.study.storage_url import check_storage, shown_url
+from vbot_train.study.storage_url import check_storage, hide_password
 from vbot_train.training.files import write_atomically
 
 RECORD_KEYS = {"study", "metric", "space", "options", "constraints", "config", "storage", "revision"}
@@ -96,11 +96,11 @@ class StudyRecord:
         """Wall clock of the study over all resumes [h], None without a budget."""
         return self.config.get("budget_hours")
 
-    def plan_of(self, stage: str) -> dict[str, Any] | None:
+    def get_plan(self, stage: str) -> dict[str, Any] | None:
         """The settings of a later stage, None if it is off."""
         return self.confirm if stage == "confirm" else self.test
 
     def home(self, storage: str | None) -> str | None:
         """Where the study lives: as written here, with the password of the given storage if that is the same."""
         storage = check_storage(storage)  # a reader's, as typed
-        return storage if storage is not None and shown_url(storage) == self.storage else self.storage
+        return storage if storage is not None and hide_password(storage) == self.storage else self.storage

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from vbot_train.study.accounting import identity
+from vbot_train.study.accounting import identify
 from vbot_train.study.trials import Trial
-from vbot_train.training.result import TrialResult, iqm
+from vbot_train.training.result import TrialResult, compute_iqm
 
 MEANS = ("metrics", "last_metrics", "reward_terms")  # fields of a result that have a mean over seeds
 KILLS = 1  # in older studies a trial that was killed more often was given up
 
 
-def outcome(attempts: Sequence[Trial], retries: int) -> Trial | None:
+def choose_attempt(attempts: Sequence[Trial], retries: int) -> Trial | None:
     """The attempt that counts of a training that may have been tried several times; None if it is owed another one."""
     completed = [trial for trial in attempts if trial.result.status == "completed"]
     last = attempts[-1]
@@ -38,7 +38,7 @@ def merge_seeds(trials: Sequence[Trial], retries: int) -> list[Trial]:
     found = [trial for trial in trials if not trial.seeds]
     groups: dict[Any, dict[int, list[Trial]]] = {}
     for trial in (trial for trial in trials if trial.seeds):
-        by_seed = groups.setdefault((identity(trial.params), trial.seeds), {seed: [] for seed in trial.seeds})
+        by_seed = groups.setdefault((identify(trial.params), trial.seeds), {seed: [] for seed in trial.seeds})
         by_seed.setdefault(trial.result.seed, []).append(trial)
     merged = [_merge(by_seed, retries) for by_seed in groups.values()]
     return sorted([*found, *(trial for trial in merged if trial is not None)], key=lambda trial: trial.number)
@@ -46,7 +46,7 @@ def merge_seeds(trials: Sequence[Trial], retries: int) -> list[Trial]:
 
 def _merge(by_seed: Mapping[int, Sequence[Trial]], retries: int) -> Trial | None:
     """The attempts of every seed as one trial, None while a seed is missing."""
-    ended = [outcome(attempts, retries) if attempts else None for attempts in by_seed.values()]
+    ended = [choose_attempt(attempts, retries) if attempts else None for attempts in by_seed.values()]
     trials = [trial for trial in ended if trial is not None]
     if len(trials) < len(ended):
         return None
@@ -91,7 +91,7 @@ def _means(rows: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
     """Interquartile mean of each column; None where one seed has none: what never happened has no mean."""
     columns = {name: [row.get(name) for row in rows] for name in rows[0]}
     return {
-        name: None if None in values else iqm([value for value in values if value is not None])
+        name: None if None in values else compute_iqm([value for value in values if value is not None])
         for name, values in columns.items()
     }
 
@@ -99,4 +99,4 @@ def _means(rows: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
 def _mean_intermediate(rows: Sequence[Mapping[int, float]]) -> dict[int, float]:
     """Interquartile mean of the held-out values on the way, at the evaluations that every seed has reached."""
     steps = sorted(set.intersection(*(set(row) for row in rows)))
-    return {step: iqm([row[step] for row in rows]) for step in steps}
+    return {step: compute_iqm([row[step] for row in rows]) for step in steps}

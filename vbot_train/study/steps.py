@@ -17,7 +17,7 @@ def count_steps(distribution: FloatDistribution) -> int:
     return round((distribution.high - distribution.low) / distribution.step) + 1
 
 
-def nth_step(distribution: FloatDistribution, number: int) -> float:
+def compute_step(distribution: FloatDistribution, number: int) -> float:
     """A value of a range with steps, counted from 0 at its low end."""
     value = float(Decimal(repr(distribution.low)) + number * Decimal(repr(distribution.step)))
     return min(value, distribution.high)
@@ -30,11 +30,11 @@ def find_step(distribution: FloatDistribution, value: float) -> float | None:
     if not low - step < value < high + step:
         return None
     number = round((value - low) / step)
-    found = nth_step(distribution, min(max(number, 0), count_steps(distribution) - 1))
+    found = compute_step(distribution, min(max(number, 0), count_steps(distribution) - 1))
     return found if math.isclose(found, value, rel_tol=1e-9, abs_tol=1e-12) else None
 
 
-def exact_params(params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+def correct_params(params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> dict[str, Any]:
     """Parameters as they are trained and compared: what was computed from a step, as the number of that step."""
     exact = dict(params)
     for key, distribution in distributions.items():

@@ -21,7 +21,7 @@ from yaml import YAMLError
 
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STUDY_DB
-from vbot_train.study.storage_url import HIDDEN, shown_url, sqlite_file, url_of_file
+from vbot_train.study.storage_url import HIDDEN, build_file_url, find_sqlite_file, hide_password
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,7 +45,7 @@ def connect(storage: str | None, directory: Path, *, skip_table_creation: bool =
     Raises:
         StudyError: The URL is one from a record, where its password is left out.
     """
-    url = storage or url_of_file(directory / STUDY_DB)
+    url = storage or build_file_url(directory / STUDY_DB)
     if HIDDEN in url:
         raise StudyError(f"storage: study={directory.name} lives in {url}; give storage= with the password")
     patience = {"connect_args": {"timeout": LOCKED_S}} if url.startswith("sqlite") else {}
@@ -54,7 +54,7 @@ def connect(storage: str | None, directory: Path, *, skip_table_creation: bool =
 
 def open_existing(storage: str | None, directory: Path) -> RDBStorage:
     """The database of a study that was begun: it is there, or else is not created."""
-    file = directory / STUDY_DB if storage is None else sqlite_file(storage)
+    file = directory / STUDY_DB if storage is None else find_sqlite_file(storage)
     if file is not None and not file.is_file():  # SQLite would create an empty one
         raise StudyError(f"study={directory.name}: {file} is missing")
     return connect(storage, directory, skip_table_creation=True)
@@ -72,8 +72,8 @@ def open_to_read(home: str | None, directory: Path) -> BaseStorage:
         SQLAlchemyError: What is there is no database, or stays locked.
         RuntimeError: It is that of another version of Optuna.
     """
-    url = home or url_of_file(directory / STUDY_DB)
-    path = sqlite_file(url)
+    url = home or build_file_url(directory / STUDY_DB)
+    path = find_sqlite_file(url)
     if path is None:
         return get_storage(RDBStorage(url, skip_table_creation=True))
     if not path.is_file():
@@ -107,18 +107,18 @@ def _rolled_back(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def storage_errors(storage: str | None, directory: Path) -> Iterator[None]:
+def report_storage_errors(storage: str | None, directory: Path) -> Iterator[None]:
     """Turn what a database says into one line for people."""
     try:
         yield
     except (*STORAGE_ERRORS, ImportError, RuntimeError, ValueError, KeyError) as error:
         if isinstance(error, StudyError):
             raise
-        where = f"storage={shown_url(storage)}" if storage else str(directory / STUDY_DB)
-        raise StudyError(f"{where}: cannot be used ({what_a_database_says(error)})") from error
+        where = f"storage={hide_password(storage)}" if storage else str(directory / STUDY_DB)
+        raise StudyError(f"{where}: cannot be used ({extract_database_message(error)})") from error
 
 
-def what_a_database_says(error: Exception) -> str:
+def extract_database_message(error: Exception) -> str:
     """The first line of what lies behind an error of the storage."""
     origin = getattr(error.__cause__ or error, "orig", None) or error.__cause__ or error
     return (str(origin).splitlines() or [type(error).__name__])[0]
@@ -134,7 +134,7 @@ def retry_while_locked(step: Callable[P, T]) -> Callable[P, T]:
             try:
                 return step(*args, **kwargs)
             except STORAGE_ERRORS as error:
-                what = what_a_database_says(error)
+                what = extract_database_message(error)
                 if "locked" not in what or time.monotonic() > deadline:
                     raise
                 log.warning("the study's storage: %s; trying again", what)

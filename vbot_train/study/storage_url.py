@@ -17,25 +17,25 @@ SECRET_KEYS = ("storage",)  # a URL may hold a password: no trial needs it, none
 QUOTES = "'\""  # of Hydra's grammar
 
 
-def url_of_file(file: Path) -> str:
+def build_file_url(file: Path) -> str:
     """The URL of a SQLite file, also where its path holds what means something in a URL."""
     return URL.create("sqlite", database=str(file)).render_as_string()
 
 
-def absolute_url(storage: str) -> str:
+def make_url_absolute(storage: str) -> str:
     """The URL, which means the same wherever it is read, and is the same for the same SQLite file.
 
     Raises:
         SQLAlchemyError: It is not a URL.
     """
-    url, file = make_url(storage), sqlite_file(storage)
+    url, file = make_url(storage), find_sqlite_file(storage)
     if file is None or file == file.resolve():
         return storage
     name = f"{URI}{quote(str(file.resolve()))}" if _is_uri(url) else str(file.resolve())
     return url.set(database=name).render_as_string(hide_password=False).replace("%2A", "*")  # *** of a hidden password
 
 
-def sqlite_file(storage: str) -> Path | None:
+def find_sqlite_file(storage: str) -> Path | None:
     """The file of a SQLite database; None where it is another database, or in memory.
 
     Raises:
@@ -65,7 +65,7 @@ def _is_uri(url: URL) -> bool:
     return "uri" in url.query and (url.database or "").startswith(URI)
 
 
-def shown_url(storage: str | None) -> str | None:
+def hide_password(storage: str | None) -> str | None:
     """A storage's URL without its password.
 
     Raises:
@@ -87,18 +87,18 @@ def check_storage(storage: str | None) -> str | None:
     Raises:
         StudyError: It is not a URL, or one of a database that none of them would find.
     """
-    shown = shown_url(storage)
+    shown = hide_password(storage)
     if storage is None:
         return None
     if is_in_memory(storage):
         raise StudyError(f"storage={shown}: a database in memory ends with its connection; name a file, or a server")
-    return absolute_url(storage)
+    return make_url_absolute(storage)
 
 
-def without_password(argument: str) -> str:
+def hide_password_in_argument(argument: str) -> str:
     """An argument of the command line as it may be written down."""
     key, _, value = argument.partition("=")
     if key.lstrip("+") not in SECRET_KEYS or "${" in value:  # an interpolation, as of an environment variable
         return argument
     url = value.strip(QUOTES)
-    return argument.replace(url, str(shown_url(url)))
+    return argument.replace(url, str(hide_password(url)))

@@ -9,9 +9,9 @@ from typing import Any
 from vbot_train.config.composition import (
     GROUPS,
     ConfigError,
+    join_lines,
     load_recorded_config,
     look_up,
-    one_line,
     with_absolute_paths,
     with_randomization,
 )
@@ -38,7 +38,7 @@ def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in HARDWARE_KEYS}
 
 
-def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def list_changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Each key whose value differs, and a line that tells it."""
     for key in dict.fromkeys([*then, *now]):
         if not is_same(then.get(key), now.get(key)):
@@ -63,10 +63,10 @@ def refuse_other_config(where: str, then: Mapping[str, Any], now: Mapping[str, A
     Raises:
         ConfigError: With the first key that differs, then and now.
     """
-    first = next(changes(result_settings(then), result_settings(now)), None)
+    first = next(list_changes(result_settings(then), result_settings(now)), None)
     if first is not None:
         line = f"{where}: holds a training with another configuration (then -> now): {first[1]}"
-        raise ConfigError(one_line(f"{line}; give the same one to continue it, or another directory"))
+        raise ConfigError(join_lines(f"{line}; give the same one to continue it, or another directory"))
 
 
 def refuse_other_record(run_dir: Path, config: Mapping[str, Any]) -> None:

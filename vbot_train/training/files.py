@@ -49,14 +49,14 @@ def _parse(text: str) -> Any:
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all, so that no reader ever sees half of it. A text is written as UTF-8."""
-    with replacing(path) as temporary, temporary.open("xb") as file:
+    with replace_atomically(path) as temporary, temporary.open("xb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())  # or a power cut could leave the name without the content
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replace_atomically(path: Path) -> Iterator[Path]:
     """A name beside ``path`` for a file that takes its place at the end, unless writing it failed."""
     temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name}")  # random: containers share process numbers
     try:

@@ -10,7 +10,7 @@ from vbot_train.config.composition import ConfigError
 NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # what a file system without locks answers
 
 
-def file_lock(path: Path, *, shared: bool = False) -> BaseFileLock:
+def create_file_lock(path: Path, *, shared: bool = False) -> BaseFileLock:
     """A lock on a file, not yet taken. It may be nested.
 
     Args:

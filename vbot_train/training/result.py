@@ -135,7 +135,7 @@ class TrialStopped(BaseException):
         self.cause = cause
 
 
-def iqm(values: Sequence[float]) -> float:
+def compute_iqm(values: Sequence[float]) -> float:
     """Interquartile mean: the mean of the middle half, a quarter (rounded down) cut off at each end."""
     cut = len(values) // 4
     middle = sorted(values)[cut : len(values) - cut]

@@ -10,17 +10,23 @@ from typing import Any
 
 import torch
 
-from vbot_train.agent.ppo import applied_settings, build_agent, load_checkpoint, mean_action, save_checkpoint
+from vbot_train.agent.ppo import (
+    build_agent,
+    compute_mean_action,
+    load_checkpoint,
+    read_applied_settings,
+    save_checkpoint,
+)
 from vbot_train.agent.trainer import TrainingLoop, Update
-from vbot_train.config.composition import available_cores, checkpoint_of
+from vbot_train.config.composition import count_cores, find_checkpoint
 from vbot_train.env.episodes import Episodes
 from vbot_train.env.navigation import NavigationEnv
-from vbot_train.evaluation.held_out import build_env, evaluate, mean_reward_terms, summarize
+from vbot_train.evaluation.held_out import build_env, compute_mean_reward_terms, evaluate, summarize
 from vbot_train.training.recorder import Recorder, check_rows
 from vbot_train.training.result import TrialResult, TrialStopped
 from vbot_train.training.run_directory import CHECKPOINTS, StateError
 from vbot_train.training.selection import Selection
-from vbot_train.training.state import load_random_state, random_state, reason_of, write_state
+from vbot_train.training.state import describe_reason, load_random_state, read_random_state, write_state
 from vbot_train.training.stop import StopRequest
 
 MAX_TORCH_THREADS = 4  # a bound for networks this small; on two quiet cores two beat one (LOG.md, 2026-11-24)
@@ -71,9 +77,9 @@ class Run:
             device=self.env.device,
         )
         if config["init_from"] is not None and state is None:
-            load_checkpoint(self.agent, checkpoint_of(Path(config["init_from"])), optimizer=False)
-        self.applied = applied_settings(self.agent) | applied_to(self.env)
-        self.loop = TrainingLoop(self.agent, self.env, updates=self.updates, threads=update_threads(config))
+            load_checkpoint(self.agent, find_checkpoint(Path(config["init_from"])), optimizer=False)
+        self.applied = read_applied_settings(self.agent) | read_applied_to(self.env)
+        self.loop = TrainingLoop(self.agent, self.env, updates=self.updates, threads=count_update_threads(config))
         best = self.checkpoints / "best.pt"
         self.selection = Selection(config, self.agent, best, self.updates, self.stop.check)
         if state is not None:
@@ -96,7 +102,7 @@ class Run:
             self.unstable_robots = self.env.unstable_robots
             self.selection.load_state_dict(state["selection"])
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
-            raise StateError(f"{self.run_dir}: its state does not fit ({reason_of(error)})") from error
+            raise StateError(f"{self.run_dir}: its state does not fit ({describe_reason(error)})") from error
 
     def learn_and_evaluate(self, bar: bool, state: Mapping[str, Any] | None) -> dict[str, Any]:
         """Train to the end, then measure the best and the last checkpoint. Returns fields of the result."""
@@ -119,7 +125,7 @@ class Run:
         return {
             "metrics": summarize(best) | to_success,
             "last_metrics": summarize(last) | to_success,
-            "reward_terms": mean_reward_terms(best, self.env.reward_terms),
+            "reward_terms": compute_mean_reward_terms(best, self.env.reward_terms),
             "best_env_steps": self.selection.best_update * self.rollout,
         }
 
@@ -175,11 +181,11 @@ class Run:
             "is_concluded": self.is_concluded,
             "wall_time_s": self.wall_time_s,
             "loop": self.loop.state_dict(),
-            "random": random_state(self.env.device),
+            "random": read_random_state(self.env.device),
             "selection": self.selection.state_dict(),
             "recorder": recorder.state_dict(),
         }
-        write_state(self.run_dir, self.config, update_threads(self.config), parts)
+        write_state(self.run_dir, self.config, count_update_threads(self.config), parts)
         self.saved = time.monotonic()
         self.report({"kind": "state", "env_steps": self.env_steps})
 
@@ -187,7 +193,7 @@ class Run:
         """The held-out episodes that the reported metrics rest on."""
         env = build_env(self.config, num_envs=self.config["training"]["evaluation_episodes"], seed=0)
         seed = self.config["evaluation"]["seed"]
-        episodes = evaluate(env, partial(mean_action, self.agent), seed, self.stop.check)
+        episodes = evaluate(env, partial(compute_mean_action, self.agent), seed, self.stop.check)
         self.evaluation_env_steps += env.num_envs * env.max_steps
         self.unstable_robots += env.unstable_robots
         return episodes
@@ -214,12 +220,12 @@ def _number(value: float | None) -> float | None:
     return value if value is None or math.isfinite(value) else None
 
 
-def update_threads(config: Mapping[str, Any]) -> int:
+def count_update_threads(config: Mapping[str, Any]) -> int:
     """Threads of torch for updates: ``training.torch_threads``; null is as many as there are cores, within a bound."""
-    return int(config["training"]["torch_threads"] or min(available_cores(), MAX_TORCH_THREADS))
+    return int(config["training"]["torch_threads"] or min(count_cores(), MAX_TORCH_THREADS))
 
 
-def applied_to(env: NavigationEnv) -> dict[str, Any]:
+def read_applied_to(env: NavigationEnv) -> dict[str, Any]:
     """The settings that the built environment really uses."""
     return {
         "seed": torch.initial_seed(),

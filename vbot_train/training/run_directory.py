@@ -10,7 +10,7 @@ from filelock import BaseFileLock, Timeout
 
 from vbot_train.config.composition import ConfigError
 from vbot_train.training.files import write_atomically
-from vbot_train.training.locks import file_lock, take
+from vbot_train.training.locks import create_file_lock, take
 from vbot_train.training.result import FILE_NAME, TrialResult, TrialStopped
 
 LOCK = "run.lock"
@@ -22,9 +22,9 @@ class StateError(ConfigError):
     """A training that cannot be continued as it stands on the disk. Nothing there was changed."""
 
 
-def run_lock(run_dir: Path) -> BaseFileLock:
+def create_run_lock(run_dir: Path) -> BaseFileLock:
     """The lock of a directory, not yet taken. Whoever holds it in this process may take it once more."""
-    return file_lock(run_dir / LOCK, shared=True)
+    return create_file_lock(run_dir / LOCK, shared=True)
 
 
 def state_path(run_dir: Path) -> Path:
@@ -40,7 +40,7 @@ def take_run_directory(run_dir: Path) -> BaseFileLock:
         ConfigError: Another process owns it, it holds a run that has ended, it cannot be written, or its file system
             has no locks.
     """
-    lock = run_lock(run_dir)
+    lock = create_run_lock(run_dir)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         take(lock, 0)
@@ -89,10 +89,10 @@ def record_early_end(run_dir: Path, status: str, error: BaseException, *, trial:
     if (run_dir / FILE_NAME).exists():
         return
     write_atomically(run_dir / "error.txt", "".join(traceback.format_exception(error)))
-    TrialResult(status=status, trial=trial, seed=seed, seeds=[seed], cause=cause_of(error)).save(run_dir)
+    TrialResult(status=status, trial=trial, seed=seed, seeds=[seed], cause=describe_cause(error)).save(run_dir)
 
 
-def cause_of(error: BaseException) -> str:
+def describe_cause(error: BaseException) -> str:
     """What ended a run, in a line."""
     asked = isinstance(error, KeyboardInterrupt | TrialStopped)
     return str(error) if asked else f"{type(error).__name__}: {error}".splitlines()[0]
@@ -102,7 +102,7 @@ def has_owner(run_dir: Path) -> bool:
     """Whether a process that lives owns a directory."""
     if not (run_dir / LOCK).exists():
         return False
-    lock = file_lock(run_dir / LOCK)
+    lock = create_file_lock(run_dir / LOCK)
     try:
         take(lock, 0)
     except Timeout:

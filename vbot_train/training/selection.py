@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from skrl.agents.torch.ppo import PPO
 
-from vbot_train.agent.ppo import mean_action, save_checkpoint
+from vbot_train.agent.ppo import compute_mean_action, save_checkpoint
 from vbot_train.agent.trainer import Update
-from vbot_train.evaluation.held_out import build_env, evaluate, standard_errors, summarize
+from vbot_train.evaluation.held_out import build_env, estimate_standard_errors, evaluate, summarize
 from vbot_train.training.files import write_atomically
 from vbot_train.training.result import METRICS
 
@@ -75,12 +75,12 @@ class Selection:
         """Evaluate if one is due after this update. Returns its metrics."""
         if update.number not in self._due:
             return None
-        episodes = evaluate(self._env, partial(mean_action, self._agent), self._seed, self._check)
+        episodes = evaluate(self._env, partial(compute_mean_action, self._agent), self._seed, self._check)
         metrics = summarize(episodes)
         self.env_steps += self._env.num_envs * self._env.max_steps
         if self.env_steps_to_success is None and (metrics["success_rate"] or 0.0) >= SUCCESS:
             self.env_steps_to_success = update.env_steps
-        score = self._score(metrics.get(self._metric), standard_errors(episodes).get(self._metric, 0.0))
+        score = self._score(metrics.get(self._metric), estimate_standard_errors(episodes).get(self._metric, 0.0))
         if score.may_equal(self._best):
             self.best_update = update.number
             self._chosen = save_checkpoint(self._agent, self._path)

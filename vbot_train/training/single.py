@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from vbot_train.config.checks import check_config
-from vbot_train.config.composition import ConfigError, plain, with_absolute_paths
+from vbot_train.config.composition import ConfigError, to_plain, with_absolute_paths
 from vbot_train.signals import handle_stop_signals, quit_at_once
 from vbot_train.training.files import write_atomically
 from vbot_train.training.result import TrialResult, TrialStopped
@@ -71,16 +71,16 @@ def run_single(config: DictConfig) -> None:
     except ConfigError as error:
         raise SystemExit(str(error)) from error
     except (RunInterrupted, TrialStopped) as asked:
-        print(f"interrupted: {asked}; to go on: {line_to_continue(sys.argv[1:], run_dir)}")  # noqa: T201 - as above
+        print(f"interrupted: {asked}; to go on: {format_line_to_continue(sys.argv[1:], run_dir)}")  # noqa: T201 - as above
         raise SystemExit(128 + interruption.number) from None
     except OSError as error:  # a disk that is full
         raise SystemExit(f"{error}; what was written before lies in {run_dir}") from error
     if result.status != "completed":
         raise SystemExit(f"{result.status}: {result.cause}; see {run_dir}")
-    from vbot_train.evaluation.held_out import metrics_table
+    from vbot_train.evaluation.held_out import build_metrics_table
 
     console = Console()
-    console.print(metrics_table(result.metrics))
+    console.print(build_metrics_table(result.metrics))
     console.print(
         f"{result.env_steps:,} env steps in {result.wall_time_s:.0f} s; results in {run_dir}", highlight=False
     )
@@ -91,7 +91,7 @@ def train_recorded(config: DictConfig, run_dir: Path, interruption: Interruption
     node = HydraConfig.get()
     trial = None if OmegaConf.is_missing(node.job, "num") else node.job.num
     try:
-        job = with_absolute_paths(plain(config), Path(node.runtime.cwd))
+        job = with_absolute_paths(to_plain(config), Path(node.runtime.cwd))
         check_config(job)
         record_config(job, run_dir)
         from vbot_train.training.train import train
@@ -106,7 +106,7 @@ def train_recorded(config: DictConfig, run_dir: Path, interruption: Interruption
         raise
 
 
-def line_to_continue(arguments: Sequence[str], run_dir: Path) -> str:
+def format_line_to_continue(arguments: Sequence[str], run_dir: Path) -> str:
     """The command line that continues a run: the same one, with its directory.
 
     Args:

@@ -66,7 +66,7 @@ def remove_state(run_dir: Path) -> None:
         each.unlink(missing_ok=True)
 
 
-def random_state(device: torch.device) -> dict[str, Any]:
+def read_random_state(device: torch.device) -> dict[str, Any]:
     """Torch's own generators: of the CPU, and of the GPU that the training is on. Nothing else draws globally."""
     cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     return {"cpu": torch.get_rng_state(), "cuda": cuda}
@@ -86,11 +86,11 @@ def _load(path: Path) -> dict[str, Any]:
             if not isinstance(state[key], kind):
                 raise TypeError(f"its {key} is damaged")
     except Exception as error:  # torch raises half a dozen types on a bad file; all mean the same to the user
-        raise StateError(f"{path}: not the state of a training ({reason_of(error)})") from error
+        raise StateError(f"{path}: not the state of a training ({describe_reason(error)})") from error
     return dict(state)
 
 
-def reason_of(error: Exception) -> str:
+def describe_reason(error: Exception) -> str:
     """What an exception says, in a line."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -9,8 +9,8 @@ from vbot_train.agent.trainer import DivergedError
 from vbot_train.config.checks import check_config
 from vbot_train.training.files import write_atomically
 from vbot_train.training.result import TrialResult, TrialStopped
-from vbot_train.training.run import Report, Run, update_threads
-from vbot_train.training.run_directory import cause_of, own_run_directory
+from vbot_train.training.run import Report, Run, count_update_threads
+from vbot_train.training.run_directory import describe_cause, own_run_directory
 from vbot_train.training.state import read_state, remove_state
 from vbot_train.training.stop import StopRequest
 
@@ -51,7 +51,7 @@ def train(
     """
     check_config(config)
     with own_run_directory(run_dir):
-        state = read_state(run_dir, config, update_threads(config))
+        state = read_state(run_dir, config, count_update_threads(config))
         run = Run(config, run_dir, trial, stop or StopRequest(), report or (lambda event: None), state_every_s)
         try:
             run.build(state)
@@ -85,7 +85,7 @@ def record_failure(run: Run, error: BaseException) -> None:
     """Write down an end that nobody foresaw, as far as the disk lets it: what is raised is the error itself."""
     try:
         save_traceback(run.run_dir)
-        run.result("failed", cause=cause_of(error)).save(run.run_dir)
+        run.result("failed", cause=describe_cause(error)).save(run.run_dir)
         remove_state(run.run_dir)
     except OSError as other:
         error.add_note(f"{run.run_dir}: how the run ended cannot be recorded ({other})")

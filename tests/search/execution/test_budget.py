@@ -6,7 +6,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 from standing import life
 
-from vbot_train.search.execution.budget import expected_s, fitting, spent_s
+from vbot_train.search.execution.budget import compute_spent_s, count_fitting, estimate_trial_s
 from vbot_train.study.accounting import STATUS
 from vbot_train.study.lives import LIVES, WALL_TIME_S
 
@@ -64,21 +64,21 @@ def older(start, wall_time_s=None, status=None):
     ],
 )
 def test_time_is_spent_while_at_least_one_trial_runs(trials, seconds):
-    assert spent_s(trials, now=at("20:00")) == seconds
+    assert compute_spent_s(trials, now=at("20:00")) == seconds
 
 
 def test_a_trial_that_ended_without_a_time_took_none():
     trial = create_trial(state=TrialState.FAIL)
     trial.datetime_start = datetime(2026, 5, 4, 12)
-    assert spent_s([trial], now=at("20:00")) == 0
-    assert spent_s([lived(life(at("12:00")))], now=at("20:00")) == 0
+    assert compute_spent_s([trial], now=at("20:00")) == 0
+    assert compute_spent_s([lived(life(at("12:00")))], now=at("20:00")) == 0
 
 
 def test_the_pause_between_two_lives_of_a_trial_is_not_spent():
     lives = [life(at("12:00"), 600), life(at("15:00"), 300)]
-    assert spent_s([lived(*lives)], now=at("20:00")) == expected_s([lived(*lives)]) == 900
+    assert compute_spent_s([lived(*lives)], now=at("20:00")) == estimate_trial_s([lived(*lives)]) == 900
     runs = create_trial(state=TrialState.RUNNING, user_attrs={LIVES: [*lives, life(at("19:30"))]})
-    assert spent_s([runs], now=at("20:00")) == 900 + 1800
+    assert compute_spent_s([runs], now=at("20:00")) == 900 + 1800
 
 
 def test_an_hour_that_the_clock_goes_back_is_spent(zone):
@@ -86,24 +86,24 @@ def test_an_hour_that_the_clock_goes_back_is_spent(zone):
     now = at("01:30", "2026-10-25")
     begun = datetime.fromisoformat("2026-10-25 01:30").astimezone(UTC)
     assert begun == at("23:30", "2026-10-24") and now.astimezone().replace(tzinfo=None) == datetime(2026, 10, 25, 2, 30)
-    assert spent_s([older("2026-10-25 01:30")], now) == 7200  # not the hour that the clocks show
-    assert spent_s([older("2026-10-25 01:30", 5400.0, "failed")], now) == 5400
+    assert compute_spent_s([older("2026-10-25 01:30")], now) == 7200  # not the hour that the clocks show
+    assert compute_spent_s([older("2026-10-25 01:30", 5400.0, "failed")], now) == 5400
 
 
 def test_an_hour_that_the_clock_goes_forward_is_not_spent(zone):
     zone("Europe/Berlin")  # 2026-03-29, 01:00 UTC: from 02:00 to 03:00
-    assert spent_s([older("2026-03-29 01:30")], at("01:30", "2026-03-29")) == 3600
+    assert compute_spent_s([older("2026-03-29 01:30")], at("01:30", "2026-03-29")) == 3600
 
 
 def test_a_trial_is_expected_to_take_the_median_of_the_completed_ones():
-    assert expected_s([lasted(90), lasted(10), lasted(20)]) == 20
-    assert expected_s([lasted(10), lasted(20)]) == 15
+    assert estimate_trial_s([lasted(90), lasted(10), lasted(20)]) == 20
+    assert estimate_trial_s([lasted(10), lasted(20)]) == 15
     others = [lasted(1, status=status) for status in ("diverged", "pruned", "failed", "timeout", "interrupted")]
-    assert expected_s([*others, lasted(10), running_since("12:00")]) == 10
+    assert estimate_trial_s([*others, lasted(10), running_since("12:00")]) == 10
 
 
 def test_nothing_is_expected_before_a_trial_was_completed():
-    assert expected_s([running_since("12:00"), lasted(5, status="diverged")]) is None
+    assert estimate_trial_s([running_since("12:00"), lasted(5, status="diverged")]) is None
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,9 @@ def test_nothing_is_expected_before_a_trial_was_completed():
     ],
 )
 def test_so_many_trials_of_40_s_will_have_ended(done, running, left_s, workers, total):
-    assert fitting(done=done, running=running, left_s=left_s, trial_s=40, workers=workers) == total
+    assert count_fitting(done=done, running=running, left_s=left_s, trial_s=40, workers=workers) == total
 
 
 def test_a_result_that_was_taken_over_does_not_say_how_long_a_trial_takes():
-    assert expected_s([lasted(0.0), lasted(0.0), lasted(30.0)]) == 30.0
-    assert expected_s([lasted(0.0)]) is None
+    assert estimate_trial_s([lasted(0.0), lasted(0.0), lasted(30.0)]) == 30.0
+    assert estimate_trial_s([lasted(0.0)]) is None

@@ -5,7 +5,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from vbot_train.config.composition import CONF_DIR, GROUPS, compose_config
-from vbot_train.search.execution.trial_record import experiment_of
+from vbot_train.search.execution.trial_record import write_experiment
 
 LOUD = """# @package _global_
 network:
@@ -40,7 +40,7 @@ def compose_again(tmp_path):
 
     def compose(candidate):
         (tmp_path / "experiment").mkdir(exist_ok=True)
-        text = "# @package _global_\n" + experiment_of(candidate)
+        text = "# @package _global_\n" + write_experiment(candidate)
         (tmp_path / "experiment" / "best.yaml").write_text(text, encoding="utf-8")
         return compose_config([f"hydra.searchpath=[file://{tmp_path}]", "experiment=best"])
 
@@ -77,6 +77,6 @@ def test_what_was_taken_out_of_an_option_or_refers_to_another_value_is_composed_
 
 def test_a_value_that_follows_another_is_left_to_follow_it(make_space):
     candidate = make_space("ppo.rollouts=16,24", "env.standard_env_steps=5000").candidate({"ppo.rollouts": 16})
-    body = yaml.safe_load(experiment_of(candidate))
+    body = yaml.safe_load(write_experiment(candidate))
     assert body["env"] == {"standard_env_steps": 5000} and "training" not in body
     assert {"override /training": "standard"} in body["defaults"]

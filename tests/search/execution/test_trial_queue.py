@@ -17,9 +17,9 @@ from vbot_train.config.composition import compose_config
 from vbot_train.search.execution import worker_lock
 from vbot_train.search.space.initial_points import InitialPoint
 from vbot_train.search.space.proposals import GridProposals
-from vbot_train.search.spec import worker_count
+from vbot_train.search.spec import count_workers
 from vbot_train.study.accounting import CAUSE, HISTORY, ORIGIN, SEED, SEEDS, STATUS, WORKER
-from vbot_train.study.lives import LIVES, lives_of, runtime_s
+from vbot_train.study.lives import LIVES, compute_runtime_s, read_lives
 from vbot_train.training.result import TrialResult
 
 
@@ -96,7 +96,7 @@ def test_the_study_is_locked_while_a_trial_is_taken(join, tmp_path):
     ids=["claim", "enqueue", "report", "tell"],
 )
 def test_every_step_waits_for_the_worker_that_has_the_lock(join, monkeypatch, step):
-    monkeypatch.setattr(worker_lock, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(worker_lock, "LOCK_TIMEOUT_S", 0.05)
     worker, other = join(), join()
     queued = worker.queue.take()
     with other.worker_lock.hold(), pytest.raises(Timeout):
@@ -134,18 +134,18 @@ def test_only_a_completed_trial_has_a_value_in_the_study(join, status, reward, s
     assert (trial.state, trial.value) == (state, value)
     told = {key: trial.user_attrs[key] for key in (STATUS, CAUSE)}
     assert told == {STATUS: status, CAUSE: "so it was"}
-    assert runtime_s(trial) == pytest.approx(3.0, abs=0.001)
+    assert compute_runtime_s(trial) == pytest.approx(3.0, abs=0.001)
 
 
 def test_a_trials_life_is_written_down_in_utc_when_it_begins_and_when_it_ends(join, zone):
     zone("Asia/Tokyo")
     worker, before = join(), datetime.now(UTC)
     queued = worker.queue.take()
-    (life,) = lives_of(worker.trial(0))
+    (life,) = read_lives(worker.trial(0))
     assert before - timedelta(seconds=0.001) <= life.start <= datetime.now(UTC) and life.end is None
     assert life.host == socket.gethostname() and worker.attributes(0)[LIVES][0]["start"].endswith("+00:00")
     worker.end(queued, lived_s=90.0, env_steps=5000)
-    (life,) = lives_of(worker.trial(0))
+    (life,) = read_lives(worker.trial(0))
     assert ((life.end - life.start).total_seconds(), life.env_steps) == (90.0, 5000)
 
 
@@ -157,7 +157,7 @@ def test_a_result_that_is_taken_over_took_no_time_and_no_env_steps(join, grid, t
     worker = join()
     worker.queue.enqueue([InitialPoint("old", "history", CELLS[3], histories={42: history})])
     worker.end(worker.queue.take(), lived_s=0.0, env_steps=5000)
-    (life,) = lives_of(worker.trial(0))
+    (life,) = read_lives(worker.trial(0))
     assert (life.end, life.env_steps) == (life.start, 0)
 
 
@@ -389,8 +389,8 @@ def test_an_earlier_trial_is_written_down_with_its_whole_path(join, tmp_path, mo
 def test_there_is_a_worker_per_core_but_a_single_one_on_a_gpu_unless_told_otherwise(
     monkeypatch, workers, options, count
 ):
-    monkeypatch.setattr("vbot_train.search.spec.available_cores", lambda: 3)
-    assert worker_count(workers, compose_config(options)["simulation"]) == count
+    monkeypatch.setattr("vbot_train.search.spec.count_cores", lambda: 3)
+    assert count_workers(workers, compose_config(options)["simulation"]) == count
 
 
 @pytest.mark.parametrize(("workers", "others", "threads"), [(1, 0, None), (2, 0, 1), (1, 1, 1)])

@@ -42,7 +42,7 @@ def start_worker(tmp_path):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(worker_lock, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(worker_lock, "LOCK_TIMEOUT_S", 0.1)
 
 
 def files(directory):

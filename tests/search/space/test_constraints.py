@@ -3,7 +3,7 @@
 import pytest
 
 from vbot_train.config.composition import ConfigError
-from vbot_train.search.space.constraints import Rule, broken_rules, compile_rules
+from vbot_train.search.space.constraints import Rule, compile_rules, find_broken_rules
 
 CONFIG = {
     "ppo": {"learning_rate": 1e-3, "learning_epochs": 10, "rollouts": 24, "mini_batches": 24},
@@ -84,7 +84,7 @@ def test_a_rule_of_null_is_off_and_the_name_of_a_rule_is_a_string():
 
 def test_all_broken_rules_are_named_and_mini_batches_always_have_two_samples():
     rules = compile_rules({"first": "seed == 42", "second": "seed == 1", "third": "seed > 1"})
-    assert broken_rules(rules, CONFIG, CHOICES) == ["first", "third"]  # 24 mini-batches of 24 x 2 = 48 samples
+    assert find_broken_rules(rules, CONFIG, CHOICES) == ["first", "third"]  # 24 mini-batches of 24 x 2 = 48 samples
     crowded = CONFIG | {"ppo": CONFIG["ppo"] | {"mini_batches": 25}}
-    assert broken_rules(compile_rules({}), crowded, CHOICES) == ["mini_batches_too_small"]
-    assert broken_rules(compile_rules({}), CONFIG, CHOICES) == []
+    assert find_broken_rules(compile_rules({}), crowded, CHOICES) == ["mini_batches_too_small"]
+    assert find_broken_rules(compile_rules({}), CONFIG, CHOICES) == []

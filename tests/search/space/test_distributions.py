@@ -11,18 +11,18 @@ from vbot_train.config.composition import ConfigError
 from vbot_train.search.space.distributions import (
     count_values,
     describe,
-    described_now,
-    distribution_of,
     find,
-    name_of_option,
-    values_of,
+    find_option_name,
+    list_values,
+    parse_distribution,
+    update_description,
 )
 
 MANY = 10**12
 
 
 def read(text):
-    return distribution_of(OverridesParser.create().parse_override(f"x={text}"))
+    return parse_distribution(OverridesParser.create().parse_override(f"x={text}"))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_a_range_holds_what_is_written_and_each_of_its_values_is_found_as_writte
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # Optuna's, where the range is not divisible by the step
         distribution = read(sweep)
-    assert list(values_of(distribution)) == values
+    assert list(list_values(distribution)) == values
     assert count_values(distribution) == len(values)
     assert [find(distribution, value) for value in values] == [[value] for value in values]
 
@@ -71,7 +71,7 @@ def test_a_value_is_found_without_listing_the_others(distribution, value, found)
 def test_a_range_of_whole_numbers_is_not_listed():
     distribution = read(f"range(0, {MANY})")
     assert count_values(distribution) == MANY
-    assert sys.getsizeof(values_of(distribution)) < 1000
+    assert sys.getsizeof(list_values(distribution)) < 1000
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_choice_that_is_listed_twice_counts_once(sweep, choices):
 def test_a_described_range_reads_as_itself(sweep):
     distribution = read(sweep)
     text = describe(distribution)
-    assert read(text) == read(described_now(text)) == distribution
+    assert read(text) == read(update_description(text)) == distribution
 
 
 @pytest.mark.parametrize(
@@ -147,11 +147,11 @@ def test_a_described_range_reads_as_itself(sweep):
     ],
 )
 def test_what_an_earlier_version_wrote_is_read_as_what_it_meant(then, now):
-    assert described_now(then) == describe(read(now)) == now
+    assert update_description(then) == describe(read(now)) == now
 
 
 @pytest.mark.parametrize(
     ("value", "name"), [(256, "256"), (1000.0, "1e3"), (None, "null"), (True, "true"), (7, "7"), ("large", "large")]
 )
 def test_an_option_is_meant_by_what_reads_as_its_name(value, name):
-    assert name_of_option(value, ["1e3", "256", "a,b", "null", "small", "true"]) == name
+    assert find_option_name(value, ["1e3", "256", "a,b", "null", "small", "true"]) == name

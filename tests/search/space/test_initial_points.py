@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vbot_train.config.composition import ConfigError, compose_config
-from vbot_train.search.space.initial_points import InitialPoint, InitialPoints, without_repeats
+from vbot_train.search.space.initial_points import InitialPoint, InitialPoints, drop_repeats
 
 CHOICES = {"env": "section001", "network": "medium", "training": "standard"}
 
@@ -300,7 +300,7 @@ def test_each_point_is_tried_once_and_every_reason_is_kept():
     first, second = InitialPoint("a", "default", {"x": 1, "y": 2}), InitialPoint("b", "enqueued", {"x": 2, "y": 2})
     same = InitialPoint("c", "enqueued", {"y": 2, "x": 1})
     left_out = [InitialPoint(name, "enqueued", None, "outside") for name in "de"]
-    kept = without_repeats([first, left_out[0], second, same, left_out[1]])
+    kept = drop_repeats([first, left_out[0], second, same, left_out[1]])
     assert kept == [first, left_out[0], second, left_out[1]]
 
 
@@ -309,7 +309,7 @@ def test_a_point_that_is_named_twice_keeps_the_results_of_both():
     default = InitialPoint("the default", "default", point)
     one = InitialPoint("a", "enqueued", dict(reversed(point.items())), histories={42: Path("old/000")})
     other = InitialPoint("b", "enqueued", point, histories={43: Path("old/007")})
-    (kept,) = without_repeats([default, one, other])
+    (kept,) = drop_repeats([default, one, other])
     assert (kept.name, kept.origin) == ("the default", "default")
     assert kept.histories == {42: Path("old/000"), 43: Path("old/007")}
 

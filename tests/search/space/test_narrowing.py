@@ -9,7 +9,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from vbot_train.config.composition import ConfigError
 from vbot_train.search.space.distributions import describe
-from vbot_train.search.space.narrowing import as_choices, narrow_space, narrowed
+from vbot_train.search.space.narrowing import convert_to_choices, narrow_range, narrow_space
 from vbot_train.search.space.space import read_space, split_overrides
 
 RATE = FloatDistribution(1e-5, 1e-2, log=True)  # a third of it is one decade: half a decade to each side
@@ -34,7 +34,7 @@ def limits(distribution):
     ],
 )
 def test_a_log_range_keeps_a_third_of_its_decades(best, others, low, high):
-    narrow = narrowed("ppo.learning_rate", RATE, best, others)
+    narrow = narrow_range("ppo.learning_rate", RATE, best, others)
     assert limits(narrow) == pytest.approx((low, high), rel=1e-3)
     assert narrow.log
 
@@ -51,17 +51,17 @@ def test_a_log_range_keeps_a_third_of_its_decades(best, others, low, high):
     ],
 )
 def test_a_linear_range_keeps_a_third_of_its_width(best, others, expected):
-    narrow = narrowed(KEY, LINE, best, others)
+    narrow = narrow_range(KEY, LINE, best, others)
     assert limits(narrow) == expected
     assert not narrow.log and narrow.step is None
 
 
 def test_limits_are_rounded_outwards_to_three_digits():
-    narrow = narrowed(KEY, LINE, 2.34567, [])  # 1.34567 to 3.34567
+    narrow = narrow_range(KEY, LINE, 2.34567, [])  # 1.34567 to 3.34567
     assert limits(narrow) == (1.34, 3.35)
-    narrow = narrowed(KEY, FloatDistribution(-6000, 0), -2345.67, [])  # -3345.67 to -1345.67
+    narrow = narrow_range(KEY, FloatDistribution(-6000, 0), -2345.67, [])  # -3345.67 to -1345.67
     assert limits(narrow) == (-3350, -1340)
-    low, high = limits(narrowed("ppo.learning_rate", RATE, 2e-4, [1.23456e-6, 8.76543e-3]))
+    low, high = limits(narrow_range("ppo.learning_rate", RATE, 2e-4, [1.23456e-6, 8.76543e-3]))
     assert (low, high) == (1.23e-6, 8.77e-3)
 
 
@@ -76,7 +76,7 @@ def test_limits_are_rounded_outwards_to_three_digits():
     ],
 )
 def test_a_range_keeps_its_sign(old, best, expected):
-    assert limits(narrowed(KEY, old, best, [])) == expected
+    assert limits(narrow_range(KEY, old, best, [])) == expected
 
 
 @pytest.mark.parametrize(
@@ -90,12 +90,12 @@ def test_a_range_keeps_its_sign(old, best, expected):
     ],
 )
 def test_a_range_stays_within_what_makes_sense(key, old, best, expected):
-    assert limits(narrowed(key, old, best, [])) == expected
+    assert limits(narrow_range(key, old, best, [])) == expected
 
 
 def test_a_log_range_may_reach_down_where_zero_is_not_allowed():
     old = FloatDistribution(1e-3, 1, log=True)  # a third is a decade
-    assert limits(narrowed("ppo.ratio_clip", old, 1e-3, [])) == pytest.approx((3.16e-4, 3.17e-3), rel=1e-3)
+    assert limits(narrow_range("ppo.ratio_clip", old, 1e-3, [])) == pytest.approx((3.16e-4, 3.17e-3), rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -110,31 +110,31 @@ def test_a_log_range_may_reach_down_where_zero_is_not_allowed():
     ],
 )
 def test_a_stepped_range_of_whole_numbers_keeps_its_steps_and_stays_inside(best, others, expected):
-    narrow = narrowed("ppo.rollouts", IntDistribution(8, 104, step=8), best, others)
+    narrow = narrow_range("ppo.rollouts", IntDistribution(8, 104, step=8), best, others)
     assert limits(narrow) == expected and narrow.step == 8
 
 
 def test_a_range_of_whole_numbers_keeps_a_third_of_its_width():
-    narrow = narrowed("ppo.learning_epochs", IntDistribution(2, 14), 6, [])
+    narrow = narrow_range("ppo.learning_epochs", IntDistribution(2, 14), 6, [])
     assert limits(narrow) == (4, 8) and isinstance(narrow, IntDistribution)
-    narrow = narrowed("ppo.rollouts", IntDistribution(8, 512, log=True), 64, [])  # 64 times: twice to each side
+    narrow = narrow_range("ppo.rollouts", IntDistribution(8, 512, log=True), 64, [])  # 64 times: twice to each side
     assert limits(narrow) == (32, 128) and narrow.log
 
 
 def test_a_stepped_range_of_numbers_keeps_its_steps_and_stays_inside():
     old = FloatDistribution(0.5, 6.5, step=0.5)
-    assert limits(narrowed(KEY, old, 3.0, [])) == (2, 4)
-    assert limits(narrowed(KEY, old, 3.0, [4.25])) == (2, 4.5)
-    assert limits(narrowed(KEY, old, 6.5, [])) == (5.5, 6.5)
-    assert limits(narrowed(KEY, old, 0.5, [])) == (0.5, 1.5)
-    assert narrowed(KEY, old, 3.0, []).step == 0.5
+    assert limits(narrow_range(KEY, old, 3.0, [])) == (2, 4)
+    assert limits(narrow_range(KEY, old, 3.0, [4.25])) == (2, 4.5)
+    assert limits(narrow_range(KEY, old, 6.5, [])) == (5.5, 6.5)
+    assert limits(narrow_range(KEY, old, 0.5, [])) == (0.5, 1.5)
+    assert narrow_range(KEY, old, 3.0, []).step == 0.5
 
 
 def test_a_stepped_range_of_numbers_is_narrowed_to_numbers_that_are_written():
     old = FloatDistribution(0.1, 0.9, step=0.1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # Optuna's, where a range is not divisible by its step
-        narrow = narrowed("ppo.ratio_clip", old, 0.5, [0.3, 0.7])  # 0.1 + 0.1 * 2 is 0.30000000000000004
+        narrow = narrow_range("ppo.ratio_clip", old, 0.5, [0.3, 0.7])  # 0.1 + 0.1 * 2 is 0.30000000000000004
     assert limits(narrow) == (0.3, 0.7) and read_space({"x": describe(narrow)}) == {"x": narrow}
 
 
@@ -155,7 +155,7 @@ def test_a_stepped_range_of_numbers_is_narrowed_to_numbers_that_are_written():
     ],
 )
 def test_of_choices_the_best_the_others_and_a_numbers_neighbours_stay(choices, best, others, expected):
-    assert narrowed(KEY, CategoricalDistribution(choices), best, others) == CategoricalDistribution(expected)
+    assert narrow_range(KEY, CategoricalDistribution(choices), best, others) == CategoricalDistribution(expected)
 
 
 SWEEPS = ("network=small,medium,large,deep", "ppo.value_loss_scale=interval(0,6)", "ppo.rollouts=16,24,32,48")
@@ -262,22 +262,22 @@ def test_there_is_nothing_to_narrow_around_without_a_completed_trial(earlier_stu
     ],
 )
 def test_a_best_value_far_outside_leaves_a_range(key, distribution, best):
-    narrow = narrowed(key, distribution, best, [])
+    narrow = narrow_range(key, distribution, best, [])
     assert narrow.low <= narrow.high
     if isinstance(narrow, FloatDistribution):
         assert narrow.low <= best <= narrow.high  # a stepped range stays within its steps
 
 
 def test_rounding_does_not_leave_what_makes_sense():
-    assert narrowed("ppo.initial_std", FloatDistribution(0.5, 2, log=True), 2.5, []).high == math.e
+    assert narrow_range("ppo.initial_std", FloatDistribution(0.5, 2, log=True), 2.5, []).high == math.e
 
 
 def test_limits_that_are_short_already_are_not_rounded_further():
-    narrow = narrowed("ppo.gae_lambda", FloatDistribution(0.0, 0.9), 0.5, [])  # 0.5 -+ 0.9 / 6
+    narrow = narrow_range("ppo.gae_lambda", FloatDistribution(0.0, 0.9), 0.5, [])  # 0.5 -+ 0.9 / 6
     assert (narrow.low, narrow.high) == (0.35, 0.65)
 
 
 def test_a_list_that_was_no_choice_is_written_as_one():
     lists = CategoricalDistribution(["[64]", "[32,32]"])
-    best, others = as_choices(lists, [[256, 128, 64], [64]])
-    assert narrowed("network.hidden_layer_sizes", lists, best, others).choices == ("[64]", "[256,128,64]")
+    best, others = convert_to_choices(lists, [[256, 128, 64], [64]])
+    assert narrow_range("network.hidden_layer_sizes", lists, best, others).choices == ("[64]", "[256,128,64]")

@@ -11,8 +11,8 @@ from optuna.trial import TrialState, create_trial
 
 from vbot_train.config.composition import ConfigError
 from vbot_train.search.space import proposals as proposals_module
-from vbot_train.search.space.proposals import GridProposals, SampledProposals, random_points, survey
-from vbot_train.study.accounting import ORIGIN, STATUS, TrialCounts, identity
+from vbot_train.search.space.proposals import GridProposals, SampledProposals, draw_random_points, survey_space
+from vbot_train.study.accounting import ORIGIN, STATUS, TrialCounts, identify
 
 KEY = "ppo.learning_rate"
 
@@ -71,7 +71,7 @@ def propose(study, space, proposals):
 
 
 def test_a_grid_is_surveyed_cell_by_cell(quick):
-    found = survey(quick, too_fast, grid=True, seed=0)
+    found = survey_space(quick, too_fast, grid=True, seed=0)
     assert (found.points, len(found.feasible), found.broken) == (6, 4, {"too_fast": 2})  # 1e-3 at 2 rollouts
     assert {point[KEY] for point in found.feasible} == {1e-4, 3e-4}
     assert found.share == 4 / 6
@@ -79,7 +79,7 @@ def test_a_grid_is_surveyed_cell_by_cell(quick):
 
 def test_a_space_without_cells_is_surveyed_at_random(line, monkeypatch):
     monkeypatch.setattr(proposals_module, "SURVEY_POINTS", 100)
-    found = survey(line, too_fast, grid=False, seed=0)
+    found = survey_space(line, too_fast, grid=False, seed=0)
     assert found.points == len(found.feasible) + found.broken["too_fast"] == 100
     assert 0.3 < found.share < 0.7  # a half, +- 4 standard deviations
     assert all(point[KEY] <= 5e-4 for point in found.feasible)
@@ -89,28 +89,28 @@ def test_an_infeasible_point_counts_for_its_first_rule_and_every_rule_is_seen_to
     def rules(candidate):
         return ["long", "longer"] if candidate.config["ppo"]["rollouts"] > 16 else []
 
-    found = survey(four_cells, rules, grid=True, seed=0)
+    found = survey_space(four_cells, rules, grid=True, seed=0)
     assert found.broken == {"long": 2}
     assert found.holds == {"long", "longer"}
 
 
 def test_a_space_without_a_feasible_point_is_refused(quick):
     with pytest.raises(ConfigError, match="none of 6 points is feasible, they break never"):
-        survey(quick, never, grid=True, seed=0)
+        survey_space(quick, never, grid=True, seed=0)
 
 
 def test_random_points_are_uniform_in_the_logarithm_of_a_log_range_and_the_same_for_a_seed(make_space):
     space = make_space("ppo.learning_rate=tag(log,interval(1e-5,1e-1))")
-    points = [point[KEY] for point in random_points(space, 3, 400)]
+    points = [point[KEY] for point in draw_random_points(space, 3, 400)]
     assert 160 < sum(point < 1e-3 for point in points) < 240  # 200 of 400 +- 4 standard deviations
-    assert points[:5] == [point[KEY] for point in random_points(space, 3, 5)]
-    assert points[0] != next(random_points(space, 4, 1))[KEY]
+    assert points[:5] == [point[KEY] for point in draw_random_points(space, 3, 5)]
+    assert points[0] != next(draw_random_points(space, 4, 1))[KEY]
 
 
 @pytest.mark.parametrize("sampler", [RandomSampler, tpe], ids=["random", "bayesian"])
 def test_what_is_drawn_from_a_range_of_floats_is_a_number_that_is_written(make_space, sampler):
     space, key, values = make_space("ppo.ratio_clip=range(0.1,0.5,0.1)"), "ppo.ratio_clip", {0.1, 0.2, 0.3, 0.4}
-    assert {point[key] for point in random_points(space, 0, 40)} == values  # not 0.1 + 2 * 0.1
+    assert {point[key] for point in draw_random_points(space, 0, 40)} == values  # not 0.1 + 2 * 0.1
     study, proposals = optuna.create_study(direction="maximize"), sampled(space, sampler=sampler)
     for _ in range(12):
         trial = propose(study, space, proposals)
@@ -124,7 +124,7 @@ def test_a_grid_gives_its_cells_in_order_but_for_those_that_are_taken():
     taken = []
     for cell in cells:
         assert grid.draw([], taken, 0) == cell
-        taken.append(identity(cell))
+        taken.append(identify(cell))
     assert grid.draw([], taken, 0) is None
     assert grid.draw([], [*taken[:1], *taken[2:]], 99) == cells[1]
 
@@ -223,5 +223,5 @@ def test_a_configuration_is_drawn_once_where_repeats_are_skipped_until_the_space
 
 
 def test_a_configuration_is_drawn_again_where_repeats_are_allowed(four_cells):
-    taken = [identity(cell) for cell in four_cells.cells()]
-    assert identity(sampled(four_cells).draw([], taken, 4)) in taken
+    taken = [identify(cell) for cell in four_cells.cells()]
+    assert identify(sampled(four_cells).draw([], taken, 4)) in taken

@@ -8,7 +8,14 @@ from optuna.pruners import NopPruner, PercentilePruner, SuccessiveHalvingPruner
 from optuna.samplers import TPESampler
 
 from vbot_train.config.composition import CONF_DIR, ConfigError
-from vbot_train.search.space.samplers import KnownSpace, build_pruner, build_sampler, good_trials, is_grid, joint_space
+from vbot_train.search.space.samplers import (
+    KnownSpace,
+    build_pruner,
+    build_sampler,
+    count_good_trials,
+    find_joint_space,
+    is_grid,
+)
 
 RANGES = {
     "rate": FloatDistribution(1e-5, 1e-2, log=True),
@@ -37,15 +44,15 @@ def test_a_sampler_that_is_told_its_space_draws_what_it_would_have_drawn_by_itse
         return TPESampler(seed=3, multivariate=True, n_startup_trials=5)
 
     bare = told(tpe(), 12).ask(RANGES).params
-    assert told(KnownSpace(tpe(), joint_space(tpe(), RANGES)), 12).ask(RANGES).params == bare
+    assert told(KnownSpace(tpe(), find_joint_space(tpe(), RANGES)), 12).ask(RANGES).params == bare
 
 
 @pytest.mark.filterwarnings("ignore:.gamma. has been deprecated")
 def test_bayesian_search_draws_all_keys_jointly_and_takes_a_fifth_of_the_trials_for_good():
     sampler = build_sampler(compose_job("method=bayesian").hydra.sweeper.sampler, seed=3)
     assert isinstance(sampler, TPESampler)
-    assert joint_space(sampler, RANGES).keys() == RANGES.keys()
-    assert [good_trials(trials, share=0.2) for trials in (4, 5, 40, 500)] == [1, 1, 8, 25]
+    assert find_joint_space(sampler, RANGES).keys() == RANGES.keys()
+    assert [count_good_trials(trials, share=0.2) for trials in (4, 5, 40, 500)] == [1, 1, 8, 25]
 
 
 def test_a_sampler_follows_the_seed_it_is_given():

@@ -59,7 +59,7 @@ class PedAnova:
             (B, P) Pearson divergences, not negative, zero where the best trials are distributed as all are.
         """
         best = best_of(losses, weights, self.quantile)
-        columns = [_divergence(regimes(self.trials, name), best, weights) for name in self.names]
+        columns = [_compute_divergence(find_regimes(self.trials, name), best, weights) for name in self.names]
         return np.stack(columns, axis=1)
 
 
@@ -85,7 +85,7 @@ class Regime:
     categorical: bool
 
 
-def regimes(trials: Sequence[Trial], name: str) -> list[Regime]:
+def find_regimes(trials: Sequence[Trial], name: str) -> list[Regime]:
     """Place the trials on the grids of a parameter, one grid for each distribution that it has."""
     members: dict[BaseDistribution, list[int]] = defaultdict(list)
     for index, trial in enumerate(trials):
@@ -94,29 +94,29 @@ def regimes(trials: Sequence[Trial], name: str) -> list[Regime]:
     found = []
     for distribution, rows in members.items():
         if not distribution.single():
-            cells, size = _cells(distribution, [trials[row].params[name] for row in rows])
+            cells, size = _find_cells(distribution, [trials[row].params[name] for row in rows])
             one_hot = np.zeros((len(trials), size))
             one_hot[rows, cells] = 1.0
             found.append(Regime(one_hot, isinstance(distribution, CategoricalDistribution)))
     return found
 
 
-def _divergence(parameter: Sequence[Regime], best: Array, weights: Array) -> Array:
+def _compute_divergence(parameter: Sequence[Regime], best: Array, weights: Array) -> Array:
     """Pearson divergence of a parameter's distribution among the best from that among all: (B,)."""
     total = np.zeros(len(best))
     for regime in parameter:
         near, everywhere = best @ regime.one_hot, weights @ regime.one_hot  # (B, G) counts
         n_near, n_everywhere = near.sum(axis=1), everywhere.sum(axis=1)
         on = (n_near > 0) & (n_everywhere >= FEWEST)
-        p = _density(near[on], regime.categorical) + 1e-12
-        q = _density(everywhere[on], regime.categorical) + 1e-12
+        p = _estimate_density(near[on], regime.categorical) + 1e-12
+        q = _estimate_density(everywhere[on], regime.categorical) + 1e-12
         share_near = n_near[on] / best[on].sum(axis=1)
         share_everywhere = n_everywhere[on] / weights[on].sum(axis=1)
         total[on] += share_near**2 / share_everywhere * (q * (p / q - 1) ** 2).sum(axis=1)
     return total
 
 
-def _cells(distribution: BaseDistribution, values: Sequence[Any]) -> tuple[NDArray[np.int64], int]:
+def _find_cells(distribution: BaseDistribution, values: Sequence[Any]) -> tuple[NDArray[np.int64], int]:
     """Cell of each value and number of cells."""
     if isinstance(distribution, CategoricalDistribution):
         return np.array([int(distribution.to_internal_repr(v)) for v in values]), len(distribution.choices)
@@ -133,19 +133,19 @@ def _cells(distribution: BaseDistribution, values: Sequence[Any]) -> tuple[NDArr
     return np.clip(cells, 0, size - 1), size
 
 
-def _density(counts: Array, categorical: bool) -> Array:
+def _estimate_density(counts: Array, categorical: bool) -> Array:
     """Kernel density on the grid, a uniform (broad) prior kernel counting as one more trial: (B, G) to (B, G)."""
     size, n = counts.shape[1], counts.sum(axis=1, keepdims=True)
     if categorical:
         smoothing = 1 / (np.count_nonzero(counts, axis=1, keepdims=True) + 1)
         kernels = (counts + n * smoothing) / (1 + size * smoothing)
         return (kernels + 1 / size) / (n + 1)
-    kernels = np.einsum("bm,bmx->bx", counts, _kernels(_bandwidth(counts), np.arange(float(size)), size))
-    point = _kernels(np.array([float(size)]), np.array([(size - 1) / 2]), size)[0]
+    kernels = np.einsum("bm,bmx->bx", counts, _build_kernels(_choose_bandwidth(counts), np.arange(float(size)), size))
+    point = _build_kernels(np.array([float(size)]), np.array([(size - 1) / 2]), size)[0]
     return (kernels + point) / (n + 1)
 
 
-def _bandwidth(counts: Array) -> Array:
+def _choose_bandwidth(counts: Array) -> Array:
     """Scott's rule on counts, as Optuna rounds it: (B, G) to (B,) [cells]."""
     at = np.arange(counts.shape[1])
     n = counts.sum(axis=1)
@@ -158,7 +158,7 @@ def _bandwidth(counts: Array) -> Array:
     return np.maximum(scott, NARROWEST)
 
 
-def _kernels(bandwidth: Array, centers: Array, size: int) -> Array:
+def _build_kernels(bandwidth: Array, centers: Array, size: int) -> Array:
     """Normal kernels on the cells 0 .. size - 1, cut off at the ends: (B, M, G) for B bandwidths and M centers."""
     edges = np.arange(size + 1) - 0.5
     distances, where = np.unique(edges - centers[:, None], return_inverse=True)  # 100 of them, not 50 times 51

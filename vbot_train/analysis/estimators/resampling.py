@@ -56,12 +56,12 @@ class Resampled:
     @property
     def shares(self) -> Array:
         """(P,) the importances, without their bias, as shares of their sum."""
-        return _shares(self.estimate - self.bias)
+        return _compute_shares(self.estimate - self.bias)
 
     @property
     def interval_90(self) -> Array:
         """(2, P) bounds of the shares."""
-        bounds = np.quantile(_parts(self._centred()), QUANTILES, axis=0)
+        bounds = np.quantile(_compute_parts(self._centred()), QUANTILES, axis=0)
         return np.array([np.minimum(bounds[0], self.shares), np.maximum(bounds[1], self.shares)])
 
     @property
@@ -129,7 +129,7 @@ def shuffle_units(
     return shuffled
 
 
-def units(trials: Sequence[Trial], names: Sequence[str]) -> NDArray[np.int64]:
+def find_units(trials: Sequence[Trial], names: Sequence[str]) -> NDArray[np.int64]:
     """What may be drawn independently: configurations, with all their replicates.
 
     Where every combination of the values was tried, as in a whole grid, there is no other configuration that might
@@ -153,7 +153,7 @@ def _count_values(distribution: BaseDistribution) -> float:
     return round((distribution.high - distribution.low) / distribution.step) + 1
 
 
-def _parts(importances: Array) -> Array:
+def _compute_parts(importances: Array) -> Array:
     """Parts of the sum over the last axis, cut to 0 and 1.
 
     What lies below zero stays in the sum: without it the parameters without effect would take from the others, and
@@ -161,10 +161,10 @@ def _parts(importances: Array) -> Array:
     """
     total = importances.sum(axis=-1, keepdims=True)
     parts = np.clip(importances / np.where(total > 0, total, 1.0), 0.0, 1.0)
-    return np.where(total > 0, parts, _shares(importances))
+    return np.where(total > 0, parts, _compute_shares(importances))
 
 
-def _shares(importances: Array) -> Array:
+def _compute_shares(importances: Array) -> Array:
     """Shares of the sum over the last axis, nothing below zero; equal ones where nothing is above it."""
     positive = np.maximum(importances, 0.0)
     total = positive.sum(axis=-1, keepdims=True)

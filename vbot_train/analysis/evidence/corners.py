@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vbot_train.analysis.evidence.ranges import Range
-from vbot_train.analysis.evidence.regions import literal, nameable, number, rounded_out
+from vbot_train.analysis.evidence.regions import format_literal, format_number, is_nameable, round_outwards
 
 Params = Mapping[str, Any]
 
 
-def corner(params: Params, spared: Sequence[Params], ranges: Sequence[Range]) -> str | None:
+def find_corner(params: Params, spared: Sequence[Params], ranges: Sequence[Range]) -> str | None:
     """The smallest corner, by two parameters, with a configuration in it.
 
     Args:
@@ -21,7 +21,7 @@ def corner(params: Params, spared: Sequence[Params], ranges: Sequence[Range]) ->
     Returns:
         A rule; None where every corner has one of them in it.
     """
-    sides = [_Side(there, params[there.key]) for there in ranges if there.ordered or nameable(params[there.key])]
+    sides = [_Side(there, params[there.key]) for there in ranges if there.ordered or is_nameable(params[there.key])]
     pairs = sorted(itertools.combinations(sides, 2), key=lambda pair: pair[0].share * pair[1].share)
     for first, second in pairs:
         if not any(first.holds(other) and second.holds(other) for other in spared):
@@ -41,7 +41,7 @@ class _Side:
         self.sign = ">=" if place >= 0.5 else "<="
         self.share = min(place, 1 - place) * (1 - cells) + cells
         if there.choices is None and not isinstance(value, int):
-            self.value = rounded_out(value, up=self.sign == "<=")
+            self.value = round_outwards(value, up=self.sign == "<=")
 
     def holds(self, params: Params) -> bool:
         found = params[self.key]
@@ -51,4 +51,6 @@ class _Side:
 
     @property
     def rule(self) -> str:
-        return f"{self.key} {self.sign} {literal(self.value) if self.sign == '==' else number(self.value)}"
+        return (
+            f"{self.key} {self.sign} {format_literal(self.value) if self.sign == '==' else format_number(self.value)}"
+        )

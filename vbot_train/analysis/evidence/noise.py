@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from vbot_train.analysis.evidence.trends import improves
+from vbot_train.analysis.evidence.trends import test_improvement
 from vbot_train.analysis.ranking import Configuration
 from vbot_train.analysis.stages import Verdict
 from vbot_train.study.trials import Study
@@ -60,12 +60,12 @@ class Contrast:
         return not self.differ and self.power >= POWER
 
 
-def learns(study: Study) -> bool:
+def is_learning_search(study: Study) -> bool:
     """Whether the search proposed by what it had seen."""
     return str(study.record.sampler.get("_target_")).endswith(BAYESIAN)
 
 
-def pooled(groups: Sequence[Sequence[float]]) -> Scatter | None:
+def pool_variance(groups: Sequence[Sequence[float]]) -> Scatter | None:
     """The scatter within groups of values of one configuration each; None where no group has two."""
     several = [np.asarray(group, dtype=float) for group in groups if len(group) > 1]
     freedom = sum(len(group) - 1 for group in several)
@@ -74,7 +74,7 @@ def pooled(groups: Sequence[Sequence[float]]) -> Scatter | None:
     return Scatter(float(sum(((group - group.mean()) ** 2).sum() for group in several)) / freedom, freedom)
 
 
-def contrast(verdict: Verdict, without: Collection[int] = ()) -> Contrast | None:
+def compare_with_noise(verdict: Verdict, without: Collection[int] = ()) -> Contrast | None:
     """Compare configurations with seeds, by an F test; None where the noise is not known.
 
     The values of few configurations may scatter by chance as little as seeds do. Two more signs tell: those that
@@ -84,7 +84,7 @@ def contrast(verdict: Verdict, without: Collection[int] = ()) -> Contrast | None
         verdict: On the study.
         without: Numbers of configurations whose scatter is not that of the others.
     """
-    noise = pooled(_replicates(verdict, without))
+    noise = pool_variance(_list_replicates(verdict, without))
     found = verdict.screened
     if noise is None or noise.variance == 0 or len(found) < 3:
         return None
@@ -94,7 +94,7 @@ def contrast(verdict: Verdict, without: Collection[int] = ()) -> Contrast | None
     freedom = len(found) - 1
     ratio = float(squares.sum()) / freedom / noise.variance
     critical = stats.f.isf(ALPHA, freedom, noise.freedom)
-    lead, p_lead = _lead(verdict, values, noise, without)
+    lead, p_lead = _measure_lead(verdict, values, noise, without)
     return Contrast(
         between=float(values.std(ddof=1)),
         noise=noise.deviation,
@@ -103,12 +103,12 @@ def contrast(verdict: Verdict, without: Collection[int] = ()) -> Contrast | None
         p=float(stats.f.sf(ratio, freedom, noise.freedom)),
         lead=lead,
         p_lead=p_lead,
-        p_time=improves(_by_number(verdict)) if learns(verdict.study) else 1.0,
+        p_time=test_improvement(_list_by_number(verdict)) if is_learning_search(verdict.study) else 1.0,
         power=float(stats.f.sf(critical / (1 + NOTABLE**2 * seeds.mean()), freedom, noise.freedom)),
     )
 
 
-def _lead(
+def _measure_lead(
     verdict: Verdict, screened: NDArray[np.float64], noise: Scatter, without: Collection[int]
 ) -> tuple[float | None, float]:
     """By how much the finalists, on fresh seeds, exceed the average configuration, and one-sided p of a t test."""
@@ -122,14 +122,14 @@ def _lead(
     return float(lead), float(stats.t.sf(lead / error, noise.freedom))
 
 
-def _by_number(verdict: Verdict) -> NDArray[np.float64]:
+def _list_by_number(verdict: Verdict) -> NDArray[np.float64]:
     """Values of the configurations as they came, higher is better."""
     sign = 1 if METRICS[verdict.metric] == "maximize" else -1
     found = sorted(verdict.screened, key=lambda configuration: configuration.number)
     return np.array([sign * (configuration.mean(verdict.metric) or 0.0) for configuration in found])
 
 
-def _replicates(verdict: Verdict, without: Collection[int]) -> list[list[float]]:
+def _list_replicates(verdict: Verdict, without: Collection[int]) -> list[list[float]]:
     """Values of single trainings that differ by nothing but their seed, group by group."""
     later = (verdict.confirmed, verdict.tested)
     groups = [again.values(verdict.metric) for stage in later for n, again in stage.items() if n not in without]
@@ -153,7 +153,7 @@ class Unstable:
     others: float | None  # the same of the other finalists, pooled; None where they have none
 
 
-def unstable(verdict: Verdict) -> list[Unstable]:
+def find_unstable(verdict: Verdict) -> list[Unstable]:
     """The winner, and what looked best before it was confirmed: those of the two that scatter far more than others."""
     numbers = {found.number for found in verdict.finalists}
     best = {found.number: found for found in (*verdict.screened[:1], *verdict.best_first[:1])}
@@ -164,16 +164,18 @@ def unstable(verdict: Verdict) -> list[Unstable]:
 def _judge(verdict: Verdict, found: Configuration) -> Unstable | None:
     again = verdict.confirmed[found.number]
     values = again.values(verdict.metric)
-    own = pooled([values])
-    others = pooled([one.values(verdict.metric) for number, one in verdict.confirmed.items() if number != found.number])
+    own = pool_variance([values])
+    others = pool_variance(
+        [one.values(verdict.metric) for number, one in verdict.confirmed.items() if number != found.number]
+    )
     ended = {seed: run.status for seed, run in sorted(again.runs.items()) if run.objective(verdict.metric) is None}
     lost = {seed: status for seed, status in ended.items() if status in ("diverged", "completed")}
-    if not lost and (own is None or others is None or not _scatters(verdict, own, others)):
+    if not lost and (own is None or others is None or not _is_scattered(verdict, own, others)):
         return None
     return Unstable(found, values, lost, own.deviation if own else 0.0, others.deviation if others else None)
 
 
-def _scatters(verdict: Verdict, own: Scatter, others: Scatter) -> bool:
+def _is_scattered(verdict: Verdict, own: Scatter, others: Scatter) -> bool:
     """Whether a scatter is larger than others by more than chance, and large enough to matter."""
     between = np.std([found.mean(verdict.metric) or 0.0 for found in verdict.screened])
     if own.deviation <= MATTERS * between:

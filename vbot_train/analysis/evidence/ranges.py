@@ -118,7 +118,7 @@ class Range:
         return f"range({_text(low)},{_text(stop)},{_text(step)})"
 
 
-def ranges_of(trials: Sequence[Trial]) -> list[Range]:
+def list_ranges(trials: Sequence[Trial]) -> list[Range]:
     """The ranges that hold the values of all of some trials, as the last of them had them; the seed is a replicate."""
     if not trials:
         return []

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from vbot_train.analysis.estimators.resampling import shuffle_units, units
-from vbot_train.analysis.evidence.ranges import Range, ranges_of
+from vbot_train.analysis.estimators.resampling import find_units, shuffle_units
+from vbot_train.analysis.evidence.ranges import Range, list_ranges
 from vbot_train.study.trials import Trial
 
 CUTS = 32  # thresholds tried in a range, at most
@@ -69,14 +69,14 @@ def find_region(group: Sequence[Trial], others: Sequence[Trial], *, seed: int = 
     trials = [*group, *others]
     if min(len(group), len(others)) < FEWEST:
         return None
-    ranges = ranges_of(trials)
-    conditions = [found for there in ranges for found in _conditions(there, trials)]
+    ranges = list_ranges(trials)
+    conditions = [found for there in ranges for found in _list_conditions(there, trials)]
     if not conditions:
         return None
     search = _Search(conditions)
     first, second, clarity = search.best(np.arange(len(group)))
     is_in_group = (np.arange(len(trials)) < len(group)).astype(np.float64)
-    points = units(trials, [there.key for there in ranges])
+    points = find_units(trials, [there.key for there in ranges])
     shuffled_groups = shuffle_units(is_in_group, points, SHUFFLES, np.random.default_rng(seed))
     shuffled = [search.best(np.flatnonzero(row))[2] for row in shuffled_groups]
     holds = conditions[first].holds & conditions[second].holds
@@ -116,42 +116,42 @@ class _Search:
         return at // len(clarity), at % len(clarity), float(clarity.flat[at])
 
 
-def _conditions(there: Range, trials: Sequence[Trial]) -> Iterator[Condition]:
+def _list_conditions(there: Range, trials: Sequence[Trial]) -> Iterator[Condition]:
     values = [trial.params[there.key] for trial in trials]
     if not there.ordered:
-        yield from _memberships(there.key, values)
+        yield from _find_memberships(there.key, values)
         return
     column, known = np.array(values), sorted(set(values))
     for k in np.unique(np.linspace(0, len(known) - 2, min(len(known) - 1, CUTS)).round().astype(int)):
-        cut = known[k] if there.choices is not None else threshold(known[k], known[k + 1])
-        yield Condition(there.key, f"{there.key} > {number(cut)}", column > cut)
-        yield Condition(there.key, f"{there.key} <= {number(cut)}", column <= cut)
+        cut = known[k] if there.choices is not None else find_threshold(known[k], known[k + 1])
+        yield Condition(there.key, f"{there.key} > {format_number(cut)}", column > cut)
+        yield Condition(there.key, f"{there.key} <= {format_number(cut)}", column <= cut)
 
 
-def _memberships(key: str, values: Sequence[Any]) -> Iterator[Condition]:
+def _find_memberships(key: str, values: Sequence[Any]) -> Iterator[Condition]:
     """That an option is one of one or two. Options that a rule cannot name, such as lists, are left out."""
     column = np.array([str(value) for value in values])
-    known = sorted({value for value in values if nameable(value)}, key=str)
+    known = sorted({value for value in values if is_nameable(value)}, key=str)
     for value in known:
-        yield Condition(key, f"{key} == {literal(value)}", column == str(value))
+        yield Condition(key, f"{key} == {format_literal(value)}", column == str(value))
     for pair in itertools.combinations(known, 2) if len(known) > 3 else ():
-        names = ", ".join(map(literal, pair))
+        names = ", ".join(map(format_literal, pair))
         yield Condition(key, f"{key} in ({names})", np.isin(column, [str(value) for value in pair]))
 
 
-def nameable(value: Any) -> bool:
+def is_nameable(value: Any) -> bool:
     """Whether a rule can name an option."""
     return isinstance(value, bool) or (
         isinstance(value, str) and WORD.fullmatch(value) is not None and value not in NO_WORDS
     )
 
 
-def literal(value: Any) -> str:
+def format_literal(value: Any) -> str:
     """An option as a rule names it."""
     return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
-def threshold(below: float, above: float) -> float:
+def find_threshold(below: float, above: float) -> float:
     """A number of few digits, not less than one value and less than the next."""
     if isinstance(below, int) and isinstance(above, int):
         return below
@@ -162,12 +162,12 @@ def threshold(below: float, above: float) -> float:
     return below
 
 
-def rounded_out(value: float, *, up: bool) -> float:
+def round_outwards(value: float, *, up: bool) -> float:
     """A number of three digits that is not below (not above) a value."""
     rounding = ROUND_CEILING if up else ROUND_FLOOR
     return float(Context(prec=3, rounding=rounding).create_decimal(Decimal(repr(value))))
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """A number as a rule has it."""
     return repr(value).replace("e-0", "e-")

@@ -30,7 +30,7 @@ class Trend:
         return max(self.p, self.p_outer)
 
 
-def trend(places: Array, values: Array) -> Trend | None:
+def find_trend(places: Array, values: Array) -> Trend | None:
     """The trend of values, higher is better, with places from 0 to 1; None where too few places are in a half of them.
 
     A search that learns moves to where it is good, so places and values change together with time. So what time
@@ -47,7 +47,7 @@ def trend(places: Array, values: Array) -> Trend | None:
     return Trend(correlation, p, _partial(places[outer], values[outer])[1])
 
 
-def improves(values: Array) -> float:
+def test_improvement(values: Array) -> float:
     """One-sided p of Spearman's rank correlation of values with time."""
     return float(stats.spearmanr(np.arange(len(values)), values, alternative="greater").pvalue)
 
@@ -64,7 +64,7 @@ def _partial(places: Array, values: Array) -> tuple[float, float]:
     return correlation, float(stats.t.sf(t, freedom))
 
 
-def early_share(values: Array) -> tuple[float, float, float]:
+def measure_early_share(values: Array) -> tuple[float, float, float]:
     """How much of what sets trials apart in the end was there early: a slope, that of true early on true late values.
 
     Early and late values are means over few episodes. Their noise lowers every correlation (Spearman 1904,
@@ -89,7 +89,7 @@ def early_share(values: Array) -> tuple[float, float, float]:
     return float(shares[0]), float(low), float(high)
 
 
-def distance(trials: Sequence[Trial], ranges: Sequence[Range]) -> float:
+def measure_distance(trials: Sequence[Trial], ranges: Sequence[Range]) -> float:
     """Mean distance of two of the trials, each range in its own scale: 1 is from one end to the other."""
     return float(np.mean([_apart(there, [trial.params[there.key] for trial in trials]) for there in ranges]))
 

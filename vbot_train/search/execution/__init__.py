@@ -1,1 +1,1 @@
-"""How the trials of a search run: who takes which, in which process, and how it ends."""
+"""How the trials of a search run: the trial queue, the worker lock, the processes, the budget."""

@@ -1,18 +1,18 @@
-"""Trials whose worker died: what becomes of them."""
+"""Recovery of trials whose worker died."""
 
 from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from vbot_train.search.execution.fallback import KILLED_CAUSE, last_life_s, result_or_fallback
+from vbot_train.search.execution.fallback import KILLED_CAUSE, load_result_or_fallback, measure_last_life_s
 from vbot_train.search.execution.trial_reporter import TrialReporter
 from vbot_train.search.execution.worker_lock import WorkerLock
-from vbot_train.study.accounting import SEED, WORKER, params_of
-from vbot_train.study.layout import trial_directory
+from vbot_train.study.accounting import SEED, WORKER, read_params
+from vbot_train.study.layout import locate_trial
 from vbot_train.study.lives import end_life
 from vbot_train.study.trials import is_own
-from vbot_train.training.progress import last_env_steps
+from vbot_train.training.progress import read_last_env_steps
 from vbot_train.training.result import FILE_NAME
 from vbot_train.training.run_directory import has_owner
 
@@ -20,9 +20,10 @@ from vbot_train.training.run_directory import has_owner
 def recover_trials(
     study: optuna.Study, folder: Path, worker_lock: WorkerLock, reporter: TrialReporter, default_seed: int
 ) -> bool:
-    """Take over the trials of workers that died. Returns whether others train something.
+    """Recover the trials of workers that died.
 
-    A trial's process takes a moment to notice that its worker has died; until then its directory is its own.
+    A trial's process takes a moment to notice that its worker has died; until then it owns its directory, and the trial
+    is left alone.
 
     Args:
         study: The study; only within its lock.
@@ -30,30 +31,33 @@ def recover_trials(
         worker_lock: This worker's lock.
         reporter: Tells the study what becomes of them.
         default_seed: Training seed of a trial that does not name one.
+
+    Returns:
+        Whether other workers are training trials of this study.
     """
     others_train = False
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     for trial in (trial for trial in running if is_own(trial)):
         worker = trial.user_attrs.get(WORKER)
-        if worker_lock.is_alive(worker) or has_owner(trial_directory(folder, trial.number)):
+        if worker_lock.is_alive(worker) or has_owner(locate_trial(folder, trial.number)):
             others_train = others_train or worker != worker_lock.name
         else:
-            _recover_trial(study, trial, trial_directory(folder, trial.number), reporter, default_seed)
+            _recover_trial(study, trial, locate_trial(folder, trial.number), reporter, default_seed)
     return others_train
 
 
 def _recover_trial(
     study: optuna.Study, frozen: FrozenTrial, directory: Path, reporter: TrialReporter, default_seed: int
 ) -> None:
-    """Let a trial keep its result if it has one, and else wait to be continued."""
+    """Tell the study a trial's result if it has one; otherwise let it wait to be continued."""
     trial = optuna.Trial(study, frozen._trial_id)
     reporter.own(trial)
-    seconds = last_life_s(frozen, directory)
+    seconds = measure_last_life_s(frozen, directory)
     if not (directory / FILE_NAME).exists():
-        reporter.put_back(trial, KILLED_CAUSE, seconds, last_env_steps(directory), killed=False)
+        reporter.put_back(trial, KILLED_CAUSE, seconds, read_last_env_steps(directory), killed=False)
         return
-    seed = params_of(frozen).get("seed", frozen.user_attrs.get(SEED, default_seed))
+    seed = read_params(frozen).get("seed", frozen.user_attrs.get(SEED, default_seed))
     cause = "its result cannot be read"
-    result = result_or_fallback(directory, "failed", cause, trial=frozen.number, seed=seed, wall_time_s=seconds)
+    result = load_result_or_fallback(directory, "failed", cause, trial=frozen.number, seed=seed, wall_time_s=seconds)
     end_life(trial, max(seconds, result.wall_time_s), result.env_steps)
     reporter.complete(trial, result)

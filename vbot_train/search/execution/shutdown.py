@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: the first asks the search to stop, the second ends it at once."""
+"""Orderly shutdown: the first Ctrl-C, SIGTERM or SIGHUP asks the search to stop, the second one ends it at once."""
 
 import os
 import types
@@ -11,7 +11,7 @@ from vbot_train.terminal import show_cursor
 
 
 class ShutdownRequest:
-    """Whether the search was asked to stop. Signals come here from when this is made to the end of the process."""
+    """Whether the search was asked to stop. It handles the stop signals from its creation on."""
 
     def __init__(self) -> None:
         self.number: int | None = None  # the signal that asked
@@ -21,7 +21,7 @@ class ShutdownRequest:
 
     @contextmanager
     def gently(self) -> Iterator[None]:
-        """While trials may be in training. Before and after there is nothing to put in order: a signal ends it all."""
+        """Shut down in order within this context. Outside of it no trial runs, and a signal ends the process."""
         self._gently = True
         try:
             yield

@@ -1,4 +1,4 @@
-"""A trial in training, in a process of its own, and the pipes to it; ``training.channel`` is their other end."""
+"""The process of a trial and the worker's end of the pipes to it; ``training.channel`` is the trial's end."""
 
 import json
 import signal
@@ -20,7 +20,7 @@ Message = dict[str, Any]
 
 
 class TrialProcess:
-    """The process of a trial. Its directory holds the config already.
+    """The process of a trial, whose directory already holds its config.
 
     Args:
         directory: The trial's.
@@ -46,11 +46,11 @@ class TrialProcess:
 
     @property
     def runtime_s(self) -> float:
-        """Time since its start, the host's sleep included [s]."""
+        """Wall-clock time since its start, including time that the host sleeps [s]."""
         return max(time.time() - self._began, 0.0)
 
     def stop(self, status: str, cause: str) -> None:
-        """Ask it to stop; it is killed if it has not within its grace."""
+        """Ask the trial to stop. It is killed if it has not stopped after ``GRACE_S``."""
         if self.asked is not None:
             return
         self.asked = (status, cause)
@@ -63,7 +63,7 @@ class TrialProcess:
             pass  # it has just ended
 
     def has_ended(self) -> bool:
-        """Whether it has ended; one that was asked to stop and does not is made to."""
+        """Check whether it has ended; kill it if its grace period is over."""
         if self._kill_at is not None and time.monotonic() > self._kill_at:
             self.process.kill()
             self.process.wait()
@@ -73,12 +73,12 @@ class TrialProcess:
         return True
 
     def wait(self) -> None:
-        """Wait for its end."""
+        """Wait until the process has ended."""
         while not self.has_ended():
             time.sleep(0.05)
 
     def messages(self) -> Iterator[Message]:
-        """What it has sent since this was asked last."""
+        """Yield the messages that have arrived since the last call."""
         while True:
             try:
                 message = self._received.get_nowait()
@@ -89,7 +89,7 @@ class TrialProcess:
 
     @property
     def was_killed(self) -> bool:
-        """Whether somebody outside ended it, and not its worker."""
+        """Whether it was ended from outside, and not by its worker or by a crash of its own."""
         code = self.process.returncode
         if self.asked is not None or code is None:
             return False
@@ -101,11 +101,11 @@ class TrialProcess:
 
     @property
     def has_advanced(self) -> bool:
-        """Whether it has written a state that is newer than the one it began with."""
+        """Whether it has written a newer state than the one it started from."""
         return self.state_env_steps is not None and self.state_env_steps > (self.from_env_steps or 0)
 
     def describe_end(self) -> str:
-        """How it ended, where it left no result."""
+        """Describe how the process ended, for a trial without a result."""
         code = self.process.returncode
         if code == 0:
             return "the trial's process ended without a result, see train.log"
@@ -130,7 +130,7 @@ class TrialProcess:
 
 
 def _detached() -> dict[str, Any]:
-    """Options of a process that a console's Ctrl-C does not reach."""
+    """Return Popen options with which a console's Ctrl-C does not reach the process."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     return {"start_new_session": True}

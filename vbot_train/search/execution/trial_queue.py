@@ -1,4 +1,4 @@
-"""The queue of a study's trials: from which a worker takes what to train next.
+"""The queue from which a worker takes the next trial of a study.
 
 Every step is taken under the study's lock and read from the study itself, so any number of workers, started and killed
 at any time, share it, and no trial is lost or taken twice.
@@ -20,7 +20,7 @@ from vbot_train.search.execution.recovery import recover_trials
 from vbot_train.search.execution.trial_reporter import QueuedTrial, TrialReporter
 from vbot_train.search.execution.waiting_trials import queue_trial, refuse_foreign, set_params
 from vbot_train.search.execution.worker_lock import WorkerLock
-from vbot_train.search.resume import same_result
+from vbot_train.search.resume import trains_to_same_result
 from vbot_train.search.space.initial_points import InitialPoint
 from vbot_train.search.space.proposals import Proposals
 from vbot_train.search.space.space import Candidate
@@ -32,28 +32,28 @@ from vbot_train.study.accounting import (
     SEED,
     SEEDS,
     TrialCounts,
-    identity,
-    params_of,
+    identify,
+    read_params,
 )
-from vbot_train.study.layout import trial_directory
-from vbot_train.study.lives import runtime_s
+from vbot_train.study.layout import locate_trial
+from vbot_train.study.lives import compute_runtime_s
 from vbot_train.study.storage import retry_while_locked
-from vbot_train.training.progress import last_env_steps
+from vbot_train.training.progress import read_last_env_steps
 from vbot_train.training.result import ResultError, TrialResult
 
 
 class Points(Protocol):
-    """What the trials of a study are points of: a ``Space``, or the configurations that it has led to."""
+    """The space whose points the trials are: the search's ``Space``, or a stage's list of configurations."""
 
     distributions: dict[str, BaseDistribution]
     seed: int
 
     def candidate(self, params: Mapping[str, Any], seed: int | None = None, *, shared: bool = False) -> Candidate:
-        """The configuration of a point."""
+        """Compose the configuration of a point."""
 
 
 class TrialQueue:
-    """What one worker takes from a study.
+    """The trial queue of a study, used by one worker.
 
     Args:
         study: The study.
@@ -100,7 +100,7 @@ class TrialQueue:
         self.budget = Budget(
             job["budget_hours"], workers=workers, stages=stages, elsewhere=elsewhere, training_s=training_s
         )
-        self.others_train = False  # whether living workers did at the last claim: if one dies, its trial is anybody's
+        self.others_train = False  # whether other workers trained at the last take; the trial of one that dies is free
         self.out_of_time = False  # whether a trial was not started because it cannot finish within the budget
 
     def enqueue(self, points: list[InitialPoint], but: Collection[int] = ()) -> None:
@@ -114,11 +114,11 @@ class TrialQueue:
             taken = TrialCounts(self._study.get_trials(deepcopy=False), self._retries, but).taken
             for point in points:
                 if point.params is not None:
-                    there = taken.setdefault(identity(point.params), [])
+                    there = taken.setdefault(identify(point.params), [])
                     there += self._enqueue_point(point, point.params, there)
 
     def _enqueue_point(self, point: InitialPoint, params: dict[str, Any], there: Collection[int]) -> list[int]:
-        """Queue one configuration. Returns its new seeds."""
+        """Queue one configuration on those of its seeds that are missing, and return these."""
         first = params.get("seed", self._space.seed if point.seed is None else point.seed)
         block = list(range(first, first + self._seeds))
         new = [seed for seed in dict.fromkeys([*block, *point.histories]) if seed not in there]
@@ -130,15 +130,18 @@ class TrialQueue:
         return new
 
     def _queue(self, params: Mapping[str, Any], seed: int, seeds: Sequence[int], attributes: Mapping[str, Any]) -> None:
-        """Queue a trial of a configuration that is trained on these seeds."""
+        """Queue the trial that trains a configuration on one of its seeds."""
         several = {SEEDS: list(seeds)} if len(seeds) > 1 else {}
         queue_trial(self._study, params, self._space.distributions, {**attributes, SEED: seed, **several})
 
     @retry_while_locked
     def take(self) -> QueuedTrial | None:
-        """The next trial to train, None if there is none now: another worker's may still have to be trained again.
+        """Take the next trial to train.
 
-        In this order: what was interrupted and what waits in the queue, new proposals, what crashed.
+        The order is: interrupted trials, waiting trials, new proposals, retries of trials that crashed.
+
+        Returns:
+            The trial; None if there is none now. Another worker's trial may still be interrupted and become available.
 
         Raises:
             ConfigError: No feasible point was found.
@@ -158,7 +161,7 @@ class TrialQueue:
                 self._queue_again(trial)
             for trial, seed in counts.incomplete:
                 seeds = trial.user_attrs[SEEDS]
-                self._queue(params_of(trial), seed, seeds, {ORIGIN: trial.user_attrs[ORIGIN]})
+                self._queue(read_params(trial), seed, seeds, {ORIGIN: trial.user_attrs[ORIGIN]})
             if counts.interrupted:
                 return self._take(counts.interrupted[0])
             if not (counts.owed_by_older or counts.incomplete or counts.waiting or self._propose(counts)):
@@ -169,35 +172,35 @@ class TrialQueue:
 
     @retry_while_locked
     def left_s(self) -> float | None:
-        """What is left of the budget [s], None without one."""
+        """Return what is left of the budget [s], None without one."""
         return self.budget.left_s(self._count())
 
     @retry_while_locked
     def forecast(self) -> int | None:
-        """How many of the study's trials will have ended when the budget is spent; None if that is open."""
+        """Estimate how many of the study's trials will have ended when the budget is spent; None if unknown."""
         fit = self.budget.forecast(self._count())
         return None if fit is None else min(fit, self._total)
 
     @retry_while_locked
     def has_completed(self) -> bool:
-        """Whether any trial of the study was completed, in whatever stage."""
+        """Check whether any trial was completed, in any stage."""
         trials = [*self._elsewhere, *self._count().trials]
         return any(trial.state == TrialState.COMPLETE for trial in trials)
 
     def best(self) -> tuple[float, int] | None:
-        """Value and number of the best trial, None before the first."""
+        """Return value and number of the best trial, None before the first."""
         trials = [trial for trial in self._count().trials if trial.state == TrialState.COMPLETE]
         values = [(trial.value, trial.number) for trial in trials if trial.value is not None]
         better = max if self._study.direction == StudyDirection.MAXIMIZE else min
         return better(values, key=lambda value: value[0]) if values else None
 
     def given_up(self) -> list[int]:
-        """Numbers of the trials that are not trained again although they were interrupted."""
+        """Return the numbers of the trials that were given up because they were killed."""
         return [trial.number for trial in self._count().given_up]
 
     @retry_while_locked
     def done(self) -> int:
-        """Trials that have ended for good."""
+        """Count the trials that have ended for good."""
         counts = self._count()
         return counts.started - sum(trial.state == TrialState.RUNNING for trial in counts.counted)
 
@@ -205,31 +208,31 @@ class TrialQueue:
         return TrialCounts(self._study.get_trials(deepcopy=False), self._retries)
 
     def _share_left(self, counts: TrialCounts) -> float:
-        """Which share of its training the next trial has still before it."""
+        """Return the share of its training that the next trial has still to do, in [0, 1]."""
         if not counts.interrupted:
             return 1.0
-        done = last_env_steps(self.trial_directory(counts.interrupted[0].number))
+        done = read_last_env_steps(self.trial_directory(counts.interrupted[0].number))
         return max(1 - done / self._env_steps, 0.0)
 
     def _queue_again(self, trial: FrozenTrial) -> None:
         kept = {key: trial.user_attrs[key] for key in (ORIGIN, SEED, SEEDS, HISTORY) if key in trial.user_attrs}
-        queue_trial(self._study, params_of(trial), self._space.distributions, {**kept, RETRY_OF: trial.number})
+        queue_trial(self._study, read_params(trial), self._space.distributions, {**kept, RETRY_OF: trial.number})
 
     def _propose(self, counts: TrialCounts) -> bool:
-        """Queue a new proposal. Returns whether there was room for one, and one left."""
+        """Queue the next proposal. Returns False if the search is complete or no proposal is left."""
         if counts.promised >= self._total:
             return False
         params = self._proposals.draw(counts.trials, counts.taken, counts.proposals)
         self._count_rejected()
         if params is None:
             return False
-        seeds = self._free_seeds(params, counts.taken.get(identity(params), []))
+        seeds = self._free_seeds(params, counts.taken.get(identify(params), []))
         for seed in seeds:
             self._queue(params, seed, seeds, {ORIGIN: "proposed"})
         return True
 
     def _free_seeds(self, params: Mapping[str, Any], taken: Collection[int]) -> list[int]:
-        """Seeds to train a configuration on: the search's own, or the next ones that neither it nor a stage uses."""
+        """Return the seeds for a configuration: the first ones that neither it nor a later stage uses."""
         if "seed" in params:
             return [params["seed"]]
         first, used = self._space.seed, {*taken, *self._stages.seeds}
@@ -244,28 +247,28 @@ class TrialQueue:
             self._proposals.rejected.clear()
 
     def _take(self, frozen: FrozenTrial) -> QueuedTrial:
-        """Begin a trial that waits, or continue one."""
+        """Start a waiting trial, or continue an interrupted one."""
         self._study._storage.set_trial_state_values(frozen._trial_id, TrialState.RUNNING)
         set_params(self._study, frozen, self._space.distributions)
         trial = optuna.Trial(self._study, frozen._trial_id)
         self.reporter.begin(trial)
         shared = self._workers > 1 or self._worker_lock.shares_host()
-        candidate = self._space.candidate(params_of(frozen), trial.user_attrs.get(SEED), shared=shared)
+        candidate = self._space.candidate(read_params(frozen), trial.user_attrs.get(SEED), shared=shared)
         history = trial.user_attrs.get(HISTORY)
         source = None if history is None else Path(history)
         if source is not None and not _is_trained_on(source, candidate):
             source = None
-        return QueuedTrial(trial, candidate, self.trial_directory(trial.number), source, runtime_s(frozen))
+        return QueuedTrial(trial, candidate, self.trial_directory(trial.number), source, compute_runtime_s(frozen))
 
     def trial_directory(self, number: int) -> Path:
-        """Where a trial writes."""
-        return trial_directory(self._trials_dir, number)
+        """Return the directory of a trial."""
+        return locate_trial(self._trials_dir, number)
 
 
 def _is_trained_on(directory: Path, candidate: Candidate) -> bool:
-    """Whether an earlier trial is just what this candidate would become, and its result can be taken over."""
+    """Check whether the trial in a directory has a result and was trained on exactly this candidate's configuration."""
     try:
         TrialResult.load(directory)
-        return same_result(load_recorded_config(directory), candidate.config)
+        return trains_to_same_result(load_recorded_config(directory), candidate.config)
     except (ConfigError, ResultError, KeyError):
         return False

@@ -1,4 +1,4 @@
-"""What a trial trains on, written into its directory; also as an option of the config group ``experiment``."""
+"""The record of a trial in its directory: its config, and an option of the config group ``experiment``."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +16,8 @@ from vbot_train.training.files import write_atomically
 KEYS = (*GROUPS, "seed", "init_from", "evaluation")
 
 
-def experiment_of(candidate: Candidate) -> str:
-    """The body of the option: the options of config groups by name, and every value that differs from them.
+def write_experiment(candidate: Candidate) -> str:
+    """Write the option as text: config groups by name, and every value that differs from them.
 
     A group whose option is not one of conf/ is written out, as is one that lacks a key of its option: a value can be
     set over an option, but not taken out of it.
@@ -26,7 +26,7 @@ def experiment_of(candidate: Candidate) -> str:
     base = {key: value for key, value in candidate.base.items() if key not in GROUPS or not _lacks(config[key], value)}
     body: dict[str, Any] = {
         "defaults": [{f"override /{group}": candidate.choices[group] if group in base else None} for group in GROUPS],
-        **difference({key: config[key] for key in KEYS}, base, config),
+        **find_difference({key: config[key] for key in KEYS}, base, config),
     }
     metric = config["search"]["metric"]  # it chose the checkpoint
     if metric != base["search"]["metric"]:
@@ -35,8 +35,8 @@ def experiment_of(candidate: Candidate) -> str:
     return text
 
 
-def difference(config: Mapping[str, Any], base: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of ``config`` that ``base`` lacks or has otherwise, nested alike.
+def find_difference(config: Mapping[str, Any], base: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
+    """Find the values of ``config`` that are missing or different in ``base``, with the same nesting.
 
     Args:
         config: A config, or a part of one.
@@ -46,7 +46,7 @@ def difference(config: Mapping[str, Any], base: Mapping[str, Any], whole: Mappin
     found: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping) and isinstance(base.get(key), Mapping):
-            if nested := difference(value, base[key], whole):
+            if nested := find_difference(value, base[key], whole):
                 found[key] = nested
         elif key not in base or _resolve(base[key], whole) != value:
             found[key] = value
@@ -59,13 +59,13 @@ def _resolve(value: Any, whole: Mapping[str, Any]) -> Any:
 
 
 def _lacks(config: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
-    """Whether a key of the base is not in a config."""
+    """Check whether a key of the base is missing in a config."""
     nested = [key for key, value in base.items() if isinstance(value, Mapping) and isinstance(config.get(key), Mapping)]
     return not base.keys() <= config.keys() or any(_lacks(config[key], base[key]) for key in nested)
 
 
 def record_trial(directory: Path, number: int, candidate: Candidate, hydra_record: DictConfig) -> None:
-    """Write what a trial trains on: Hydra's record, the config resolved, and the trial as an experiment option.
+    """Write Hydra's record, the resolved config and the experiment option into a trial's directory.
 
     Args:
         directory: The trial's.
@@ -80,5 +80,5 @@ def record_trial(directory: Path, number: int, candidate: Candidate, hydra_recor
     node.overrides.task = candidate.overrides
     OmegaConf.save(hydra_record, record / "hydra.yaml")
     OmegaConf.save(candidate.overrides, record / "overrides.yaml")
-    (directory / EXPERIMENT_YAML).write_text(experiment_of(candidate), encoding="utf-8")
+    (directory / EXPERIMENT_YAML).write_text(write_experiment(candidate), encoding="utf-8")
     write_atomically(record / CONFIG_YAML, OmegaConf.to_yaml(OmegaConf.create(candidate.config)))  # last: it is whole

@@ -1,4 +1,4 @@
-"""What the study is told of the trials of one worker: where they begin, how they go, how they end."""
+"""Reports of one worker to the study: when a trial begins, its intermediate values, how it ends."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,19 +6,19 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from vbot_train.search.execution.fallback import result_or_fallback
+from vbot_train.search.execution.fallback import load_result_or_fallback
 from vbot_train.search.execution.trial_process import TrialProcess
-from vbot_train.search.execution.worker_lock import WorkerLock, host_of
+from vbot_train.search.execution.worker_lock import WorkerLock, parse_host
 from vbot_train.search.space.space import Candidate
 from vbot_train.study.accounting import CAUSE, STATUS, WORKER
-from vbot_train.study.lives import begin_life, end_life, lives_of, note_start
+from vbot_train.study.lives import begin_life, end_life, note_start, read_lives
 from vbot_train.study.storage import retry_while_locked
 from vbot_train.training.result import FILE_NAME, TrialResult
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedTrial:
-    """A trial that this worker is to train."""
+    """A trial that this worker trains."""
 
     trial: optuna.Trial
     candidate: Candidate
@@ -28,7 +28,7 @@ class QueuedTrial:
 
 
 class TrialReporter:
-    """Tells a study of trials that belong to one worker. Every step is taken under the study's lock.
+    """Tells the study about the trials of one worker. Every step holds the study's lock.
 
     Args:
         study: The study.
@@ -42,23 +42,23 @@ class TrialReporter:
         self._metric = metric
 
     def begin(self, trial: optuna.Trial) -> None:
-        """Make a trial this worker's, and begin its life."""
+        """Assign a trial to this worker, and record that it starts now."""
         self.own(trial)
-        begin_life(trial, host_of(self._worker_lock.name))
+        begin_life(trial, parse_host(self._worker_lock.name))
 
     def own(self, trial: optuna.Trial) -> None:
-        """Make a trial this worker's."""
+        """Assign a trial to this worker."""
         trial.set_user_attr(WORKER, self._worker_lock.name)
 
     @retry_while_locked
     def note_start(self, queued: QueuedTrial, from_env_steps: int) -> None:
-        """Tell the study where a trial begins to train, or continues."""
+        """Record from which state a trial starts."""
         with self._worker_lock.hold():
             note_start(queued.trial, from_env_steps)
 
     @retry_while_locked
     def report(self, queued: QueuedTrial, step: int, value: float) -> bool:
-        """Tell the study of a held-out value on the way. Returns whether the pruner ends the trial.
+        """Report an intermediate held-out value. Returns whether the pruner ends the trial.
 
         Args:
             queued: The trial.
@@ -73,7 +73,7 @@ class TrialReporter:
 
     @retry_while_locked
     def end(self, queued: QueuedTrial, process: TrialProcess) -> TrialResult | None:
-        """Tell the study of a trial whose process has ended.
+        """Tell the study that a trial's process has ended.
 
         Returns:
             Its result; None if it was interrupted, and waits to be continued.
@@ -88,7 +88,7 @@ class TrialReporter:
                 return None
             if is_given_up:
                 cause = f"{cause}; twice, without a new state in between"
-            result = result_or_fallback(
+            result = load_result_or_fallback(
                 queued.directory,
                 status,
                 cause,
@@ -104,7 +104,7 @@ class TrialReporter:
     def tell(
         self, queued: QueuedTrial, result: TrialResult, runtime_s: float, *, env_steps: int, killed: bool = False
     ) -> None:
-        """Tell the study what came of a trial, unless it belongs to another worker by now.
+        """Tell the study a trial's result, unless another worker has taken the trial over.
 
         Args:
             queued: The trial.
@@ -119,7 +119,7 @@ class TrialReporter:
                 self.complete(queued.trial, result)
 
     def put_back(self, trial: optuna.Trial, cause: str, runtime_s: float, env_steps: int, *, killed: bool) -> None:
-        """Let an interrupted trial wait to be continued, under its number and in its directory."""
+        """Let an interrupted trial wait until it is continued, with the same number and directory."""
         if not self._is_ours(trial):
             return
         end_life(trial, runtime_s, env_steps, killed=killed)
@@ -128,7 +128,7 @@ class TrialReporter:
         self._study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
     def complete(self, trial: optuna.Trial, result: TrialResult) -> None:
-        """Tell the study of a result, which is final."""
+        """Tell the study the final result."""
         value = result.objective(self._metric)
         state = TrialState.FAIL if value is None else TrialState.COMPLETE
         trial.set_user_attr(CAUSE, result.cause)
@@ -136,7 +136,7 @@ class TrialReporter:
         self._study.tell(trial, value, state=TrialState.PRUNED if result.status == "pruned" else state)
 
     def _is_ours(self, trial: optuna.Trial) -> bool:
-        """Whether a trial still belongs to this worker."""
+        """Check whether a trial is still assigned to this worker."""
         now = self._read(trial)
         return now.state == TrialState.RUNNING and now.user_attrs.get(WORKER) == self._worker_lock.name
 
@@ -145,6 +145,9 @@ class TrialReporter:
 
 
 def _is_killed_again(trial: optuna.Trial, process: TrialProcess) -> bool:
-    """Whether a trial was killed twice while its worker lived, without a new state in between: it may be the cause."""
-    earlier = lives_of(trial)[:-1]
+    """Check whether a trial was killed twice while its worker lived, without a new state in between.
+
+    Such a trial may itself be the cause, for example because it needs too much memory.
+    """
+    earlier = read_lives(trial)[:-1]
     return bool(earlier) and earlier[-1].killed and not process.has_advanced

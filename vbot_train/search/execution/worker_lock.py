@@ -1,7 +1,7 @@
-"""Which workers work on a study, and one lock among them.
+"""The workers of a study: which are alive, and mutual exclusion among them.
 
-A worker holds a lock on a file of its own for as long as it lives. The system lets go of it when the worker dies,
-however it dies, so the others see that at once: no heartbeat, no grace period, no stale process number.
+Each worker holds a file lock for as long as it lives. The operating system releases it when the worker dies, so the
+others see that at once: there is no heartbeat, no grace period and no stale process number.
 """
 
 import os
@@ -16,13 +16,13 @@ from typing import Self
 from filelock import Timeout
 
 from vbot_train.study.layout import WORKERS
-from vbot_train.training.locks import file_lock, take
+from vbot_train.training.locks import create_file_lock, take
 
-PATIENCE_S = 120.0  # a worker holds the study's lock for well below a second
+LOCK_TIMEOUT_S = 120.0  # a worker holds the study's lock for well below a second
 
 
 class WorkerLock:
-    """One worker's presence at a study.
+    """The locks of one worker: its own, and the one that all workers of the study share.
 
     Args:
         directory: The study's directory, on a file system with locks that all workers share. It is created.
@@ -33,8 +33,8 @@ class WorkerLock:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._host = socket.gethostname()
         self.name = f"{self._host}-{os.getpid()}-{secrets.token_hex(3)}"
-        self._own = file_lock(self._file(self.name))
-        self._study = file_lock(self._folder / "study.lock")
+        self._own = create_file_lock(self._file(self.name))
+        self._study = create_file_lock(self._folder / "study.lock")
 
     def __enter__(self) -> Self:
         with self.hold():
@@ -47,7 +47,7 @@ class WorkerLock:
         self.leave()
 
     def leave(self) -> list[str]:
-        """Be gone. Returns the workers that remain: of several that leave, exactly one is the last."""
+        """Release the worker's own lock. Returns the workers that remain: exactly one of several is the last."""
         with self.hold():
             self._own.release()
             self._remove(self.name)
@@ -55,15 +55,15 @@ class WorkerLock:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Keep the other workers from reading or changing what is read and changed within. May be nested."""
-        take(self._study, PATIENCE_S)
+        """Exclude the other workers within this context. May be nested."""
+        take(self._study, LOCK_TIMEOUT_S)
         try:
             yield
         finally:
             self._study.release()
 
     def is_alive(self, name: str | None) -> bool:
-        """Whether a worker lives. Only within ``lock``."""
+        """Check whether a worker lives. Call it only within ``hold``."""
         if name is None:
             return False
         if name == self.name:
@@ -72,23 +72,23 @@ class WorkerLock:
         if not path.exists():
             return False
         try:
-            file_lock(path).acquire(timeout=0).lock.release()  # first: Windows removes no file that is open
+            create_file_lock(path).acquire(timeout=0).lock.release()  # first: Windows removes no file that is open
         except Timeout:
             return True
         self._remove(name)
         return False
 
     def others(self) -> list[str]:
-        """Names of the other workers that live. Only within ``lock``."""
+        """Return the names of the other living workers. Call it only within ``hold``."""
         names = {path.stem for path in self._folder.glob("*.lock")} - {"study", self.name}
         return sorted(name for name in names if self.is_alive(name))
 
     def shares_host(self) -> bool:
-        """Whether another worker lives on this machine. Only within ``lock``."""
-        return self._host in map(host_of, self.others())
+        """Check whether another worker lives on this machine. Call it only within ``hold``."""
+        return self._host in map(parse_host, self.others())
 
     def _remove(self, name: str) -> None:
-        """Remove the file of a worker that is gone; one that is held open (Windows) is left to the next worker."""
+        """Remove the lock file of a dead worker. A file that is held open (Windows) stays for the next attempt."""
         with suppress(PermissionError):
             self._file(name).unlink(missing_ok=True)
 
@@ -96,6 +96,6 @@ class WorkerLock:
         return self._folder / f"{name}.lock"
 
 
-def host_of(name: str) -> str:
-    """The machine on which a worker of this name runs; what follows it has no dash, but a machine's name may."""
+def parse_host(name: str) -> str:
+    """Return the host in a worker's name. The host may contain dashes, the two parts after it do not."""
     return name.rsplit("-", 2)[0]

@@ -1,4 +1,4 @@
-"""Keeps ``workers`` trial processes busy: take a trial, start its process, watch it, tell what came of it."""
+"""The worker pool: it keeps a number of trial processes busy until the search is complete."""
 
 import shutil
 import time
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from vbot_train.search.display import Display
-from vbot_train.search.execution.fallback import without_numbers
+from vbot_train.search.execution.fallback import mask_numbers
 from vbot_train.search.execution.shutdown import ShutdownRequest
 from vbot_train.search.execution.trial_process import Message, TrialProcess
 from vbot_train.search.execution.trial_queue import TrialQueue
 from vbot_train.search.execution.trial_reporter import QueuedTrial
-from vbot_train.study.accounting import Identity, identity
+from vbot_train.study.accounting import Identity, identify
 from vbot_train.study.layout import is_recorded
 from vbot_train.training.result import TrialResult
 
@@ -28,27 +28,27 @@ StartProcess = Callable[[Path, int], TrialProcess]
 
 
 class HopelessError(Exception):
-    """Every trial so far ended in the same way, and not well."""
+    """Every configuration so far has failed in the same way."""
 
 
 class RunningTrial:
-    """A trial of this worker, and its process."""
+    """A trial of this worker with its process."""
 
     def __init__(self, queued: QueuedTrial, process: TrialProcess) -> None:
         self.queued = queued
         self.process = process
 
     def is_overdue(self) -> bool:
-        """Whether it has run for longer than it may, all its lives together."""
+        """Check whether all its lives together exceed ``search.trial_minutes``."""
         minutes = self.queued.candidate.config["search"]["trial_minutes"]
         return minutes is not None and self.queued.earlier_s + self.process.runtime_s > 60 * minutes
 
 
 class WorkerPool:
-    """Runs trials until there are no more.
+    """Runs trials until none is left.
 
     Args:
-        claims: Hands out trials and takes their results.
+        queue: The trial queue of the study.
         metric: What the study optimizes.
         workers: Trial processes at a time.
         stop: Whether the search was asked to stop.
@@ -84,7 +84,7 @@ class WorkerPool:
         self._has_forecast = False
 
     def run(self) -> None:
-        """Run to the end. However it ends, no trial process is left behind, and every trial is accounted for.
+        """Run until no trial is left. No trial process remains afterwards, and the study knows of every trial.
 
         Raises:
             HopelessError: The first trials all ended in the same bad way.
@@ -106,7 +106,7 @@ class WorkerPool:
         return self._stop.number is not None
 
     def _start_trials(self) -> None:
-        """Fill the free workers; where nothing was to be had, ask again in a while: another worker's trial may fail."""
+        """Start trials on the free slots. If none was left, ask again later: another worker may be interrupted."""
         while len(self._running) < self._workers and self._stop.number is None and time.monotonic() >= self._look_again:
             queued = self._queue.take()
             self._note_deadline()
@@ -121,7 +121,7 @@ class WorkerPool:
         self._deadline = None if left_s is None else time.time() + left_s
 
     def _start(self, queued: QueuedTrial) -> None:
-        """Start or continue a trial. What fails here ends the search, and the trial is owed to whoever resumes it."""
+        """Start or continue a trial. An error here ends the search, and the trial is recovered when it is resumed."""
         queued.directory.mkdir(parents=True, exist_ok=True)
         if not is_recorded(queued.directory):
             self._record(queued)
@@ -134,7 +134,7 @@ class WorkerPool:
         self._stop.trials.append(running.process)
 
     def _take_over(self, queued: QueuedTrial, history: Path) -> None:
-        """Copy a finished trial of just this configuration, instead of training it again."""
+        """Copy the result of a finished trial of the same configuration instead of training it again."""
         for source in [*history.glob("progress.csv"), *history.glob("checkpoints"), *history.glob("seed_*")]:
             copy = shutil.copytree if source.is_dir() else shutil.copy2
             copy(source, queued.directory / source.name)
@@ -163,16 +163,16 @@ class WorkerPool:
                     self._report(running, message)
 
     def _report(self, running: RunningTrial, message: Message) -> None:
-        """Hand a held-out value on to the study, whose pruner may end the trial; never at its last one."""
+        """Report a held-out value to the study. Its pruner may end the trial, except at the last evaluation."""
         value, evaluation = message.get(f"selection_{self._metric}"), message.get("evaluation")
         if value is None or evaluation is None:
             return
         prune = self._queue.reporter.report(running.queued, evaluation, value)
-        if prune and evaluation < evaluations_of(running.queued.candidate.config):
+        if prune and evaluation < count_evaluations(running.queued.candidate.config):
             running.process.stop("pruned", "the pruner stopped it")
 
     def _finish(self, running: RunningTrial) -> None:
-        """Tell the study of a trial that has ended, then the user."""
+        """Tell the study and the user that a trial has ended."""
         self._running.remove(running)
         self._stop.trials.remove(running.process)
         result = self._queue.reporter.end(running.queued, running.process)
@@ -188,10 +188,10 @@ class WorkerPool:
             self._display.forecast(fit)
 
     def _note_end(self, queued: QueuedTrial, result: TrialResult) -> None:
-        """Remember how a configuration ended: badly, if all of its seeds so far did."""
+        """Record how a configuration ended; it counts as failed while all of its seeds have failed."""
         is_good = result.status in ("completed", "pruned")
         self._trained += is_good
-        key, cause = identity(queued.candidate.params), f"{result.status}: {result.cause}"
+        key, cause = identify(queued.candidate.params), f"{result.status}: {result.cause}"
         self._causes[key] = None if is_good or self._causes.get(key, cause) is None else cause
 
     def _show_end(self, queued: QueuedTrial, result: TrialResult) -> None:
@@ -200,7 +200,7 @@ class WorkerPool:
         self._look_again = 0.0
 
     def _stop_if_hopeless(self) -> None:
-        """Stop if the study's first trials all ended badly and alike."""
+        """Stop if the first configurations of the study all failed in the same way."""
         causes = list(self._causes.values())
         if not is_hopeless(causes) or self._queue.has_completed():
             return
@@ -225,24 +225,24 @@ class WorkerPool:
                 self._finish(running)
 
     def _why(self) -> str:
-        """Why trials are interrupted."""
+        """Return the reason for which trials are interrupted."""
         if self._stop.number is not None:
             return "the search was stopped"
         return OUT_OF_TIME if self._queue.out_of_time else "the search ended before it"
 
 
 def is_hopeless(causes: Sequence[str | None]) -> bool:
-    """Whether all configurations so far ended badly and alike, and are just as many as it takes to say so.
+    """Check whether exactly ``HOPELESS`` configurations have ended, and all failed in the same way.
 
     Args:
         causes: Why each that has ended did so, None for a good end. Numbers in them may differ.
     """
-    alike = {None if cause is None else without_numbers(cause) for cause in causes}
+    alike = {None if cause is None else mask_numbers(cause) for cause in causes}
     return len(causes) == HOPELESS and len(alike) == 1 and None not in alike
 
 
-def evaluations_of(config: Mapping[str, Any]) -> int:
-    """Held-out evaluations that a run makes: never more than it has updates."""
+def count_evaluations(config: Mapping[str, Any]) -> int:
+    """Return how many held-out evaluations a run makes: at most one per update."""
     training = config["training"]
     updates = training["env_steps"] // (training["num_envs"] * config["ppo"]["rollouts"])
     return int(min(training["evaluations"], updates))

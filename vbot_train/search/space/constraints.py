@@ -11,7 +11,7 @@ from typing import Any
 
 import simpleeval
 
-from vbot_train.config.composition import ConfigError, look_up, one_line
+from vbot_train.config.composition import ConfigError, join_lines, look_up
 
 # Always there, what ``check_config`` demands of a single run: two samples in each mini-batch of a rollout.
 BUILT_IN = {"mini_batches_too_small": "training.num_envs * ppo.rollouts < 2 * ppo.mini_batches"}
@@ -74,7 +74,7 @@ class Rule:
         return value
 
     def _error(self, reason: str) -> ConfigError:
-        return ConfigError(one_line(f"search.constraints.{self.name}={self.text}: {reason}"))
+        return ConfigError(join_lines(f"search.constraints.{self.name}={self.text}: {reason}"))
 
 
 class _Evaluator(simpleeval.EvalWithCompoundTypes):
@@ -108,7 +108,7 @@ def compile_rules(constraints: Any) -> list[Rule]:
         ConfigError: It is no mapping of names to rules, a name is not a string, or a rule is malformed.
     """
     if not isinstance(constraints, Mapping):
-        raise ConfigError(one_line(f"search.constraints={constraints}: must be names with rules; {{}} for none"))
+        raise ConfigError(join_lines(f"search.constraints={constraints}: must be names with rules; {{}} for none"))
     for name in constraints:
         if not isinstance(name, str):
             raise ConfigError(f"search.constraints.{name}: the name of a rule must be a string")
@@ -116,6 +116,6 @@ def compile_rules(constraints: Any) -> list[Rule]:
     return [Rule(name, text) for name, text in rules.items() if text is not None]
 
 
-def broken_rules(rules: list[Rule], config: Mapping[str, Any], choices: Mapping[str, str]) -> list[str]:
+def find_broken_rules(rules: list[Rule], config: Mapping[str, Any], choices: Mapping[str, str]) -> list[str]:
     """Names of the rules that a configuration breaks."""
     return [rule.name for rule in rules if rule.holds(config, choices)]

@@ -15,7 +15,7 @@ from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from vbot_train.config.composition import ConfigError
-from vbot_train.study.steps import count_steps, find_step, nth_step
+from vbot_train.study.steps import compute_step, count_steps, find_step
 from vbot_train.training.comparable import is_same
 
 MOST_LISTED = 100_000  # values of a range that something lists; Optuna tells the steps of floats apart to 1e-8 of them
@@ -52,7 +52,7 @@ def _reads_as(text: str, value: Any) -> bool:
         return False
 
 
-def distribution_of(override: Override) -> BaseDistribution:
+def parse_distribution(override: Override) -> BaseDistribution:
     """What an override varies, or the one value that it pins.
 
     Raises:
@@ -82,7 +82,7 @@ def _choices_in(override: Override) -> list[Any]:
     choices = [_as_choice(element) for element in elements]
     loader = override.config_loader
     options = loader.get_group_options(override.key_or_group) if loader else []
-    return [name_of_option(choice, options) for choice in choices] if options else choices
+    return [find_option_name(choice, options) for choice in choices] if options else choices
 
 
 def _unique(choices: Iterable[Any]) -> list[Any]:
@@ -116,7 +116,7 @@ def _as_choice(element: Any) -> Any:
     return Transformer.str(element) if isinstance(element, list | dict) else element
 
 
-def name_of_option(value: Any, options: Iterable[str]) -> str:
+def find_option_name(value: Any, options: Iterable[str]) -> str:
     """The option of a config group that is meant: ``256``, ``1e3`` and ``null`` are names there."""
     if isinstance(value, str):
         return value
@@ -159,7 +159,7 @@ def count_values(distribution: BaseDistribution) -> int | None:
     return None
 
 
-def values_of(distribution: BaseDistribution | None) -> Sequence[Any] | None:
+def list_values(distribution: BaseDistribution | None) -> Sequence[Any] | None:
     """All values that a distribution holds, None where there is no end of them."""
     match distribution:
         case CategoricalDistribution(choices=choices):
@@ -167,11 +167,11 @@ def values_of(distribution: BaseDistribution | None) -> Sequence[Any] | None:
         case IntDistribution(low=low, high=high, step=step, log=False):
             return range(low, high + 1, step)
         case FloatDistribution(step=float()):
-            return [nth_step(distribution, number) for number in range(count_steps(distribution))]
+            return [compute_step(distribution, number) for number in range(count_steps(distribution))]
     return None
 
 
-def ends_of(distribution: BaseDistribution) -> list[Any]:
+def list_ends(distribution: BaseDistribution) -> list[Any]:
     """The outermost values of a range; of a choice all. An interval may begin at 0 where only more is allowed."""
     match distribution:
         case CategoricalDistribution(choices=choices):
@@ -203,7 +203,7 @@ def describe(distribution: BaseDistribution) -> str:
     return str(distribution)
 
 
-def described_now(text: str) -> str:
+def update_description(text: str) -> str:
     """What ``describe`` wrote into a study's record, maybe in an earlier version, as it writes it now.
 
     A range of whole numbers was an interval, which Hydra reads as one of floats, and null stood in a choice.

@@ -11,12 +11,12 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from vbot_train.analysis.ranking import Configuration, configurations
-from vbot_train.config.composition import ConfigError, absolute_path, load_recorded_config, look_up, training_seeds
-from vbot_train.search.space.distributions import name_of_option, values_of
+from vbot_train.analysis.ranking import Configuration, rank_configurations
+from vbot_train.config.composition import ConfigError, list_training_seeds, load_recorded_config, look_up, make_absolute
+from vbot_train.search.space.distributions import find_option_name, list_values
 from vbot_train.search.space.proposals import BrokenRules
 from vbot_train.search.space.space import OutsideError, Space
-from vbot_train.study.accounting import Identity, identity
+from vbot_train.study.accounting import Identity, identify
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import TRIALS
 from vbot_train.study.loading import load_study
@@ -95,18 +95,18 @@ class InitialPoints:
         for trials in self._groups(study, key, count):
             name = f"trial {trials[0].number} of {directory}"
             try:
-                config, choices = settings_of(study, trials[0])
+                config, choices = read_settings(study, trials[0])
             except ConfigError as error:  # of one that diverged, the files may be gone
                 yield InitialPoint(name, "enqueued", None, str(error))
                 continue
             point = self._prior(name, "enqueued", config, choices)
             histories = self._histories(trials, count) if key == "search.enqueue" else {}
             yield replace(point, name=point.name + self._what_is_other(point, config), histories=histories)
-        yield from unreadable(study, "enqueued")
+        yield from list_unreadable(study, "enqueued")
 
     def _groups(self, study: Study, key: str, count: int | None) -> list[list[Trial]]:
         """The trials of each configuration that is to be tried, the best first."""
-        groups = [found.trials for found in best_configurations(study, self._metric, key)[:count]]
+        groups = [found.trials for found in list_best_configurations(study, self._metric, key)[:count]]
         if count is not None:
             return groups
         groups += [[trial] for trial in study.trials if trial.result.status == "diverged"]
@@ -116,7 +116,7 @@ class InitialPoints:
     def _histories(self, trials: Sequence[Trial], count: int | None) -> dict[int, Path]:
         """By training seed, the trials whose results may be taken over: on seeds of this search, or all."""
         found = {seed: directory for trial in trials for seed, directory in trial.run_directories.items()}
-        own = training_seeds(self._config)
+        own = list_training_seeds(self._config)
         return {seed: path for seed, path in found.items() if count is None or seed in own}
 
     def _what_is_other(self, point: InitialPoint, then: Mapping[str, Any]) -> str:
@@ -133,9 +133,9 @@ class InitialPoints:
         """The composed configuration with a few values changed."""
         config, choices = _copy_nested(self._config), dict(self._choices)
         for key, given in values.items():
-            value = absolute_path(given) if key == "init_from" else given
+            value = make_absolute(given) if key == "init_from" else given
             if key in self._space.groups:
-                choices[key] = name_of_option(value, values_of(self._space.distributions[key]) or ())
+                choices[key] = find_option_name(value, list_values(self._space.distributions[key]) or ())
             elif key in self._space.distributions or self._is_fixed_at(key, value):
                 _set(config, key, value)
             else:
@@ -147,7 +147,7 @@ class InitialPoints:
     def _is_fixed_at(self, key: str, value: Any) -> bool:
         try:
             if key in self._choices:
-                return self._choices[key] == name_of_option(value, [self._choices[key]])
+                return self._choices[key] == find_option_name(value, [self._choices[key]])
             return is_same(look_up(self._config, key), value)
         except KeyError:
             raise ConfigError(f"search.enqueue: {key}={value}: no such key") from None
@@ -162,11 +162,11 @@ class InitialPoints:
         return InitialPoint(name, origin, params)
 
 
-def without_repeats(points: Sequence[InitialPoint]) -> list[InitialPoint]:
+def drop_repeats(points: Sequence[InitialPoint]) -> list[InitialPoint]:
     """The points, each once, with all the results that may be taken over for it."""
     kept: dict[Identity | int, InitialPoint] = {}
     for place, point in enumerate(points):
-        key = place if point.params is None else identity(point.params)
+        key = place if point.params is None else identify(point.params)
         if key in kept:
             kept[key] = replace(kept[key], histories={**kept[key].histories, **point.histories})
         else:
@@ -191,7 +191,7 @@ def open_earlier(directory: Path, key: str, storage: str | None) -> Study:
         raise ConfigError(f"{key}={directory}: {error}") from error
 
 
-def best_configurations(study: Study, metric: str, key: str) -> list[Configuration]:
+def list_best_configurations(study: Study, metric: str, key: str) -> list[Configuration]:
     """The configurations of an earlier study that have a value, best first.
 
     Raises:
@@ -201,13 +201,13 @@ def best_configurations(study: Study, metric: str, key: str) -> list[Configurati
         raise ConfigError(
             f"{key}={study.directory}: its trials differ in the rewards that search.metric={metric} sums up"
         )
-    found = configurations(study, metric)
+    found = rank_configurations(study, metric)
     if not found:
         raise ConfigError(f"{key}={study.directory}: this study has no completed trial")
     return found
 
 
-def unreadable(study: Study, origin: str) -> Iterator[InitialPoint]:
+def list_unreadable(study: Study, origin: str) -> Iterator[InitialPoint]:
     """The trials of an earlier study that do not count, and why."""
     gone = [trial for trial in study.left_out if trial.stage == TRIALS]
     for trial in gone[:NAMED]:
@@ -216,7 +216,7 @@ def unreadable(study: Study, origin: str) -> Iterator[InitialPoint]:
         yield InitialPoint(f"{len(more)} more trials of {study.directory}", origin, None, "they do not count either")
 
 
-def settings_of(study: Study, trial: Trial) -> tuple[dict[str, Any], dict[str, str]]:
+def read_settings(study: Study, trial: Trial) -> tuple[dict[str, Any], dict[str, str]]:
     """The config that a trial was trained on, and its option of each config group."""
     groups = study.record.groups
     choices = groups | {key: value for key, value in trial.params.items() if key in groups}

@@ -17,9 +17,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from vbot_train.config.bounds import BOUNDS
 from vbot_train.config.composition import look_up
 from vbot_train.search.space.distributions import describe, find
-from vbot_train.search.space.initial_points import best_configurations, open_earlier, settings_of
+from vbot_train.search.space.initial_points import list_best_configurations, open_earlier, read_settings
 from vbot_train.search.space.space import read_space
-from vbot_train.study.steps import nth_step
+from vbot_train.study.steps import compute_step
 
 SHARE = 1 / 3  # of a range's width
 DIGITS = 3  # of a new limit, rounded outwards
@@ -56,7 +56,10 @@ def narrow_space(
         ConfigError: There is no such study, or none of its trials was completed.
     """
     study = open_earlier(directory, "search.around", storage)
-    best = [settings_of(study, found.trials[0]) for found in best_configurations(study, metric, "search.around")[:top]]
+    best = [
+        read_settings(study, found.trials[0])
+        for found in list_best_configurations(study, metric, "search.around")[:top]
+    ]
     searched = read_space(study.record.space)
     narrow, notes = {}, []
     for key, own in distributions.items():
@@ -68,7 +71,7 @@ def narrow_space(
             values = [_value_of(key, config, choices) for config, choices in best]
         except KeyError:  # the earlier study's version of the code did not know it
             values = []
-        narrow[key] = narrowed(key, before, *as_choices(before, values)) if values else before
+        narrow[key] = narrow_range(key, before, *convert_to_choices(before, values)) if values else before
         changed = describe(narrow[key]) != describe(before)
         notes.append(f"{key}: {describe(before)} narrowed to {describe(narrow[key])}" if changed else f"{key}: kept")
     return Narrowing(narrow, notes)
@@ -81,7 +84,7 @@ def _value_of(key: str, config: Mapping[str, Any], choices: Mapping[str, str | N
     return choices[key] if key in choices else look_up(config, key)
 
 
-def as_choices(distribution: BaseDistribution, values: Sequence[Any]) -> tuple[Any, list[Any]]:
+def convert_to_choices(distribution: BaseDistribution, values: Sequence[Any]) -> tuple[Any, list[Any]]:
     """The best value and the others, written as the distribution writes them (a list is a choice of text)."""
     written = [(find(distribution, value) or [_text_of(value)])[0] for value in values]
     return written[0], written[1:]
@@ -91,7 +94,7 @@ def _text_of(value: Any) -> Any:
     return f"[{','.join(map(str, value))}]" if isinstance(value, list) else value
 
 
-def narrowed(key: str, distribution: BaseDistribution, best: Any, others: Sequence[Any]) -> BaseDistribution:
+def narrow_range(key: str, distribution: BaseDistribution, best: Any, others: Sequence[Any]) -> BaseDistribution:
     """A narrower range around the best value.
 
     Args:
@@ -111,7 +114,7 @@ def narrowed(key: str, distribution: BaseDistribution, best: Any, others: Sequen
             return FloatDistribution(low, high, log=log)
         case FloatDistribution(step=float(step)):
             start, stop = _steps(key, distribution, best, others, step)
-            return FloatDistribution(nth_step(distribution, start), nth_step(distribution, stop), step=step)
+            return FloatDistribution(compute_step(distribution, start), compute_step(distribution, stop), step=step)
         case IntDistribution(low=low, step=step, log=log):
             start, stop = _steps(key, distribution, best, others, step)
             return IntDistribution(low + step * start, low + step * stop, step=step, log=log)

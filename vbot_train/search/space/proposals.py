@@ -14,10 +14,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.config.composition import ConfigError
 from vbot_train.search.space.sampler_study import SamplerStudy
-from vbot_train.search.space.samplers import KnownSpace, joint_space
+from vbot_train.search.space.samplers import KnownSpace, find_joint_space
 from vbot_train.search.space.space import Candidate, Space
-from vbot_train.study.accounting import Identity, TrialCounts, identity
-from vbot_train.study.steps import exact_params
+from vbot_train.study.accounting import Identity, TrialCounts, identify
+from vbot_train.study.steps import correct_params
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +43,13 @@ class Survey:
         return len(self.feasible) / self.points
 
 
-def survey(space: Space, broken_rules: BrokenRules, *, grid: bool, seed: int) -> Survey:
+def survey_space(space: Space, broken_rules: BrokenRules, *, grid: bool, seed: int) -> Survey:
     """Look for the feasible points: of a grid at all, otherwise at a random sample.
 
     Raises:
         ConfigError: There is no feasible point among them.
     """
-    points = list(space.cells() if grid else random_points(space, seed, SURVEY_POINTS))
+    points = list(space.cells() if grid else draw_random_points(space, seed, SURVEY_POINTS))
     broken = [broken_rules(space.candidate(point)) for point in points]
     first = Counter(rules[0] for rules in broken if rules)
     feasible = [point for point, rules in zip(points, broken, strict=True) if not rules]
@@ -60,11 +60,11 @@ def survey(space: Space, broken_rules: BrokenRules, *, grid: bool, seed: int) ->
     return Survey(len(points), feasible, dict(first), set().union(*broken))
 
 
-def random_points(space: Space, seed: int, count: int) -> Iterator[dict[str, Any]]:
+def draw_random_points(space: Space, seed: int, count: int) -> Iterator[dict[str, Any]]:
     """Draw points uniformly (in the logarithm where a range is tagged so)."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     for _ in range(count):
-        yield exact_params(study.ask(space.distributions).params, space.distributions)
+        yield correct_params(study.ask(space.distributions).params, space.distributions)
 
 
 class Proposals(Protocol):
@@ -86,7 +86,7 @@ class GridProposals:
     """The feasible cells of a grid, in order, each once."""
 
     def __init__(self, cells: Sequence[dict[str, Any]]) -> None:
-        self._cells = [(identity(cell), cell) for cell in cells]
+        self._cells = [(identify(cell), cell) for cell in cells]
         self.rejected: Counter[str] = Counter()
 
     def draw(self, trials: Sequence[FrozenTrial], taken: Collection[Identity], index: int) -> dict[str, Any] | None:
@@ -125,7 +125,7 @@ class SampledProposals:
         self._broken_rules = broken_rules
         self._build_sampler = build_sampler
         self._seed = seed
-        self._joint = joint_space(build_sampler(seed), space.distributions)
+        self._joint = find_joint_space(build_sampler(seed), space.distributions)
         self._sampler_study = SamplerStudy(direction)
         self._repeats = repeats
         self._retries = retries
@@ -144,14 +144,14 @@ class SampledProposals:
         for _ in range(MAX_TRIES):
             trial = study.ask(self._space.distributions)
             study.tell(trial, state=TrialState.FAIL)
-            params = exact_params(trial.params, self._space.distributions)
+            params = correct_params(trial.params, self._space.distributions)
             if self._accepts(params, taken):
                 return params
         log.warning("%d points from the sampler in a row were infeasible or taken; a random one follows", MAX_TRIES)
         return self._draw_at_random(taken, other_seed)
 
     def _draw_at_random(self, taken: Collection[Identity], seed: int) -> dict[str, Any] | None:
-        for point in random_points(self._space, seed, MAX_RANDOM_TRIES):
+        for point in draw_random_points(self._space, seed, MAX_RANDOM_TRIES):
             if self._accepts(point, taken):
                 return point
         if self._repeats:
@@ -159,7 +159,7 @@ class SampledProposals:
         return None
 
     def _accepts(self, params: dict[str, Any], taken: Collection[Identity]) -> bool:
-        if not self._repeats and identity(params) in taken:
+        if not self._repeats and identify(params) in taken:
             return False
         rules = self._broken_rules(self._space.candidate(params))
         self.rejected.update(rules[:1])

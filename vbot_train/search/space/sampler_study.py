@@ -7,8 +7,8 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from vbot_train.study.accounting import TrialCounts, configuration_key
-from vbot_train.training.result import iqm
+from vbot_train.study.accounting import TrialCounts, identify_configuration
+from vbot_train.training.result import compute_iqm
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class SamplerStudy:
 
     def follow(self, counts: TrialCounts) -> None:
         """Take over what is new; all of it again where lost configurations are to be told as something worse."""
-        configurations = configurations_told(counts)
+        configurations = list_told_configurations(counts)
         values = [told.value for told in configurations if told.value is not None]
         worst = (min if self._direction == StudyDirection.MAXIMIZE else max)(values, default=None)
         if self._holds_lost and worst != self._worst:
@@ -76,7 +76,7 @@ class SamplerStudy:
         self.study.add_trial(create_trial(state=state, value=value, params=params, distributions=distributions))
 
 
-def configurations_told(counts: TrialCounts) -> list[Told]:
+def list_told_configurations(counts: TrialCounts) -> list[Told]:
     """What a sampler may hear of a study's configurations, in the order in which they were begun."""
     groups: dict[object, list[FrozenTrial]] = {}
     for trial in counts.trials:
@@ -88,7 +88,7 @@ def configurations_told(counts: TrialCounts) -> list[Told]:
 
 def _key(trial: FrozenTrial) -> object:
     """Of a configuration on several seeds; each other trial is one of its own."""
-    key = configuration_key(trial)
+    key = identify_configuration(trial)
     return key if len(key[1]) > 1 else trial.number
 
 
@@ -104,8 +104,8 @@ def _tell(key: object, trials: Sequence[FrozenTrial], lost: set[int], *, is_wait
     values = [trial.value for trial in trials if trial.value is not None]
     if not values or len(values) < _seeds(first):
         return Told(key, TrialState.FAIL, first)
-    return Told(key, TrialState.COMPLETE, first, values[0] if len(values) == 1 else iqm(values))
+    return Told(key, TrialState.COMPLETE, first, values[0] if len(values) == 1 else compute_iqm(values))
 
 
 def _seeds(trial: FrozenTrial) -> int:
-    return len(configuration_key(trial)[1])
+    return len(identify_configuration(trial)[1])

@@ -21,7 +21,7 @@ GRID = "optuna.samplers.GridSampler"
 # workers that share a study, or go on with it, cannot.
 DRAWING = tuple(f"optuna.samplers.{name}" for name in ("RandomSampler", "TPESampler", "GPSampler"))
 GAUSSIAN = "optuna.samplers.GPSampler"
-WHITELIST = (*DRAWING, "vbot_train.search.space.samplers.good_trials")
+WHITELIST = (*DRAWING, "vbot_train.search.space.samplers.count_good_trials")
 PRUNERS = ("optuna.pruners.*",)
 
 
@@ -64,7 +64,7 @@ class KnownSpace(BaseSampler):
 
     Args:
         sampler: Does the drawing.
-        space: What ``joint_space`` found.
+        space: What ``find_joint_space`` found.
     """
 
     def __init__(self, sampler: BaseSampler, space: dict[str, BaseDistribution]) -> None:
@@ -88,14 +88,14 @@ class KnownSpace(BaseSampler):
         return self._sampler.sample_independent(study, trial, param_name, param_distribution)
 
 
-def joint_space(sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> dict[str, BaseDistribution]:
+def find_joint_space(sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> dict[str, BaseDistribution]:
     """Which parameters a sampler draws jointly once trials have been completed: it is asked about a study of one."""
     study = create_study(sampler=RandomSampler(seed=0))
     study.tell(study.ask(dict(space)), 0.0)
     return sampler.infer_relative_search_space(study, study.get_trials(deepcopy=False)[0])
 
 
-def good_trials(trials: int, share: float) -> int:
+def count_good_trials(trials: int, share: float) -> int:
     """How many of so many trials TPE takes for good ones; at most 25, as in Optuna."""
     return min(math.ceil(share * trials), 25)
 

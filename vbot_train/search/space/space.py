@@ -13,18 +13,18 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from vbot_train.config.composition import CONF_DIR, GROUPS, ConfigError, absolute_path, choices_of, look_up, plain
+from vbot_train.config.composition import CONF_DIR, GROUPS, ConfigError, look_up, make_absolute, read_choices, to_plain
 from vbot_train.search.space.distributions import (
     count_values,
     describe,
-    described_now,
-    distribution_of,
     find,
+    list_values,
     parse,
+    parse_distribution,
     to_text,
-    values_of,
+    update_description,
 )
-from vbot_train.study.steps import exact_params
+from vbot_train.study.steps import correct_params
 from vbot_train.study.storage_url import SECRET_KEYS
 from vbot_train.training.comparable import THREAD_KEYS
 
@@ -96,18 +96,18 @@ def split_overrides(
 
 def _distribution(override: Override) -> BaseDistribution:
     """What an override varies; runs to start from are those that lie where it was typed."""
-    found = distribution_of(override)
+    found = parse_distribution(override)
     if override.get_key_element() != "init_from" or not isinstance(found, CategoricalDistribution):
         return found
-    return CategoricalDistribution([absolute_path(choice) for choice in found.choices])
+    return CategoricalDistribution([make_absolute(choice) for choice in found.choices])
 
 
 def read_space(texts: Mapping[str, str]) -> dict[str, BaseDistribution]:
     """The ranges of a study's record, by key."""
-    return split_overrides({key: described_now(text) for key, text in texts.items()}, [])[0]
+    return split_overrides({key: update_description(text) for key, text in texts.items()}, [])[0]
 
 
-def ships(group: str, option: str | None) -> bool:
+def is_shipped(group: str, option: str | None) -> bool:
     """Whether conf/ holds this option of a config group; others are a user's own."""
     return option is not None and (CONF_DIR / group / f"{option}.yaml").is_file()
 
@@ -138,7 +138,7 @@ class Space:
         self.distributions = distributions
         self.fixed = fixed
         self.seed = int(config.seed)
-        choices = choices_of(config)
+        choices = read_choices(config)
         self.groups = [key for key in distributions if key in choices]
         for key in distributions:
             self._check_searchable(key, config)
@@ -153,14 +153,14 @@ class Space:
 
     def _compose(self, options: list[str], config: DictConfig, loader: ConfigLoader) -> Composed:
         composed = loader.load_sweep_config(config, [*self.fixed, *options])
-        chosen = choices_of(composed)
-        groups = [f"{group}={chosen[group]}" if ships(group, chosen[group]) else f"~{group}" for group in GROUPS]
+        chosen = read_choices(composed)
+        groups = [f"{group}={chosen[group]}" if is_shipped(group, chosen[group]) else f"~{group}" for group in GROUPS]
         base = loader.load_configuration(config.hydra.job.config_name, groups, run_mode=RunMode.RUN)
         with open_dict(composed):
             composed.pop("hydra")
             composed.storage = None
-            composed.init_from = absolute_path(composed.init_from)
-        return Composed(composed, plain(composed), chosen, plain(base, resolve=False))
+            composed.init_from = make_absolute(composed.init_from)
+        return Composed(composed, to_plain(composed), chosen, to_plain(base, resolve=False))
 
     def _check_searchable(self, key: str, config: DictConfig) -> None:
         top, metric = key.split(".")[0], config.search.metric
@@ -192,7 +192,7 @@ class Space:
             for key in self.distributions.keys() - set(self.groups):
                 if key.split(".")[0] in GROUPS:
                     OmegaConf.update(rest, key, None)
-            settings = plain(rest)  # 1 equals 1.0
+            settings = to_plain(rest)  # 1 equals 1.0
             if other := next((other for before, other in seen if before == settings), None):
                 raise ConfigError(f"{other} and {name}: are the same configuration, with what else is set or searched")
             seen.append((settings, name))
@@ -214,7 +214,7 @@ class Space:
             shared: Whether it will share the machine: then it runs on one thread, where the config leaves that open.
         """
         composed = self._composed[tuple(params[group] for group in self.groups)]
-        return self._candidate(composed, exact_params(params, self.distributions), seed, shared=shared)
+        return self._candidate(composed, correct_params(params, self.distributions), seed, shared=shared)
 
     def default(self, seed: int | None = None, *, shared: bool = False) -> Candidate:
         """The composed configuration itself, which need not be a point of the space; as ``candidate``."""
@@ -228,7 +228,7 @@ class Space:
             OmegaConf.update(composed.config, key, parse(values[key]))
         given = {key: value for key, value in values.items() if look_up(composed.content, key) != value}
         overrides = [f"{key}={to_text(value)}" for key, value in {**params, **given}.items()]
-        config = plain(composed.config)
+        config = to_plain(composed.config)
         return Candidate(dict(params), config, composed.choices, composed.base, [*self.fixed, *overrides])
 
     def combinations(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -244,7 +244,7 @@ class Space:
             ConfigError: A key takes values without end, or all together make too many cells.
         """
         self._check_grid()
-        columns = [values_of(distribution) or () for distribution in self.distributions.values()]
+        columns = [list_values(distribution) or () for distribution in self.distributions.values()]
         for row in itertools.product(*columns):
             yield dict(zip(self.distributions, row, strict=True))
 
