@@ -8,16 +8,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import optuna
-import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 from sqlalchemy import NullPool
 
 from vbot_train.study.accounting import CAUSE, STATUS, WORKER
-from vbot_train.study.layout import STUDY_DB, STUDY_YAML
+from vbot_train.study.layout import STUDY_DB
 from vbot_train.study.lives import LIVES
-from vbot_train.study.record import RECORD_KEYS
+from vbot_train.study.record import StudyRecord
 from vbot_train.training.result import TrialResult
 
 SPACE = {
@@ -37,8 +36,8 @@ def record_of(*, name="s", budget_hours=None, seeds_per_configuration=1, **chang
         "training": {"env_steps": 1000},
         "ppo": {"learning_rate": 3e-4},
     }
-    content = {"study": name, "metric": "episode_reward_mean", "max_trials": 10, "storage": None, "config": config}
-    return dict.fromkeys(RECORD_KEYS) | content | {"groups": {"network": "medium"}} | changes
+    content = {"metric": "episode_reward_mean", "max_trials": 10, "config": config, "groups": {"network": "medium"}}
+    return StudyRecord(study=name, **content | changes)
 
 
 def life(start, lived_s=None):
@@ -82,10 +81,10 @@ def write_study(directory, trials=(), *, files=True, **record):
     """A study's directory and database; with the files of its trials, if no others are to be written."""
     directory.mkdir(parents=True, exist_ok=True)
     content = record_of(name=directory.name, **record)
-    add_trials(directory, content["study"], trials)
+    add_trials(directory, content.study, trials)
     if files:
-        write_files(directory / "trials", trials, content["metric"])
-    (directory / STUDY_YAML).write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+        write_files(directory / "trials", trials, content.metric)
+    content.write(directory)
     return directory
 
 

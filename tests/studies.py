@@ -6,6 +6,7 @@ from pathlib import Path
 from optuna.distributions import FloatDistribution, IntDistribution
 
 from vbot_train.analysis.stages import TRIAL
+from vbot_train.study.record import StudyRecord
 from vbot_train.study.trials import Study, Trial
 from vbot_train.training.result import METRICS, TrialResult
 
@@ -33,5 +34,5 @@ def _trial(number, params, distributions, status, reward, seed, origin, metrics)
 
 
 def study(trials, confirming=(), testing=(), metric=METRIC, **record):
-    content = {"study": "s", "metric": metric, **PLAN, **record}
+    content = StudyRecord("s", metric, **PLAN | record)
     return Study(Path("s"), content, list(trials), {}, list(confirming), list(testing))

@@ -69,7 +69,7 @@ def several_seeds(directory, configurations, write_files):
     """``search.seeds_per_configuration=3``."""
     trials = by_seed(configurations, **{SEEDS: [1, 2, 3]})
     write_files(directory / "trials", trials)
-    write_study(directory, trials, files=False, config=record_of(seeds_per_configuration=3)["config"])
+    write_study(directory, trials, files=False, config=record_of(seeds_per_configuration=3).config)
 
 
 def confirming(directory, configurations, write_files):

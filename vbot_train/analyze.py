@@ -59,7 +59,7 @@ def analyze(
         OSError: The analysis cannot be written.
     """
     study = load_study(study_dir, storage)
-    metric = metric or str(study.record["metric"])
+    metric = metric or study.record.metric
     verdict = Verdict(study, metric)
     importance = measure_importance(study.ranked(metric), metric, estimator=estimator)
     advice = give_advice(verdict)
@@ -77,7 +77,7 @@ def analyze(
 def choose_folder(verdict: Verdict) -> Path:
     """Where an analysis goes: one by another metric than the study's own does not take its place."""
     folder = verdict.study.directory / "analysis"
-    return folder if verdict.metric == verdict.study.record["metric"] else folder / f"by_{verdict.metric}"
+    return folder if verdict.metric == verdict.study.record.metric else folder / f"by_{verdict.metric}"
 
 
 def order_rows(found: Sequence[Configuration], metric: str, sort: str | None) -> list[Configuration]:

@@ -11,6 +11,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from vbot_train.analysis.evidence.ranges import Range
 from vbot_train.analysis.stages import Verdict
+from vbot_train.study.record import StudyRecord
 from vbot_train.study.trials import Study, Trial
 from vbot_train.training.result import TrialResult
 
@@ -96,7 +97,7 @@ def judge(generator, points, quality, *, reached=growing, few=0.3, diverged=(), 
         trials.append(Trial(number, params, SPACE, result, Path(), curve, "proposed"))
     config = {"training": {"evaluations": EVALUATIONS, "env_steps": ENV_STEPS}}
     plan = {"confirm": {"top_k": TOP_K, "seeds": SEEDS}, "test": {"seeds": TEST_SEEDS}}
-    content = {"study": "s", "metric": METRIC, "config": config, **plan, **record}
+    content = StudyRecord("s", METRIC, **{"config": config, **plan, **record})
     found = Verdict(Study(Path(), content, trials, {}), METRIC).screened
     confirm = [(found[k].number, seed) for k in range(min(TOP_K, len(found))) for seed in SEEDS]
     test = [(number, seed) for number in {found[0].number, found[-1].number} for seed in TEST_SEEDS]

@@ -37,6 +37,7 @@ from vbot_train.analysis.evidence.trends import measure_distance, measure_early_
 from vbot_train.analysis.ranking import Configuration
 from vbot_train.analysis.stages import Verdict
 from vbot_train.search.space.constraints import compile_rules
+from vbot_train.study.record import StudyRecord
 from vbot_train.study.trials import Study, Trial
 
 DESERVING = {found.__name__: found for found in (alike, edge, unstable, too_short, stuck, diverging)}
@@ -102,14 +103,14 @@ def test_where_the_end_of_a_training_shows_no_difference_its_half_is_not_blamed(
 
 
 def test_a_study_without_trials_or_settings_gets_no_advice():
-    assert give_advice(Verdict(Study(Path(), {"study": "s", "metric": METRIC}, [], {}), METRIC)) == []
+    assert give_advice(Verdict(Study(Path(), StudyRecord("s", METRIC), [], {}), METRIC)) == []
     trials = ordinary(0).study.trials
-    assert "stuck" not in names(Verdict(Study(Path(), {"study": "s", "metric": METRIC}, trials, {}), METRIC))
+    assert "stuck" not in names(Verdict(Study(Path(), StudyRecord("s", METRIC), trials, {}), METRIC))
 
 
 def test_the_name_of_an_advised_rule_is_free():
     study = diverging(0).study
-    taken = Study(study.directory, dict(study.record, constraints={"diverges": "ppo.rollouts > 99"}), study.trials, {})
+    taken = replace(study, record=replace(study.record, constraints={"diverges": "ppo.rollouts > 99"}))
     lines = [advice.line for advice in give_advice(Verdict(taken, METRIC)) if advice.name == "diverging"]
     assert lines[0].startswith("'+search.constraints.diverges_2=")
 

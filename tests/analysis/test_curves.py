@@ -15,8 +15,11 @@ from vbot_train.analysis.curves import (
     read_curve,
     trace_best_so_far,
 )
+from vbot_train.study.record import StudyRecord
 from vbot_train.study.trials import Study, Trial
 from vbot_train.training.result import TrialResult
+
+RECORD = StudyRecord("s", "episode_reward_mean")
 
 
 def curve(env_steps, success_rate, reward):
@@ -47,14 +50,14 @@ def test_curves_of_unequal_lengths_are_compared_up_to_the_shortest():
 
 def test_the_best_value_only_climbs_and_failed_trials_cost_their_env_steps():
     trials = [trial(0, 9.0, 50, "diverged"), trial(1, 1.0, 100), trial(2, 3.0, 100), trial(3, 2.0, 100)]
-    found = trace_best_so_far(Study(Path(), {}, trials, {}), "episode_reward_mean")
+    found = trace_best_so_far(Study(Path(), RECORD, trials, {}), "episode_reward_mean")
     assert found == BestSoFar([50, 150, 250, 350], [None, 1.0, 3.0, 3.0])
     assert [found.at(env_steps) for env_steps in (49, 50, 150, 249, 1000)] == [None, None, 1.0, 1.0, 3.0]
 
 
 def test_where_less_is_better_the_best_value_falls():
     trials = [trial(0, 0.5, 100), trial(1, 0.2, 100), trial(2, 0.3, 100)]
-    assert trace_best_so_far(Study(Path(), {}, trials, {}), "fall_rate").best == [0.5, 0.2, 0.2]
+    assert trace_best_so_far(Study(Path(), RECORD, trials, {}), "fall_rate").best == [0.5, 0.2, 0.2]
 
 
 def test_a_curve_is_read_by_its_columns_and_may_begin_without_an_episode(tmp_path):

@@ -1,6 +1,7 @@
 """The report: whole, safe, and drawn by a browser."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from vbot_train.analysis.headline import write_headline
 from vbot_train.analysis.importance import Importance, ImportanceReport
 from vbot_train.analysis.report import lines, own_settings, table, write_report
 from vbot_train.analysis.stages import Verdict
+from vbot_train.study.record import StudyRecord
 
 PATIENCE_MS = 200_000  # the page brings five megabytes of plotly, and a busy machine takes its time
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -126,7 +128,7 @@ def test_another_search_keeps_the_task_and_the_training_of_this_one():
         "ppo.rollouts=16,24",
         "workers=2",
     ]
-    record = {"command": given, "space": {"ppo.rollouts": "choice(16, 24)"}}
+    record = StudyRecord("s", METRIC, command=given, space={"ppo.rollouts": "choice(16, 24)"})
     assert own_settings(record) == ["training=quick", "training.env_steps=600_000"]
 
 
@@ -157,8 +159,8 @@ def test_a_test_on_one_seed_each_says_nothing_of_others():
 
 
 def test_names_are_text_not_markup(verdict, tmp_path):
-    verdict.study.record["study"] = "<script>alert('ü')</script>"
-    write_report(verdict, MATTERS, ADVICE, tmp_path / "report.html")
+    record = replace(verdict.study.record, study="<script>alert('ü')</script>")
+    write_report(Verdict(replace(verdict.study, record=record), METRIC), MATTERS, ADVICE, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "&lt;script&gt;alert(&#39;ü&#39;)&lt;/script&gt;" in page and "<script>alert" not in page
     assert "at the edge of &lt;b&gt;." in page

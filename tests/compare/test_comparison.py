@@ -15,6 +15,7 @@ from vbot_train.compare.comparison import (
     find_differing,
 )
 from vbot_train.study.errors import StudyError
+from vbot_train.study.record import StudyRecord
 from vbot_train.study.trials import Study
 from vbot_train.training.result import TrialResult
 from vbot_train.training.seed_statistics import compute_wilson_interval
@@ -29,7 +30,7 @@ def side(values, *, name="a", stage=None, settings=None, evaluation_seed=7, opti
         for seed, value in values.items()
     }
     seeds = {"seed": sorted(runs), "evaluation.seed": evaluation_seed}
-    study = None if optimized is None else Study(Path(name), {"metric": optimized}, [], {})
+    study = None if optimized is None else Study(Path(name), StudyRecord(name, optimized), [], {})
     return ComparedRun(Path(name), "run", stage, settings or {}, seeds, runs, episodes=10, curves=[], study=study)
 
 

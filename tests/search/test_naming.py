@@ -175,7 +175,7 @@ def begin(tmp_path, monkeypatch):
 def names_of(spec, directory):
     """Of a search: in its directory, its record, and what its trials are recorded with."""
     candidate = spec.space.candidate({"ppo.rollouts": 16})
-    return directory.name, spec.record()["study"], candidate.config["study"]
+    return directory.name, spec.record().study, candidate.config["study"]
 
 
 @pytest.mark.filterwarnings("ignore:hydra.utils.instantiate")  # the commands themselves pass a whitelist

@@ -3,10 +3,10 @@
 import copy
 
 import pytest
-import yaml
 
 from vbot_train.search.resume import list_differences, list_option_settings, trains_to_same_result
 from vbot_train.search.space.constraints import BUILT_IN
+from vbot_train.study.record import StudyRecord
 from vbot_train.training.comparable import result_settings
 
 SIZES, ROLLOUTS = "network.hidden_layer_sizes", "ppo.rollouts"
@@ -26,14 +26,16 @@ def record(config):
                 node = node[part]
             node[last] = value
         space = {"ppo.learning_rate": "interval(0.0001, 0.001)"} if space is None else space
-        return {"space": space, "constraints": constraints or {}, "options": options or {"": {}}, "config": changed}
+        asked = {"constraints": constraints or {}, "options": options or {"": {}}, "config": changed}
+        return StudyRecord("s", "episode_reward_mean", space=space, **asked)
 
     return make
 
 
-def test_the_same_line_continues_a_study_also_after_its_record_was_written_and_read(record):
+def test_the_same_line_continues_a_study_also_after_its_record_was_written_and_read(record, tmp_path):
     written = record(space={"network": "choice(small, large)"}, constraints={"mine": "seed == 1"}, options=NETWORKS)
-    assert list_differences(yaml.safe_load(yaml.safe_dump(written)), written) == []
+    written.write(tmp_path)
+    assert list_differences(StudyRecord.read(tmp_path), written) == []
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,7 @@ def test_what_changes_a_result_is_told_then_and_now(record, key, value, line):
 
 def test_a_study_from_before_robots_could_be_randomized_is_continued_without_randomization(record):
     earlier = record()
-    off = earlier["config"]["env"].pop("randomization")
+    off = earlier.config["env"].pop("randomization")
     assert list_differences(earlier, record()) == []
     line = "  env.randomization.latency_steps: 0 -> 1"
     assert list_differences(earlier, record(**{"env.randomization": off | {"latency_steps": 1}})) == [line]
@@ -65,7 +67,7 @@ def test_a_study_from_before_robots_could_be_randomized_is_continued_without_ran
 
 def test_a_term_of_the_reward_that_is_gone_is_told(record):
     then, now = record(), record()
-    kernel, key = now["config"]["reward"].pop("approach_ahead"), "reward.approach_ahead"
+    kernel, key = now.config["reward"].pop("approach_ahead"), "reward.approach_ahead"
     assert list_differences(then, now) == [f"  {key}.{name}: {value} -> absent" for name, value in kernel.items()]
 
 
@@ -110,9 +112,9 @@ def test_a_study_whose_record_an_earlier_version_wrote_is_continued(record):
 
 def test_a_number_that_was_computed_is_the_one_that_is_written(record):
     then, now = record(**{"ppo.gae_lambda": 0.9 + 0.05}), record(**{"ppo.gae_lambda": 0.95})
-    assert list_differences(then, now) == [] and trains_to_same_result(then["config"], now["config"])
+    assert list_differences(then, now) == [] and trains_to_same_result(then.config, now.config)
     other = record(**{"ppo.gae_lambda": 0.951})
-    assert not trains_to_same_result(then["config"], other["config"])
+    assert not trains_to_same_result(then.config, other.config)
 
 
 def test_a_changed_rule_a_new_and_a_dropped_one_are_told(record):
@@ -196,7 +198,7 @@ def test_results_depend_on_the_task_the_training_and_the_seeds_alone(config):
 
 def test_a_study_from_before_there_was_a_choice_of_simulation_is_mujocos(record):
     then = record()
-    del then["config"]["simulation"]["backend"]
+    del then.config["simulation"]["backend"]
     assert list_differences(then, record()) == []
     assert list_differences(then, record(**{"simulation.backend": "warp"})) == ["  simulation.backend: mujoco -> warp"]
 
@@ -210,6 +212,6 @@ def test_a_relative_path_in_an_older_record_is_the_same_as_where_it_leads(config
 
 def test_an_older_study_that_swept_relative_paths_is_continued(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    older, now = ({"space": {"init_from": f"choice({at}a, {at}b)"}} for at in ("", f"{tmp_path}/"))
-    rest = {"options": {}, "constraints": {}, "config": {"search": {}}}
-    assert list_differences(older | rest, now | rest) == []
+    spaces = [{"init_from": f"choice({at}a, {at}b)"} for at in ("", f"{tmp_path}/")]
+    older, now = (StudyRecord("s", "episode_reward_mean", space, config={"search": {}}) for space in spaces)
+    assert list_differences(older, now) == []

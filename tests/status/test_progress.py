@@ -51,7 +51,7 @@ def test_a_running_trial_is_where_its_last_whole_row_says(tmp_path):
 
 
 def test_the_search_ends_at_as_many_trials_as_its_configurations_have_seeds(tmp_path):
-    config = record_of(seeds_per_configuration=3)["config"]
+    config = record_of(seeds_per_configuration=3).config
     study = write_study(tmp_path / "s", [ended(), running()], config=config)
     (search,) = Observer(study).look().stages
     assert (search.ended, search.total) == (1, 30)  # of 10 configurations
@@ -182,7 +182,7 @@ def test_looking_again_sees_what_is_new(tmp_path):
 
 def test_names_may_be_unicode_and_hold_what_means_something_in_a_url(tmp_path):
     study = write_study(tmp_path / "Läufe #1%41 [x]", [running(age_s=3)])
-    assert Observer(study).look().record["study"] == "Läufe #1%41 [x]"
+    assert Observer(study).look().record.study == "Läufe #1%41 [x]"
 
 
 def test_a_database_that_stays_locked_is_told_of_and_can_be_read_later(tmp_path, monkeypatch):

@@ -6,7 +6,6 @@ from contextlib import suppress
 
 import optuna
 import pytest
-import yaml
 from standing import record_of
 
 from vbot_train.status.progress import Observer
@@ -15,10 +14,10 @@ from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STUDY_DB
 from vbot_train.study.loading import load_study
 from vbot_train.study.opening import begin_study, continue_study, look_into, look_into_stages, open_stage
-from vbot_train.study.record import home_of, read_record
+from vbot_train.study.record import StudyRecord
 from vbot_train.study.storage_url import check_storage
 
-RECORD = {"study": "s", "storage": None}
+RECORD = StudyRecord("s", "episode_reward_mean")
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def database(tmp_path, empty_study):
 
 
 def open_it(database):
-    return continue_study(database.parent, None, dict(RECORD), None, nothing)
+    return continue_study(database.parent, None, RECORD, None, nothing)
 
 
 def nothing(study):
@@ -49,7 +48,7 @@ def test_a_database_that_is_none_is_refused_and_left_alone(database):
 
 def test_a_database_without_the_study_is_refused(database):
     with pytest.raises(StudyError, match="cannot be used"):
-        continue_study(database.parent, None, {**RECORD, "study": "other"}, None, nothing)
+        continue_study(database.parent, None, record_of(name="other"), None, nothing)
 
 
 def test_a_missing_database_is_not_made_anew(database):
@@ -70,7 +69,7 @@ def test_a_locked_database_is_refused_when_patience_ends(database, monkeypatch):
 def test_a_study_stays_in_its_storage(database):
     there = f"sqlite:///{database.with_name('other.db')}"
     with pytest.raises(StudyError, match=r"^storage=.*other\.db: study=s lives in .*study\.db; leave storage= out"):
-        continue_study(database.parent, there, dict(RECORD), None, nothing)
+        continue_study(database.parent, there, RECORD, None, nothing)
     assert not database.with_name("other.db").exists()
 
 
@@ -81,8 +80,7 @@ def test_looking_into_a_study_changes_nothing(database):
 
 
 def begin(database, prepare=nothing, *, storage=None, directory=None):
-    record = {"study": "s", "metric": "episode_reward_mean"}
-    return begin_study(directory or database.parent, storage, record, None, {}, prepare)
+    return begin_study(directory or database.parent, storage, RECORD, None, {}, prepare)
 
 
 @pytest.fixture
@@ -91,25 +89,24 @@ def wanders(tmp_path, empty_study, monkeypatch):
     for name in ("home", "away", "home/s"):
         (tmp_path / name).mkdir()
     shutil.copy(empty_study, tmp_path / "home" / "x.db")
-    record = record_of(storage="sqlite:///x.db")
-    (tmp_path / "home" / "s" / "study.yaml").write_text(yaml.safe_dump(record), encoding="utf-8")
+    record_of(storage="sqlite:///x.db").write(tmp_path / "home" / "s")
     monkeypatch.chdir(tmp_path / "away")
     return tmp_path / "home" / "s"
 
 
 def test_the_storage_that_is_written_down_is_the_same_file_everywhere(tmp_path, wanders, monkeypatch):
     monkeypatch.chdir(tmp_path / "home")
-    continue_study(wanders, check_storage("sqlite:///x.db"), read_record(wanders), None, nothing)
+    continue_study(wanders, check_storage("sqlite:///x.db"), StudyRecord.read(wanders), None, nothing)
     monkeypatch.chdir(tmp_path / "away")
-    assert read_record(wanders)["storage"] == f"sqlite:///{tmp_path / 'home' / 'x.db'}"
-    assert look_into(wanders, None, read_record(wanders)) == []
+    assert StudyRecord.read(wanders).storage == f"sqlite:///{tmp_path / 'home' / 'x.db'}"
+    assert look_into(wanders, None, StudyRecord.read(wanders)) == []
 
 
 READERS = {
-    "look": lambda directory: look_into(directory, None, read_record(directory)),
+    "look": lambda directory: look_into(directory, None, StudyRecord.read(directory)),
     "look_into_stages": lambda directory: look_into_stages(directory, None),
     "open_stage": lambda directory: open_stage(directory, None, "confirm"),
-    "continue": lambda directory: continue_study(directory, None, read_record(directory), None, nothing),
+    "continue": lambda directory: continue_study(directory, None, StudyRecord.read(directory), None, nothing),
     "load": load_study,
     "status": lambda directory: Observer(directory).look(),
 }
@@ -209,4 +206,4 @@ def test_what_is_queued_first_is_queued_before_the_record_says_that_the_study_is
     ],
 )
 def test_a_study_lives_where_its_record_says(home, given, used):
-    assert home_of({"storage": home}, given) == used
+    assert record_of(storage=home).home(given) == used

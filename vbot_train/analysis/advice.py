@@ -87,9 +87,9 @@ def _advise_longer(verdict: Verdict, seen: Contrast | None) -> Advice | None:
     Values on the way are of few episodes, final ones of many: their noise alone must not look like another order. A
     pruner keeps what was good at half length, which by itself makes half a training tell less: then nothing is said.
     """
-    training = (verdict.study.record.get("config") or {}).get("training") or {}
+    training = verdict.study.record.config.get("training") or {}
     evaluations, env_steps = training.get("evaluations"), training.get("env_steps")
-    optimized = verdict.metric == verdict.study.record["metric"]  # of another metric, trials report nothing on the way
+    optimized = verdict.metric == verdict.study.record.metric  # of another metric, trials report nothing on the way
     if evaluations is None or env_steps is None or not optimized:
         return None
     if seen is None or not seen.differ or verdict.study.pruned:
@@ -241,15 +241,14 @@ def _evidence(region: Region, ended: str) -> str:
 
 def _suggest_constraint(verdict: Verdict, name: str, rule: str) -> str:
     """The override that adds a rule, under a name that is free."""
-    taken = verdict.study.record.get("constraints") or {}
+    taken = verdict.study.record.constraints
     free = next(k for k in itertools.chain([name], (f"{name}_{n}" for n in itertools.count(2))) if k not in taken)
     return shlex.quote(f"+search.constraints.{free}={json.dumps(rule)}")
 
 
 def _advise_stuck(verdict: Verdict) -> Advice | None:
     """Proposals crowd, and the best is hardly better than what the start-up trials had found."""
-    sampler = verdict.study.record.get("sampler") or {}
-    start_up = sampler.get("n_startup_trials", START_UP)
+    start_up = verdict.study.record.sampler.get("n_startup_trials", START_UP)
     trials = sorted(verdict.study.trials, key=lambda trial: trial.number)
     late = [trial for trial in trials[len(trials) // 2 :] if trial.origin in (None, "proposed")]
     ranges = list_ranges(trials)

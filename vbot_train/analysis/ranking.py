@@ -65,7 +65,7 @@ def rank_configurations(study: Study, metric: str) -> list[Configuration]:
     """The configurations that have a value, best first; of equals in the order of their best trials."""
     ranked = study.ranked(metric)
     best_first = [*ranked, *(trial for trial in study.trials if trial.result.objective(metric) is None)]
-    found = [_build_configuration(group, metric, study.retries) for group in group_by_configuration(best_first)]
+    found = [_build_configuration(group, metric, study.record.retries) for group in group_by_configuration(best_first)]
     with_value = [configuration for configuration in found if configuration.trials]
     return sorted(with_value, key=lambda configuration: rank_key(configuration.runs, metric))
 

@@ -1,9 +1,8 @@
 """The report: one HTML page that needs nothing but a browser, and asks nothing of any network."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -16,6 +15,7 @@ from vbot_train.analysis.importance import ImportanceReport
 from vbot_train.analysis.ranking import TOP, describe_seeds, format_cell, format_params, name_configuration
 from vbot_train.analysis.report_figures import Figure, build_figures
 from vbot_train.analysis.stages import Retrained, Verdict
+from vbot_train.study.record import StudyRecord
 from vbot_train.study.trials import tell_left_out
 from vbot_train.training.files import write_atomically
 
@@ -39,7 +39,7 @@ def write_report(verdict: Verdict, importance: ImportanceReport, advice: Sequenc
     pages = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
     first, *others = write_headline(verdict)
     page = pages.get_template(TEMPLATE).render(
-        study=verdict.study.record["study"],
+        study=verdict.study.record.study,
         metric=verdict.metric,
         answer=first,
         sentences=[*others, *tell_left_out(verdict.study)],
@@ -104,9 +104,9 @@ def lines(verdict: Verdict, analysis: Path) -> Iterator[tuple[str, str]]:
         yield purpose, shlex.join(["python", "-m", module, *arguments])
 
 
-def own_settings(record: Mapping[str, Any]) -> list[str]:
+def own_settings(record: StudyRecord) -> list[str]:
     """What the study's command line said of the task and the training: another search is to keep it."""
-    given = [str(argument) for argument in record.get("command", [])[1:]]
+    given = [str(argument) for argument in record.command[1:]]
     keys = {argument: argument.partition("=")[0].lstrip("+") for argument in given}
     own = [argument for argument, key in keys.items() if key.split(".")[0] in OWN_GROUPS]
-    return [argument for argument in own if keys[argument] not in record.get("space", {})]
+    return [argument for argument in own if keys[argument] not in record.space]

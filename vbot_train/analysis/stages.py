@@ -92,7 +92,8 @@ class Verdict:
     @property
     def finalists(self) -> list[Configuration]:
         """The configurations that are confirmed: the best by what the search saw."""
-        return choose_finalists(self.screened, self.study.record)
+        settings = self.study.record.confirm
+        return [] if settings is None else self.screened[: settings["top_k"]]
 
     @property
     def winner(self) -> Configuration | None:
@@ -102,7 +103,7 @@ class Verdict:
     @cached_property
     def unconfirmed_reason(self) -> str | None:
         """Why the winner is not confirmed; None if it is."""
-        settings, optimized = self.study.record.get("confirm"), self.study.record["metric"]
+        settings, optimized = self.study.record.confirm, self.study.record.metric
         if not self.screened:
             return "no trial was completed"
         if settings is None:
@@ -118,7 +119,7 @@ class Verdict:
     @cached_property
     def untested_reason(self) -> str | None:
         """Why the winner is not tested; None if it is, and the default beside it."""
-        settings = self.study.record.get("test")
+        settings = self.study.record.test
         if self.unconfirmed_reason is not None:
             return self.unconfirmed_reason
         if settings is None:
@@ -129,7 +130,7 @@ class Verdict:
     @cached_property
     def default(self) -> int:
         """Number of the default configuration among the trials, or ``DEFAULT`` where none of them tried it."""
-        point = self.study.record.get("default")
+        point = self.study.record.default
         if point is not None:
             tried = [found.number for found in self.screened if found.is_at(point)]
         else:  # it lies outside the space, or an earlier version wrote the record
@@ -146,25 +147,19 @@ def describe_missing(
     return f"{len(ended)} of {len(wanted)} {what} trainings have ended" if ended != wanted else None
 
 
-def choose_finalists(screened: Sequence[Configuration], record: Mapping[str, Any]) -> list[Configuration]:
-    """The configurations that a study confirms, of all of them, best first."""
-    settings = record.get("confirm")
-    return [] if settings is None else list(screened[: settings["top_k"]])
-
-
 def group_retrained(study: Study, stage: str) -> dict[int, Retrained]:
     """A stage's trainings that have ended for good, by configuration and seed.
 
     Seeds that are not the stage's own any more, since a later command line gave others, do not count: all
     configurations are judged by the same ones.
     """
-    settings = study.record.get(stage) or {}
+    settings = study.record.get_plan(stage) or {}
     attempts: dict[tuple[int, int], list[Trial]] = {}
     for trial in study.confirm if stage == "confirm" else study.test:
         if trial.result.seed in settings.get("seeds", ()):
             attempts.setdefault((trial.params[TRIAL], trial.result.seed), []).append(trial)
     found: dict[int, dict[int, TrialResult]] = {}
     for (number, seed), tried in attempts.items():
-        if (last := choose_attempt(tried, study.retries)) is not None:
+        if (last := choose_attempt(tried, study.record.retries)) is not None:
             found.setdefault(number, {})[seed] = last.result
     return {number: Retrained(runs) for number, runs in found.items()}

@@ -24,7 +24,7 @@ def summarize(verdict: Verdict, importance: ImportanceReport, advice: Sequence[A
     study, metric = verdict.study, verdict.metric
     content: dict[str, Any] = {
         "search_space_id": SEARCH_SPACE_ID,
-        "study": study.record["study"],
+        "study": study.record.study,
         "metric": metric,
         "trials": study.counts,
         "infeasible": study.infeasible,

@@ -17,7 +17,7 @@ from vbot_train.study.loading import load_study
 from vbot_train.study.trials import Study
 from vbot_train.training.comparable import result_settings
 from vbot_train.training.progress import PROGRESS_CSV
-from vbot_train.training.result import FILE_NAME, METRICS, ResultError, TrialResult
+from vbot_train.training.result import FILE_NAME, ResultError, TrialResult
 
 SEEDS = ("seed", "evaluation.selection_seed", "evaluation.seed")
 APART = SEEDS  # what a configuration is trained and measured on, not what it is
@@ -59,16 +59,14 @@ def read_run(path: Path) -> ComparedRun:
 def read_study(path: Path, storage: str | None) -> ComparedRun:
     """A study's best configuration, by what is known of it from the last of its stages."""
     study = load_study(path, storage)
-    metric = study.record.get("metric")
-    if metric not in METRICS:
-        raise StudyError(f"{path}: {STUDY_YAML} names no metric that is known ({metric})")
+    metric = study.record.metric
     verdict = Verdict(study, metric)
     if (winner := verdict.winner) is None:
         raise StudyError(f"{path}: no trial was completed with a value of {metric}")
     config = load_recorded_config(winner.trials[0].directory)
     stage, runs, lost = find_best_known(verdict, winner)
-    if stage == "test" and study.record.get("test"):
-        config["evaluation"] = config.get("evaluation", {}) | {"seed": study.record["test"]["evaluation_seed"]}
+    if stage == "test" and study.record.test:
+        config["evaluation"] = config.get("evaluation", {}) | {"seed": study.record.test["evaluation_seed"]}
     completed = {seed: (run, directory) for seed, (run, directory) in runs.items() if run.status == "completed"}
     if not completed:
         raise StudyError(f"{path}: nothing to compare, {STAGES[stage]} {name_configuration(winner.number)} is {lost}")

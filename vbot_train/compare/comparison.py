@@ -156,7 +156,7 @@ def choose_metric(sides: Sequence[ComparedRun], asked: str | None) -> str:
     """
     if asked is not None:
         return asked
-    optimized = {side.path: str(side.study.record["metric"]) for side in sides if side.study is not None}
+    optimized = {side.path: side.study.record.metric for side in sides if side.study is not None}
     if len(set(optimized.values())) > 1:
         each = ", ".join(f"{path} optimized {metric}" for path, metric in optimized.items())
         raise StudyError(f"mixed metrics: {each}; choose one with --metric")

@@ -20,7 +20,7 @@ from vbot_train.search.stage_space import StageSpace, list_trainings
 from vbot_train.search.stages import check_disjoint
 from vbot_train.study.accounting import SEED, WORKER, TrialCounts
 from vbot_train.study.opening import look_into, look_into_stages, open_stage
-from vbot_train.study.record import read_record
+from vbot_train.study.record import StudyRecord
 from vbot_train.study.storage import retry_while_locked
 from vbot_train.study.trials import is_own
 
@@ -71,7 +71,7 @@ def begin_stage(
 
 def read_screening(spec: SearchSpec, directory: Path) -> list[FrozenTrial]:
     """The trials of the search itself."""
-    record = read_record(directory)
+    record = StudyRecord.read(directory)
     assert record is not None
     return [trial for trial in look_into(directory, spec.job["storage"], record) if is_own(trial)]
 

@@ -8,6 +8,7 @@ from vbot_train.config.composition import ConfigError
 from vbot_train.search.space.constraints import BUILT_IN, FORMERLY_BUILT_IN
 from vbot_train.search.space.distributions import describe
 from vbot_train.search.space.space import read_space
+from vbot_train.study.record import StudyRecord
 from vbot_train.training.comparable import list_changes, result_settings
 
 
@@ -32,7 +33,7 @@ def list_option_settings(
     return {name: {key: values.get(key) for key in varying} for name, values in settings.items()}
 
 
-def refuse_other(directory: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def refuse_other(directory: Path, then: StudyRecord, now: StudyRecord) -> None:
     """Refuse to continue a study whose trials would not compare with those of this command line.
 
     Args:
@@ -44,8 +45,7 @@ def refuse_other(directory: Path, then: Mapping[str, Any], now: Mapping[str, Any
         ConfigError: With what has changed, then and now.
     """
     if lines := list_differences(then, now):
-        name = then["study"]
-        head = f"study={name}: was begun with other settings, so its trials would not compare (then -> now)"
+        head = f"study={then.study}: was begun with other settings, so its trials would not compare (then -> now)"
         tail = (
             "give those again to continue it, or choose another name;"
             f" search.enqueue='[\"{directory}:all\"]' takes over what was trained already"
@@ -53,7 +53,7 @@ def refuse_other(directory: Path, then: Mapping[str, Any], now: Mapping[str, Any
         raise ConfigError("\n".join([head, *lines, tail]))
 
 
-def list_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def list_differences(then: StudyRecord, now: StudyRecord) -> list[str]:
     """What keeps a study from being continued, a line each; nothing where its trials would compare.
 
     Args:
@@ -63,32 +63,31 @@ def list_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
     lines = [f"  {line}" for _, line in list_changes(*map(_ranges, (then, now)))]
     lines += [f"  {line}" for _, line in list_changes(_seeds(then), _seeds(now))]
     lines += [f"  search.constraints.{line}" for _, line in list_changes(_own_rules(then), _own_rules(now))]
-    for name in then["options"].keys() & now["options"].keys():
-        varying = {*then["options"][name], *now["options"][name]}
+    for name in then.options.keys() & now.options.keys():
+        varying = {*then.options[name], *now.options[name]}
         for key, line in list_changes(_settings(then, name), _settings(now, name)):
             lines.append(f"  {name}: {line}" if name and key in varying else f"  {line}")
     return list(dict.fromkeys(lines))
 
 
-def _seeds(record: Mapping[str, Any]) -> dict[str, Any]:
+def _seeds(record: StudyRecord) -> dict[str, Any]:
     """On how many seeds a study trains each configuration; earlier versions trained them all in one trial."""
-    search = record["config"]["search"]
-    together = search.get("seeds_per_trial", 1)
-    seeds = search.get("seeds_per_configuration", 1)
+    together = record.config["search"].get("seeds_per_trial", 1)
+    seeds = record.seeds_per_configuration
     return {"search.seeds_per_configuration": seeds if together == 1 else f"{together} in one trial"}
 
 
-def _own_rules(record: Mapping[str, Any]) -> dict[str, str]:
+def _own_rules(record: StudyRecord) -> dict[str, str]:
     """The rules that a study was given. A built-in one only keeps out what could not train."""
-    return {name: rule for name, rule in record["constraints"].items() if name not in (*BUILT_IN, *FORMERLY_BUILT_IN)}
+    return {name: rule for name, rule in record.constraints.items() if name not in (*BUILT_IN, *FORMERLY_BUILT_IN)}
 
 
-def _ranges(record: Mapping[str, Any]) -> dict[str, str]:
+def _ranges(record: StudyRecord) -> dict[str, str]:
     """The space of a record, as this version writes it."""
-    return {key: describe(distribution) for key, distribution in read_space(record["space"]).items()}
+    return {key: describe(distribution) for key, distribution in read_space(record.space).items()}
 
 
-def _settings(record: Mapping[str, Any], combination: str) -> dict[str, Any]:
+def _settings(record: StudyRecord, combination: str) -> dict[str, Any]:
     """All that the trials of one combination of options have in common."""
-    settings = {**result_settings(record["config"]), **record["options"][combination]}
-    return {key: value for key, value in settings.items() if key not in record["space"]}
+    settings = {**result_settings(record.config), **record.options[combination]}
+    return {key: value for key, value in settings.items() if key not in record.space}

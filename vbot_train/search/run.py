@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STAGES, TRIALS
 from vbot_train.study.opening import begin_study, continue_study, look_into
 from vbot_train.study.provenance import read_revision
-from vbot_train.study.record import read_record
+from vbot_train.study.record import StudyRecord
 from vbot_train.study.storage import STORAGE_ERRORS, extract_database_message, quiet_optuna
 from vbot_train.study.storage_url import check_storage, hide_password_in_argument
 from vbot_train.terminal import detach_from_terminal
@@ -84,7 +85,7 @@ def run_search(
     work_out = partial(build_spec, named, sampler, params, arguments, config, job, context, is_new=is_new)
     directory, spec = work_out()
     if job["search"]["dry_run"]:
-        record = read_record(directory)
+        record = StudyRecord.read(directory)
         trials = look_into(directory, job["storage"], record) if record else []
         show([f"study {job['study']}, a dry run", *describe_dry_run(spec, trials, directory.parent)])
         return
@@ -119,7 +120,7 @@ def build_spec(
     if is_new:
         directory = find_free_directory(named)
         job["study"] = directory.name
-    earlier = read_record(directory)
+    earlier = StudyRecord.read(directory)
     arguments = [*drop_name(arguments), format_as_override(job["study"])]
     spec = SearchSpec(sampler, params, arguments, config, job, context, earlier)
     if earlier is not None:
@@ -180,23 +181,23 @@ class Search:
 
     def open(self) -> optuna.Study:
         """Begin the study, or continue it, whichever of several workers comes first."""
-        spec, storage = self.spec, self.spec.job["storage"]
+        spec, storage, now = self.spec, self.spec.job["storage"], self.spec.record()
         with self.worker_lock.hold():
-            record = read_record(self.directory)
+            record = StudyRecord.read(self.directory)
             if record is not None:
-                refuse_other(self.directory, record, spec.record())
-                record |= {key: value for key, value in spec.record().items() if key in FREE_KEYS}
-                record["config"]["search"]["enqueue"] = spec.job["search"]["enqueue"]
+                refuse_other(self.directory, record, now)
+                search = {**record.config["search"], "enqueue": spec.job["search"]["enqueue"]}
+                free = {key: getattr(now, key) for key in FREE_KEYS}
+                record = replace(record, config={**record.config, "search": search}, **free)
                 check_unused_seeds(spec, self.directory, look_into(self.directory, storage, record))
                 study = continue_study(self.directory, storage, record, spec.pruner, self._enqueue)
             else:
                 infeasible = spec.survey.broken if spec.grid else {}
-                record_now = spec.record()
-                study = begin_study(self.directory, storage, record_now, spec.pruner, infeasible, self._enqueue)
+                study = begin_study(self.directory, storage, now, spec.pruner, infeasible, self._enqueue)
         begun = "goes on" if record else "begins"
-        if record and record["revision"] != read_revision():
-            then, now = record["revision"], read_revision()
-            show([f"  warning: begun with other code ({then}, now {now}); trials may not compare"])
+        if record and record.revision != read_revision():
+            then = record.revision
+            show([f"  warning: begun with other code ({then}, now {read_revision()}); trials may not compare"])
         workers = f"{spec.workers} worker" + ("s" if spec.workers > 1 else "")
         show([f"study {study.study_name} {begun} in {self.directory}: {spec.how_many}, {workers}"])
         show(announce(spec))

@@ -6,12 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from optuna.study import StudyDirection
 
 from vbot_train.config.bounds import SEED
 from vbot_train.config.checks import check_values
-from vbot_train.config.composition import ConfigError, count_cores, list_training_seeds, needs_gpu, read_choices
+from vbot_train.config.composition import (
+    ConfigError,
+    count_cores,
+    list_training_seeds,
+    needs_gpu,
+    read_choices,
+    to_plain,
+)
 from vbot_train.search.callback import SearchCallback
 from vbot_train.search.resume import list_option_settings
 from vbot_train.search.space.distributions import count_values, list_ends, list_values
@@ -28,6 +35,7 @@ from vbot_train.search.space.samplers import build_pruner, build_sampler, check_
 from vbot_train.search.space.space import Candidate, OutsideError, Space, read_space, split_overrides
 from vbot_train.search.stages import check_disjoint, plan_stages
 from vbot_train.study.accounting import identify
+from vbot_train.study.record import StudyRecord
 from vbot_train.training.result import METRICS
 
 DEFAULT_TRIALS = 20
@@ -58,7 +66,7 @@ class SearchSpec:
         config: DictConfig,
         job: dict[str, Any],
         context: HydraContext,
-        earlier: Mapping[str, Any] | None,
+        earlier: StudyRecord | None,
     ) -> None:
         self.sampler = sampler
         self.job = job
@@ -85,7 +93,7 @@ class SearchSpec:
         self._check_last_seed()
         self.plan = plan_stages(job["search"]).among(self._configurations())
         check_disjoint(self.plan, self._training_seeds(), job["evaluation"])
-        self.points = drop_repeats(list(self._priors(None if earlier is None else earlier["config"])))
+        self.points = drop_repeats(list(self._priors(None if earlier is None else earlier.config)))
 
     @property
     def seeds_per_configuration(self) -> int:
@@ -128,31 +136,31 @@ class SearchSpec:
             retries=self.job["search"]["retries"],
         )
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> StudyRecord:
         """What ``study.yaml`` holds of it."""
-        return {
-            "study": self.job["study"],
-            "metric": self.metric,
-            "space": self.space.describe(),
-            "fixed": self.space.fixed,
-            "options": list_option_settings(self.space.combinations(), self.job),
-            "constraints": self.callback.rules,
-            "feasible_share": self.survey.share,
-            "max_trials": self.total,
-            "confirm": self.plan.confirm,
-            "test": self.plan.test,
-            "default": self._default(),
-            "sampler": OmegaConf.to_container(self.sampler, resolve=True),
-            "groups": self.choices,
-            "config": {**self.job, "storage": None},
-        }
+        return StudyRecord(
+            study=self.job["study"],
+            metric=self.metric,
+            space=self.space.describe(),
+            fixed=self.space.fixed,
+            options=list_option_settings(self.space.combinations(), self.job),
+            constraints=self.callback.rules,
+            feasible_share=self.survey.share,
+            max_trials=self.total,
+            confirm=self.plan.confirm,
+            test=self.plan.test,
+            default=self._default(),
+            sampler=to_plain(self.sampler),
+            groups=self.choices,
+            config={**self.job, "storage": None},
+        )
 
-    def _narrow(self, distributions: dict[str, Any], given: set[str], earlier: Mapping[str, Any] | None) -> Narrowing:
+    def _narrow(self, distributions: dict[str, Any], given: set[str], earlier: StudyRecord | None) -> Narrowing:
         around = self.job["search"]["around"]
         if around is None:
             return Narrowing(distributions, [])
-        if earlier is not None and earlier["config"]["search"].get("around") == around:
-            then = read_space(earlier["space"])
+        if earlier is not None and earlier.config["search"].get("around") == around:
+            then = read_space(earlier.space)
             return Narrowing({k: own if k in given else then.get(k, own) for k, own in distributions.items()}, [])
         storage = self.job["storage"]
         return narrow_space(distributions, given, Path(around), self.metric, top=AROUND_TOP, storage=storage)

@@ -44,12 +44,12 @@ def count_fitting_trials(progress: Progress) -> int | None:
         estimate_trial_s(progress.search.trials),
         forecast_remaining_s(progress),
     )
-    if left_s is None or trial_s is None or needed_s is None or needed_s <= left_s:
+    hours, workers, search = progress.record.budget_hours, count_active_workers(progress), progress.search
+    if hours is None or left_s is None or trial_s is None or needed_s is None or needed_s <= left_s:
         return None
-    config, workers, search = progress.record["config"], count_active_workers(progress), progress.search
     later = sum(stage.total - stage.ended for stage in progress.stages[1:])
     kept_s = count_rounds(later, workers) * trial_s
-    left_s -= min(kept_s, MOST_KEPT * config["budget_hours"] * HOUR_S)
+    left_s -= min(kept_s, MOST_KEPT * hours * HOUR_S)
     running = len(search.alive)
     return min(
         count_fitting(done=search.ended, running=running, left_s=left_s, trial_s=trial_s, workers=workers), search.total

@@ -22,7 +22,7 @@ from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STAGES, STUDY_YAML, TRIALS, name_stage
 from vbot_train.study.lives import compute_runtime_s, find_end, read_lives
 from vbot_train.study.loading import build_study
-from vbot_train.study.record import home_of, read_record
+from vbot_train.study.record import StudyRecord
 from vbot_train.study.storage import READ_ERRORS, extract_database_message, open_to_read, quiet_optuna
 from vbot_train.study.storage_url import HIDDEN
 from vbot_train.study.trials import is_own
@@ -87,7 +87,7 @@ class Stage:
 class Progress:
     """A study at one moment."""
 
-    record: Mapping[str, Any]  # study.yaml
+    record: StudyRecord
     stages: list[Stage]  # the search, then those that follow it
     now: datetime  # UTC
     verdict: Verdict  # on the trials that have ended
@@ -127,7 +127,7 @@ class Progress:
     @property
     def left_s(self) -> float | None:
         """What is left of the budget [s], None without one. A search that is silent does not spend it."""
-        hours = self.record["config"]["budget_hours"]
+        hours = self.record.budget_hours
         if hours is None:
             return None
         silence = [training.silent_s for training in self.running if training.is_silent]
@@ -156,7 +156,7 @@ class Observer:
             StudyError: The directory is not that of a study, or cannot be read now; another time it may.
             ConfigError: ``study.yaml`` cannot be read.
         """
-        record = read_record(self.directory)
+        record = StudyRecord.read(self.directory)
         if record is None:
             raise StudyError(f"{self.directory}: not the directory of a study (there is no {STUDY_YAML})")
         try:
@@ -167,16 +167,16 @@ class Observer:
         except (*READ_ERRORS, ValueError) as error:  # the last of a file that a power cut left in pieces
             raise StudyError(f"{self.directory}: cannot be read ({extract_database_message(error)})") from error
 
-    def _look(self, record: Mapping[str, Any], now: datetime) -> Progress:
+    def _look(self, record: StudyRecord, now: datetime) -> Progress:
         """The search, and those later stages that are planned or begun."""
-        database, name = self._database(record), record["study"]
+        database, name = self._database(record), record.study
         known = set(optuna.get_all_study_names(database))
         names = {TRIALS: name} | {stage: later for stage in STAGES if (later := name_stage(name, stage)) in known}
         studies = {stage: optuna.load_study(study_name=each, storage=database) for stage, each in names.items()}
         trials = {stage: study.get_trials(deepcopy=False) for stage, study in studies.items()}
-        verdict = Verdict(build_study(self.directory, record, trials), record["metric"])
+        verdict = Verdict(build_study(self.directory, record, trials), record.metric)
         search = self._stage(TRIALS, trials[TRIALS], record, now)
-        possible = len(verdict.screened) + max(search.total - search.ended, 0) // read_seeds_per_configuration(record)
+        possible = len(verdict.screened) + max(search.total - search.ended, 0) // record.seeds_per_configuration
         stages = [search]
         for stage in STAGES:
             if stage in trials:
@@ -185,24 +185,23 @@ class Observer:
                 stages.append(Stage(stage, [], TrialCounts([], retries=0), total, []))
         return Progress(record, stages, now, verdict)
 
-    def _stage(self, name: str, found: Sequence[FrozenTrial], record: Mapping[str, Any], now: datetime) -> Stage:
+    def _stage(self, name: str, found: Sequence[FrozenTrial], record: StudyRecord, now: datetime) -> Stage:
         trials = [trial for trial in found if is_own(trial)]
-        counts = TrialCounts(trials, record["config"]["search"]["retries"])
+        counts = TrialCounts(trials, record.retries)
         folder = self.directory / name
         running = [
             read_training(
-                trial, folder / f"{trial.number:03d}", record["config"]["training"]["env_steps"], record["metric"], now
+                trial, folder / f"{trial.number:03d}", record.config["training"]["env_steps"], record.metric, now
             )
             for trial in trials
             if trial.state == TrialState.RUNNING
         ]
-        total = (
-            record["max_trials"] * read_seeds_per_configuration(record) if name == TRIALS else counts.promised
-        )  # a later stage queues all it has at once
+        own = record.max_trials * record.seeds_per_configuration
+        total = own if name == TRIALS else counts.promised  # a later stage queues all it has at once
         return Stage(name, trials, counts, total, running)
 
-    def _database(self, record: Mapping[str, Any]) -> BaseStorage:
-        home = home_of(record, self._storage)
+    def _database(self, record: StudyRecord) -> BaseStorage:
+        home = record.home(self._storage)
         if home is not None and HIDDEN in home:
             raise StudyError(f"{self.directory}: lives in {home}; --storage must give it with the password")
         if home not in self._opened:
@@ -210,7 +209,7 @@ class Observer:
         return self._opened[home]
 
 
-def count_planned(stage: str, record: Mapping[str, Any], possible: int) -> int:
+def count_planned(stage: str, record: StudyRecord, possible: int) -> int:
     """How many trainings a stage will have that has not begun, at most; 0 if it is off.
 
     Args:
@@ -218,15 +217,10 @@ def count_planned(stage: str, record: Mapping[str, Any], possible: int) -> int:
         record: The study's.
         possible: Configurations that the search may end with. Of a single one there is nothing to choose.
     """
-    settings = record.get(stage)
+    settings = record.get_plan(stage)
     if settings is None or possible < 2:
         return 0
     return (min(settings["top_k"], possible) if stage == "confirm" else 2) * len(settings["seeds"])
-
-
-def read_seeds_per_configuration(record: Mapping[str, Any]) -> int:
-    """Trials of each configuration in the search, on a training seed each."""
-    return int(record["config"]["search"].get("seeds_per_configuration", 1))
 
 
 def read_training(trial: FrozenTrial, directory: Path, total_env_steps: int, metric: str, now: datetime) -> Training:

@@ -19,6 +19,7 @@ from vbot_train.status.forecast import count_active_workers, count_fitting_trial
 from vbot_train.status.progress import Progress, Stage, Training
 from vbot_train.study.accounting import CAUSE, STATUS
 from vbot_train.study.layout import TRIALS
+from vbot_train.study.record import StudyRecord
 from vbot_train.study.trials import tell_left_out
 from vbot_train.training.result import STATUSES
 
@@ -41,7 +42,7 @@ def render_status(progress: Progress) -> Group:
     table = [render_trainings(progress)] if progress.running else []
     below = [*configurations(progress), best(progress), *count_ends(progress), *render_failures(progress)]
     below += tell_left_out(progress.verdict.study)
-    head = Text(f"study {progress.record['study']}: {describe_liveness(progress)}", style="bold")
+    head = Text(f"study {progress.record.study}: {describe_liveness(progress)}", style="bold")
     return Group(head, *map(Text, above), *table, *map(Text, below))
 
 
@@ -103,14 +104,14 @@ def describe_end(progress: Progress) -> str:
 def describe_budget(progress: Progress) -> Iterator[str]:
     """What is left of the budget, and how many trials will have ended by then if that is not all."""
     if progress.left_s is not None:
-        fit, hours = count_fitting_trials(progress), progress.record["config"]["budget_hours"]
+        fit, hours = count_fitting_trials(progress), progress.record.budget_hours
         fitting = "" if fit is None else f"; {fit} of {progress.search.total} trials will fit"
         yield f"budget    {progress.left_s / HOUR_S:.1f} h of {hours:g} h left{fitting}"
 
 
 def render_trainings(progress: Progress) -> Table:
     """The running trials."""
-    metric = progress.record["metric"]
+    metric = progress.record.metric
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("", "env steps", "", "per s", metric, "success"):
         table.add_column(heading, justify="right", no_wrap=heading != metric, overflow="fold")
@@ -146,7 +147,7 @@ def format_cells(training: Training) -> list[str]:
     ]
 
 
-def describe_configuration(params: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+def describe_configuration(params: Mapping[str, Any], record: StudyRecord) -> str:
     """What is special of a trial: where it differs from the default configuration, or whose it trains again."""
     if TRIAL in params:
         return f"{describe_origin(params[TRIAL])} again"
@@ -160,11 +161,11 @@ def describe_origin(number: int) -> str:
     return "default" if number == DEFAULT else f"trial {number}"
 
 
-def find_default(key: str, record: Mapping[str, Any]) -> Any:
+def find_default(key: str, record: StudyRecord) -> Any:
     """What the default configuration has for a parameter: a group's option, or a value of the config."""
-    value: Any = record["config"]
-    if key in (groups := record.get("groups", {})):
-        return groups[key]
+    value: Any = record.config
+    if key in record.groups:
+        return record.groups[key]
     for name in key.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
@@ -172,7 +173,7 @@ def find_default(key: str, record: Mapping[str, Any]) -> Any:
 
 def best(progress: Progress) -> str:
     """The best configuration: the winner once it is confirmed, before that the best that the search saw."""
-    verdict, metric = progress.verdict, progress.record["metric"]
+    verdict, metric = progress.verdict, progress.record.metric
     if (found := verdict.winner) is None:
         return "best      none yet"
     if verdict.unconfirmed_reason is None:

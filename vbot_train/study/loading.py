@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -11,11 +10,12 @@ from optuna.trial import FrozenTrial, TrialState
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import SETTINGS, STAGES, STUDY_YAML, TRIALS, locate_trial, name_stage
 from vbot_train.study.lives import find_end, read_lives
+from vbot_train.study.record import StudyRecord
 from vbot_train.study.seeds import merge_seeds
 from vbot_train.study.steps import correct_params
 from vbot_train.study.storage import READ_ERRORS, extract_database_message, open_to_read
 from vbot_train.study.storage_url import HIDDEN
-from vbot_train.study.trials import LeftOut, Study, Trial, is_own, read_retries
+from vbot_train.study.trials import LeftOut, Study, Trial, is_own
 from vbot_train.training.files import FileError, read_whole_yaml, read_yaml
 from vbot_train.training.result import FILE_NAME, METRICS, ResultError, TrialResult
 
@@ -32,35 +32,35 @@ def load_study(directory: Path, storage: str | None = None) -> Study:
     Raises:
         StudyError: The directory is not that of a study.
     """
-    record = directory / STUDY_YAML
-    if not record.is_file():
+    path = directory / STUDY_YAML
+    if not path.is_file():
         raise StudyError(f"{directory}: not the directory of a study (there is no study.yaml)")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        content = read_yaml(record)
-        if content["metric"] not in METRICS:
-            raise StudyError(f"{record}: metric={content['metric']}: choose one of {', '.join(METRICS)}")
-        url = content.get("storage")
+        record = StudyRecord.parse(read_yaml(path))
+        if record.metric not in METRICS:
+            raise StudyError(f"{path}: metric={record.metric}: choose one of {', '.join(METRICS)}")
+        url = record.storage
         if url is not None and HIDDEN in url:
             url = storage or url
         if url is not None and HIDDEN in url:
             raise StudyError(f"{directory}: lives in {url}; its storage must be given with the password")
         storage_there = open_to_read(url, directory)
-        study = optuna.load_study(study_name=content["study"], storage=storage_there)
+        study = optuna.load_study(study_name=record.study, storage=storage_there)
         trials = {TRIALS: study.get_trials(deepcopy=False)} | {
             stage: optuna.load_study(study_name=name, storage=storage_there).get_trials(deepcopy=False)
             for stage in STAGES
-            if (name := name_stage(content["study"], stage)) in optuna.get_all_study_names(storage_there)
+            if (name := name_stage(record.study, stage)) in optuna.get_all_study_names(storage_there)
         }
         infeasible = study.user_attrs.get("infeasible", {})
     except READ_ERRORS as error:
         raise StudyError(f"{directory}: its study cannot be read ({extract_database_message(error)})") from error
-    return build_study(directory, content, trials, infeasible)
+    return build_study(directory, record, trials, infeasible)
 
 
 def build_study(
     directory: Path,
-    record: Mapping[str, Any],
+    record: StudyRecord,
     trials: Mapping[str, Sequence[FrozenTrial]],
     infeasible: dict[str, int] | None = None,
 ) -> Study:
@@ -87,7 +87,7 @@ def build_study(
                 left_out.append(LeftOut(stage, trial.number, trial.params, str(error)))
     waiting = [trial for trial in trials[TRIALS] if trial.state == TrialState.WAITING]
     interrupted = sum(trial.user_attrs.get("status") == "interrupted" for trial in waiting)
-    own = merge_seeds(loaded.pop(TRIALS), read_retries(record))
+    own = merge_seeds(loaded.pop(TRIALS), record.retries)
     return Study(directory, record, own, infeasible or {}, **loaded, left_out=left_out, interrupted=interrupted)
 
 

@@ -1,12 +1,12 @@
 """The study: its database, and one record of what was asked, in the study's directory."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Literal, cast
 
 import optuna
-import yaml
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -14,7 +14,7 @@ from vbot_train.study.accounting import WORKER
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STAGES, STUDY_DB, STUDY_YAML, TRIALS, WORKERS, name_stage
 from vbot_train.study.provenance import describe_provenance
-from vbot_train.study.record import home_of, read_record
+from vbot_train.study.record import StudyRecord
 from vbot_train.study.storage import connect, open_existing, report_storage_errors
 from vbot_train.study.storage_url import hide_password
 from vbot_train.training.files import write_atomically
@@ -30,7 +30,7 @@ Direction = Literal["maximize", "minimize"]
 def begin_study(
     directory: Path,
     storage: str | None,
-    record: Mapping[str, Any],
+    record: StudyRecord,
     pruner: Any,
     infeasible: Mapping[str, int],
     prepare: Prepare,
@@ -48,7 +48,7 @@ def begin_study(
     Raises:
         StudyError: The database cannot be used, or holds a study of this name from elsewhere.
     """
-    name, direction = record["study"], cast(Direction, METRICS[record["metric"]])
+    name, direction = record.study, cast(Direction, METRICS[record.metric])
     own_id = read_or_create_id(directory)
     with report_storage_errors(storage, directory):
         database = connect(storage, directory)
@@ -64,13 +64,12 @@ def begin_study(
         study.set_user_attr("infeasible", dict(infeasible))
     prepare(study)
     (directory / TRIALS).mkdir(exist_ok=True)
-    content = {**record, "storage": hide_password(storage), **describe_provenance()}
-    write_atomically(directory / STUDY_YAML, yaml.safe_dump(content, sort_keys=False))
+    replace(record, storage=hide_password(storage), **describe_provenance()).write(directory)
     return study
 
 
 def continue_study(
-    directory: Path, storage: str | None, record: dict[str, Any], pruner: Any, prepare: Prepare
+    directory: Path, storage: str | None, record: StudyRecord, pruner: Any, prepare: Prepare
 ) -> optuna.Study:
     """Open a study that was begun before, and note that it was.
 
@@ -84,7 +83,7 @@ def continue_study(
     Raises:
         StudyError: The database is missing, is not one, is locked, or does not hold the study.
     """
-    name, home = record["study"], home_of(record, storage)
+    name, home = record.study, record.home(storage)
     if storage not in (None, home):
         there = hide_password(home) or directory / STUDY_DB
         raise StudyError(
@@ -94,12 +93,11 @@ def continue_study(
         database = open_existing(home, directory)
         study = optuna.load_study(study_name=name, storage=database, pruner=pruner)
     prepare(study)
-    record.setdefault("resumed", []).append(describe_provenance())
-    write_atomically(directory / STUDY_YAML, yaml.safe_dump(record, sort_keys=False))
+    replace(record, resumed=[*record.resumed, describe_provenance()]).write(directory)
     return study
 
 
-def look_into(directory: Path, storage: str | None, record: Mapping[str, Any]) -> list[FrozenTrial]:
+def look_into(directory: Path, storage: str | None, record: StudyRecord) -> list[FrozenTrial]:
     """The trials of a study, which stays as it is.
 
     Args:
@@ -110,9 +108,9 @@ def look_into(directory: Path, storage: str | None, record: Mapping[str, Any]) -
     Raises:
         StudyError: It cannot be read.
     """
-    home = home_of(record, storage)
+    home = record.home(storage)
     with report_storage_errors(home, directory):
-        study = optuna.load_study(study_name=record["study"], storage=open_existing(home, directory))
+        study = optuna.load_study(study_name=record.study, storage=open_existing(home, directory))
         return study.get_trials(deepcopy=False)
 
 
@@ -127,15 +125,15 @@ def open_stage(directory: Path, storage: str | None, stage: str) -> optuna.Study
     Raises:
         StudyError: The database cannot be used.
     """
-    record = read_record(directory)
+    record = StudyRecord.read(directory)
     assert record is not None
-    home = home_of(record, storage)
+    home = record.home(storage)
     (directory / stage).mkdir(exist_ok=True)
     with report_storage_errors(home, directory):
         return optuna.create_study(
-            study_name=name_stage(record["study"], stage),
+            study_name=name_stage(record.study, stage),
             storage=open_existing(home, directory),
-            direction=cast(Direction, METRICS[record["metric"]]),
+            direction=cast(Direction, METRICS[record.metric]),
             pruner=optuna.pruners.NopPruner(),
             load_if_exists=True,
         )
@@ -143,12 +141,12 @@ def open_stage(directory: Path, storage: str | None, stage: str) -> optuna.Study
 
 def look_into_stages(directory: Path, storage: str | None) -> dict[str, list[FrozenTrial]]:
     """The trainings of each later stage; none of one that has not begun."""
-    record = read_record(directory)
+    record = StudyRecord.read(directory)
     assert record is not None
-    home = home_of(record, storage)
+    home = record.home(storage)
     with report_storage_errors(home, directory):
         database = open_existing(home, directory)
-        there = _stages_in(database, record["study"])
+        there = _stages_in(database, record.study)
         studies = {stage: optuna.load_study(study_name=name, storage=database) for stage, name in there.items()}
         return {stage: studies[stage].get_trials(deepcopy=False) if stage in studies else [] for stage in STAGES}
 

@@ -1,38 +1,106 @@
 """The record of a study: what was asked, and on what code and machine it was begun."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STUDY_YAML
 from vbot_train.study.storage_url import check_storage, hide_password
+from vbot_train.training.files import write_atomically
 
 RECORD_KEYS = {"study", "metric", "space", "options", "constraints", "config", "storage", "revision"}
 
 
-def read_record(directory: Path) -> dict[str, Any] | None:
-    """What ``study.yaml`` says, None where no study was begun.
+@dataclass(frozen=True, slots=True)
+class StudyRecord:
+    """What ``study.yaml`` holds, in its order. A key that an older version did not write has its default."""
 
-    Raises:
-        StudyError: It cannot be read.
-    """
-    path = directory / STUDY_YAML
-    if not path.exists():
-        return None
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise StudyError(f"study={directory.name}: {path} cannot be read ({str(error).splitlines()[0]})") from error
-    if not isinstance(content, dict) or not content.keys() >= RECORD_KEYS:
-        raise StudyError(f"study={directory.name}: {path} is not the record of a study, or of another version")
-    return content | {"storage": check_storage(content["storage"])}  # earlier versions wrote it down as it was typed
+    study: str  # name
+    metric: str  # what is optimized
+    space: dict[str, str] = field(default_factory=dict)  # each searched key's range, for people
+    fixed: list[str] = field(default_factory=list)  # overrides of what is not searched
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)  # settings of the searched groups' combinations
+    constraints: dict[str, str] = field(default_factory=dict)  # rules by name
+    feasible_share: float | None = None  # of the space, by the rules
+    max_trials: int = 0  # configurations at which the search ends
+    confirm: dict[str, Any] | None = None  # top_k, seeds; None: off
+    test: dict[str, Any] | None = None  # seeds, evaluation_seed; None: off
+    default: dict[str, Any] | None = None  # the composed configuration as a point; None: outside the space
+    sampler: dict[str, Any] = field(default_factory=dict)  # its config
+    groups: dict[str, str] = field(default_factory=dict)  # chosen option of each config group
+    config: dict[str, Any] = field(default_factory=dict)  # composed, in plain containers
+    storage: str | None = None  # URL without its password; None: SQLite in the study's directory
+    command: list[str] = field(default_factory=list)  # the line that began it
+    time: str | None = None  # when, in ISO format
+    revision: str | None = None  # commit of the code
+    versions: dict[str, str] = field(default_factory=dict)  # of Python and the packages
+    hardware: dict[str, Any] = field(default_factory=dict)
+    resumed: list[dict[str, Any]] = field(default_factory=list)  # the last five again, of each time it was continued
+    unknown: dict[str, Any] = field(default_factory=dict)  # what a newer version wrote beside all that
 
+    @classmethod
+    def read(cls, directory: Path) -> Self | None:
+        """What ``study.yaml`` says, None where no study was begun.
 
-def home_of(record: Mapping[str, Any], storage: str | None) -> str | None:
-    """Where a study lives: as its record says, with the password of the command line's storage if that is the same."""
-    home: str | None = record["storage"]
-    storage = check_storage(storage)  # a reader's, as typed
-    return storage if storage is not None and hide_password(storage) == home else home
+        Raises:
+            StudyError: It cannot be read.
+        """
+        path = directory / STUDY_YAML
+        if not path.exists():
+            return None
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError) as error:
+            raise StudyError(f"study={directory.name}: {path} cannot be read ({str(error).splitlines()[0]})") from error
+        if not isinstance(content, dict) or not content.keys() >= RECORD_KEYS:
+            raise StudyError(f"study={directory.name}: {path} is not the record of a study, or of another version")
+        record = cls.parse(content)
+        return replace(record, storage=check_storage(record.storage))  # earlier versions wrote it down as typed
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any]) -> Self:
+        """The record that a file's content is, in whatever version.
+
+        Raises:
+            KeyError: It lacks the metric or the name.
+        """
+        given = {key: content[key] for key in ("metric", "study")}
+        known = {each.name for each in fields(cls)} - {"unknown"}
+        given |= {key: value for key, value in content.items() if key in known and value is not None}
+        return cls(**given, unknown={key: value for key, value in content.items() if key not in known})
+
+    def write(self, directory: Path) -> None:
+        """Write ``study.yaml``, whole or not at all."""
+        content = {each.name: getattr(self, each.name) for each in fields(self)}
+        content |= content.pop("unknown")
+        if not self.resumed:
+            del content["resumed"]
+        write_atomically(directory / STUDY_YAML, yaml.safe_dump(content, sort_keys=False))
+
+    @property
+    def retries(self) -> int:
+        """How often a trial that crashed is trained again."""
+        return int(self.config.get("search", {}).get("retries", 1))
+
+    @property
+    def seeds_per_configuration(self) -> int:
+        """Trials of each configuration in the search, on a training seed each."""
+        return int(self.config.get("search", {}).get("seeds_per_configuration", 1))
+
+    @property
+    def budget_hours(self) -> float | None:
+        """Wall clock of the study over all resumes [h], None without a budget."""
+        return self.config.get("budget_hours")
+
+    def get_plan(self, stage: str) -> dict[str, Any] | None:
+        """The settings of a later stage, None if it is off."""
+        return self.confirm if stage == "confirm" else self.test
+
+    def home(self, storage: str | None) -> str | None:
+        """Where the study lives: as written here, with the password of the given storage if that is the same."""
+        storage = check_storage(storage)  # a reader's, as typed
+        return storage if storage is not None and hide_password(storage) == self.storage else self.storage

@@ -11,11 +11,8 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from vbot_train.training.result import (
-    METRICS,
-    STATUSES,
-    TrialResult,
-)
+from vbot_train.study.record import StudyRecord
+from vbot_train.training.result import METRICS, STATUSES, TrialResult
 
 NAMED = 5  # trials that are left out and told one by one
 
@@ -78,18 +75,13 @@ class Study:
     """A study, as its directory holds it."""
 
     directory: Path
-    record: Mapping[str, Any]  # study.yaml
+    record: StudyRecord
     trials: list[Trial]  # that have ended, by number
     infeasible: dict[str, int]  # rejected proposals (of a grid: cells) by rule
     confirm: list[Trial] = field(default_factory=list)  # the finalists again, on fresh seeds; see analysis.stages
     test: list[Trial] = field(default_factory=list)  # the winner and the default, on seeds and starts of their own
     left_out: list[LeftOut] = field(default_factory=list)  # of all stages
     interrupted: int = 0  # trials of the search that wait to be continued
-
-    @property
-    def retries(self) -> int:
-        """How often a trial that crashed is trained again."""
-        return read_retries(self.record)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -112,12 +104,6 @@ class Study:
             if value is not None:
                 rows.append((sign * value, math.inf if time_s is None else time_s, trial.number, trial))
         return [trial for *_, trial in sorted(rows, key=lambda row: row[:3])]
-
-
-def read_retries(record: Mapping[str, Any]) -> int:
-    """How often a study trains a trial again that crashed."""
-    search = (record.get("config") or {}).get("search") or {}
-    return int(search.get("retries", 1))
 
 
 def is_own(trial: FrozenTrial) -> bool:

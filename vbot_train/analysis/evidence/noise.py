@@ -62,7 +62,7 @@ class Contrast:
 
 def is_learning_search(study: Study) -> bool:
     """Whether the search proposed by what it had seen."""
-    return str((study.record.get("sampler") or {}).get("_target_")).endswith(BAYESIAN)
+    return str(study.record.sampler.get("_target_")).endswith(BAYESIAN)
 
 
 def pool_variance(groups: Sequence[Sequence[float]]) -> Scatter | None:

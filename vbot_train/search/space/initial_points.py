@@ -197,7 +197,7 @@ def list_best_configurations(study: Study, metric: str, key: str) -> list[Config
     Raises:
         ConfigError: There is none.
     """
-    if metric == "episode_reward_mean" and any(name.split(".")[0] == "reward" for name in study.record["space"]):
+    if metric == "episode_reward_mean" and any(name.split(".")[0] == "reward" for name in study.record.space):
         raise ConfigError(
             f"{key}={study.directory}: its trials differ in the rewards that search.metric={metric} sums up"
         )
@@ -218,7 +218,7 @@ def list_unreadable(study: Study, origin: str) -> Iterator[InitialPoint]:
 
 def read_settings(study: Study, trial: Trial) -> tuple[dict[str, Any], dict[str, str]]:
     """The config that a trial was trained on, and its option of each config group."""
-    groups = dict(study.record["groups"])
+    groups = study.record.groups
     choices = groups | {key: value for key, value in trial.params.items() if key in groups}
     return load_recorded_config(trial.directory), choices
 

@@ -60,7 +60,7 @@ def narrow_space(
         read_settings(study, found.trials[0])
         for found in list_best_configurations(study, metric, "search.around")[:top]
     ]
-    searched = read_space(study.record["space"])
+    searched = read_space(study.record.space)
     narrow, notes = {}, []
     for key, own in distributions.items():
         if key in given:
