@@ -1,13 +1,13 @@
-"""The navigation task: robot, physics, observations, rewards, terminations. Knows no learning library.
+"""The navigation task: robot, physics, observations, rewards, terminations. Imports no learning library.
 
-Importing this package tells Gymnasium about ``VBotNavigation-v0``.
+Importing this package registers ``VBotNavigation-v0`` with Gymnasium.
 """
 
 import os
 
 import gymnasium
 
-PROCESS = os.getpid()  # that imported this package; another one that finds it imported is a fork of it
+PROCESS = os.getpid()  # the process that imported this package; a different id at run time means a forked process
 
 gymnasium.register(
     id="VBotNavigation-v0",

@@ -1,4 +1,4 @@
-"""What differs from robot to robot where the task is randomized: the ground, the load, the motors."""
+"""The body parameters that domain randomization varies between robots: friction, payload, motors."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class BodyParams:
-    """The bodies of K robots, as departures from the nominal one (friction 1, and nothing else changed)."""
+    """Body parameters of K robots, relative to the nominal robot (friction 1, everything else unchanged)."""
 
     friction: Tensor  # (K,) sliding friction between the feet and the ground
     payload_kg: Tensor  # (K,) [kg] added to the trunk, at its centre of mass

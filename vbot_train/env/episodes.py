@@ -1,4 +1,4 @@
-"""What the task gives back: control steps, and the episodes that ended with them; and what it notes until they do."""
+"""Results of a control step, statistics of finished episodes, and the counters of running ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from vbot_train.env.state import RobotState
 
 @dataclass(frozen=True, slots=True)
 class Episodes:
-    """K episodes that have just ended."""
+    """Statistics of K finished episodes."""
 
     robot: Tensor  # (K,) index of the robot
     reward: Tensor  # (K,) sum of the rewards
-    reward_terms: Tensor  # (K, T) the same by term, in the order of the reward config
+    reward_terms: Tensor  # (K, T) sum per reward term, in the order of the reward config
     length_s: Tensor  # (K,) [s]
     reached: Tensor  # (K,) bool: was inside the goal radius
     fenced: Tensor  # (K,) bool: was inside the inner fence
@@ -29,8 +29,10 @@ class Episodes:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a control step gives back. Robots whose episode ended have been reset: ``observation`` is the new
-    episode's first, ``final_observation`` the old one's last; for all others the two are equal.
+    """Result of a control step of E robots.
+
+    Robots whose episode ended have been reset: their ``observation`` is the first of the new episode, their
+    ``final_observation`` the last of the old one. For all other robots the two are equal.
     """
 
     observation: Tensor  # (E, 54)
@@ -42,13 +44,13 @@ class Step:
 
 
 class RunningEpisodes:
-    """What is noted of the episode that each robot is in.
+    """Counters and sums of each robot's running episode.
 
     Args:
         num_envs: Number of robots E.
         terms: Reward terms T.
         control_dt_s: Duration of a control step [s].
-        device: Where the robots live.
+        device: Device of the robots' tensors.
     """
 
     def __init__(self, num_envs: int, terms: int, control_dt_s: float, device: torch.device) -> None:
@@ -64,7 +66,7 @@ class RunningEpisodes:
         self.returns = torch.zeros(terms, num_envs, device=device)
 
     def begin(self, index: Tensor, distance: Tensor, bearing: Tensor) -> None:
-        """Note that the robots at ``index`` (K,) start, so far from the goal (K,) [m], at that bearing (K,) [rad]."""
+        """Start episodes of the robots at ``index`` (K,), at a distance (K,) [m] and bearing (K,) [rad] of the goal."""
         self.steps[index] = self.first_step[index] = 0
         self.arrival_step[index] = -1
         self.fenced[index] = False
@@ -73,12 +75,12 @@ class RunningEpisodes:
         self.returns[:, index] = 0.0
 
     def note_progress(self, state: RobotState) -> None:
-        """Note who is at the goal, or near it, for the first time."""
+        """Record first arrivals in the goal radius and in the inner fence."""
         self.arrival_step = torch.where(state.first_arrival, self.steps, self.arrival_step)
         self.fenced = self.fenced | state.first_fence
 
     def sum_up(self, index: Tensor, fell: Tensor, left: Tensor) -> Episodes:
-        """Sum up the episodes of the robots at ``index`` (K,); who fell and who left are (E,)."""
+        """Return statistics of the episodes of the robots at ``index`` (K,); ``fell`` and ``left`` are (E,) bool."""
         arrival, first = self.arrival_step[index], self.first_step[index]
         return Episodes(
             robot=index,
@@ -96,10 +98,10 @@ class RunningEpisodes:
         )
 
     def state_dict(self) -> dict[str, Tensor]:
-        """A copy of all of it."""
+        """Return a copy of all counters and sums."""
         return {name: value.clone() for name, value in vars(self).items() if isinstance(value, Tensor)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what ``state_dict`` told of as many robots."""
+        """Restore the result of ``state_dict`` of the same number of robots."""
         for name in self.state_dict():
             getattr(self, name).copy_(state[name])

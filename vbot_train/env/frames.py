@@ -1,8 +1,8 @@
-"""Frames: where a robot's axes point, and what the world looks like from there.
+"""Transformations between the world frame, the body frame and the heading frame.
 
-All functions take E robots at once. A rotation matrix holds the body's axes (forward, left, up) in the world frame as
-its columns; its entries lie in (3, 3, E), robots last: on a CPU half the task's time is the overhead of small
-operations, and rows of robots are what they are fastest at (LOG.md, 2026-11-24).
+All functions process E robots at once. The columns of a rotation matrix are the body's axes (forward, left, up) in the
+world frame. Its shape is (3, 3, E), robots last: on a CPU, half of the task's time is the overhead of small operations,
+which are fastest on rows of robots (LOG.md, 2026-11-24).
 """
 
 from functools import cache
@@ -10,7 +10,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-_ENTRIES = (  # of the rotation matrix, row by row, as sums of products of the unit quaternion's w, x, y, z
+_ENTRIES = (  # entries of the rotation matrix, row by row, as sums of products of the unit quaternion's w, x, y, z
     {"ww": 1, "xx": 1, "yy": -1, "zz": -1},
     {"xy": 2, "wz": -2},
     {"xz": 2, "wy": 2},
@@ -24,7 +24,7 @@ _ENTRIES = (  # of the rotation matrix, row by row, as sums of products of the u
 
 
 def compute_rotation(quat: Tensor) -> Tensor:
-    """Rotation matrices (3, 3, E) of unit quaternions (E, 4), w first."""
+    """Compute rotation matrices (3, 3, E) from unit quaternions (E, 4), w first."""
     parts = quat.T.contiguous()
     products = (parts.unsqueeze(0) * parts.unsqueeze(1)).flatten(0, 1)
     return (_from_products(quat.device) @ products).view(3, 3, -1)
@@ -32,7 +32,7 @@ def compute_rotation(quat: Tensor) -> Tensor:
 
 @cache
 def _from_products(device: torch.device) -> Tensor:
-    """Turns the 16 products of a quaternion's parts into the 9 entries of its matrix. Returns (9, 16)."""
+    """Return the matrix (9, 16) that maps the 16 products of quaternion components to the 9 rotation entries."""
     matrix = torch.zeros(9, 4, 4)
     for entry, parts in enumerate(_ENTRIES):
         for product, factor in parts.items():
@@ -41,28 +41,28 @@ def _from_products(device: torch.device) -> Tensor:
 
 
 def to_body_frame(rotation: Tensor, vector: Tensor) -> Tensor:
-    """Turn world vectors (E, 3) into the body frames. Returns (E, 3)."""
+    """Transform world-frame vectors (E, 3) to the body frames. Returns (E, 3)."""
     return (rotation * vector.T.unsqueeze(1)).sum(dim=0).T
 
 
 def compute_projected_gravity(rotation: Tensor) -> Tensor:
-    """The direction (0, 0, -1) of the world in the body frames. Returns (E, 3)."""
+    """Compute the world direction (0, 0, -1) in the body frames. Returns (E, 3)."""
     return -rotation[2].T
 
 
 def compute_goal_error(position: Tensor, rotation: Tensor) -> Tensor:
-    """Goal minus base in the heading frames, the goal being the origin. Returns (E, 2) [m].
+    """Compute goal minus base in the heading frames; the goal is the origin. Returns (E, 2) [m].
 
     Args:
         position: (E, 2) or (E, 3) [m], world frame.
         rotation: (3, 3, E)
     """
     x, y = position[:, 0], position[:, 1]
-    cos, sin = rotation[0, 0], rotation[1, 0]  # of the yaw, both shorter if the robot is tilted
+    cos, sin = rotation[0, 0], rotation[1, 0]  # of the yaw; both are scaled down if the robot is tilted
     tilt = torch.hypot(cos, sin).clamp(min=1e-12)
     return torch.stack([-(cos * x + sin * y) / tilt, (sin * x - cos * y) / tilt], dim=1)
 
 
 def compute_bearing(error: Tensor) -> Tensor:
-    """Bearing of an error (E, 2) in the heading frame. Returns (E,) [rad], 0 is ahead, in [-pi, pi]."""
+    """Compute the bearing of an error (E, 2) in the heading frame. Returns (E,) [rad] in [-pi, pi], 0 is ahead."""
     return torch.atan2(error[:, 1], error[:, 0])

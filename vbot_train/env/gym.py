@@ -1,12 +1,12 @@
-"""Gymnasium's face of the task.
+"""Gymnasium interface of the task.
 
 gymnasium.make("VBotNavigation-v0")
 gymnasium.make_vec("VBotNavigation-v0", num_envs=64, env="section001_far")
 
-Gymnasium's own vector environments (``vectorization_mode="sync"``, ``"async"``) work too, however the processes of the
-latter are started. A forked one has one torch thread.
+Gymnasium's own vector environments (``vectorization_mode="sync"``, ``"async"``) work too, with every start method of
+the ``"async"`` processes. A forked process uses one torch thread.
 
-Pickled or copied, an environment is its arguments: the copy has no episode yet, and says so until it is reset.
+Pickling or copying an environment keeps only its arguments: the copy has no episode and must be reset first.
 """
 
 import os
@@ -29,15 +29,15 @@ from vbot_train.env.observations import SIZE
 from vbot_train.env.simulation import JOINTS
 
 Floats = NDArray[np.float32]
-# Scaled observations are of order one; only unstable physics, which ends the episode, comes near this bound.
+# Scaled observations are of order one; only unstable physics, which ends the episode, reaches this bound.
 OBSERVATION_SPACE = Box(-1e3, 1e3, (SIZE,), np.float32)
 ACTION_SPACE = Box(-1.0, 1.0, (JOINTS,), np.float32)
 NO_EPISODE = "call reset() first: no episode has begun"
 
 
 def build(env: str, reward: str, num_envs: int, threads: int) -> NavigationEnv:
-    """Build the task from options of ``conf/env/`` and ``conf/reward/``. Until it is seeded, each copy differs."""
-    if os.getpid() != PROCESS:  # a fork, which would wait for ever for its parent's OpenMP threads: it has none of them
+    """Build the task from options of ``conf/env/`` and ``conf/reward/``, with a random seed until one is given."""
+    if os.getpid() != PROCESS:  # forked: it would wait forever for the parent's OpenMP threads
         torch.set_num_threads(1)
     config = compose_config([f"env={env}", f"reward={reward}"])
     seed = int(np.random.SeedSequence().generate_state(1)[0])
@@ -45,16 +45,16 @@ def build(env: str, reward: str, num_envs: int, threads: int) -> NavigationEnv:
 
 
 def to_numpy(observation: torch.Tensor) -> Floats:
-    """Observations within the bounds of the space."""
+    """Convert observations to NumPy, clipped to the bounds of the observation space."""
     result: Floats = observation.clamp(-1e3, 1e3).numpy()
     return result
 
 
 def robots_of(mask: object, num_envs: int) -> torch.Tensor:
-    """Index (K,) of the robots that Gymnasium's ``reset_mask`` picks.
+    """Return the index (K,) of the robots that Gymnasium's ``reset_mask`` selects.
 
     Raises:
-        ValueError: It is no mask of so many robots, or picks none.
+        ValueError: It is not a bool mask of ``num_envs`` robots, or selects none.
     """
     if not (isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.shape == (num_envs,) and mask.any()):
         raise ValueError(f"reset_mask={mask}: must be a NumPy array of {num_envs} bools, at least one of them True")
@@ -79,13 +79,13 @@ class VBotNavigation(gymnasium.Env[Floats, Floats], EzPickle):
         self._begun = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
-        """Start an episode."""
+        """Start a new episode."""
         super().reset(seed=seed)
         self._begun = True
         return to_numpy(self._env.reset(seed=seed))[0], {}
 
     def step(self, action: Floats) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
-        """Take a control step. At the end of an episode ``info`` holds its outcome."""
+        """Advance by one control step. At the end of an episode, ``info`` holds its outcome."""
         if not self._begun:
             raise ResetNeeded(NO_EPISODE)
         step = self._env.step(torch.as_tensor(action, dtype=torch.float32).unsqueeze(0))
@@ -95,20 +95,20 @@ class VBotNavigation(gymnasium.Env[Floats, Floats], EzPickle):
 
 
 class VBotNavigationVector(gymnasium.vector.VectorEnv[Floats, Floats, NDArray[Any]], EzPickle):
-    """Many robots in one process, stepped by a pool of threads; see ``NavigationEnv`` for the task.
+    """Many robots in one process, stepped by a thread pool; see ``NavigationEnv`` for the task.
 
-    A robot whose episode ends starts anew in the same step; its last observation is in ``info["final_obs"]`` and
-    the outcome of its episode in ``info["final_info"]``.
+    A robot whose episode ends is reset in the same step; its last observation is in ``info["final_obs"]`` and the
+    outcome of its episode in ``info["final_info"]``.
 
     Args:
         num_envs: Number of robots.
         env: Option of ``conf/env/``.
         reward: Option of ``conf/reward/``.
-        threads: Threads of the physics.
-        max_episode_steps: Episodes end after so many control steps, if not before; None and -1 are no such limit.
+        threads: Physics threads.
+        max_episode_steps: Additional limit on the control steps of an episode; None and -1 set no limit.
 
     Raises:
-        ValueError: ``max_episode_steps`` is no number of steps.
+        ValueError: ``max_episode_steps`` is not a positive integer.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 - Gymnasium's own convention
@@ -132,7 +132,7 @@ class VBotNavigationVector(gymnasium.vector.VectorEnv[Floats, Floats, NDArray[An
         self.action_space = batch_space(ACTION_SPACE, num_envs)
         self._env = build(env, reward, num_envs, threads)
         self._limit_episodes(max_episode_steps)
-        self._observation: torch.Tensor | None = None  # (E, 54), the last one; None before the first reset
+        self._observation: torch.Tensor | None = None  # (E, 54), the latest one; None before the first reset
 
     def _limit_episodes(self, steps: int | None) -> None:
         if steps is None or steps == -1:
@@ -144,14 +144,14 @@ class VBotNavigationVector(gymnasium.vector.VectorEnv[Floats, Floats, NDArray[An
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Floats, dict[str, Any]]:
-        """Start an episode for every robot. One seed serves them all: of a list, the first.
+        """Start a new episode for every robot. One seed is used for all robots: the first one of a list.
 
-        With ``options={"reset_mask": mask}``, (E,) bool, only the robots that it picks start anew; the others go on,
-        and their last observations are returned again.
+        With ``options={"reset_mask": mask}``, (E,) bool, only the selected robots are reset; the others continue their
+        episodes, and their latest observations are returned again.
 
         Raises:
-            ValueError: The mask does not fit.
-            ResetNeeded: There is a mask, but no episode that others could go on with.
+            ValueError: The mask is invalid.
+            ResetNeeded: A mask was given before the first full reset.
         """
         first = seed[0] if isinstance(seed, list) else seed
         super().reset(seed=first)
@@ -166,7 +166,7 @@ class VBotNavigationVector(gymnasium.vector.VectorEnv[Floats, Floats, NDArray[An
         return to_numpy(self._observation), {}
 
     def step(self, actions: Floats) -> tuple[Floats, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
-        """Take a control step with every robot."""
+        """Advance every robot by one control step."""
         if self._observation is None:
             raise ResetNeeded(NO_EPISODE)
         step = self._env.step(torch.as_tensor(actions, dtype=torch.float32))
@@ -185,7 +185,7 @@ class VBotNavigationVector(gymnasium.vector.VectorEnv[Floats, Floats, NDArray[An
         )
 
     def _spread(self, outcomes: dict[str, NDArray[Any]], episodes: Episodes) -> dict[str, NDArray[Any]]:
-        """Outcomes of the ended episodes, as arrays over all robots."""
+        """Expand outcomes of the finished episodes to arrays over all robots, zero for the others."""
         spread = {}
         for name, values in outcomes.items():
             spread[name] = np.zeros(self.num_envs, dtype=values.dtype)
@@ -194,6 +194,6 @@ class VBotNavigationVector(gymnasium.vector.VectorEnv[Floats, Floats, NDArray[An
 
 
 def outcome(episodes: Episodes) -> dict[str, NDArray[Any]]:
-    """How episodes ended, one array over the episodes each."""
+    """Return the outcomes of episodes, as one array per quantity."""
     names = ("reached", "fell", "left", "time_to_goal_s", "final_distance_m", "length_s")
     return {name: getattr(episodes, name).numpy() for name in names}

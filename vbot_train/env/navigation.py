@@ -1,4 +1,4 @@
-"""The task: walk to the middle of the platform without falling."""
+"""The task: walk to the centre of the platform without falling."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,9 +23,9 @@ from vbot_train.env.state import RobotState
 
 
 class NavigationEnv:
-    """Walk from a ring around the goal to its centre, and stay up. E robots in one process.
+    """Walk from a ring around the goal to its centre without falling. E robots in one process.
 
-    **Observation**, (E, 54), scaled to order one. "Heading frame" is the world frame turned by the robot's yaw.
+    **Observation**, (E, 54), scaled to order one. The heading frame is the world frame rotated by the robot's yaw.
 
     | index | quantity                                                          | scale        |
     |-------|-------------------------------------------------------------------|--------------|
@@ -45,41 +45,42 @@ class NavigationEnv:
     **Action**, (E, 12), clipped to [-1, 1] and smoothed, ``a' = (1 - s) a + s a'``; joint target =
     standing pose + ``scale_rad`` * a' [rad], joints in the order FR, FL, RR, RL x hip, thigh, calf.
 
-    **Randomized at reset**: place on the ring, yaw, joint angles. Where ``randomization`` in the config is on
-    (section001_robust), also the feet's friction, the trunk's payload and centre of mass and the motors' strength; and
-    in the episode pushes, a late action, and noise on 0-32, which rewards, terminations and metrics do not see.
+    **Randomized at reset**: position on the ring, yaw, joint angles. With ``randomization`` on in the config
+    (section001_robust), also the feet's friction, the trunk's payload and centre of mass, and the motors' strength; and
+    during the episode pushes, action latency, and noise on observations 0-32, which does not affect rewards,
+    terminations and metrics.
 
     **Terminated** when the trunk tilts more than 75 degrees or (with the head) touches the ground, when the robot
     leaves the platform, or when it becomes unstable (physics or action not finite, or a joint faster than
-    100 rad/s). An unstable robot pays the termination term like any fall, earns and pays nothing else at that step,
-    and is counted in ``unstable_robots``.
+    100 rad/s). An unstable robot gets the termination term like any fall, no other reward term at that step, and is
+    counted in ``unstable_robots``.
     **Truncated** after 10 s. **Success**: was inside the goal radius and never fell or left.
 
-    **Departures from the predecessor**, each on purpose:
+    **Intended differences from the predecessor**:
 
-    - velocity and goal error in the robot's own frame, the bearing in place of the yaw: the task looks the same
-      from every side, and need not be learned once per direction;
+    - velocity and goal error in the robot's own frame, and the bearing instead of the yaw: the task looks the same
+      from every side and need not be learned separately for each direction;
     - control at 50 Hz instead of 100 Hz: half the inference and half the samples for the same simulated time;
-    - a ``position`` actuator integrated implicitly: the explicit PD controller is unstable in the air;
-    - actions clipped to [-1, 1] and scaled by 0.75 rad, where they were unbounded and scaled by 0.25 rad: the same
-      reach at three standard deviations, and a bounded action space for any learner;
-    - smoothing keeps 0.5 per 20 ms, where it kept 0.7 per 10 ms: 0.7 x 0.7 is the same lag;
-    - the collision shapes that meet the ground first, pyramidal cones and impratio 1: faster, and stable with few
-      solver iterations;
-    - robots start on their feet with up to 0.05 rad of joint noise, not exactly posed 0.2 m above the ground: no
-      landing to learn, no two starts alike;
-    - an episode lasts its full 10 s instead of ending after half a second at the goal: staying up counts;
-    - a fall is the trunk or the head on the ground, or upside down: the original sensor counts the feet, and its
-      tilt passes a robot on its back; leaving the platform ends the episode;
-    - bonuses and the stop budget start afresh with every episode: there they were paid once per training.
+    - a ``position`` actuator with implicit integration: the explicit PD controller is unstable in the air;
+    - actions clipped to [-1, 1] and scaled by 0.75 rad, instead of unbounded and scaled by 0.25 rad: the same range at
+      three standard deviations, and a bounded action space for any learner;
+    - smoothing factor 0.5 per 20 ms instead of 0.7 per 10 ms: approximately the same lag, since 0.7 x 0.7 = 0.49;
+    - only the collision shapes that touch the ground first, pyramidal cones and impratio 1: faster, and stable with
+      few solver iterations;
+    - robots start on their feet with up to 0.05 rad of joint noise, instead of in a fixed pose 0.2 m above the ground:
+      the robot need not learn to land, and no two starts are equal;
+    - an episode lasts its full 10 s instead of ending after half a second at the goal: not falling counts;
+    - a fall means that the trunk or the head touches the ground, or that the robot is upside down: the original sensor
+      also counts the feet, and its tilt check accepts a robot on its back; leaving the platform ends the episode;
+    - bonuses and the stop budget are reset in every episode: the predecessor gave them once per training.
 
     Args:
         config: One option of ``conf/env/``.
-        reward: One option of ``conf/reward/``: per term a weight and its kernel's arguments.
+        reward: One option of ``conf/reward/``: for each term a weight and its kernel's arguments.
         num_envs: Number of robots E.
-        seed: Seeds the starts.
-        threads: Threads of the physics.
-        simulation: Steps the robots; ``MujocoSimulation`` unless given.
+        seed: Seed of the start states and of domain randomization.
+        threads: Physics threads.
+        simulation: The simulation that steps the robots; default ``MujocoSimulation``.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class NavigationEnv:
             threads=threads,
         )
         self.device = self.simulation.device
-        self._generator = Generator().manual_seed(seed)  # on the CPU: every device has the same starts
+        self._generator = Generator().manual_seed(seed)  # on the CPU, so that all devices have the same starts
         self._randomization = Randomization(
             config["randomization"],
             num_envs=num_envs,
@@ -125,19 +126,19 @@ class NavigationEnv:
         self._prev_action = torch.zeros(self.num_envs, JOINTS, device=self.device)
         self._prev_joint_vel = torch.zeros(self.num_envs, JOINTS, device=self.device)
         nobody = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
-        self._no_episodes = self._episode.sum_up(self._all[:0], fell=nobody, left=nobody)  # of most control steps
+        self._no_episodes = self._episode.sum_up(self._all[:0], fell=nobody, left=nobody)  # for most control steps
 
     @torch.inference_mode()
     def reset(self, *, seed: int | None = None, stagger: bool = False, robots: Tensor | None = None) -> Tensor:
-        """Start a new episode for every robot, or for some.
+        """Start new episodes for all robots or for a subset.
 
         Args:
-            seed: Seeds the starts anew.
-            stagger: Let the first episodes of all begin at random ages, so that not all end at the same step.
-            robots: Index (K,) of those that start; None is all.
+            seed: New seed of the generator; None continues with its current state.
+            stagger: Start the episodes of all robots at random ages, so that they do not all end at the same step.
+            robots: Index (K,) of the robots to reset; None means all.
 
         Returns:
-            (K, 54) observations of those that start.
+            (K, 54) observations of the reset robots.
         """
         if seed is not None:
             self._generator.manual_seed(seed)
@@ -179,10 +180,10 @@ class NavigationEnv:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of all that the next control steps depend on, tensors and plain data."""
+        """Return a copy of everything that the next control steps depend on, tensors and plain data."""
         return {
             "episode": self._episode.state_dict(),
-            "action": self._action.clone(),  # those before it are replaced before they are read
+            "action": self._action.clone(),  # earlier actions are overwritten before they are read
             "unstable_robots": self.unstable_robots,
             "generator": self._generator.get_state(),
             "randomization": self._randomization.state_dict(),
@@ -192,7 +193,7 @@ class NavigationEnv:
 
     @torch.inference_mode()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what ``state_dict`` told of a task of the same config and size; its next steps are the same."""
+        """Restore the result of ``state_dict`` of a task with the same config and size; next steps are identical."""
         self._episode.load_state_dict(state["episode"])
         self._action.copy_(state["action"])
         self.unstable_robots = state["unstable_robots"]
@@ -202,19 +203,19 @@ class NavigationEnv:
         self.simulation.load_state_dict(state["simulation"])
 
     def _act(self, action: Tensor) -> Tensor:
-        """Smooth the action and step the physics. Returns (E,) bool: whose action was a number."""
+        """Smooth the action and step the physics. Returns (E,) bool, True where the action was finite."""
         params = self.config["action"]
         valid = is_finite(action)
         self._prev_action = self._action
         self._action = torch.lerp(action.nan_to_num().clamp(-1.0, 1.0), self._action, params["smoothing"])
-        self._prev_joint_vel = self.simulation.qvel[:, 6:].clone()  # some simulations step their tensors in place
+        self._prev_joint_vel = self.simulation.qvel[:, 6:].clone()  # some simulations update their tensors in place
         self._randomization.push(self.simulation)
         action = self._randomization.delayed(self._action)
         self.simulation.step(self.simulation.standing_joint_pos + params["scale_rad"] * action)
         return valid
 
     def _contain_unstable(self, valid: Tensor) -> Tensor:
-        """Find robots whose physics or action broke, and put them into a start pose. Returns (E,) bool."""
+        """Find robots with unstable physics or an invalid action, and place them in a start pose. Returns (E,) bool."""
         qpos, qvel = self.simulation.qpos, self.simulation.qvel
         slow = qvel[:, 6:].abs().amax(dim=1) <= self.config["max_joint_speed_rad_s"]
         unstable = ~(is_finite(qpos) & is_finite(qvel) & slow & valid)
@@ -226,13 +227,13 @@ class NavigationEnv:
         return unstable
 
     def _failures(self, state: RobotState, unstable: Tensor) -> tuple[Tensor, Tensor]:
-        """Who fell, and who left the platform. Returns two (E,) bool."""
+        """Compute which robots fell and which left the platform. Returns two (E,) bool."""
         tilted = terminations.is_tilted(state, max_tilt_deg=self.config["max_tilt_deg"])
         left = terminations.is_off_platform(state, platform_radius_m=self.config["platform_radius_m"])
         return unstable | tilted | terminations.is_touching(state), left & ~unstable
 
     def _state(self) -> RobotState:
-        """The robots now, before the outcome of the control step is judged."""
+        """Build the current state of the robots, before terminations of this control step are evaluated."""
         qpos, qvel = self.simulation.qpos, self.simulation.qvel
         rotation = compute_rotation(qpos[:, 3:7])
         error_b = compute_goal_error(qpos, rotation)
@@ -270,7 +271,7 @@ class NavigationEnv:
         return observations.observe(self._randomization.with_observation_noise(state))
 
     def _restart(self, index: Tensor, final: Tensor) -> Tensor:
-        """Start new episodes at ``index``. Returns all robots' observations (E, 54)."""
+        """Start new episodes of the robots at ``index``. Returns the observations of all robots (E, 54)."""
         if len(index) == 0:
             return final
         observation = final.clone()
@@ -278,7 +279,7 @@ class NavigationEnv:
         return observation
 
     def _start(self, index: Tensor) -> Tensor:
-        """Start new episodes at ``index``. Returns those robots' observations (K, 54)."""
+        """Start new episodes of the robots at ``index`` (K,). Returns their observations (K, 54)."""
         start = self._starts.take(len(index))
         self.simulation.place(index, start.pose)
         self._randomization.begin(self.simulation, index)
@@ -289,5 +290,5 @@ class NavigationEnv:
 
 
 def is_finite(rows: Tensor) -> Tensor:
-    """Which rows (E, N) hold numbers only: their sum is one. Returns (E,) bool."""
+    """Check which rows (E, N) contain only finite numbers, by their sum. Returns (E,) bool."""
     return rows.sum(dim=1).isfinite()

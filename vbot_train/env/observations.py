@@ -1,4 +1,4 @@
-"""The 54 numbers that the policy sees."""
+"""The 54 numbers of the policy's observation."""
 
 import math
 from functools import cache
@@ -9,11 +9,11 @@ from torch import Tensor
 from vbot_train.env.state import RobotState
 
 SIZE = 54
-DEADBAND_RAD = math.radians(8.0)  # no turn is commanded below this bearing
-STOPPED_RAD_S = 0.05  # a robot that turns slower than this counts as stopped
+DEADBAND_RAD = math.radians(8.0)  # below this bearing the yaw rate command is 0
+STOPPED_RAD_S = 0.05  # a robot with a lower yaw rate counts as stopped
 RANGE_M = 12.0  # scale of distances: the platform's radius, rounded
 
-SCALES = (  # a factor, and how many numbers it holds for
+SCALES = (  # (factor, count of numbers that it applies to)
     (2.0, 3),  # base linear velocity
     (0.25, 3),  # base angular velocity
     (1.0, 15),  # projected gravity, joint position
@@ -51,12 +51,12 @@ def observe(state: RobotState) -> Tensor:
 
 @cache
 def _get_scale(device: torch.device) -> Tensor:
-    """What each number is multiplied by (54,)."""
+    """Return the scale factor of each number (54,)."""
     return torch.tensor([factor for factor, count in SCALES for _ in range(count)], device=device)
 
 
 def compute_velocity_command(state: RobotState) -> Tensor:
-    """Straight to the goal: 1 m/s per metre of error up to 1 m/s, 1 rad/s per radian of bearing up to 1 rad/s.
+    """Compute the velocity command to the goal: 1 m/s per metre of error, 1 rad/s per radian of bearing, clipped at 1.
 
     Zero inside the goal radius. Returns (E, 3): forward and left [m/s], yaw rate [rad/s].
     """

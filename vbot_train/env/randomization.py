@@ -1,7 +1,7 @@
-"""Domain randomization: bodies, pushes, observation noise; and a latency of the action.
+"""Domain randomization: body parameters, pushes, observation noise, and action latency.
 
-All draws come from the task's own generator on the CPU, so that they are the same whatever steps the robots. What is
-off draws nothing.
+All random numbers come from the task's own generator on the CPU, so that they do not depend on the physics backend. An
+option that is off draws no numbers.
 """
 
 import math
@@ -17,7 +17,7 @@ from vbot_train.env.simulation import Simulation
 from vbot_train.env.state import RobotState
 
 NOMINAL = {"friction": [1.0, 1.0], "payload_kg": [0.0, 0.0], "com_offset_m": 0.0, "motor_strength": [1.0, 1.0]}
-SENSED = {  # what is noisy: field of RobotState by key of the config
+SENSED = {  # noisy quantities: key of the config -> field of RobotState
     "base_lin_vel_m_s": "base_lin_vel_b",
     "base_ang_vel_rad_s": "base_ang_vel_b",
     "projected_gravity": "projected_gravity_b",
@@ -27,13 +27,13 @@ SENSED = {  # what is noisy: field of RobotState by key of the config
 
 
 class Randomization:
-    """Randomized robots.
+    """Randomizes the robots' bodies, pushes, observations and action latency.
 
     Args:
-        config: The block ``randomization`` of an option of ``conf/env/``, where each key is explained.
+        config: The block ``randomization`` of an option of ``conf/env/``, which documents each key.
         num_envs: Number of robots E.
         control_dt_s: Duration of a control step [s].
-        generator: Draws; on the CPU.
+        generator: Random generator, on the CPU.
     """
 
     def __init__(self, config: Mapping[str, Any], *, num_envs: int, control_dt_s: float, generator: Generator) -> None:
@@ -43,11 +43,11 @@ class Randomization:
         self._bodies = any(config[key] != nominal for key, nominal in NOMINAL.items())
         self._pushes = config["push"]["max_m_s"] > 0
         self._noise = {SENSED[key]: size for key, size in config["noise"].items() if size > 0}
-        self._late: list[Tensor] = []  # actions still to take effect, the oldest first
-        self._until_push = torch.zeros(num_envs, dtype=torch.long)  # control steps, on the CPU
+        self._late: list[Tensor] = []  # actions that have not taken effect yet, oldest first
+        self._until_push = torch.zeros(num_envs, dtype=torch.long)  # [control steps], on the CPU
 
     def begin(self, simulation: Simulation, index: Tensor) -> None:
-        """Start episodes of the robots at ``index`` (K,): other bodies, the time to the first push, no old actions."""
+        """Start episodes of the robots at ``index`` (K,): draw bodies and first push, clear delayed actions."""
         if self._bodies:
             simulation.set_body_params(index, self._dynamics(len(index), simulation.device))
         if self._pushes:
@@ -57,7 +57,7 @@ class Randomization:
             action[index] = 0.0
 
     def push(self, simulation: Simulation) -> None:
-        """Kick the robots whose time has come. To be called before each control step."""
+        """Push the robots that are due. Must be called before each control step."""
         if not self._pushes:
             return
         due = (self._until_push == 0).nonzero().squeeze(1)
@@ -67,7 +67,7 @@ class Randomization:
         self._until_push -= 1
 
     def delayed(self, action: Tensor) -> Tensor:
-        """The action (E, J) that takes effect now: that of ``latency_steps`` control steps ago, 0 before the first."""
+        """Return the action (E, J) that takes effect now: that of ``latency_steps`` ago, 0 before the first one."""
         steps = self._config["latency_steps"]
         if steps == 0:
             return action
@@ -77,7 +77,7 @@ class Randomization:
         return self._late.pop(0)
 
     def with_observation_noise(self, state: RobotState) -> RobotState:
-        """What the robots measure of their state: each quantity with uniform noise. Draws (E, up to 33) numbers."""
+        """Return the state as the robots measure it, with uniform noise. Draws (E, up to 33) numbers."""
         if not self._noise:
             return state
         true = {name: getattr(state, name) for name in self._noise}
@@ -88,11 +88,11 @@ class Randomization:
         return replace(state, **{name: values + self._noise[name] * error for (name, values), error in pairs})
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of what is under way; the bodies are the simulation's."""
+        """Return a copy of delayed actions and push times; the simulation stores the bodies."""
         return {"late": [action.clone() for action in self._late], "until_push": self._until_push.clone()}
 
     def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
-        """Go on from what ``state_dict`` told; the robots are on ``device``."""
+        """Restore the result of ``state_dict``; the robots' tensors are on ``device``."""
         self._late = [action.to(device) for action in state["late"]]
         self._until_push = state["until_push"].clone()
 
@@ -111,13 +111,13 @@ class Randomization:
         return (seconds / self._control_dt_s).round().long()
 
     def _kicks(self, count: int) -> Tensor:
-        """Draw pushes, uniform in direction and in size. Returns (count, 2) [m/s], world frame."""
+        """Draw pushes with uniform direction and size. Returns (count, 2) [m/s], world frame."""
         draws = torch.rand(count, 2, generator=self._generator)
         speed, angle = self._config["push"]["max_m_s"] * draws[:, 0], 2 * math.pi * draws[:, 1]
         return torch.stack([speed * torch.cos(angle), speed * torch.sin(angle)], dim=1)
 
 
 def _between(ends: list[float], share: Tensor) -> Tensor:
-    """The numbers that lie at shares (K,) in [0, 1) of a range."""
+    """Interpolate linearly between the ends of a range, at shares (K,) in [0, 1)."""
     low, high = ends
     return low + (high - low) * share

@@ -1,4 +1,4 @@
-"""MuJoCo models of robots that differ in their dynamics."""
+"""MuJoCo models of robots with different body parameters."""
 
 import copy
 from collections.abc import Mapping
@@ -13,13 +13,14 @@ _TRUNK = 1  # body 0 is the world
 
 
 class RandomizedModels:
-    """A model per robot. Until the first robot is given a body of its own, all share one.
+    """One MuJoCo model per robot. All robots share one model until the first call of ``set``.
 
-    Sharing is cheaper: models of their own take 170 KB per robot and make the physics about a fifth slower (512 and
-    2048 robots, one thread), as each must come from memory. Sharing 64 or 256 of them gained half of that, at best.
+    Sharing is cheaper: separate models take 170 KB per robot and make the physics about 20 % slower (512 and 2048
+    robots, one thread), because each must be loaded from memory. Sharing 64 or 256 models recovered at most half of
+    that.
 
     Args:
-        nominal: The model that bodies depart from.
+        nominal: The model of the nominal robot.
         num_envs: Number of robots E.
     """
 
@@ -27,10 +28,10 @@ class RandomizedModels:
         self.models = [nominal] * num_envs
         self._nominal = nominal
         self._scratch: mujoco.MjData | None = None
-        self._given: dict[int, tuple[float, ...]] = {}  # per robot the numbers of its own body
+        self._given: dict[int, tuple[float, ...]] = {}  # body parameters by robot, for robots with their own
 
     def set(self, index: Tensor, dynamics: BodyParams) -> None:
-        """Give the robots at ``index`` (K,) other bodies."""
+        """Set the body parameters of the robots at ``index`` (K,)."""
         if self._scratch is None:
             self.models = [copy.copy(self._nominal) for _ in self.models]
             self._scratch = mujoco.MjData(self._nominal)
@@ -49,28 +50,28 @@ class RandomizedModels:
             self._motorize(model, motor_strength)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Who has a body of its own, (K,) robots, and which: (K, 6) friction, payload, offset (3), motor strength."""
+        """Return robots (K,) with own bodies, and their (K, 6) friction, payload, offset (3) and motor strength."""
         robots = sorted(self._given)
         rows = torch.tensor([self._given[robot] for robot in robots], dtype=torch.float64).reshape(-1, 6)
         return {"robots": torch.tensor(robots, dtype=torch.long), "numbers": rows}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Give the robots the bodies that ``state_dict`` told."""
+        """Set the bodies from the result of ``state_dict``."""
         if len(state["robots"]):
             friction, payload, *offset, strength = state["numbers"].unbind(dim=1)
             self.set(state["robots"], BodyParams(friction, payload, torch.stack(offset, dim=1), strength))
 
     def _put_on_ground(self, model: mujoco.MjModel, friction: float) -> None:
-        """MuJoCo takes the larger of two geoms' frictions: with equal ones it is theirs, below the nominal one too."""
+        """Set the friction of all geoms, as MuJoCo uses the larger of the two frictions of a contact."""
         model.geom_friction[:, 0] = friction
 
     def _load(self, model: mujoco.MjModel, payload_kg: float, com_offset_m: list[float]) -> None:
-        """Change the trunk's mass, and what MuJoCo derives from it.
+        """Set the trunk's mass and centre of mass, and update the quantities that MuJoCo derives from them.
 
         The derived quantities are the solver's weights of contacts and friction losses (``body_invweight0``,
-        ``dof_invweight0``) and the subtrees' masses. Without them contacts of a loaded robot would be softer than
-        those of the same robot read from a file. They cost 23 us, at one reset per robot and episode. What is
-        computed on the way goes into data of its own, so that no robot's state is touched.
+        ``dof_invweight0``) and the subtree masses. Without this update, contacts of a loaded robot would be softer than
+        those of the same robot loaded from a file. It takes 23 us, once per robot and episode. Intermediate results go
+        to a separate ``MjData``, so that no robot's state changes.
         """
         model.body_mass[_TRUNK] = self._nominal.body_mass[_TRUNK] + payload_kg
         model.body_ipos[_TRUNK] = self._nominal.body_ipos[_TRUNK] + com_offset_m

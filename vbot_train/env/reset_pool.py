@@ -1,7 +1,7 @@
-"""Starts of episodes, prepared ahead of need.
+"""Start states of episodes, drawn in batches in advance.
 
-One of 512 robots ends its episode in an average control step, and what a start costs is torch's overhead on each of its
-small operations: a thousand starts cost little more than one.
+Of 512 robots, about one ends its episode per control step. The cost of a start is mostly torch's overhead per small
+operation, so a batch of a thousand starts costs little more than a single one.
 """
 
 from collections.abc import Mapping
@@ -18,15 +18,15 @@ from vbot_train.env.simulation import Simulation
 from vbot_train.env.spawn import Spawn
 from vbot_train.env.state import RobotState
 
-AHEAD = 1024  # starts that are drawn at a time, at least
+AHEAD = 1024  # minimum number of starts per draw
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """How K episodes begin."""
+    """Start states of K episodes."""
 
     pose: Tensor  # (K, 7 + J), as in ``Simulation.qpos``
-    observation: Tensor  # (K, 54), with the noise that the robots sense
+    observation: Tensor  # (K, 54), including observation noise
     goal_distance: Tensor  # (K,) [m]
     goal_bearing: Tensor  # (K,) [rad]
 
@@ -35,13 +35,13 @@ class Batch:
 
 
 class ResetPool:
-    """Draws starts, in an order that the generator fixes.
+    """Draws start states, in an order determined by the generator.
 
     Args:
         config: One option of ``conf/env/``.
-        simulation: Whose robots they are; only its constants are used.
-        randomization: What the robots sense.
-        generator: Draws; on the CPU.
+        simulation: The simulation of the robots; only its constants are used.
+        randomization: Adds the observation noise.
+        generator: Random generator, on the CPU.
     """
 
     def __init__(
@@ -61,19 +61,19 @@ class ResetPool:
         self._ahead = self._draw(0)  # none yet
 
     def clear(self) -> None:
-        """Forget what is drawn ahead, because the generator was seeded anew."""
+        """Discard the starts drawn in advance. Needed after the generator is reseeded."""
         self._ahead = self._ahead[:0]
 
     def state_dict(self) -> dict[str, Tensor]:
-        """A copy of what is drawn ahead."""
+        """Return a copy of the starts drawn in advance."""
         return {f.name: getattr(self._ahead, f.name).clone() for f in fields(Batch)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on with what ``state_dict`` told was drawn ahead."""
+        """Restore the starts from the result of ``state_dict``."""
         self._ahead = Batch(**{name: rows.to(self._joint_pos.device) for name, rows in state.items()})
 
     def take(self, count: int) -> Batch:
-        """The next ``count`` starts. What is left of a batch that is too small for them is dropped."""
+        """Return the next ``count`` starts. If fewer are left, they are dropped and a new batch is drawn."""
         if count > len(self._ahead.pose):
             self._ahead = self._draw(max(count, AHEAD))
         taken, self._ahead = self._ahead[:count], self._ahead[count:]
@@ -95,12 +95,12 @@ class ResetPool:
 
 
 def build_state_at_rest(pose: Tensor, standing_joint_pos: Tensor, goal_radius_m: float) -> RobotState:
-    """Robots at the start of an episode, as far as they see it; what only rewards look at is zero.
+    """Build the state of robots at the start of an episode; fields that only rewards use are zero.
 
     Args:
         pose: (K, 7 + J), as in ``Simulation.qpos``.
         standing_joint_pos: (J,) [rad]
-        goal_radius_m: Inside it the goal is reached [m].
+        goal_radius_m: The goal counts as reached within this distance [m].
     """
     rotation = compute_rotation(pose[:, 3:7])
     error, distance = compute_goal_error(pose, rotation), torch.linalg.vector_norm(pose[:, :2], dim=1)

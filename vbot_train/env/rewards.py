@@ -1,9 +1,9 @@
 """Reward terms: pure functions from the robots' state to one number per robot.
 
 E robots are simulated side by side, J = 12 joints. A term has no sign and no scale of its own: both live in its
-``weight`` in ``conf/reward/``. A term is a rate, weighed per second of simulated time, unless ``EVENTS`` names
-it: an event is paid once, unscaled. The formulas are those of the predecessor's section 001, its defects mended.
-A term added here is listed in ``conf/reward/default.yaml`` too, with weight 0 if it is not used.
+``weight`` in ``conf/reward/``. A term is a rate, weighted per second of simulated time, unless ``EVENTS`` names
+it: an event counts once, unscaled. The formulas are those of the predecessor's section 001, with its defects fixed.
+A new term must also be listed in ``conf/reward/default.yaml``, with weight 0 if it is not used.
 """
 
 from collections.abc import Callable, Mapping
@@ -45,7 +45,7 @@ def distance_progress(state: RobotState, *, min_share: float, max_share: float) 
 
 
 def alive_bonus(state: RobotState) -> Tensor:
-    """1 for every robot whose episode goes on. Returns (E,)."""
+    """1 for every robot whose episode continues. Returns (E,)."""
     return (~state.terminated).float()
 
 
@@ -55,7 +55,7 @@ def approach(state: RobotState, *, max_m_s: float) -> Tensor:
 
 
 def approach_ahead(state: RobotState, *, max_m_s: float) -> Tensor:
-    """``approach`` times the cosine of the bearing, never negative: pays for walking nose first. Returns (E,) [m/s]."""
+    """``approach`` times the cosine of the bearing, never negative: rewards walking forward. Returns (E,) [m/s]."""
     return approach(state, max_m_s=max_m_s) * torch.cos(state.goal_bearing).clamp(min=0.0)
 
 
@@ -80,7 +80,7 @@ def stopping(state: RobotState, *, max_speed_m_s: float, budget_s: float) -> Ten
 
 
 def zero_turning(state: RobotState, *, max_speed_m_s: float, budget_s: float, max_rad_s: float) -> Tensor:
-    """1 where ``stopping`` is open and the yaw rate is below ``max_rad_s``. Returns (E,)."""
+    """1 where the conditions of ``stopping`` hold and the yaw rate is below ``max_rad_s``. Returns (E,)."""
     return _stop_gate(state, max_speed_m_s, budget_s) * (state.base_ang_vel_b[:, 2].abs() < max_rad_s)
 
 
@@ -173,28 +173,28 @@ EVENTS = frozenset({"arrival_bonus", "inner_fence_bonus", "termination"})
 
 
 def _horizontal_speed(state: RobotState) -> Tensor:
-    """Returns (E,) [m/s]."""
+    """Compute the horizontal speed of the base. Returns (E,) [m/s]."""
     return torch.linalg.vector_norm(state.base_lin_vel[:, :2], dim=1)
 
 
 def _exp_of_minus(x: Tensor) -> Tensor:
-    """``exp(-x)``; zero is called e^-80: subnormal numbers cost thirty times as much. Returns (E,)."""
+    """Compute ``exp(-x)``, at least e^-80: subnormal numbers would be thirty times slower. Returns (E,)."""
     return torch.exp(-x.clamp(max=80.0))
 
 
 def _stop_gate(state: RobotState, max_speed_m_s: float, budget_s: float) -> Tensor:
-    """In the goal radius, slow, and within ``budget_s`` of the episode's first arrival. Returns (E,) bool."""
+    """Check for a slow robot in the goal radius, within ``budget_s`` of its first arrival. Returns (E,) bool."""
     slow = _horizontal_speed(state) < max_speed_m_s
     return state.goal_reached & slow & (state.goal_reached_for_s <= budget_s)
 
 
 class Rewards:
-    """The terms named in the config; the sum over them is the reward of a control step.
+    """The weighted reward terms of the config; their sum is the reward of a control step.
 
     Args:
-        terms: Per term its ``weight`` and the keyword arguments of its kernel.
-        dt_s: Duration of a control step, the scale of rates [s].
-        device: Where the robots live.
+        terms: For each term its ``weight`` and the keyword arguments of its kernel.
+        dt_s: Duration of a control step [s], which scales rates.
+        device: Device of the robots' tensors.
     """
 
     def __init__(
@@ -203,11 +203,11 @@ class Rewards:
         scales = [params["weight"] * (1.0 if name in EVENTS else dt_s) for name, params in terms.items()]
         self._scales = torch.tensor(scales, device=device).unsqueeze(1)
         ended = torch.tensor([name == "termination" for name in terms], device=device).unsqueeze(1)
-        self.failure = self._scales.where(ended, 0.0)  # (T, 1), the terms of a robot that became unstable
+        self.failure = self._scales.where(ended, 0.0)  # (T, 1), the weighted terms of an unstable robot
         self._terms = [partial(TERMS[name], **_kernel(params)) for name, params in terms.items()]
 
     def __call__(self, state: RobotState) -> Tensor:
-        """The terms of robots after a control step, weighted. Returns (T, E), one row per term, in their order."""
+        """Compute the weighted terms after a control step. Returns (T, E), one row per term, in the config's order."""
         return torch.stack([term(state) for term in self._terms]) * self._scales
 
 

@@ -1,7 +1,7 @@
-"""Batched MuJoCo on a pool of threads.
+"""Batched MuJoCo simulation on a thread pool.
 
-A simulation steps E robots and answers in torch. Another back end (a GPU's, say) stands in for
-``MujocoSimulation`` by offering the same members.
+A simulation steps E robots and provides their state as torch tensors. Another back end, for example on a GPU,
+implements the same ``Simulation`` protocol as ``MujocoSimulation``.
 """
 
 import math
@@ -20,10 +20,10 @@ from vbot_train.env.randomized_models import RandomizedModels
 
 ROBOT_XML = Path(__file__).parent / "assets" / "vbot.xml"
 JOINTS = 12
-PIECES = 10  # of a thread's share of the robots
-WORTH_HANDING_OUT = 16  # robots
-_POSE = 7  # of the free base: position (3) and quaternion (4, w first)
-MEASURED = ("qpos", "qvel", "torque", "base_contact")  # what a simulation shows of its robots
+PIECES = 10  # chunks per thread, at most
+WORTH_HANDING_OUT = 16  # minimum chunk size [robots]
+_POSE = 7  # size of the free base's pose: position (3) and quaternion (4, w first)
+MEASURED = ("qpos", "qvel", "torque", "base_contact")  # the state tensors of a simulation
 _FULL = mujoco.mjtState.mjSTATE_FULLPHYSICS
 
 
@@ -40,22 +40,22 @@ class Simulation(Protocol):
     standing_height_m: float
 
     def place(self, index: Tensor, qpos: Tensor) -> None:
-        """Put the robots at ``index`` (K,) at rest into the pose ``qpos`` (K, 7 + J)."""
+        """Place the robots at ``index`` (K,) at rest in the pose ``qpos`` (K, 7 + J)."""
 
     def step(self, joint_target: Tensor) -> None:
         """Advance all robots by one control step towards ``joint_target`` (E, J) [rad]."""
 
     def set_body_params(self, index: Tensor, dynamics: BodyParams) -> None:
-        """Give the robots at ``index`` (K,) other bodies. They keep them until they are given others."""
+        """Set the body parameters of the robots at ``index`` (K,), which stay until they are set again."""
 
     def kick(self, index: Tensor, velocity: Tensor) -> None:
         """Add the horizontal ``velocity`` (K, 2) [m/s], world frame, to the bases of the robots at ``index`` (K,)."""
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of all that the next control steps depend on: tensors, and mappings of them."""
+        """Return a copy of everything that the next control steps depend on: tensors, and mappings of tensors."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what ``state_dict`` told of a simulation of the same kind and size."""
+        """Restore the result of ``state_dict`` of a simulation of the same kind and size."""
 
 
 class MujocoSimulation:
@@ -67,7 +67,7 @@ class MujocoSimulation:
         num_envs: Number of robots E.
         physics_dt_s: Time step of the physics [s].
         physics_steps: Physics steps per control step.
-        threads: Threads that share the robots.
+        threads: Number of physics threads.
     """
 
     def __init__(self, num_envs: int, *, physics_dt_s: float, physics_steps: int, threads: int) -> None:
@@ -95,7 +95,7 @@ class MujocoSimulation:
 
     @torch.inference_mode()
     def place(self, index: Tensor, qpos: Tensor) -> None:
-        """Put the robots at ``index`` (K,) at rest into the pose ``qpos`` (K, 7 + J)."""
+        """Place the robots at ``index`` (K,) at rest in the pose ``qpos`` (K, 7 + J)."""
         rows = index.numpy()
         self._state[rows] = 0.0
         self._state[rows, 1 : 1 + self._model.nq] = qpos.numpy()
@@ -122,31 +122,31 @@ class MujocoSimulation:
         self._read()
 
     def set_body_params(self, index: Tensor, dynamics: BodyParams) -> None:
-        """Give the robots at ``index`` (K,) other bodies. They keep them until they are given others."""
+        """Set the body parameters of the robots at ``index`` (K,), which stay until they are set again."""
         self._bodies.set(index, dynamics)
 
     @torch.inference_mode()
     def kick(self, index: Tensor, velocity: Tensor) -> None:
         """Add the horizontal ``velocity`` (K, 2) [m/s], world frame, to the bases of the robots at ``index`` (K,)."""
-        first = 1 + self._model.nq  # of the state vector's velocities
+        first = 1 + self._model.nq  # index of the first velocity in the state vector
         self._state[index.numpy(), first : first + 2] += velocity.numpy()
         self.qvel[index, :2] += velocity
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of all that the next control steps depend on."""
+        """Return a copy of everything that the next control steps depend on."""
         own = {name: getattr(self, name).clone() for name in MEASURED}
         return {"state": torch.from_numpy(self._state).clone(), "bodies": self._bodies.state_dict(), **own}
 
     @torch.inference_mode()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what ``state_dict`` told of a simulation of the same size."""
+        """Restore the result of ``state_dict`` of a simulation of the same size."""
         self._bodies.load_state_dict(state["bodies"])
         torch.from_numpy(self._state).copy_(state["state"])
-        for name in MEASURED:  # not read from MuJoCo's state: a kick, say, is added to both, each in its own precision
+        for name in MEASURED:  # not recomputed from MuJoCo's state: kick() adds to both, in different precision
             getattr(self, name).copy_(state[name])
 
     def _read(self) -> None:
-        """Copy state and sensors out of MuJoCo's float64 arrays. The state vector is (time, qpos, qvel)."""
+        """Copy state and sensors from MuJoCo's float64 arrays. The state vector is (time, qpos, qvel)."""
         nq = self._model.nq
         state = torch.from_numpy(self._state).float()
         sensors = torch.from_numpy(self._sensors)  # (E, physics steps, 2 contacts + J torques)
@@ -157,10 +157,11 @@ class MujocoSimulation:
 
 
 def choose_chunk_size(robots: int, threads: int) -> int:
-    """How many robots a thread takes at a time.
+    """Compute the number of robots that a thread takes at a time.
 
-    A tenth of a thread's share, as MuJoCo itself would choose, so that no thread waits long for the last one; but where
-    there are few robots, as in an evaluation, fewer pieces, since handing one out has its price (LOG.md, 2026-11-25).
+    This is a tenth of a thread's share, as MuJoCo itself chooses, so that no thread waits long for the last one. With
+    few robots, as in an evaluation, there are fewer chunks, because dispatching a chunk has a cost (LOG.md,
+    2026-11-25).
     """
     share = math.ceil(robots / threads)
     pieces = max(1, min(PIECES, share // WORTH_HANDING_OUT))
@@ -168,4 +169,4 @@ def choose_chunk_size(robots: int, threads: int) -> int:
 
 
 def _no_log_file(text: str) -> None:
-    """MuJoCo writes each warning into MUJOCO_LOG.TXT; the task counts unstable robots itself."""
+    """Ignore a warning, which MuJoCo would write to MUJOCO_LOG.TXT; the task counts unstable robots itself."""

@@ -1,4 +1,4 @@
-"""Where an episode starts."""
+"""Random start poses of episodes."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Spawn:
     Args:
         min_radius_m: Inner radius of the ring [m].
         max_radius_m: Outer radius of the ring [m].
-        joint_noise_rad: Joint angles start within this distance of the standing pose [rad].
+        joint_noise_rad: Largest initial offset of a joint angle from the standing pose [rad].
     """
 
     min_radius_m: float
@@ -22,7 +22,7 @@ class Spawn:
     joint_noise_rad: float
 
     def sample(self, count: int, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw ``count`` starts.
+        """Draw ``count`` start poses.
 
         Returns:
             Horizontal position (count, 2) [m], uniform over the ring's area; yaw (count,) [rad], uniform;

@@ -1,4 +1,4 @@
-"""What the physics hands to the task: one batch of robots, in SI units."""
+"""The robots' state, which observations, rewards and terminations are computed from, in SI units."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,8 @@ from torch import Tensor
 class RobotState:
     """A batch of E robots after one control step; J = 12 joints, in the order FR, FL, RR, RL x hip, thigh, calf.
 
-    World frame unless the name ends in ``_b`` (body frame). Lasting quantities (distances, events) belong
-    to the current episode.
+    World frame unless the name ends in ``_b`` (body frame). Quantities with a history (start distance, first events)
+    refer to the current episode.
     """
 
     base_pos: Tensor  # (E, 3) [m]
@@ -24,14 +24,14 @@ class RobotState:
     torque: Tensor  # (E, J) [N m]
     base_contact: Tensor  # (E,) bool: trunk or head touches the ground
     action: Tensor  # (E, J) smoothed action, in [-1, 1]
-    prev_action: Tensor  # (E, J) the same, one control step ago
+    prev_action: Tensor  # (E, J) smoothed action one control step ago
     goal_error_b: Tensor  # (E, 2) [m], goal minus base, in the robot's heading frame (yaw only)
     goal_distance: Tensor  # (E,) [m], horizontal
-    goal_speed: Tensor  # (E,) [m/s], at which the distance to the goal shrank over the last control step
+    goal_speed: Tensor  # (E,) [m/s], decrease of the distance to the goal over the last control step
     start_distance: Tensor  # (E,) [m], at the start of the episode
     goal_bearing: Tensor  # (E,) [rad], 0 when the robot faces the goal, in [-pi, pi]
     goal_reached: Tensor  # (E,) bool: inside the goal radius now
-    goal_reached_before: Tensor  # (E,) bool: now or earlier in this episode
+    goal_reached_before: Tensor  # (E,) bool: inside it now or earlier in this episode
     goal_reached_for_s: Tensor  # (E,) [s] since the first arrival, 0 before it
     first_arrival: Tensor  # (E,) bool: first control step of this episode inside the goal radius
     first_fence: Tensor  # (E,) bool: first control step of this episode inside the inner fence

@@ -1,4 +1,4 @@
-"""MuJoCo's physics on a GPU, by mujoco-warp: all robots at once, in float32."""
+"""MuJoCo physics on a GPU with mujoco-warp: all robots at once, in float32."""
 
 import functools
 import logging
@@ -20,27 +20,27 @@ log = logging.getLogger(__name__)
 
 FIRST_GPU = "cuda:0"
 MOTORS = ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange", "jnt_actfrcrange")
-# Of these fields of the model each robot has its own. What MuJoCo derives from them (invweight0) stays that of the
-# nominal robot: it only scales how soft contacts and joint limits are. ``RandomizedModels`` derives it anew, so that a
-# loaded robot's contacts are a little softer here than there.
+# Model fields with separate values per robot. The quantity that MuJoCo derives from them (invweight0) keeps its nominal
+# value: it only scales the softness of contacts and joint limits. ``RandomizedModels`` recomputes it, so that a loaded
+# robot's contacts are slightly softer here than there.
 OWN = ("geom_friction", "body_mass", "body_subtreemass", "body_ipos", *MOTORS)
 
 
 class WarpSimulation:
-    """``Simulation`` on mujoco-warp.
+    """``Simulation`` based on mujoco-warp.
 
-    The tensors share the memory of Warp's arrays, so ``qpos``, ``qvel`` and ``torque`` change with every step.
+    The tensors share memory with Warp's arrays, so every step updates ``qpos``, ``qvel`` and ``torque`` in place.
 
     Args:
         num_envs: Number of robots E.
         physics_dt_s: Time step of the physics [s].
         physics_steps: Physics steps per control step.
-        device: None is the first GPU; ``cpu`` works, slowly.
-        nconmax: Room for contacts, per robot in a pool of all.
-        njmax: Room for rows of constraints, per robot.
+        device: None is the first GPU; ``cpu`` works, but slowly.
+        nconmax: Maximum number of contacts per robot, in a buffer that all robots share.
+        njmax: Maximum number of constraint rows per robot.
 
     Raises:
-        ConfigError: There is no such GPU.
+        ConfigError: The GPU does not exist.
     """
 
     def __init__(
@@ -54,14 +54,14 @@ class WarpSimulation:
             self._model = mujoco_warp.put_model(robot, batch_sizes=dict.fromkeys(OWN, num_envs))
             self._data = mujoco_warp.make_data(robot, num_envs, nconmax=nconmax, njmax=njmax)
             self._sensors = warp.zeros((physics_steps, num_envs, robot.nsensordata), dtype=float)
-        # Four iterations are meant to be few: the robot's file says why that is safe.
+        # The low limit of four solver iterations is intended; the robot's XML file explains why it is safe.
         self._model.opt.warn_overflow &= ~int(mujoco_warp.OverflowType.ITERATIONS)
         self._share(robot)
         self._graph = self._record()
         self.place(torch.arange(num_envs, device=self.device), self._home.expand(num_envs, -1))
 
     def _share(self, robot: mujoco.MjModel) -> None:
-        """Look at Warp's arrays as tensors."""
+        """Create tensors that share memory with Warp's arrays."""
         self._home = torch.tensor(robot.key_qpos[0], dtype=torch.float32, device=self.device)
         self.standing_joint_pos = self._home[7:]
         self.standing_height_m = float(robot.key_qpos[0, 2])
@@ -77,15 +77,15 @@ class WarpSimulation:
         self._base = robot.body("base").id
 
     def _record(self) -> warp.Graph:
-        """Record the physics of a control step, which costs less to play back than to launch kernel by kernel."""
+        """Capture the physics of a control step as a graph, which is cheaper to launch than single kernels."""
         with warp.ScopedDevice(self._place):
-            self._advance()  # compiles and loads the kernels, which a recording cannot
+            self._advance()  # compiles and loads the kernels, which is not possible during capture
             with warp.ScopedCapture() as capture:
                 self._advance()
         return capture.graph
 
     def _advance(self) -> None:
-        """The physics steps of a control step. Like ``mujoco.rollout``, it begins without the last one's solution."""
+        """Run the physics of a control step. Like ``mujoco.rollout``, it begins without a solver warm start."""
         self._data.qacc_warmstart.zero_()
         for step in range(len(self._sensors)):
             mujoco_warp.step(self._model, self._data)
@@ -93,7 +93,7 @@ class WarpSimulation:
 
     @torch.inference_mode()
     def place(self, index: Tensor, qpos: Tensor) -> None:
-        """Put the robots at ``index`` (K,) at rest into the pose ``qpos`` (K, 7 + J)."""
+        """Place the robots at ``index`` (K,) at rest in the pose ``qpos`` (K, 7 + J)."""
         self.qpos[index] = qpos
         self.qvel[index] = 0.0
         self.torque[index] = 0.0
@@ -102,15 +102,15 @@ class WarpSimulation:
     def step(self, joint_target: Tensor) -> None:
         """Advance all robots by one control step towards ``joint_target`` (E, J) [rad]."""
         self._control.copy_(joint_target)
-        # In order with torch's work: CUDA has Warp's stream and torch's default, the null stream, wait for each other.
+        # Ordered with torch's work: CUDA synchronizes Warp's stream with torch's default stream, the null stream.
         warp.capture_launch(self._graph)
         self.base_contact = (self._contacts > 0).any(dim=2).any(dim=0)
 
     def set_body_params(self, index: Tensor, dynamics: BodyParams) -> None:
-        """Give the robots at ``index`` (K,) other bodies. They keep them until they are given others."""
+        """Set the body parameters of the robots at ``index`` (K,), which stay until they are set again."""
         friction, payload, offset, strength = (getattr(dynamics, f.name).to(self.device) for f in fields(BodyParams))
         own, nominal, base = self._own, self._nominal, self._base
-        own["geom_friction"][index, :, 0] = friction[:, None]  # of all geoms: of two in contact the larger counts
+        own["geom_friction"][index, :, 0] = friction[:, None]  # of all geoms, as a contact uses the larger friction
         for mass in ("body_mass", "body_subtreemass"):
             own[mass][index, base] = nominal[mass][base] + payload
         own["body_ipos"][index, base] = nominal["body_ipos"][base] + offset
@@ -122,13 +122,13 @@ class WarpSimulation:
         self.qvel[index, :2] += velocity.to(self.device)
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of all that the next control steps depend on; none begins with the last one's solution."""
+        """Return a copy of everything that the next control steps depend on; the solver has no warm start."""
         own = {name: getattr(self, name).clone() for name in MEASURED}
         return {"time": self._time.clone(), "model": {name: field.clone() for name, field in self._own.items()}, **own}
 
     @torch.inference_mode()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what ``state_dict`` told of a simulation of the same size, on whatever device."""
+        """Restore the result of ``state_dict`` of a simulation of the same size, on any device."""
         self._time.copy_(state["time"])
         for name, field in self._own.items():
             field.copy_(state["model"][name])
@@ -137,18 +137,18 @@ class WarpSimulation:
 
 
 def load_robot(physics_dt_s: float) -> mujoco.MjModel:
-    """The robot's model, as far as mujoco-warp knows its options."""
+    """Load the robot's model, without the options that mujoco-warp does not support."""
     robot = mujoco.MjModel.from_xml_path(str(ROBOT_XML))
     robot.opt.timestep = physics_dt_s
-    robot.opt.disableflags &= ~int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)  # Warp never does it
+    robot.opt.disableflags &= ~int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)  # mujoco-warp does not support it
     return robot
 
 
 def find_device(device: str | None) -> warp.Device:
-    """Warp's device of that name; None is the first GPU.
+    """Return Warp's device with this name; None is the first GPU.
 
     Raises:
-        ConfigError: Neither torch nor Warp, or only one of them, can use a GPU.
+        ConfigError: A GPU is needed, but torch or Warp cannot use one.
     """
     start_warp()
     sees = {"torch": torch.cuda.is_available(), "Warp": warp.is_cuda_available()}
@@ -160,6 +160,6 @@ def find_device(device: str | None) -> warp.Device:
 
 @functools.cache
 def start_warp() -> None:
-    """Have Warp start without the list of its devices and kernels."""
+    """Configure Warp, once, not to print its devices and kernels."""
     warp.config.log_level = warp.LOG_ERROR
     log.info("Warp compiles its kernels the first time, for a minute or two, and keeps them")
