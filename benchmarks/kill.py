@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("overrides", nargs="*", default=["training.env_steps=12_288"], help="that make trials longer")
+    parser.add_argument("overrides", nargs="*", default=["training.env_steps=15_360"], help="that make trials longer")
     arguments = parser.parse_args()
     moments = random.Random(arguments.seed)
     line = [*LINE, *arguments.overrides]
