@@ -80,7 +80,7 @@ def _is_open(descriptor: int) -> bool:
 
 
 def _listen_to(stream: TextIO | None, descriptor: int) -> TextIO:
-    """Wrap a stream so that it does not fail. It is None if its descriptor was closed when Python started."""
+    """Wrap a stream so that it does not fail; ``stream`` is None if its descriptor was closed at start."""
     if isinstance(stream, DetachableStdout):
         return cast(TextIO, stream)
     if stream is None:

@@ -21,7 +21,7 @@ GONE = {  # keys of earlier versions, with their replacements
     "resume": """a new study= with search.enqueue='["multirun/OLD:all"]'""",
 }
 
-Tree = dict[str, Any]  # a key's own keys; of one that has none they are empty
+Tree = dict[str, Any]  # subkeys of each key; empty for a leaf
 
 
 def find_key_faults(config: Mapping[str, Any]) -> Iterator[str]:
