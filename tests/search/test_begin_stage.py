@@ -164,14 +164,6 @@ def test_a_budget_keeps_time_for_confirming(searches):
 
 
 @pytest.mark.slow
-def test_the_stages_move_with_the_study_to_another_storage(searches, tmp_path):
-    searches.run(*GRID)
-    searches.run(*GRID, f"storage=sqlite:///{tmp_path}/other.db", "search.confirm.seeds=3")
-    assert [pair for pair in stage(searches, "confirm") if pair[1] < 1003] == CONFIRMED
-    assert searches.analysis()["best"]["status"] == "tested"
-
-
-@pytest.mark.slow
 def test_optuna_shows_the_stages_as_studies_beside_the_search(searches):
     searches.run(*GRID)
     line = [Path(sys.executable).with_name("optuna"), "studies", "--storage", f"sqlite:///{searches.study}/study.db"]

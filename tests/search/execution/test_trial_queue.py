@@ -237,10 +237,11 @@ def test_seeds_that_are_there_already_are_not_queued_again(join):
     assert seeds == [(2, 42), (2, 43), (2, 44), (4, 42), (4, 43), (4, 44)]
 
 
-def test_a_replicate_leaves_out_the_seeds_that_an_earlier_study_brought_along(join, tmp_path):
-    worker = join(Same(CELLS[0]), total=4)
+def test_results_on_seeds_that_this_search_does_not_train_are_not_taken_over(join, tmp_path):
+    worker = join(total=4, seeds_per_configuration=2)
     worker.queue.enqueue([InitialPoint("old", "enqueued", CELLS[0], histories={43: tmp_path, 44: tmp_path})])
-    assert [worker.queue.take().candidate.config["seed"] for _ in range(4)] == [42, 43, 44, 45]
+    assert [trial.user_attrs[SEED] for trial in worker.study.trials] == [42, 43]
+    assert [HISTORY in trial.user_attrs for trial in worker.study.trials] == [False, True]
 
 
 def test_a_take_asks_the_database_as_often_late_as_early(join, line):

@@ -258,14 +258,6 @@ def test_all_of_a_study_are_its_configurations_with_a_value_and_then_those_that_
     assert {point.origin for point in found} == {"enqueued"}
 
 
-def test_results_are_taken_over_on_the_seeds_of_this_search_and_on_all_where_all_of_a_study_is_asked_for(space, seven):
-    elsewhere, among = ("seed=43",), ("seed=40", "search.seeds_per_configuration=3")
-    assert directories_of(enqueued(space, f"{seven}:1")) == [{42: "003"}]
-    assert directories_of(initial_points(space, *among).enqueued([f"{seven}:1"])) == [{42: "003"}]
-    assert directories_of(initial_points(space, *elsewhere).enqueued([f"{seven}:1"])) == [{}]
-    assert directories_of(initial_points(space, *elsewhere).enqueued([f"{seven}:all"]))[0] == {42: "003"}
-
-
 def test_no_results_are_taken_over_from_the_study_around_which_is_searched(space, seven):
     assert directories_of(initial_points(space).best_of(seven, "search.around", 5)) == [{}] * 5
 

@@ -121,12 +121,12 @@ class TrialQueue:
         """Queue one configuration on those of its seeds that are missing, and return these."""
         first = params.get("seed", self._space.seed if point.seed is None else point.seed)
         block = list(range(first, first + self._seeds))
-        new = [seed for seed in dict.fromkeys([*block, *point.histories]) if seed not in there]
+        new = [seed for seed in block if seed not in there]
         for seed in new:
             attributes: dict[str, Any] = {ORIGIN: point.origin}
             if seed in point.histories:
                 attributes[HISTORY] = str(point.histories[seed].absolute())
-            self._queue(params, seed, block if seed in block else [seed], attributes)
+            self._queue(params, seed, block, attributes)
         return new
 
     def _queue(self, params: Mapping[str, Any], seed: int, seeds: Sequence[int], attributes: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from vbot_train.analysis.ranking import Configuration, rank_configurations
-from vbot_train.config.composition import ConfigError, list_training_seeds, load_recorded_config, look_up, make_absolute
+from vbot_train.config.composition import ConfigError, load_recorded_config, look_up, make_absolute
 from vbot_train.search.space.distributions import find_option_name, list_values
 from vbot_train.search.space.proposals import BrokenRules
 from vbot_train.search.space.space import OutsideError, Space
@@ -36,7 +36,7 @@ class InitialPoint:
     params: dict[str, Any] | None  # None: it is left out
     reason: str | None = None  # why it is left out
     seed: int | None = None  # its first training seed; None: the search's own
-    histories: Mapping[int, Path] = field(default_factory=dict)  # by seed: trials whose results may be taken over
+    histories: Mapping[int, Path] = field(default_factory=dict)  # by training seed: earlier trials of it
 
 
 class InitialPoints:
@@ -100,8 +100,9 @@ class InitialPoints:
                 yield InitialPoint(name, "enqueued", None, str(error))
                 continue
             point = self._prior(name, "enqueued", config, choices)
-            histories = self._histories(trials, count) if key == "search.enqueue" else {}
-            yield replace(point, name=point.name + self._what_is_other(point, config), histories=histories)
+            histories = {seed: path for trial in trials for seed, path in trial.run_directories.items()}
+            name = point.name + self._what_is_other(point, config)
+            yield replace(point, name=name, histories=histories if key == "search.enqueue" else {})
         yield from list_unreadable(study, "enqueued")
 
     def _groups(self, study: Study, key: str, count: int | None) -> list[list[Trial]]:
@@ -112,12 +113,6 @@ class InitialPoints:
         groups += [[trial] for trial in study.trials if trial.result.status == "diverged"]
         is_seed_searched = "seed" in self._space.distributions
         return [[trial] for trials in groups for trial in trials] if is_seed_searched else groups
-
-    def _histories(self, trials: Sequence[Trial], count: int | None) -> dict[int, Path]:
-        """By training seed, the trials whose results may be taken over: on seeds of this search, or all."""
-        found = {seed: directory for trial in trials for seed, directory in trial.run_directories.items()}
-        own = list_training_seeds(self._config)
-        return {seed: path for seed, path in found.items() if count is None or seed in own}
 
     def _what_is_other(self, point: InitialPoint, then: Mapping[str, Any]) -> str:
         """The settings, for people, that a trial of an earlier study does not keep: what this search does not vary."""
