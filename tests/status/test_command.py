@@ -94,12 +94,10 @@ def test_a_study_that_is_over_says_so(tmp_path):
 
 
 def test_an_end_that_the_budget_brings_is_foretold(tmp_path):
-    study = write_study(tmp_path / "s", [ended(1800.0, start=datetime.now(UTC) - HOUR_AGO), running(1)], budget_hours=1)
+    study = write_study(tmp_path / "s", [ended(1790.0, start=datetime.now(UTC) - HOUR_AGO), running(1)], budget_hours=1)
     lines = seen(study)
     assert re.fullmatch(r"ETA about 30 min, at (\d\d \w+ )?\d\d:\d\d, as the budget ends", lines[2])
-    assert (
-        lines[3] == "budget 0.5 h of 1 h left; 2 of 10 trials will fit"
-    )  # the running one is expected to be half done
+    assert lines[3] == "budget 0.5 h of 1 h left; 2 of 10 trials will fit"
 
 
 def test_the_later_stages_compare_their_configurations_best_first(tmp_path):

@@ -12,7 +12,6 @@ from vbot_train.status.forecast import (
     count_fitting_trials,
     estimate_duration_s,
     forecast_remaining_s,
-    simulate_makespan_s,
 )
 from vbot_train.status.progress import Progress, Stage, Training
 from vbot_train.status.render import describe_end
@@ -42,21 +41,6 @@ def two_and_two(total, silent_s=0.0):
     """Two trials have ended, after 150 s on average; 40 % and 2 % of two more are done."""
     trials = [ended(100.0, start=at("19:50")), ended(200.0, start=at("19:50")), running(60, now=NOW)]
     return stage([*trials, running(30, now=NOW)], total, [training(2, 60, 0.4), training(3, 30, 0.02, silent_s)])
-
-
-@pytest.mark.parametrize(
-    ("running_s", "waiting", "workers", "last_s"),
-    [
-        ([], 3, 2, 20),  # 10 and 10, then 20
-        ([], 3, 3, 10),
-        ([5], 1, 2, 10),  # the free worker begins at once
-        ([5, 7], 2, 2, 17),  # 5 + 10, 7 + 10
-        ([5, 7], 0, 2, 7),
-        ([], 0, 1, 0),
-    ],
-)
-def test_the_last_trial_ends_when_each_free_worker_takes_the_next_of_10_s(running_s, waiting, workers, last_s):
-    assert simulate_makespan_s(running_s, waiting, 10.0, workers) == last_s
 
 
 def test_what_is_left_of_a_search_at_two_trials_at_a_time():
@@ -92,13 +76,6 @@ def test_before_the_first_trial_has_ended_the_pace_of_the_running_one_counts_onc
 def test_a_study_that_is_over_takes_no_more_time_even_if_nothing_was_ever_trained():
     failed = ended(5.0, "failed", start=at("19:00"))
     assert forecast_remaining_s(progress(stage([failed], 1))) == 0.0
-
-
-def test_a_trial_takes_as_long_as_those_that_trained_and_ended_by_themselves():
-    said = [ended(100.0), ended(20.0, "diverged"), ended(60.0, "timeout")]
-    others = [ended(0.0), ended(1.0, "failed"), ended(1.0, "interrupted")]  # the first was taken over, not trained
-    assert estimate_duration_s(stage([*said, *others], 10)) == 60.0
-    assert estimate_duration_s(stage(others, 10)) is None
 
 
 def test_as_many_trials_run_at_a_time_as_when_the_last_one_began():

@@ -10,7 +10,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.analysis.stages import Verdict
 from vbot_train.config.composition import ConfigError, load_recorded_config
-from vbot_train.search.execution import budget
 from vbot_train.search.execution.trial_queue import TrialQueue
 from vbot_train.search.execution.worker_lock import WorkerLock
 from vbot_train.search.space.initial_points import open_earlier
@@ -22,6 +21,7 @@ from vbot_train.study.accounting import SEED, WORKER, TrialCounts
 from vbot_train.study.opening import look_into, look_into_stages, open_stage
 from vbot_train.study.record import StudyRecord
 from vbot_train.study.storage import retry_while_locked
+from vbot_train.study.timing import estimate_training_s
 from vbot_train.study.trials import is_own
 
 
@@ -62,7 +62,7 @@ def begin_stage(
         job={**spec.job, "search": {**settings, "seeds_per_configuration": 1}},
         workers=spec.workers,
         elsewhere=[*screened, *read_other_stages(spec, directory, worker_lock, but=stage)],
-        training_s=budget.estimate_trial_s(screened),
+        training_s=estimate_training_s(screened),
     )
     join(total=0).enqueue(trainings, but=[trial.number for trial in verdict.study.left_out if trial.stage == stage])
     total = TrialCounts(study.get_trials(deepcopy=False), settings["retries"]).promised

@@ -13,10 +13,10 @@ from rich.live import Live
 from rich.text import Text
 
 from vbot_train.config.composition import ConfigError
-from vbot_train.search.execution.budget import HOUR_S
 from vbot_train.status.progress import Observer
 from vbot_train.status.render import render_status
 from vbot_train.study.errors import StudyError
+from vbot_train.study.timing import HOUR_S
 from vbot_train.terminal import detach_from_terminal
 
 LOG_WIDTH = 140  # columns, where the output goes to a file

@@ -1,100 +1,69 @@
 """When a study will be done, from what its trials have taken so far."""
 
-import heapq
-import statistics
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from vbot_train.search.execution.budget import HOUR_S, MOST_KEPT, count_fitting, count_rounds, estimate_trial_s
 from vbot_train.status.progress import Progress, Stage, Training
-from vbot_train.study.accounting import STATUS
-from vbot_train.study.lives import compute_runtime_s, list_spans
+from vbot_train.study.lives import list_spans
+from vbot_train.study.timing import (
+    HOUR_S,
+    compute_reserve_s,
+    estimate_training_s,
+    estimate_trial_s,
+    forecast_ends_s,
+)
 
 ENOUGH = 0.05  # share of its training after which a trial's own pace says when it ends
-ENDED_BY_THEMSELVES = ("completed", "pruned", "diverged", "timeout")  # how long these took says something of the next
 
 
 def forecast_remaining_s(progress: Progress) -> float | None:
-    """Seconds to the end of all stages, at as many trials at a time as now; None while no trial says how long it takes.
+    """Forecast the time to the end of all stages [s], at as many trials at a time as now; None while it is unknown.
 
-    The stages follow one another: each begins when the last trial of the one before has ended. A silent trial is
-    trained again from its start.
+    A stage begins when the last trial of the one before has ended.
     """
-    total_s, workers = 0.0, count_active_workers(progress)
-    trial_s: float | None = None
+    total_s, trial_s = 0.0, None
     for stage in progress.stages:
         own_s = estimate_duration_s(stage)
         trial_s = trial_s if own_s is None else own_s
-        waiting = max(stage.total - stage.counts.started, 0) + len(stage.silent)
-        if waiting or stage.alive:
+        if stage.alive or _count_waiting(stage):
             if trial_s is None:
                 return None
-            running_s = [estimate_rest_s(training, trial_s) for training in stage.alive]
-            total_s += simulate_makespan_s(running_s, waiting, trial_s, workers)
+            total_s += max(_forecast_stage_s(stage, trial_s, progress))
     return total_s
 
 
 def count_fitting_trials(progress: Progress) -> int | None:
-    """How many of the search's trials will have ended when its budget is spent; None if all will, or that is open.
+    """Forecast how many of the search's trials will have ended when its budget is spent; None if all, or unknown.
 
-    As the search itself foresees it: some of the budget is kept for the later stages.
+    As in the search itself, some of the budget is reserved for the later stages.
     """
-    left_s, trial_s, needed_s = (
-        progress.left_s,
-        estimate_trial_s(progress.search.trials),
-        forecast_remaining_s(progress),
-    )
-    hours, workers, search = progress.record.budget_hours, count_active_workers(progress), progress.search
-    if hours is None or left_s is None or trial_s is None or needed_s is None or needed_s <= left_s:
+    left_s, needed_s, search = progress.left_s, forecast_remaining_s(progress), progress.search
+    trial_s = estimate_trial_s(search.trials)
+    if left_s is None or trial_s is None or needed_s is None or needed_s <= left_s:
         return None
     later = sum(stage.total - stage.ended for stage in progress.stages[1:])
-    kept_s = count_rounds(later, workers) * trial_s
-    left_s -= min(kept_s, MOST_KEPT * hours * HOUR_S)
-    running = len(search.alive)
-    return min(
-        count_fitting(done=search.ended, running=running, left_s=left_s, trial_s=trial_s, workers=workers), search.total
-    )
-
-
-def simulate_makespan_s(running_s: Sequence[float], waiting: int, trial_s: float, workers: int) -> float:
-    """Time until the last trial ends, where each worker that becomes free takes the next one [s].
-
-    Args:
-        running_s: What each running trial still takes [s].
-        waiting: Trials that have not begun.
-        trial_s: What each of those takes [s].
-        workers: Trials at a time.
-    """
-    free_s = [*running_s, *[0.0] * (workers - len(running_s))]
-    heapq.heapify(free_s)
-    for _ in range(waiting):
-        heapq.heapreplace(free_s, free_s[0] + trial_s)
-    return max(free_s)
+    training_s, budget_s = estimate_training_s(search.trials) or trial_s, (progress.record.budget_hours or 0.0) * HOUR_S
+    left_s -= compute_reserve_s(later, training_s, count_active_workers(progress), budget_s)
+    return search.ended + sum(end_s <= left_s for end_s in _forecast_stage_s(search, trial_s, progress))
 
 
 def estimate_duration_s(stage: Stage) -> float | None:
-    """How long a trial of a stage takes [s]: the mean of those that have ended, or else the pace of the running ones.
-
-    The mean, not the median that ``search.budget`` takes: for the sum of many, those that are pruned count too.
-    """
-    times = [compute_runtime_s(trial) for trial in stage.trials if trial.user_attrs.get(STATUS) in ENDED_BY_THEMSELVES]
-    trained = [time for time in times if time > 0]  # a result that was taken over from another study took none
-    paces = trained or [estimate_whole_s(training) for training in stage.alive if training.share >= ENOUGH]
-    return statistics.mean(paces) if paces else None
+    """Estimate how long a trial of a stage takes [s]: as those that have ended, or else at the running ones' pace."""
+    paces = [estimate_whole_s(training) for training in stage.alive if training.share >= ENOUGH]
+    return estimate_trial_s(stage.trials) or (sum(paces) / len(paces) if paces else None)
 
 
 def estimate_rest_s(training: Training, trial_s: float) -> float:
-    """What a running trial still takes [s], at its own pace once it has one, else as long as the others."""
+    """Estimate the rest of a running trial [s], at its own pace once it has one, else as long as the others."""
     return max((estimate_whole_s(training) if training.share >= ENOUGH else trial_s) - training.age_s, 0.0)
 
 
 def estimate_whole_s(training: Training) -> float:
-    """What a trial takes from its start to its end, at its own pace [s]."""
+    """Estimate how long a running trial takes from its start to its end, at its own pace [s]."""
     return training.age_s / training.share
 
 
 def count_active_workers(progress: Progress) -> int:
-    """Trials at a time: as many as ran when the last one began, for of those that run now one may just have ended."""
+    """Count the trials at a time when the last one began, for of those that run now one may just have ended."""
     for_good = datetime.max.replace(tzinfo=UTC)
     spans = [
         span
@@ -105,3 +74,13 @@ def count_active_workers(progress: Progress) -> int:
     ]
     last = max((start for start, _ in spans), default=progress.now)
     return max(sum(start <= last < end for start, end in spans), 1)
+
+
+def _count_waiting(stage: Stage) -> int:
+    """Count the trials that have not begun, and the silent ones, which are continued or trained again."""
+    return max(stage.total - stage.counts.started, 0) + len(stage.silent)
+
+
+def _forecast_stage_s(stage: Stage, trial_s: float, progress: Progress) -> list[float]:
+    rest_s = [estimate_rest_s(training, trial_s) for training in stage.alive]
+    return forecast_ends_s(rest_s, _count_waiting(stage), trial_s, count_active_workers(progress))

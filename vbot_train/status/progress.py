@@ -16,7 +16,6 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.analysis.stages import Verdict
-from vbot_train.search.execution.budget import HOUR_S, compute_spent_s
 from vbot_train.study.accounting import TrialCounts, read_params
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STAGES, STUDY_YAML, TRIALS, name_stage
@@ -25,6 +24,7 @@ from vbot_train.study.loading import build_study
 from vbot_train.study.record import StudyRecord
 from vbot_train.study.storage import READ_ERRORS, extract_database_message, open_to_read, quiet_optuna
 from vbot_train.study.storage_url import HIDDEN
+from vbot_train.study.timing import HOUR_S, compute_spent_s
 from vbot_train.study.trials import is_own
 from vbot_train.training.progress import PROGRESS_CSV, read_whole_rows
 

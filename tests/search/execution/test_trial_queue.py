@@ -426,9 +426,9 @@ def test_without_a_budget_there_is_no_end_of_time(join):
 @pytest.mark.parametrize(
     ("total", "workers", "others", "fit"),
     [
-        (20, 1, 0, 6),  # 1 has ended, 1 runs; half done on average, it leaves 3000 - 300 s, enough for 4
+        (20, 1, 0, 6),  # 1 has ended; into 3000 s fit the running one, which has just begun, and 4 more
         (4, 1, 0, 4),
-        (20, 2, 0, 10),  # 4 for each worker
+        (20, 2, 0, 11),  # the worker that is free trains 5
         (20, 1, 1, 11),  # 1 has ended, 2 run, then 4 in this worker and 4 in the other
     ],
 )

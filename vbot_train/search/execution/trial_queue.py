@@ -178,8 +178,7 @@ class TrialQueue:
     @retry_while_locked
     def forecast(self) -> int | None:
         """Estimate how many of the study's trials will have ended when the budget is spent; None if unknown."""
-        fit = self.budget.forecast(self._count())
-        return None if fit is None else min(fit, self._total)
+        return self.budget.forecast(self._count(), self._total)
 
     @retry_while_locked
     def has_completed(self) -> bool:

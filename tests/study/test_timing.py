@@ -1,4 +1,4 @@
-"""The wall clock of a study, by hand."""
+"""How long trials take, by hand."""
 
 from datetime import UTC, datetime
 
@@ -6,9 +6,15 @@ import pytest
 from optuna.trial import TrialState, create_trial
 from standing import life
 
-from vbot_train.search.execution.budget import compute_spent_s, count_fitting, estimate_trial_s
 from vbot_train.study.accounting import STATUS
 from vbot_train.study.lives import LIVES, WALL_TIME_S
+from vbot_train.study.timing import (
+    compute_reserve_s,
+    compute_spent_s,
+    estimate_training_s,
+    estimate_trial_s,
+    forecast_ends_s,
+)
 
 
 def at(clock, day="2026-05-04"):
@@ -76,7 +82,7 @@ def test_a_trial_that_ended_without_a_time_took_none():
 
 def test_the_pause_between_two_lives_of_a_trial_is_not_spent():
     lives = [life(at("12:00"), 600), life(at("15:00"), 300)]
-    assert compute_spent_s([lived(*lives)], now=at("20:00")) == estimate_trial_s([lived(*lives)]) == 900
+    assert compute_spent_s([lived(*lives)], now=at("20:00")) == estimate_training_s([lived(*lives)]) == 900
     runs = create_trial(state=TrialState.RUNNING, user_attrs={LIVES: [*lives, life(at("19:30"))]})
     assert compute_spent_s([runs], now=at("20:00")) == 900 + 1800
 
@@ -95,35 +101,46 @@ def test_an_hour_that_the_clock_goes_forward_is_not_spent(zone):
     assert compute_spent_s([older("2026-03-29 01:30")], at("01:30", "2026-03-29")) == 3600
 
 
-def test_a_trial_is_expected_to_take_the_median_of_the_completed_ones():
-    assert estimate_trial_s([lasted(90), lasted(10), lasted(20)]) == 20
-    assert estimate_trial_s([lasted(10), lasted(20)]) == 15
+def test_a_training_is_expected_to_take_the_median_of_the_completed_ones():
+    assert estimate_training_s([lasted(90), lasted(10), lasted(20)]) == 20
+    assert estimate_training_s([lasted(10), lasted(20)]) == 15
     others = [lasted(1, status=status) for status in ("diverged", "pruned", "failed", "timeout", "interrupted")]
-    assert estimate_trial_s([*others, lasted(10), running_since("12:00")]) == 10
+    assert estimate_training_s([*others, lasted(10), running_since("12:00")]) == 10
 
 
 def test_nothing_is_expected_before_a_trial_was_completed():
-    assert estimate_trial_s([running_since("12:00"), lasted(5, status="diverged")]) is None
+    assert estimate_training_s([running_since("12:00"), lasted(5, status="diverged")]) is None
+
+
+def test_a_trial_takes_as_long_as_those_that_trained_and_ended_by_themselves():
+    by_themselves = [lasted(100), lasted(20, status="diverged"), lasted(60, status="timeout")]
+    others = [lasted(0), lasted(1, status="failed"), lasted(1, status="interrupted")]  # the first was taken over
+    assert estimate_trial_s([*by_themselves, *others]) == 60
+    assert estimate_trial_s(others) is None
+
+
+def test_a_result_that_was_taken_over_does_not_say_how_long_a_training_takes():
+    assert estimate_training_s([lasted(0.0), lasted(0.0), lasted(30.0)]) == 30.0
+    assert estimate_training_s([lasted(0.0)]) is None
 
 
 @pytest.mark.parametrize(
-    ("done", "running", "left_s", "workers", "total"),
+    ("rest_s", "waiting", "workers", "ends_s"),
     [
-        (2, 0, 100, 1, 4),  # 2 of 40 s
-        (2, 0, 100, 3, 8),  # 2 each
-        (2, 2, 100, 2, 8),  # the running ones need 20 s more, then 2 each in 80 s
-        (2, 2, 99, 2, 6),  # then 1 each in 79 s
-        (2, 2, 20, 2, 4),  # only the running ones
-        (2, 2, 19, 2, 2),  # not even those
-        (5, 0, 39, 4, 5),
-        (5, 0, 0, 4, 5),
-        (5, 3, -10, 4, 5),
+        ([], 3, 2, [10, 10, 20]),
+        ([], 3, 3, [10, 10, 10]),
+        ([5], 1, 2, [5, 10]),  # the free worker begins at once
+        ([5, 7], 2, 2, [5, 7, 15, 17]),
+        ([5, 7], 0, 2, [5, 7]),
+        ([], 0, 1, []),
     ],
 )
-def test_so_many_trials_of_40_s_will_have_ended(done, running, left_s, workers, total):
-    assert count_fitting(done=done, running=running, left_s=left_s, trial_s=40, workers=workers) == total
+def test_each_free_worker_takes_the_next_trial_of_10_s(rest_s, waiting, workers, ends_s):
+    assert forecast_ends_s(rest_s, waiting, 10.0, workers) == ends_s
 
 
-def test_a_result_that_was_taken_over_does_not_say_how_long_a_trial_takes():
-    assert estimate_trial_s([lasted(0.0), lasted(0.0), lasted(30.0)]) == 30.0
-    assert estimate_trial_s([lasted(0.0)]) is None
+@pytest.mark.parametrize(
+    ("trainings", "workers", "reserve_s"), [(0, 2, 0), (2, 2, 10), (3, 2, 20), (3, 1, 30), (9, 1, 50)]
+)
+def test_of_100_s_the_later_stages_get_what_they_need_and_half_at_most(trainings, workers, reserve_s):
+    assert compute_reserve_s(trainings, 10.0, workers, 100.0) == reserve_s

@@ -1,0 +1,79 @@
+"""How long trials take, and when those of a study will have ended: for a search's budget and for ``status``."""
+
+import heapq
+import statistics
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from optuna.trial import FrozenTrial
+
+from vbot_train.study.accounting import STATUS
+from vbot_train.study.lives import compute_runtime_s, list_spans
+
+HOUR_S = 3600.0
+MOST_RESERVED = 0.5  # share of a budget that is reserved for confirming and testing, at most
+OWN_ENDS = ("completed", "pruned", "diverged", "timeout")  # ends that a trial reaches by itself
+
+
+def compute_spent_s(trials: Sequence[FrozenTrial], now: datetime) -> float:
+    """Compute the time during which at least one trial ran [s]. Time that the host sleeps counts too.
+
+    Args:
+        trials: Of the study; one that runs has run until ``now``.
+        now: With its time zone.
+    """
+    spans = sorted(span for trial in trials for span in list_spans(trial, now))
+    spent, reached = timedelta(), datetime.min.replace(tzinfo=UTC)
+    for start, end in spans:
+        spent += max(end - max(start, reached), timedelta())
+        reached = max(reached, end)
+    return spent.total_seconds()
+
+
+def estimate_training_s(trials: Sequence[FrozenTrial]) -> float | None:
+    """Estimate how long a whole training takes: the median of the completed trials [s], None before the first."""
+    times = _list_runtimes_s(trials, ["completed"])
+    return statistics.median(times) if times else None
+
+
+def estimate_trial_s(trials: Sequence[FrozenTrial]) -> float | None:
+    """Estimate how long a trial takes, pruned ones included: the mean [s], None before the first has ended."""
+    times = _list_runtimes_s(trials, OWN_ENDS)
+    return statistics.mean(times) if times else None
+
+
+def forecast_ends_s(rest_s: Sequence[float], waiting: int, trial_s: float, workers: int) -> list[float]:
+    """Forecast when each trial ends [s from now], if each worker that becomes free takes the next one.
+
+    Args:
+        rest_s: Rest of each running trial [s].
+        waiting: Number of trials that have not begun.
+        trial_s: Expected duration of a trial [s].
+        workers: Number of trials at a time.
+    """
+    free_s = [*rest_s, *[0.0] * (workers - len(rest_s))]
+    heapq.heapify(free_s)
+    ends = list(rest_s)
+    for _ in range(waiting):
+        ends.append(free_s[0] + trial_s)
+        heapq.heapreplace(free_s, ends[-1])
+    return ends
+
+
+def compute_reserve_s(trainings: int, training_s: float, workers: int, budget_s: float) -> float:
+    """Compute the part of a budget that is reserved for confirming and testing [s].
+
+    Args:
+        trainings: Trainings of the later stages that are still to be done.
+        training_s: Expected duration of one [s].
+        workers: Number of trainings at a time.
+        budget_s: The whole budget [s].
+    """
+    needed_s = max(forecast_ends_s([], trainings, training_s, workers), default=0.0)
+    return min(needed_s, MOST_RESERVED * budget_s)
+
+
+def _list_runtimes_s(trials: Sequence[FrozenTrial], statuses: Sequence[str]) -> list[float]:
+    """List how long the trials with these statuses ran [s], without those whose result was taken over (0 s)."""
+    times = [compute_runtime_s(trial) for trial in trials if trial.user_attrs.get(STATUS) in statuses]
+    return [time for time in times if time > 0]
