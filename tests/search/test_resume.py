@@ -5,7 +5,6 @@ import copy
 import pytest
 
 from vbot_train.search.resume import list_differences, list_option_settings, trains_to_same_result
-from vbot_train.search.space.constraints import BUILT_IN
 from vbot_train.study.record import StudyRecord
 from vbot_train.training.comparable import result_settings
 
@@ -125,13 +124,6 @@ def test_a_changed_rule_a_new_and_a_dropped_one_are_told(record):
         "  search.constraints.c: seed == 3 -> absent",
         "  search.constraints.d: absent -> seed == 4",
     ]
-
-
-def test_a_study_from_before_a_built_in_rule_was_changed_is_continued(record):
-    then = record(
-        constraints={"mini_batches_fit": "ppo.mini_batches > training.num_envs * ppo.rollouts", "a": "seed == 1"}
-    )
-    assert list_differences(then, record(constraints=BUILT_IN | {"a": "seed == 1"})) == []
 
 
 def test_the_default_of_a_searched_key_may_change(record):

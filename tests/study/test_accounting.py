@@ -88,13 +88,6 @@ def test_a_trial_that_was_trained_again_does_not_count_its_retry_does():
     assert books.crashed == []
 
 
-@pytest.mark.parametrize("attempts", [1, 2, 5])
-def test_a_trial_that_an_earlier_version_interrupted_is_owed_another_number(attempts):
-    again = [ended("interrupted", **retry(number)) for number in range(attempts - 1)]
-    books = counts(ended("interrupted"), *again)
-    assert (numbers(books.owed_by_older), books.interrupted, books.started) == ([attempts - 1], [], 0)
-
-
 def test_a_trial_that_is_given_up_because_it_was_killed_is_not_owed():
     books = counts(killed(), retries=9)
     assert (numbers(books.given_up), books.crashed, books.started) == ([0], [], 1)

@@ -14,7 +14,7 @@ from vbot_train.search.execution.waiting_trials import queue_trial
 from vbot_train.search.space.constraints import BUILT_IN
 from vbot_train.search.space.space import Candidate
 from vbot_train.search.spec import SearchSpec
-from vbot_train.study.accounting import ORIGIN, RETRY_OF, TrialCounts, identify, read_params
+from vbot_train.study.accounting import ORIGIN, TrialCounts, identify, read_params
 from vbot_train.training.result import FILE_NAME, ResultError, TrialResult
 
 PROPOSALS = 10  # shown by a dry run
@@ -74,8 +74,6 @@ def draw_first_proposals(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Ite
     before = TrialCounts(trials, retries)
     study.add_trials(before.trials)
     ranges = spec.space.distributions
-    for trial in before.owed_by_older:
-        queue_trial(study, read_params(trial), ranges, {ORIGIN: "proposed", RETRY_OF: trial.number})
     for _ in range(PROPOSALS):
         counts = TrialCounts(study.get_trials(deepcopy=False), retries)
         if not (counts.interrupted or counts.waiting):

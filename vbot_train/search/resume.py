@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vbot_train.config.composition import ConfigError
-from vbot_train.search.space.constraints import BUILT_IN, FORMERLY_BUILT_IN
+from vbot_train.search.space.constraints import BUILT_IN
 from vbot_train.search.space.distributions import describe
 from vbot_train.search.space.space import read_space
 from vbot_train.study.record import StudyRecord
@@ -79,7 +79,7 @@ def _seeds(record: StudyRecord) -> dict[str, Any]:
 
 def _own_rules(record: StudyRecord) -> dict[str, str]:
     """The rules that a study was given. A built-in one only keeps out what could not train."""
-    return {name: rule for name, rule in record.constraints.items() if name not in (*BUILT_IN, *FORMERLY_BUILT_IN)}
+    return {name: rule for name, rule in record.constraints.items() if name not in BUILT_IN}
 
 
 def _ranges(record: StudyRecord) -> dict[str, str]:

@@ -73,8 +73,8 @@ class TrialCounts:
         waiting = [trial for trial in self.counted if trial.state == TrialState.WAITING]
         self.interrupted = [trial for trial in waiting if trial.user_attrs.get(STATUS) == "interrupted"]
         self.waiting = [trial for trial in waiting if trial not in self.interrupted]
-        self.owed_by_older = self._ended_as("interrupted")  # earlier versions trained those again under a new number
-        failed = self._ended_as("failed")
+        ended = [trial for trial in self.counted if trial.state.is_finished()]
+        failed = [trial for trial in ended if trial.user_attrs.get(STATUS) == "failed"]
         self.given_up = [trial for trial in failed if read_lives(trial)[-1:] and read_lives(trial)[-1].killed]
         self.crashed = [
             trial for trial in failed if trial not in self.given_up and self._times_failed(trial) <= retries
@@ -88,7 +88,7 @@ class TrialCounts:
     @property
     def started(self) -> int:
         """Trials that have ended for good, or run."""
-        return len(self.counted) - sum(map(len, (self.waiting, self.interrupted, self.owed_by_older, self.crashed)))
+        return len(self.counted) - sum(map(len, (self.waiting, self.interrupted, self.crashed)))
 
     @property
     def proposals(self) -> int:
@@ -130,9 +130,6 @@ class TrialCounts:
         for trial in self.counted:
             found.setdefault(identify(read_params(trial)), []).append(trial.user_attrs.get(SEED, 0))
         return found
-
-    def _ended_as(self, status: str) -> list[FrozenTrial]:
-        return [trial for trial in self.counted if trial.user_attrs.get(STATUS) == status and trial.state.is_finished()]
 
     def _times_failed(self, trial: FrozenTrial) -> int:
         return sum(attempt.user_attrs.get(STATUS) == "failed" for attempt in self._attempts(trial))

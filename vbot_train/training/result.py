@@ -11,10 +11,7 @@ from typing import Any, Self
 
 import yaml
 
-from vbot_train.training.files import FileError, read_whole_yaml
-from vbot_train.training.files import (
-    write_atomically as write_atomically,  # re-export for older imports
-)
+from vbot_train.training.files import FileError, read_whole_yaml, write_atomically
 
 log = logging.getLogger(__name__)
 

@@ -157,14 +157,12 @@ class TrialQueue:
             self.out_of_time = not self.budget.has_time(counts, self._share_left(counts))
             if self.out_of_time:
                 return None
-            for trial in counts.owed_by_older:
-                self._queue_again(trial)
             for trial, seed in counts.incomplete:
                 seeds = trial.user_attrs[SEEDS]
                 self._queue(read_params(trial), seed, seeds, {ORIGIN: trial.user_attrs[ORIGIN]})
             if counts.interrupted:
                 return self._take(counts.interrupted[0])
-            if not (counts.owed_by_older or counts.incomplete or counts.waiting or self._propose(counts)):
+            if not (counts.incomplete or counts.waiting or self._propose(counts)):
                 if not counts.crashed:
                     return None
                 self._queue_again(counts.crashed[0])

@@ -15,7 +15,6 @@ from vbot_train.config.composition import ConfigError, join_lines, look_up
 
 # Always there, what ``check_config`` demands of a single run: two samples in each mini-batch of a rollout.
 BUILT_IN = {"mini_batches_too_small": "training.num_envs * ppo.rollouts < 2 * ppo.mini_batches"}
-FORMERLY_BUILT_IN = ("mini_batches_fit",)  # in the records of older studies
 
 _GRAMMAR = (
     *(ast.Expression, ast.Expr, ast.Constant, ast.List, ast.Tuple, ast.Load, ast.Name, ast.Attribute),
