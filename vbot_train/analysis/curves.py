@@ -55,7 +55,7 @@ def read_curve(path: Path) -> Curve | None:
     """Read a run's ``progress.csv``, without an incomplete last row; None if it is missing or has no update.
 
     Raises:
-        CurveError: The file cannot be parsed, or its env steps do not increase.
+        CurveError: The file cannot be read or parsed, or its env steps do not increase.
     """
     if not path.exists():
         return None

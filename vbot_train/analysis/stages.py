@@ -34,7 +34,7 @@ class Retrained:
         return [value for value in found if value is not None]
 
     def values_or_worst(self, metric: str) -> list[float]:
-        """Return one value per seed; the worst infinity for seeds that have none."""
+        """Return one value per seed; plus or minus infinity, the worse one, for failed seeds."""
         worst = -math.inf if METRICS[metric] == "maximize" else math.inf
         return [*self.values(metric), *(worst for _ in self.failed_seeds(metric))]
 

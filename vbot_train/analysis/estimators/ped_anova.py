@@ -79,7 +79,7 @@ def best_of(losses: Array, weights: Array, quantile: float) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Regime:
-    """Trials in which a parameter has the same distribution; a conditional parameter may have several or none."""
+    """Trials with the same distribution of a parameter; a conditional one may have several, or none in some trials."""
 
     one_hot: Array  # (N, G), a row of zeros if the trial belongs to another regime
     categorical: bool
