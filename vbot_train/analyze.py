@@ -1,4 +1,4 @@
-"""The leaderboard and the analysis of a study.
+"""Write the analysis of a study and print its leaderboard.
 
 python -m vbot_train.analyze multirun/NAME --metric success_rate --sort descending
 """
@@ -28,7 +28,7 @@ from vbot_train.terminal import detach_from_terminal
 from vbot_train.training.files import remove_file, write_atomically
 from vbot_train.training.result import METRICS
 
-LOG_WIDTH = 140  # columns, where the output goes to a file
+LOG_WIDTH = 140  # columns, if the output is not a terminal
 SHOWN = 10  # configurations on the leaderboard
 FILE_NAME = "hyperparameter_importance.yaml"
 REPORT_NAME = "report.html"
@@ -44,18 +44,18 @@ def analyze(
     """Write a study's analysis and print its leaderboard.
 
     Args:
-        study_dir: The study's directory.
-        metric: What to rank by; None is what the study optimized.
-        sort: Order of the printed leaderboard, ``ascending`` or ``descending``; None is best first. What is written
-            is always best first.
-        storage: Where the study lives; None is where its record says.
-        estimator: Of the importance.
+        study_dir: Directory of the study.
+        metric: Metric to rank by; None for the study's objective.
+        sort: Order of the printed leaderboard, ``ascending`` or ``descending``; None for best first. The files that
+            are written are always sorted best first.
+        storage: Storage of the study; None for the one in its record.
+        estimator: Importance estimator.
 
     Returns:
-        The analysis file.
+        Path of the analysis file.
 
     Raises:
-        StudyError: The directory is not that of a study, or an extra is missing.
+        StudyError: The directory does not hold a study, or an optional dependency is missing.
         OSError: The analysis cannot be written.
     """
     study = load_study(study_dir, storage)
@@ -75,22 +75,22 @@ def analyze(
 
 
 def choose_folder(verdict: Verdict) -> Path:
-    """Where an analysis goes: one by another metric than the study's own does not take its place."""
+    """Return the output folder; an analysis by a metric other than the study's objective has its own subfolder."""
     folder = verdict.study.directory / "analysis"
     return folder if verdict.metric == verdict.study.record.metric else folder / f"by_{verdict.metric}"
 
 
 def order_rows(found: Sequence[Configuration], metric: str, sort: str | None) -> list[Configuration]:
-    """Configurations that stand best first, in the order asked for."""
+    """Return configurations, given best first, in the order ``sort``."""
     best_first = "descending" if METRICS[metric] == "maximize" else "ascending"
     return list(found) if sort in (None, best_first) else list(reversed(found))
 
 
 def export(ranked: Sequence[Trial], directory: Path) -> None:
-    """Write the best configurations as options of the config group ``experiment``, in place of earlier ones."""
+    """Write the best configurations as options of the config group ``experiment``; replace earlier ones."""
     names = ["best", *(f"top_{rank}" for rank in range(1, TOP + 1))]
     written = dict(zip(names, [*ranked[:1], *ranked[:TOP]], strict=False))
-    for name in names[len(written) :]:  # other files there are a user's own
+    for name in names[len(written) :]:  # keep all other files: they are the user's
         remove_file(directory / f"{name}.yaml")
     for name, trial in written.items():
         body = (trial.directory / "experiment.yaml").read_text(encoding="utf-8")
@@ -100,7 +100,7 @@ def export(ranked: Sequence[Trial], directory: Path) -> None:
 
 
 def show(verdict: Verdict, importance: ImportanceReport, advice: Sequence[Advice], sort: str | None) -> None:
-    """Print the leaderboard, what matters, what to do next."""
+    """Print the leaderboard, the importances, the advice and the headline."""
     console = Console(highlight=False, soft_wrap=True, markup=False)
     if not console.is_terminal:
         console.width = LOG_WIDTH
@@ -131,7 +131,7 @@ def show(verdict: Verdict, importance: ImportanceReport, advice: Sequence[Advice
 
 
 def build_leaderboard(verdict: Verdict, found: Sequence[Configuration]) -> Table:
-    """Ten configurations: what the search saw, the interquartile mean over its seeds, and what was confirmed."""
+    """Build the table of the first ``SHOWN`` configurations: search values (IQM over seeds) and confirmed values."""
     columns = list(dict.fromkeys([verdict.metric, "success_rate", "fall_rate", "time_to_goal_s"]))
     confirmed = ["confirmed"] if verdict.confirmed else []
     table = Table("trial", "seeds", *columns, *confirmed, box=SIMPLE_HEAD, pad_edge=False)

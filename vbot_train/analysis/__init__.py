@@ -1,1 +1,1 @@
-"""What a study says. Reads its database and its trials' files; never Hydra, torch or mujoco."""
+"""Analysis of a study, from its database and its trials' files; never imports Hydra, torch or mujoco."""

@@ -1,7 +1,7 @@
-"""What to do next, computed from the study, each with its evidence.
+"""Advice on the next step of a study, with its evidence.
 
-Every advice is a test with thresholds of its own, set on made-up studies (tests/analysis/deserving.py): it is given in
-at least 90 % of those that deserve it and in at most 5 % of ordinary ones.
+Each kind of advice is a statistical test. Its thresholds were tuned on simulated studies (tests/analysis/deserving.py):
+it is given in at least 90 % of the studies where it applies and in at most 5 % of ordinary ones.
 """
 
 import itertools
@@ -24,38 +24,38 @@ from vbot_train.analysis.stages import Verdict
 from vbot_train.study.trials import Trial
 from vbot_train.training.result import METRICS
 
-ENOUGH = 10  # trials, or nothing is said of trends
-WIDEN = 2  # ranges, the narrowest
-HALF = 0.4  # of what sets trials apart in the end, shown by half a training; where they part steadily it is 0.5
-EDGE = 0.25  # outer part of a range, in its own scale
-ALPHA_EDGE, ALPHA_OUTER = 0.01, 0.1  # of the trend over a range, all ranges together; and over its outer half
+ENOUGH = 10  # trials needed to test for trends
+WIDEN = 2  # number of ranges to widen, narrowest first
+HALF = 0.4  # share of the final differences that is visible at half length; 0.5 if they grow linearly
+EDGE = 0.25  # outer part of a range, on its own (linear or log) scale
+ALPHA_EDGE, ALPHA_OUTER = 0.01, 0.1  # trend over a range, corrected for the number of tests; trend over its outer half
 ALPHA_REGION = 0.01
-SHARE, PRECISION = 0.5, 0.75  # of the diverged trials, that a rule holds for; of those it holds for, that diverged
-FEWEST = 4  # trials, or nothing is said of how far they lie apart
-START_UP = 10  # trials, if the record does not say
-CROWDED = 0.4  # distance between proposals, in that between start-up trials
-GAIN, GAIN_LATE = 1.2, 0.7  # of the best over the best start-up trial and over that of the first half, in deviations
+SHARE, PRECISION = 0.5, 0.75  # minimum recall and precision of a rule for diverged trials
+FEWEST = 4  # trials needed to measure their distance
+START_UP = 10  # start-up trials, if the record does not give a number
+CROWDED = 0.4  # distance between proposals, relative to the distance between start-up trials
+GAIN, GAIN_LATE = 1.2, 0.7  # gain over the best start-up trial, over the best of the first half; in std. deviations
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """One thing to do next, and why."""
+    """One recommended next step and its evidence."""
 
     name: str  # alike, too_short, edge, unstable, diverging, stuck
     text: str  # what to do
-    evidence: str  # the numbers it rests on
-    line: str | None  # what to add to the command line, quoted for the shell
+    evidence: str  # the numbers that support it
+    line: str | None  # overrides to add to the command line, quoted for the shell
 
 
 def give_advice(verdict: Verdict) -> list[Advice]:
-    """Everything that the study gives reason to advise."""
+    """Return all advice that applies to the study."""
     shaky = find_unstable(verdict)
     seen = compare_with_noise(verdict, without=[one.found.number for one in shaky])
     stuck = _advise_stuck(verdict)
     found = [stuck, _advise_longer(verdict, seen)]
     found += (
         [] if stuck else [_advise_alike(verdict, seen), *_advise_edges(verdict)]
-    )  # a search that is stuck has seen one spot only
+    )  # a stuck search has sampled one region only
     found += [
         _advise_diverging(verdict),
         *(_advise_unstable(verdict, one, place) for place, one in enumerate(shaky, start=1)),
@@ -64,7 +64,7 @@ def give_advice(verdict: Verdict) -> list[Advice]:
 
 
 def _advise_alike(verdict: Verdict, seen: Contrast | None) -> Advice | None:
-    """Configurations differ by no more than seeds do."""
+    """Advise wider ranges if configurations differ by no more than seeds do."""
     if seen is None or not seen.alike:
         return None
     ordered = sorted((r for r in list_ranges(verdict.study.trials) if r.ordered), key=lambda there: there.decades)
@@ -82,14 +82,14 @@ def _advise_alike(verdict: Verdict, seen: Contrast | None) -> Advice | None:
 
 
 def _advise_longer(verdict: Verdict, seen: Contrast | None) -> Advice | None:
-    """Half a training does not tell which configuration is good, though whole ones differ by more than seeds.
+    """Advise longer trials if values at half length do not predict the final ones, although configurations differ.
 
-    Values on the way are of few episodes, final ones of many: their noise alone must not look like another order. A
-    pruner keeps what was good at half length, which by itself makes half a training tell less: then nothing is said.
+    Intermediate values are means over few episodes and final values over many, so this noise must not count as a change
+    of rank. Not tested after pruning: a pruner keeps the trials that were good early, which weakens the relation.
     """
     training = verdict.study.record.config.get("training") or {}
     evaluations, env_steps = training.get("evaluations"), training.get("env_steps")
-    optimized = verdict.metric == verdict.study.record.metric  # of another metric, trials report nothing on the way
+    optimized = verdict.metric == verdict.study.record.metric  # trials report intermediate values of the objective only
     if evaluations is None or env_steps is None or not optimized:
         return None
     if seen is None or not seen.differ or verdict.study.pruned:
@@ -113,15 +113,15 @@ def _advise_longer(verdict: Verdict, seen: Contrast | None) -> Advice | None:
 
 
 def on_the_way(found: Configuration, evaluations: Sequence[int], metric: str) -> NDArray[np.float64] | None:
-    """A configuration's values at some evaluations, then its final one, means over the trials that have them all."""
-    values = [(trial.intermediate, trial.result.objective(metric)) for trial in found.trials]  # None: lost a seed
+    """Return a configuration's values at some evaluations and its final value: means over the trials that have all."""
+    values = [(trial.intermediate, trial.result.objective(metric)) for trial in found.trials]  # None: a seed failed
     whole = [(seen, final) for seen, final in values if final is not None and all(n in seen for n in evaluations)]
     rows = [[*(seen[number] for number in evaluations), final] for seen, final in whole]
     return np.array(rows, dtype=float).mean(axis=0) if rows else None
 
 
 def _advise_edges(verdict: Verdict) -> list[Advice]:
-    """The best lies near the end of a range, and trials become better up to the end."""
+    """Advise to extend each range whose best value lies near an end if trials improve up to that end."""
     found = group_by_configuration(verdict.study.trials)
     ordered = [there for there in list_ranges(verdict.study.trials) if there.ordered]
     if np.isfinite([_mean_value(each, verdict.metric) for each in found]).sum() < ENOUGH:
@@ -152,10 +152,10 @@ def _advise_edge(
 
 
 def _towards(found: Sequence[Sequence[Trial]], there: Range, metric: str, *, up: bool) -> Trend | None:
-    """The trend of the configurations that completed, or, if weaker, with those that diverged as the worst.
+    """Return the weaker of two trends: of completed configurations only, and with diverged ones ranked worst.
 
-    So no range is extended to where trials diverge, nor away from it alone. Replicates of a configuration are no
-    evidence of their own for a trend: they share their place, and whatever else is peculiar to them.
+    So no range is extended towards diverged trials, or only because trials diverge at its other end. Each configuration
+    counts once: its replicates are not independent evidence.
     """
     places = np.array([there.place(each[0].params[there.key]) for each in found])
     towards = places if up else 1 - places
@@ -169,7 +169,7 @@ def _towards(found: Sequence[Sequence[Trial]], there: Range, metric: str, *, up:
 
 
 def _mean_value(trials: Sequence[Trial], metric: str) -> float:
-    """Mean over a configuration's trials that have a value, higher is better; of one that has none, minus infinity."""
+    """Return the mean over a configuration's trials with a value, higher is better; minus infinity without any."""
     values = [value for trial in trials if (value := trial.result.objective(metric)) is not None]
     return float(np.mean(values)) * (1 if METRICS[metric] == "maximize" else -1) if values else -math.inf
 
@@ -179,7 +179,7 @@ def _list_diverged(verdict: Verdict) -> list[Trial]:
 
 
 def _advise_unstable(verdict: Verdict, one: Unstable, place: int) -> Advice:
-    """A finalist cannot be relied on: leave out the region that it shares with diverged trials, or else its corner."""
+    """Advise to exclude the region that an unstable finalist shares with diverged trials, or else its corner."""
     own, diverged = one.found.trials, _list_diverged(verdict)
     others = [trial for trial in verdict.study.ranked(verdict.metric) if trial not in own]
     region = find_region([own[0], *diverged], others)
@@ -212,7 +212,7 @@ def _seeds(one: Unstable) -> str:
 
 
 def _advise_diverging(verdict: Verdict) -> Advice | None:
-    """Trials diverge in one region."""
+    """Advise to exclude a region in which trials diverge."""
     completed = [trial for trial in verdict.study.trials if trial.result.status == "completed"]
     region = find_region(_list_diverged(verdict), completed)
     if region is None or not _clear(region):
@@ -226,7 +226,7 @@ def _advise_diverging(verdict: Verdict) -> Advice | None:
 
 
 def _clear(region: Region) -> bool:
-    """Whether a rule is better than chance would find, and good enough to be used."""
+    """Check whether a rule is significant and has sufficient precision and recall."""
     precise = region.inside >= PRECISION * (region.inside + region.outside)
     return region.p <= ALPHA_REGION and precise and region.inside >= SHARE * len(region.holds)
 
@@ -240,14 +240,14 @@ def _evidence(region: Region, ended: str) -> str:
 
 
 def _suggest_constraint(verdict: Verdict, name: str, rule: str) -> str:
-    """The override that adds a rule, under a name that is free."""
+    """Return the override that adds a rule as a constraint under an unused name."""
     taken = verdict.study.record.constraints
     free = next(k for k in itertools.chain([name], (f"{name}_{n}" for n in itertools.count(2))) if k not in taken)
     return shlex.quote(f"+search.constraints.{free}={json.dumps(rule)}")
 
 
 def _advise_stuck(verdict: Verdict) -> Advice | None:
-    """Proposals crowd, and the best is hardly better than what the start-up trials had found."""
+    """Advise more random trials if proposals cluster and hardly improve on the best start-up trial."""
     start_up = verdict.study.record.sampler.get("n_startup_trials", START_UP)
     trials = sorted(verdict.study.trials, key=lambda trial: trial.number)
     late = [trial for trial in trials[len(trials) // 2 :] if trial.origin in (None, "proposed")]
@@ -275,7 +275,7 @@ def _advise_stuck(verdict: Verdict) -> Advice | None:
 
 
 def _gain(verdict: Verdict, first: int) -> float:
-    """How far the best trial exceeds the best of the first ones, in standard deviations of those."""
+    """Return the lead of the best trial over the best of the first ones, in standard deviations of the latter."""
     values = _in_time(verdict)
     early = values[:first][np.isfinite(values[:first])]
     if len(early) < FEWEST or early.std() == 0:
@@ -284,7 +284,7 @@ def _gain(verdict: Verdict, first: int) -> float:
 
 
 def _in_time(verdict: Verdict) -> NDArray[np.float64]:
-    """A value of each trial by number, higher is better; of those that have none, minus infinity."""
+    """Return the value of each trial by number, higher is better; minus infinity for trials without a value."""
     sign = 1 if METRICS[verdict.metric] == "maximize" else -1
     trials = sorted(verdict.study.trials, key=lambda trial: trial.number)
     found = [trial.result.objective(verdict.metric) for trial in trials]

@@ -1,4 +1,4 @@
-"""Learning curves: of runs while they train, of searches while they spend env steps."""
+"""Learning curves of runs and best-so-far curves of searches, against env steps."""
 
 import csv
 import math
@@ -13,24 +13,24 @@ from vbot_train.study.trials import Study
 from vbot_train.training.result import METRICS
 
 COLUMNS = ("env_steps", "success_rate", "reward")
-SHARES = (0.25, 0.5, 0.75, 1.0)  # of the shortest curve, or of the smallest budget
+SHARES = (0.25, 0.5, 0.75, 1.0)  # of the length of the shortest curve, or of the smallest budget
 Array = NDArray[np.float64]
 
 
 class CurveError(ValueError):
-    """A learning curve that cannot be read; the message names the file."""
+    """A learning curve cannot be read; the message names the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Running averages over training episodes, one value an update (U,); NaN before the first episode has ended."""
+    """Running averages over training episodes, one per update (U,); NaN before the end of the first episode."""
 
-    env_steps: Array  # (U,), rising
+    env_steps: Array  # (U,), strictly increasing
     success_rate: Array  # (U,), in [0, 1]
     reward: Array  # (U,), mean per episode
 
     def at(self, env_steps: Array) -> "Curve":
-        """The same at other env steps (N,), linear in between; NaN outside of the training."""
+        """Interpolate the curve linearly at env steps (N,); NaN outside of its range."""
         success_rate, reward = (
             np.interp(env_steps, self.env_steps, values, left=math.nan, right=math.nan)
             for values in (self.success_rate, self.reward)
@@ -40,22 +40,22 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class BestSoFar:
-    """The best held-out value that a search had after each of its N trials."""
+    """Best held-out value of a search after each of its N trials."""
 
-    env_steps: list[int]  # (N,) of training that all trials so far took, whatever became of them
-    best: list[float | None]  # (N,) None before the first trial with a value
+    env_steps: list[int]  # (N,) cumulative training env steps of all trials so far, whatever their status
+    best: list[float | None]  # (N,), None before the first trial with a value
 
     def at(self, env_steps: float) -> float | None:
-        """The best value of the trials that fit into so many env steps."""
+        """Return the best value within a budget of env steps; None if there is none."""
         known = [best for spent, best in zip(self.env_steps, self.best, strict=True) if spent <= env_steps]
         return known[-1] if known else None
 
 
 def read_curve(path: Path) -> Curve | None:
-    """Read a run's ``progress.csv``, but for a last row that was cut short. None where it is missing or has no update.
+    """Read a run's ``progress.csv``, without an incomplete last row; None if it is missing or has no update.
 
     Raises:
-        CurveError: It holds something else.
+        CurveError: The file cannot be read or parsed, or its env steps do not increase.
     """
     if not path.exists():
         return None
@@ -71,12 +71,12 @@ def read_curve(path: Path) -> Curve | None:
 
 
 def find_common_env_steps(lengths: Sequence[float]) -> list[int]:
-    """Env steps that all have reached: shares of the smallest length."""
+    """Return env steps that all curves have reached: ``SHARES`` of the smallest length."""
     return [round(share * min(lengths)) for share in SHARES]
 
 
 def mean_curve(curves: Sequence[Curve], env_steps: Array) -> Curve:
-    """Mean over training seeds at env steps (N,); NaN where one of them has no value."""
+    """Compute the mean over training seeds at env steps (N,); NaN where one of them has no value."""
     there = [curve.at(env_steps) for curve in curves]
     success_rate, reward = (
         np.mean([getattr(curve, name) for curve in there], axis=0) for name in ("success_rate", "reward")
@@ -85,9 +85,9 @@ def mean_curve(curves: Sequence[Curve], env_steps: Array) -> Curve:
 
 
 def trace_best_so_far(study: Study, metric: str) -> BestSoFar:
-    """What a search had found by when, its trials in the order they were started.
+    """Compute the best-so-far curve of a search, with its trials in the order in which they were started.
 
-    Failed and pruned trials cost their env steps too; evaluation is not counted.
+    Env steps of failed and pruned trials count too; those of evaluations do not.
     """
     choose = max if METRICS[metric] == "maximize" else min
     env_steps: list[int] = []

@@ -26,16 +26,14 @@ from vbot_train.training.seed_statistics import bootstrap_interval
 
 log = logging.getLogger(__name__)
 
-LONGEST_LABEL = 60  # characters; beyond it the number of the trial must do
+LONGEST_LABEL = 60  # characters; longer labels are replaced by the trial number
 CURVES = 10  # trials drawn in colour, best first
-MOST_CURVES = 100  # drawn at all, of each kind
-PANELS = 3  # of the slices, side by side
+MOST_CURVES = 100  # maximum number of completed and of pruned trials drawn
+PANELS = 3  # columns of the slice plot
 
 
 def draw_figures(verdict: Verdict, importance: ImportanceReport, directory: Path) -> None:
-    """Write ``learning_curves.png``, ``history.png`` and, where there is something to show, ``slices.png``,
-    ``importance.png`` and ``stages.png``, in place of earlier ones.
-    """
+    """Write the figures that the study has data for, as PNG; remove earlier ones."""
     for name in ("learning_curves", "history", "slices", "importance", "stages"):
         remove_file(directory / f"{name}.png")
     if verdict.screened:
@@ -51,7 +49,7 @@ def draw_figures(verdict: Verdict, importance: ImportanceReport, directory: Path
 
 
 def draw_learning_curves(verdict: Verdict, path: Path) -> None:
-    """Success rate of the training episodes against env steps, the best trials in colour, pruned ones dotted."""
+    """Draw the success rate of training episodes against env steps: best trials in colour, pruned trials dotted."""
     ranked = [trial for found in verdict.best_first for trial in found.trials]
     pruned = verdict.study.pruned
     figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
@@ -59,19 +57,19 @@ def draw_learning_curves(verdict: Verdict, path: Path) -> None:
         color, label = (f"C{rank}", _write_label(trial)) if rank < CURVES else ("0.85", None)
         for steps, success in training_success(trial):
             axes.plot(steps, success, zorder=-rank, color=color, label=label)
-            label = None  # further seeds of the same trial
+            label = None  # no label for further seeds of the same trial
     if len(ranked) > CURVES:
         axes.plot([], [], color="0.85", label="others")
     for steps, success in (curve for trial in pruned[:MOST_CURVES] for curve in training_success(trial)):
         axes.plot(steps, success, zorder=-len(ranked), color="0.6", linestyle=":")
     axes.set(xlabel="training env steps [million]", ylabel="success rate of training episodes", ylim=(-0.02, 1.02))
-    if axes.lines:  # else no trial left a curve
+    if axes.lines:  # empty if no trial has a curve
         axes.legend(title="best first" + (", pruned dotted" if pruned else ""), fontsize="small", loc="upper left")
     _save(figure, path)
 
 
 def draw_history(verdict: Verdict, path: Path) -> None:
-    """Every completed trial by its number, and the best so far."""
+    """Draw the value of every completed trial by number, and the best value so far."""
     trials = sorted(verdict.study.ranked(verdict.metric), key=lambda trial: trial.number)
     numbers, values = [t.number for t in trials], [t.result.objective(verdict.metric) or 0.0 for t in trials]
     better = np.maximum if METRICS[verdict.metric] == "maximize" else np.minimum
@@ -84,7 +82,7 @@ def draw_history(verdict: Verdict, path: Path) -> None:
 
 
 def draw_slices(verdict: Verdict, path: Path) -> None:
-    """The value against each parameter; the default configuration starred, the winner ringed."""
+    """Draw the value against each parameter: star for the default configuration, ring for the winner."""
     ranked = verdict.study.ranked(verdict.metric)
     spaces = {name: space for trial in ranked for name, space in trial.distributions.items() if name != "seed"}
     rows = -(-len(spaces) // PANELS)
@@ -117,12 +115,12 @@ def _find_drawn(value: float | None) -> float:
 
 
 def _place(space: BaseDistribution, value: Any) -> Any:
-    """Where a value lies along its axis: of a choice, its index."""
+    """Return the axis position of a value: the index for a categorical parameter, else the value."""
     return space.choices.index(value) if isinstance(space, CategoricalDistribution) else value
 
 
 def draw_importance(metric: str, importance: ImportanceReport, path: Path) -> None:
-    """Importance of each parameter with its 90 % interval."""
+    """Draw the importance of each parameter with its 90 % interval."""
     rows = [row for row in importance.rows if row.importance is not None and row.interval_90 is not None][::-1]
     figure, axes = plt.subplots(figsize=(8, 0.4 * len(rows) + 1), layout="constrained")
     names = [row.parameter for row in rows]
@@ -134,7 +132,7 @@ def draw_importance(metric: str, importance: ImportanceReport, path: Path) -> No
 
 
 def draw_stages(verdict: Verdict, path: Path) -> None:
-    """What the search saw of the finalists, what confirming said, and the test of winner and default."""
+    """Draw the search and confirmed values of the finalists, and the tested values of winner and default."""
     shown = [found.number for found in verdict.best_first if found.number in verdict.confirmed]
     shown += [number for number in verdict.tested if number not in shown]
     figure, axes = plt.subplots(figsize=(8, 3.5), layout="constrained")
@@ -157,7 +155,7 @@ def draw_stages(verdict: Verdict, path: Path) -> None:
 
 
 def training_success(trial: Trial) -> Iterator[tuple[list[float], list[float]]]:
-    """Env steps [million] and running success rate of each training seed; a curve that cannot be read is left out."""
+    """Yield env steps [million] and running success rate of each training seed; skip unreadable curves."""
     for path in trial.progress_files:
         try:
             curve = read_curve(path)

@@ -1,4 +1,4 @@
-"""A study's answer in a few sentences, the tested values first: no choice was made on them."""
+"""Result of a study in a few sentences. Tested values come first: they are unbiased, as no choice used them."""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,7 +13,7 @@ from vbot_train.training.seed_statistics import (
 
 
 def write_headline(verdict: Verdict) -> Iterator[str]:
-    """The winner, what it is worth, against the default, and how far that can be believed."""
+    """Describe the winner, its value, its difference from the default, and how reliable these are."""
     if (winner := verdict.winner) is None:
         yield "no trial was completed: there is nothing to rank"
         return
@@ -41,7 +41,7 @@ def write_headline(verdict: Verdict) -> Iterator[str]:
 
 
 def describe_replicates(found: Configuration, verdict: Verdict) -> Iterator[str]:
-    """What is said of a study of one configuration: nothing was chosen."""
+    """Describe a study of one configuration, where nothing was chosen."""
     values = [value for run in found.survivors if (value := run.objective(verdict.metric)) is not None]
     ends = f" [{format_cell(min(values))} to {format_cell(max(values))}]" if len(values) > 1 else ""
     over, mean = describe_seeds(found.runs, verdict.metric), format_cell(found.mean(verdict.metric))
@@ -50,7 +50,7 @@ def describe_replicates(found: Configuration, verdict: Verdict) -> Iterator[str]
 
 
 def compare_with_default(winner: Configuration, tested: Retrained, verdict: Verdict) -> Iterator[str]:
-    """The winner's test beside the default configuration's. A run that was lost loses."""
+    """Compare the tested values of winner and default configuration; a failed run counts as the worst."""
     if winner.number == verdict.default:
         yield "the winner is the default configuration itself"
         return
@@ -68,7 +68,7 @@ def compare_with_default(winner: Configuration, tested: Retrained, verdict: Verd
 
 
 def value(found: Retrained, metric: str) -> str:
-    """A configuration's value over its seeds, with interval, success and falls, for people."""
+    """Format a configuration's value over its seeds, with interval, success rate and fall rate."""
     content, lost = found.describe(metric), found.failed_seeds(metric)
     runs, over = len(found.runs), describe_seeds(found.runs.values(), metric)
     text = f"{metric} {spread(content[metric])} over {over}" if metric in content else f"no value on {runs} seeds"
@@ -78,12 +78,12 @@ def value(found: Retrained, metric: str) -> str:
 
 
 def list_failed_seeds(lost: Mapping[int, str]) -> str:
-    """The seeds that are lost, for people."""
+    """Format the failed seeds."""
     return f" ({', '.join(f'seed {seed} {status}' for seed, status in lost.items())})" if lost else ""
 
 
 def spread(content: dict[str, object] | None) -> str:
-    """An interquartile mean and its interval, for people."""
+    """Format an interquartile mean and its interval."""
     if content is None:
         return "-"
     ends = content["ci_95"]
@@ -92,12 +92,12 @@ def spread(content: dict[str, object] | None) -> str:
 
 
 def spread_over(found: Retrained, metric: str) -> str:
-    """The same, and over how many seeds where some are lost."""
+    """Format an interquartile mean and its interval, with the number of seeds if some failed."""
     over = f" ({describe_seeds(found.runs.values(), metric)})" if found.failed_seeds(metric) else ""
     return spread(found.describe(metric).get(metric)) + over
 
 
 def describe_screening(found: Configuration, verdict: Verdict) -> str:
-    """What the search saw of a configuration."""
+    """Format the search value of a configuration."""
     seeds = "one seed" if len(found.runs) == 1 else describe_seeds(found.runs, verdict.metric)
     return f"{verdict.metric} {format_cell(found.mean(verdict.metric))} on {seeds}"

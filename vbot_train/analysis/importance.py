@@ -1,9 +1,9 @@
-"""Which parameters matter, and how sure that is.
+"""Importance of each parameter, with its uncertainty.
 
-PED-ANOVA over the completed trials: which parameters decide whether a trial is among the best third. (Optuna's
-default, the best tenth, is 6 trials of 64: in simulated studies it finds the true top two of six parameters in two
-thirds of them, the best third in nearly nine of ten.) fANOVA, on demand, asks for the whole range of values instead;
-its intervals show how stable it is, and are not calibrated: a parameter without effect keeps some importance.
+PED-ANOVA over the completed trials measures which parameters decide whether a trial is among the best third. (Optuna's
+default, the best tenth, is 6 of 64 trials: in simulated studies it finds the true top two of six parameters in two
+thirds of the studies, the best third in nearly nine of ten.) fANOVA, optional, considers the whole range of values; its
+intervals show its stability but are not calibrated: a parameter without effect keeps some importance.
 """
 
 from collections.abc import Sequence
@@ -20,54 +20,54 @@ from vbot_train.training.result import METRICS
 
 EstimatorName = Literal["ped_anova", "fanova"]
 
-ENOUGH_TRIALS = 30  # at 32, every other simulated study with true effects stands out from chance; at 16, one in seven
+ENOUGH_TRIALS = 30  # in simulated studies with true effects, power is 1/2 at 32 trials, 1/7 at 16
 BEST = 1 / 3
-COUNTS: dict[EstimatorName, tuple[int, int]] = {  # shuffles and draws; a forest takes a hundred times as long,
+COUNTS: dict[EstimatorName, tuple[int, int]] = {  # shuffles and draws; a forest is a hundred times as slow,
     "ped_anova": (200, 200),
-    "fanova": (19, 20),  # and 19 shuffles are the fewest for a test at 5 %
+    "fanova": (19, 20),  # and a test at 5 % needs at least 19 shuffles
 }
 DIGITS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Importance:
-    """Importance of one parameter; None where the study is insufficient."""
+    """Importance of one parameter; None if the study is insufficient."""
 
     parameter: str
-    importance: float | None = None  # share, all parameters sum to 1
-    interval_90: tuple[float, float] | None = None  # of the importance that unlimited trials would give
-    rank_90: tuple[int, int] | None = None  # 90 % interval of its rank, 1 is the most important
+    importance: float | None = None  # share; the sum over all parameters is 1
+    interval_90: tuple[float, float] | None = None  # of the importance with unlimited trials
+    rank_90: tuple[int, int] | None = None  # 90 % interval of the rank; 1 is the most important
 
 
 @dataclass(frozen=True, slots=True)
 class ImportanceReport:
-    """What a study says about its parameters."""
+    """Importances of the parameters of a study."""
 
-    rows: list[Importance]  # the most important first
-    left_out: dict[str, str]  # parameters that cannot be judged, and why
+    rows: list[Importance]  # most important first
+    left_out: dict[str, str]  # reason for each parameter that cannot be evaluated
     reliability: str  # "sufficient", or "insufficient" and the reason
     estimator: EstimatorName
-    trials: int  # completed ones that it rests on
+    trials: int  # number of completed trials used
 
     @property
     def is_sufficient(self) -> bool:
-        """Whether the rows hold numbers."""
+        """Whether the rows contain numbers."""
         return self.reliability == "sufficient"
 
 
 def measure_importance(
     trials: Sequence[Trial], metric: str, *, estimator: EstimatorName = "ped_anova", seed: int = 0
 ) -> ImportanceReport:
-    """Measure how much each parameter matters.
+    """Estimate the importance of each parameter.
 
     Args:
-        trials: Trials of a study; only the completed ones that have a value of the metric count.
+        trials: Trials of a study; only those with a value of the metric are used.
         metric: One of ``result.METRICS``.
         estimator: ``ped_anova``, or ``fanova``, which takes a minute or more.
-        seed: Of the shuffling, the resampling and the forest.
+        seed: Seed of the shuffles, the resamples and the forest.
 
     Raises:
-        StudyError: scikit-learn is missing, which fANOVA needs.
+        StudyError: fANOVA needs scikit-learn, which is not installed.
     """
     values = {trial.number: trial.result.objective(metric) for trial in trials}
     known = sorted((trial for trial in trials if values[trial.number] is not None), key=lambda trial: trial.number)
@@ -100,7 +100,7 @@ def _round_pair(low: float, high: float) -> tuple[float, float]:
 
 
 def _choose_parameters(trials: Sequence[Trial], estimator: EstimatorName) -> tuple[list[str], dict[str, str]]:
-    """The parameters that can be judged, and why the others cannot. A training seed is a replicate, no parameter."""
+    """Return the parameters that can be evaluated and the reasons against the others; the seed is not a parameter."""
     names = dict.fromkeys(name for trial in trials for name in trial.params if name != "seed")
     reasons = {name: _explain_exclusion(name, trials, estimator) for name in names}
     left_out = {name: reason for name, reason in reasons.items() if reason is not None}

@@ -1,4 +1,4 @@
-"""Write a matplotlib figure, whole or not at all."""
+"""Write matplotlib figures atomically."""
 
 import io
 from pathlib import Path
@@ -11,7 +11,7 @@ DPI = 120
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure."""
+    """Write a figure as PNG."""
     content = io.BytesIO()
     figure.savefig(content, dpi=DPI, format="png")
     write_atomically(path, content.getvalue())

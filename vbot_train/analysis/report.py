@@ -1,4 +1,4 @@
-"""The report: one HTML page that needs nothing but a browser, and asks nothing of any network."""
+"""HTML report: one self-contained page that needs only a browser and no network."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -28,13 +28,13 @@ def write_report(verdict: Verdict, importance: ImportanceReport, advice: Sequenc
     """Write the report.
 
     Args:
-        verdict: On the study.
-        importance: What its trials say about the parameters.
-        advice: What to do next.
-        path: The HTML file.
+        verdict: Verdict on the study.
+        importance: Importances of the parameters.
+        advice: Recommended next steps.
+        path: Path of the HTML file.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
     pages = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
     first, *others = write_headline(verdict)
@@ -57,13 +57,13 @@ def write_report(verdict: Verdict, importance: ImportanceReport, advice: Sequenc
 
 
 def div(found: Figure, place: int) -> Markup:
-    """A figure as HTML; what it holds of ours is JSON in which plotly escapes every bracket."""
+    """Convert a figure to HTML; safe as Markup because plotly escapes all brackets in the figure's JSON."""
     html = to_html(found.figure, config=PLOTLY, include_plotlyjs=False, full_html=False, div_id=f"figure-{place}")
     return Markup(html)
 
 
 def table(verdict: Verdict) -> Iterator[dict[str, str]]:
-    """The best configurations, a row each."""
+    """Yield one table row for each of the best configurations."""
     for found in verdict.best_first[:TOP]:
         success = found.mean("success_rate")
         yield {
@@ -78,7 +78,7 @@ def table(verdict: Verdict) -> Iterator[dict[str, str]]:
 
 
 def stage_cells(name: str, found: Retrained | None, metric: str) -> dict[str, str]:
-    """What a later stage said of a configuration."""
+    """Return the table cells of a configuration in a later stage."""
     content = {} if found is None else found.describe(metric)
     success = f"success {content['success_rate']['iqm']:.1%}" if "success_rate" in content else ""
     seeds = "" if found is None else describe_seeds(found.runs.values(), metric)
@@ -86,10 +86,10 @@ def stage_cells(name: str, found: Retrained | None, metric: str) -> dict[str, st
 
 
 def lines(verdict: Verdict, analysis: Path) -> Iterator[tuple[str, str]]:
-    """What to type next, and what for; the winner is the one that lies in the folder of this analysis."""
+    """Yield pairs of purpose and command for the next steps; the winner is that of this analysis folder."""
     if verdict.winner is None:
         return
-    directory = verdict.study.directory.as_posix()  # which no shell takes apart
+    directory = verdict.study.directory.as_posix()  # forward slashes need no quoting
     again = ["--config-dir", analysis.as_posix(), "experiment=best"]
     trial = verdict.winner.trials[0].directory.as_posix()
     other = "success_rate" if verdict.metric != "success_rate" else "episode_reward_mean"
@@ -105,7 +105,7 @@ def lines(verdict: Verdict, analysis: Path) -> Iterator[tuple[str, str]]:
 
 
 def own_settings(record: StudyRecord) -> list[str]:
-    """What the study's command line said of the task and the training: another search is to keep it."""
+    """Return the study's overrides of task and training outside of its search space, to keep in another search."""
     given = [str(argument) for argument in record.command[1:]]
     keys = {argument: argument.partition("=")[0].lstrip("+") for argument in given}
     own = [argument for argument, key in keys.items() if key.split(".")[0] in OWN_GROUPS]

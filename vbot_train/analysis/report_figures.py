@@ -1,4 +1,4 @@
-"""The interactive figures of the report; Optuna's own where they fit."""
+"""Interactive figures of the report, by Optuna where suitable."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from vbot_train.training.seed_statistics import bootstrap_interval, caution_few_
 
 BLUE, ORANGE, GREEN, GREY, RED = "#3366aa", "#dd7722", "#228855", "#999999", "#bb3333"
 CURVES = (BLUE, ORANGE, GREEN, "#aa4499", "#44aaaa")
-COLUMNS = 3  # of the slices
+COLUMNS = 3  # of the slice plot
 ROW_PX, HEIGHT_PX = 260, 420
 
 
@@ -35,7 +35,7 @@ class Figure:
 
 
 def build_figures(verdict: Verdict, importance: ImportanceReport) -> Iterator[Figure]:
-    """Every figure that the study has something to show for, the answer first."""
+    """Yield every figure that the study has data for, the results of the stages first."""
     metric = verdict.metric
     if verdict.confirmed:
         caution = caution_few_seeds(min(len(found.runs) for found in verdict.confirmed.values()))
@@ -68,12 +68,12 @@ def build_figures(verdict: Verdict, importance: ImportanceReport) -> Iterator[Fi
 
 
 def convert_to_optuna(verdict: Verdict) -> optuna.Study:
-    """The completed trials as a study in memory, under their own numbers."""
+    """Convert the completed trials to an in-memory Optuna study, with the same numbers."""
     study = optuna.create_study(direction=METRICS[verdict.metric])  # type: ignore[arg-type]
     ranked = {trial.number: trial for trial in verdict.study.ranked(verdict.metric)}
     for number in range(max(ranked) + 1):
         trial = ranked.get(number)
-        if trial is None:  # keeps the number
+        if trial is None:  # placeholder, so that later trials keep their numbers
             study.add_trial(create_trial(state=TrialState.FAIL))
             continue
         value = trial.result.objective(verdict.metric)
@@ -82,7 +82,7 @@ def convert_to_optuna(verdict: Verdict) -> optuna.Study:
 
 
 def plot_stages(verdict: Verdict) -> go.Figure:
-    """Each retrained configuration: the search's value, its runs, their mean and interval."""
+    """Plot for each retrained configuration the search value, its runs, their mean and interval."""
     shown = {
         found.number: name_configuration(found.number)
         for found in verdict.best_first
@@ -119,7 +119,7 @@ def _add_stage(figure: go.Figure, name: str, found: dict[str, Retrained], metric
 
 
 def plot_importances(importance: ImportanceReport) -> go.Figure:
-    """Importance of each parameter with its interval, the most important on top."""
+    """Plot the importance of each parameter with its interval, the most important on top."""
     rows = [row for row in importance.rows if row.importance is not None and row.interval_90 is not None][::-1]
     shares = [row.importance or 0.0 for row in rows]
     ends = [row.interval_90 or (0.0, 0.0) for row in rows]
@@ -131,14 +131,14 @@ def plot_importances(importance: ImportanceReport) -> go.Figure:
 
 
 def _errors(values: Sequence[float], ends: Sequence[tuple[float, float]]) -> dict[str, object]:
-    """Error bars from intervals."""
+    """Return plotly error bars for intervals."""
     above = [high - value for (_, high), value in zip(ends, values, strict=True)]
     below = [value - low for (low, _), value in zip(ends, values, strict=True)]
     return {"type": "data", "symmetric": False, "array": above, "arrayminus": below}
 
 
 def plot_slices(verdict: Verdict) -> go.Figure:
-    """The value against each parameter, a panel each."""
+    """Plot the value against each parameter, one panel per parameter."""
     ranked = verdict.study.ranked(verdict.metric)
     spaces = {name: space for trial in ranked for name, space in trial.distributions.items() if name != "seed"}
     rows = -(-len(spaces) // COLUMNS)
@@ -172,7 +172,7 @@ def _axis(space: BaseDistribution) -> dict[str, object]:
 
 
 def plot_learning_curves(verdict: Verdict) -> go.Figure:
-    """Success while training, of the five best configurations and the default."""
+    """Plot the training success rate of the best ``TOP`` configurations and of the default."""
     figure = go.Figure()
     for rank, found in enumerate(verdict.best_first[:TOP]):
         _add_curves(figure, found.trials, f"{rank + 1}: {name_configuration(found.number)}", CURVES[rank], "solid")
@@ -183,7 +183,7 @@ def plot_learning_curves(verdict: Verdict) -> go.Figure:
 
 
 def list_default_trials(verdict: Verdict) -> list[Trial]:
-    """Where the default configuration was trained: by the search, or where that could not, by the test."""
+    """Return the trials of the default configuration: of the search, or of the test if the search did not try it."""
     if verdict.default == DEFAULT:
         return [trial for trial in verdict.study.test if trial.params[TRIAL] == DEFAULT]
     return [trial for found in verdict.screened if found.number == verdict.default for trial in found.trials]
@@ -199,7 +199,7 @@ def _add_curves(figure: go.Figure, trials: Sequence[Trial], name: str, color: st
 
 
 def plot_wall_clock(verdict: Verdict) -> go.Figure:
-    """Values against the time at which their trials ended."""
+    """Plot values against the end time of their trials."""
     ranked = verdict.study.ranked(verdict.metric)
     rows = [
         (trial.ended, trial.number, trial.result.objective(verdict.metric) or 0.0) for trial in ranked if trial.ended
@@ -219,7 +219,7 @@ def plot_wall_clock(verdict: Verdict) -> go.Figure:
 
 
 def counts(verdict: Verdict) -> go.Figure:
-    """Trials by status, and infeasible proposals by constraint."""
+    """Plot the numbers of trials by status and of infeasible proposals by constraint."""
     study = verdict.study
     figure = make_subplots(rows=1, cols=2, subplot_titles=["trials by status", "infeasible proposals by constraint"])
     statuses = {status: count for status, count in study.counts.items() if count}

@@ -1,8 +1,8 @@
-"""What comes after the search: its best configurations trained again, and what can then be said of them.
+"""Stages after the search, in which its best configurations are trained again.
 
-The best of many noisy values is partly the luckiest one. So a study goes on in two stages, each on training seeds of
+The best of many noisy values is biased upwards by selection. So a study has two more stages, each on training seeds of
 its own: *confirm* trains the ``top_k`` finalists again and chooses the winner among them; *test* trains winner and
-default once more, on starts that nothing else has seen. No choice is ever made on a tested value.
+default once more, on held-out starts used nowhere else. No choice is based on a tested value.
 """
 
 import math
@@ -17,38 +17,38 @@ from vbot_train.study.trials import Study, Trial
 from vbot_train.training.result import METRICS, TrialResult, compute_iqm
 from vbot_train.training.seed_statistics import bootstrap_interval
 
-TRIAL = "trial"  # the one parameter of a later stage's trainings: number of the trial whose configuration it is
-DEFAULT = -1  # that number where the search did not try the default configuration itself
-ALSO = ("success_rate", "fall_rate")  # told of every configuration, beside the metric that was optimized
+TRIAL = "trial"  # the only parameter of a later stage's trial: number of the search trial whose configuration it trains
+DEFAULT = -1  # this number for a default configuration that the search did not try
+ALSO = ("success_rate", "fall_rate")  # reported for every configuration in addition to the metric
 
 
 @dataclass(frozen=True, slots=True)
 class Retrained:
-    """One configuration, trained again by a later stage."""
+    """Runs of one configuration in a later stage."""
 
     runs: dict[int, TrialResult]  # by training seed
 
     def values(self, metric: str) -> list[float]:
-        """One number per seed, without those that have none."""
+        """Return the values by ascending seed, without seeds that have none."""
         found = [self.runs[seed].objective(metric) for seed in sorted(self.runs)]
         return [value for value in found if value is not None]
 
     def values_or_worst(self, metric: str) -> list[float]:
-        """One number per seed; of a seed that has none, the worst there is."""
+        """Return one value per seed; plus or minus infinity, the worse one, for failed seeds."""
         worst = -math.inf if METRICS[metric] == "maximize" else math.inf
         return [*self.values(metric), *(worst for _ in self.failed_seeds(metric))]
 
     def mean(self, metric: str) -> float | None:
-        """Interquartile mean over the seeds that have a value; None where none has."""
+        """Return the interquartile mean over the seeds that have a value; None if none has."""
         values = self.values(metric)
         return compute_iqm(values) if values else None
 
     def failed_seeds(self, metric: str) -> dict[int, str]:
-        """The seeds that have no value, and how they ended."""
+        """Return the status of each seed without a value."""
         return list_failed_seeds(self.runs.values(), metric)
 
     def describe(self, metric: str) -> dict[str, Any]:
-        """For the analysis file: seeds, and each metric's interquartile mean with its 95 % bootstrap interval."""
+        """Return the seeds and each metric's IQM with its 95 % bootstrap interval, for the analysis file."""
         content = {"seeds": sorted(self.runs), **describe_lost(self.runs.values(), metric)}
         for name in dict.fromkeys((metric, *ALSO)):
             if values := self.values(name):
@@ -59,50 +59,50 @@ class Retrained:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A study's configurations, and what is known of the best of them."""
+    """Ranking of a study's configurations, with the results of all stages."""
 
     study: Study
     metric: str
 
     @cached_property
     def confirmed(self) -> dict[int, Retrained]:
-        """What confirming has said so far, by the number of the configuration."""
+        """Results of the confirm stage so far, by number of the configuration."""
         return group_retrained(self.study, "confirm")
 
     @cached_property
     def tested(self) -> dict[int, Retrained]:
-        """What testing has said so far, by the number of the configuration; ``DEFAULT`` is one."""
+        """Results of the test stage so far, by number of the configuration or ``DEFAULT``."""
         return group_retrained(self.study, "test")
 
     @cached_property
     def screened(self) -> list[Configuration]:
-        """All configurations with a value, best first by what the search saw."""
+        """All configurations with a value, best first by their search values."""
         return rank_configurations(self.study, self.metric)
 
     @cached_property
     def best_first(self) -> list[Configuration]:
-        """The same, but the finalists first, by their confirmed values, once all of them are confirmed."""
+        """All configurations with a value, best first; finalists by confirmed values once all of them are confirmed."""
         if self.unconfirmed_reason is not None:
             return self.screened
         finalists = self.finalists
         confirmed = {found.number: list(self.confirmed[found.number].runs.values()) for found in finalists}
         by_value = sorted(finalists, key=lambda found: rank_key(confirmed[found.number], self.metric))
-        return [*by_value, *self.screened[len(finalists) :]]  # of equals as the search
+        return [*by_value, *self.screened[len(finalists) :]]  # stable sort: ties in search order
 
     @property
     def finalists(self) -> list[Configuration]:
-        """The configurations that are confirmed: the best by what the search saw."""
+        """Configurations to confirm: the best by their search values."""
         settings = self.study.record.confirm
         return [] if settings is None else self.screened[: settings["top_k"]]
 
     @property
     def winner(self) -> Configuration | None:
-        """The best configuration; None where no trial has a value."""
+        """The best configuration; None if no trial has a value."""
         return self.best_first[0] if self.best_first else None
 
     @cached_property
     def unconfirmed_reason(self) -> str | None:
-        """Why the winner is not confirmed; None if it is."""
+        """Reason why the winner is not confirmed; None if it is."""
         settings, optimized = self.study.record.confirm, self.study.record.metric
         if not self.screened:
             return "no trial was completed"
@@ -118,7 +118,7 @@ class Verdict:
 
     @cached_property
     def untested_reason(self) -> str | None:
-        """Why the winner is not tested; None if it is, and the default beside it."""
+        """Reason why winner and default are not both tested; None if they are."""
         settings = self.study.record.test
         if self.unconfirmed_reason is not None:
             return self.unconfirmed_reason
@@ -129,11 +129,11 @@ class Verdict:
 
     @cached_property
     def default(self) -> int:
-        """Number of the default configuration among the trials, or ``DEFAULT`` where none of them tried it."""
+        """Number of the default configuration among the trials; ``DEFAULT`` if none of them tried it."""
         point = self.study.record.default
         if point is not None:
             tried = [found.number for found in self.screened if found.is_at(point)]
-        else:  # it lies outside the space, or an earlier version wrote the record
+        else:  # outside of the search space, or a record of an earlier version
             tried = [found.number for found in self.screened if any(t.origin == "default" for t in found.trials)]
         return tried[0] if tried else DEFAULT
 
@@ -141,17 +141,16 @@ class Verdict:
 def describe_missing(
     numbers: Sequence[int], seeds: Sequence[int], found: Mapping[int, Retrained], what: str
 ) -> str | None:
-    """How many of a stage's trainings have ended, for people; None if all have."""
+    """Format the number of a stage's trainings that have ended; None if all have."""
     wanted = {(number, seed) for number in numbers for seed in seeds}
     ended = {(number, seed) for number, again in found.items() for seed in again.runs} & wanted
     return f"{len(ended)} of {len(wanted)} {what} trainings have ended" if ended != wanted else None
 
 
 def group_retrained(study: Study, stage: str) -> dict[int, Retrained]:
-    """A stage's trainings that have ended for good, by configuration and seed.
+    """Group a stage's finished trainings by configuration and seed.
 
-    Seeds that are not the stage's own any more, since a later command line gave others, do not count: all
-    configurations are judged by the same ones.
+    Seeds that a later command line has replaced do not count: all configurations are compared on the same seeds.
     """
     settings = study.record.get_plan(stage) or {}
     attempts: dict[tuple[int, int], list[Trial]] = {}

@@ -1,4 +1,4 @@
-"""The analysis file: what a study found, in one YAML."""
+"""Content of the analysis file: all results of a study in one YAML."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,12 +14,12 @@ SEARCH_SPACE_ID = "ppo_navigation_v1"
 
 
 def summarize(verdict: Verdict, importance: ImportanceReport, advice: Sequence[Advice]) -> dict[str, Any]:
-    """The content of ``hyperparameter_importance.yaml``.
+    """Return the content of ``hyperparameter_importance.yaml``.
 
     Args:
-        verdict: On the study.
-        importance: What its trials say about the parameters.
-        advice: What to do next.
+        verdict: Verdict on the study.
+        importance: Importances of the parameters.
+        advice: Recommended next steps.
     """
     study, metric = verdict.study, verdict.metric
     content: dict[str, Any] = {
@@ -50,7 +50,7 @@ def summarize(verdict: Verdict, importance: ImportanceReport, advice: Sequence[A
 
 
 def rank(importance: ImportanceReport, winner: Configuration | None) -> list[dict[str, Any]]:
-    """The parameters, most important first; without numbers where there is too little to go by."""
+    """Return one entry per parameter, most important first; without numbers if the data are insufficient."""
     return [
         {
             "parameter": row.parameter,
@@ -64,7 +64,7 @@ def rank(importance: ImportanceReport, winner: Configuration | None) -> list[dic
 
 
 def describe(found: Configuration, verdict: Verdict) -> dict[str, Any]:
-    """One configuration: what the search saw of it, and what confirming said."""
+    """Return the search and confirmed results of one configuration."""
     metrics = {name: found.mean(name) for name in dict.fromkeys((verdict.metric, *ALSO))}
     seeds = {"seeds": sorted(run.seed for run in found.runs)} if len(found.runs) > 1 else {}
     lost = describe_lost(found.runs, verdict.metric)
@@ -81,7 +81,7 @@ def describe(found: Configuration, verdict: Verdict) -> dict[str, Any]:
 
 
 def describe_best(verdict: Verdict) -> dict[str, Any] | None:
-    """The winner and how far it can be believed: the tested values are those to quote."""
+    """Return the winner and its status; the tested values are the unbiased ones to quote."""
     if (winner := verdict.winner) is None:
         return None
     tested, default = verdict.tested.get(winner.number), verdict.tested.get(verdict.default)
@@ -95,14 +95,14 @@ def describe_best(verdict: Verdict) -> dict[str, Any] | None:
 
 
 def describe_status(verdict: Verdict) -> str:
-    """How far the winner can be believed."""
+    """Return the status of the winner: unconfirmed, confirmed or tested."""
     if verdict.unconfirmed_reason is not None:
         return f"unconfirmed: {verdict.unconfirmed_reason}"
     return "tested" if verdict.untested_reason is None else f"confirmed, not tested: {verdict.untested_reason}"
 
 
 def describe_pruned(trial: Trial) -> dict[str, Any]:
-    """A trial that the pruner ended: how far it came. Its last value is of fewer episodes, and is not ranked."""
+    """Return the progress of a pruned trial; its last value is not ranked, as it is a mean over fewer episodes."""
     last = trial.intermediate[max(trial.intermediate)] if trial.intermediate else None
     return {
         "config_id": name_configuration(trial.number),
@@ -113,7 +113,7 @@ def describe_pruned(trial: Trial) -> dict[str, Any]:
 
 
 def list_replicates(screened: Sequence[Configuration], metric: str) -> list[dict[str, Any]]:
-    """Configurations that the search trained on several seeds: interquartile mean and range, best first."""
+    """Return interquartile mean and range of configurations trained on several seeds in the search, best first."""
     rows = []
     for found in screened:
         values = [value for run in found.survivors if (value := run.objective(metric)) is not None]

@@ -1,1 +1,1 @@
-"""Two or more runs or studies, side by side."""
+"""Comparison of two or more runs or studies."""

@@ -1,4 +1,4 @@
-"""Runs and studies against each other.
+"""Compare runs and studies.
 
 python -m vbot_train.compare outputs/RUN multirun/NAME --figure compare.png
 """
@@ -28,22 +28,22 @@ from vbot_train.training.files import write_atomically
 from vbot_train.training.result import METRICS, ResultError
 from vbot_train.training.seed_statistics import caution_few_seeds
 
-LOG_WIDTH = 140  # columns, where the output goes to a file; more sides take more
+LOG_WIDTH = 140  # minimum columns, if the output is not a terminal
 SIDE_WIDTH = 36
 SAME = "no difference"
 
 
 def compare(paths: Sequence[Path], metric: str | None = None, storage: str | None = None) -> Comparison:
-    """Load what is to be compared.
+    """Load runs and studies for a comparison.
 
     Args:
-        paths: Directories of runs, trials or studies, at least two; each is held against the first.
-        metric: What the differences are about; None is what the studies optimized, else the reward.
-        storage: Where a study lives, with the password, if its record leaves one out.
+        paths: At least two directories of runs, trials or studies; the first is compared with each other one.
+        metric: Metric of the differences; None for the default of ``choose_metric``.
+        storage: Storage URL of a study, with the password, if its record omits the password.
 
     Raises:
-        ConfigError: There is only one, one is neither run nor study, or its config cannot be read.
-        StudyError: A study cannot be read, or they optimized different metrics.
+        ConfigError: There is only one path, a path is neither run nor study, or a config cannot be read.
+        StudyError: A study cannot be read, or the studies optimized different metrics.
         ResultError: A run was not completed, or its result cannot be used.
         CurveError: A learning curve cannot be read.
     """
@@ -54,7 +54,7 @@ def compare(paths: Sequence[Path], metric: str | None = None, storage: str | Non
 
 
 def show(found: Comparison, console: Console) -> None:
-    """Print a comparison, in the order of its questions: what differs, what came of it, how it was learned."""
+    """Print a comparison: configuration differences, then metrics, then learning curves."""
     for name, side in zip(name_runs(found), found.sides, strict=True):
         console.print(f"{name} {side.path}: {side.what}")
     for warning in found.warnings:
@@ -80,12 +80,12 @@ def show(found: Comparison, console: Console) -> None:
 
 
 def name_runs(found: Comparison) -> list[str]:
-    """Short names of the sides, for the heads of tables."""
+    """Return short names of the sides for table headers."""
     return [f"#{number}" for number in range(1, len(found.sides) + 1)]
 
 
 def build_table(head: str, columns: Sequence[str], rows: Mapping[str, Any]) -> Table:
-    """One row for each key, one column for each side."""
+    """Build a table with one row per key and one column per side."""
     filled = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in (head, *columns):
         filled.add_column(column, overflow="fold")
@@ -95,7 +95,7 @@ def build_table(head: str, columns: Sequence[str], rows: Mapping[str, Any]) -> T
 
 
 def build_texts(rows: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
-    """Values for people: short, unless that hides a difference."""
+    """Format values briefly, unless that hides a difference."""
     shown = {}
     for key, values in rows.items():
         short, exact = [format_cell(value) for value in values], [str(value) for value in values]
@@ -104,17 +104,17 @@ def build_texts(rows: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
 
 
 def describe_estimate(estimate: Estimate) -> str:
-    """One metric of one side."""
+    """Format one metric of one side."""
     return f"{format_cell(estimate.value)}{describe_interval(estimate.interval_95)}"
 
 
 def describe_interval(interval: Interval | None) -> str:
-    """An interval, where there is one."""
+    """Format an interval, if there is one."""
     return "" if interval is None else f" [{format_cell(interval[0])}, {format_cell(interval[1])}]"
 
 
 def write_legend(found: Comparison) -> Iterator[str]:
-    """What the values and intervals of each side's metrics rest on."""
+    """Yield lines that explain the values and intervals of each side's metrics."""
     for i, (name, side) in enumerate(zip(name_runs(found), found.sides, strict=True)):
         runs = len(side.runs)
         if side.failed_seeds:
@@ -130,7 +130,7 @@ def write_legend(found: Comparison) -> Iterator[str]:
 
 
 def list_differences(found: Comparison) -> Table:
-    """The first side against each other one."""
+    """Build the table of differences between the first side and each other one."""
     better = "higher" if METRICS[found.metric] == "maximize" else "lower"
     filled = Table(f"{found.metric} ({better} is better)", box=SIMPLE_HEAD, pad_edge=False)
     for column in ("difference, 95 % interval", "P(#1 better)", ""):
@@ -141,7 +141,7 @@ def list_differences(found: Comparison) -> Table:
 
 
 def list_differing(row: Difference) -> str:
-    """A difference and its interval."""
+    """Format a difference and its interval."""
     return (
         SAME
         if row.value == 0 and row.interval_95 in (None, (0, 0))
@@ -150,7 +150,7 @@ def list_differing(row: Difference) -> str:
 
 
 def show_curves(found: Comparison, console: Console) -> None:
-    """Print the learning curves at a few common env steps."""
+    """Print the learning curves at common env steps."""
     if not found.env_steps:
         console.print("learning curves: there are none")
         return
@@ -165,7 +165,7 @@ def show_curves(found: Comparison, console: Console) -> None:
 
 
 def show_climbs(found: Comparison, console: Console) -> None:
-    """Print what each study had found by when."""
+    """Print the best-so-far curve of each study."""
     searched = [name_runs(found)[i] for i in found.climbs]
     console.print(f"searches: best held-out {found.metric} against env steps of training, all trials together")
     rows = {f"{budget:,}": [format_cell(row.at(budget)) for row in found.climbs.values()] for budget in found.budgets}
@@ -174,12 +174,12 @@ def show_climbs(found: Comparison, console: Console) -> None:
 
 
 def format_value(value: float) -> str:
-    """A number of a curve, which may have none there."""
+    """Format a number of a curve; NaN as ``-``."""
     return "-" if math.isnan(value) else f"{value:.3g}"
 
 
 def format_numbers(found: Comparison) -> dict[str, Any]:
-    """The same, for other programs."""
+    """Return the comparison as JSON-serializable data."""
     curves = [None if curve is None else asdict(curve) for curve in found.curves]
     return {
         "metric": found.metric,
@@ -215,15 +215,15 @@ def format_numbers(found: Comparison) -> dict[str, Any]:
 
 
 def format_or_none(value: float) -> float | None:
-    """JSON has no NaN."""
+    """Replace NaN by None, since JSON has no NaN."""
     return None if math.isnan(value) else float(value)
 
 
 def check_files(json_file: Path | None, figure_file: Path | None) -> None:
-    """Refuse, before anything is read, files that cannot be written.
+    """Check the output files before any input is read.
 
     Raises:
-        ConfigError: With the first one.
+        ConfigError: A file cannot be written, or the figure is not a PNG.
     """
     for option, file in (("--json", json_file), ("--figure", figure_file)):
         if file is not None and (file.is_dir() or not os.access(file.parent, os.W_OK)):
@@ -233,7 +233,7 @@ def check_files(json_file: Path | None, figure_file: Path | None) -> None:
 
 
 def write(found: Comparison, json_file: Path | None, figure_file: Path | None) -> None:
-    """Write the numbers and the figure, where they are wanted."""
+    """Write the JSON file and the figure, if requested."""
     if json_file is not None:
         write_atomically(json_file, json.dumps(format_numbers(found), indent=2, ensure_ascii=False) + "\n")
     if figure_file is not None:
@@ -242,7 +242,7 @@ def write(found: Comparison, json_file: Path | None, figure_file: Path | None) -
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Build the parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m vbot_train.compare", description=main.__doc__)
     parser.add_argument("sides", type=Path, nargs="+", metavar="RUN_OR_STUDY", help="outputs/RUN, multirun/NAME, ...")
     parser.add_argument("--metric", choices=METRICS, help="of the differences; default: what the studies optimized")

@@ -1,4 +1,4 @@
-"""What an argument of a comparison stands for: a run, or the best configuration of a study."""
+"""Loading of one side of a comparison: a run, or the best configuration of a study."""
 
 import math
 from collections.abc import Mapping
@@ -20,21 +20,21 @@ from vbot_train.training.progress import PROGRESS_CSV
 from vbot_train.training.result import FILE_NAME, ResultError, TrialResult
 
 SEEDS = ("seed", "evaluation.selection_seed", "evaluation.seed")
-APART = SEEDS  # what a configuration is trained and measured on, not what it is
+APART = SEEDS  # not compared as settings: seeds are no part of a configuration
 STAGES = {TRIALS: "as the search saw it", "confirm": "confirmed", "test": "tested"}
 
-Runs = dict[int, tuple[TrialResult, Path]]  # of a configuration, with their directories, by training seed
+Runs = dict[int, tuple[TrialResult, Path]]  # runs of a configuration and their directories, by training seed
 
 
 def load_side(path: Path, storage: str | None = None) -> ComparedRun:
-    """Load what a directory stands for.
+    """Load a run, or the best configuration of a study.
 
     Args:
-        path: Of a run, a trial or a study.
-        storage: Where a study lives, with the password, if its record leaves one out.
+        path: Directory of a run, a trial or a study.
+        storage: Storage URL of a study, with the password, if its record omits the password.
 
     Raises:
-        ConfigError: It is neither, or the run's config cannot be read.
+        ConfigError: The directory is neither a run nor a study, or the run's config cannot be read.
         ResultError: The run was not completed, or its result cannot be used.
         StudyError: The study cannot be read, or has no completed trial.
         CurveError: The learning curve of a run cannot be read.
@@ -47,7 +47,7 @@ def load_side(path: Path, storage: str | None = None) -> ComparedRun:
 
 
 def read_run(path: Path) -> ComparedRun:
-    """A run; a trial that was trained on several seeds is several runs of one configuration."""
+    """Load a run; a trial on several seeds counts as several runs of one configuration."""
     config = load_recorded_config(path)
     result = TrialResult.load(path)
     if result.status != "completed":
@@ -57,7 +57,7 @@ def read_run(path: Path) -> ComparedRun:
 
 
 def read_study(path: Path, storage: str | None) -> ComparedRun:
-    """A study's best configuration, by what is known of it from the last of its stages."""
+    """Load a study's best configuration, with its runs of the last available stage."""
     study = load_study(path, storage)
     metric = study.record.metric
     verdict = Verdict(study, metric)
@@ -78,7 +78,7 @@ def read_study(path: Path, storage: str | None) -> ComparedRun:
 
 
 def find_best_known(verdict: Verdict, winner: Configuration) -> tuple[str, Runs, dict[int, str]]:
-    """The last stage that has any run of a configuration, the runs, and the seeds that are lost in it."""
+    """Return the last stage with runs of a configuration, these runs, and the failed seeds of this stage."""
     study = verdict.study
     for stage, trials, found in (("test", study.test, verdict.tested), ("confirm", study.confirm, verdict.confirmed)):
         if winner.number in found:
@@ -91,7 +91,7 @@ def find_best_known(verdict: Verdict, winner: Configuration) -> tuple[str, Runs,
 
 
 def read_runs(result: TrialResult, directory: Path) -> Runs:
-    """The runs behind a result: itself, or one for each training seed."""
+    """Return the runs of a result: the result itself, or one run per training seed."""
     if len(result.seeds) < 2:
         return {result.seed: (result, directory)}
     folders = {seed: directory / f"seed_{seed}" for seed in result.seeds}
@@ -107,7 +107,7 @@ def build_compared_run(
     study: Study | None = None,
     lost: Mapping[int, str] | None = None,
 ) -> ComparedRun:
-    """Put a side together from its config and its completed runs."""
+    """Build one side from its config and its completed runs."""
     for result, directory in runs.values():
         check_numbers(result, directory)
     try:
@@ -133,10 +133,10 @@ def build_compared_run(
 
 
 def check_numbers(result: TrialResult, directory: Path) -> None:
-    """Refuse a result with a metric that is no number.
+    """Check that all metrics of a result are finite numbers or None.
 
     Raises:
-        ResultError: With the first one.
+        ResultError: A metric is neither.
     """
     for name, value in result.metrics.items():
         if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):

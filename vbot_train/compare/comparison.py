@@ -1,4 +1,4 @@
-"""Two or more configurations against each other: what differs, in what they set and in what came of it."""
+"""Comparison of two or more configurations: differences in settings and in results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,61 +19,61 @@ from vbot_train.training.seed_statistics import (
     estimate_probability_of_improvement,
 )
 
-RATES = ("success_rate", "fall_rate", "out_of_bounds_rate")  # shares of the held-out episodes
+RATES = ("success_rate", "fall_rate", "out_of_bounds_rate")  # proportions of the held-out episodes
 REWARD = "episode_reward_mean"
-ABSENT = "absent"  # a key that another version of the code did not know
+ABSENT = "absent"  # value of a key that a side lacks, for example from another version of the code
 
 Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedRun:
-    """One configuration, and its runs."""
+    """One side of a comparison: a configuration and its runs."""
 
-    path: Path  # what the user named
-    what: str  # it stands for, for people
-    stage: str | None  # of its study that the runs are from, None of a run
-    settings: Mapping[str, Any]  # what a result depends on, by dotted key
-    seeds: Mapping[str, Any]  # apart from the settings: of training and of the held-out starts
-    runs: Mapping[int, TrialResult]  # that were completed, by training seed
-    episodes: int  # held-out, behind each run's metrics
-    curves: Sequence[Curve]  # of the runs that have one
+    path: Path  # as given by the user
+    what: str  # description for the user
+    stage: str | None  # stage of the study that the runs are from; None for a single run
+    settings: Mapping[str, Any]  # all settings that affect a result, by dotted key
+    seeds: Mapping[str, Any]  # seeds of training and of the held-out starts, which are no settings
+    runs: Mapping[int, TrialResult]  # completed runs, by training seed
+    episodes: int  # number of held-out episodes of each run's metrics
+    curves: Sequence[Curve]  # learning curves, where available
     study: Study | None = None
-    failed_seeds: Mapping[int, str] = field(default_factory=dict)  # seeds that were not completed, and how they ended
+    failed_seeds: Mapping[int, str] = field(default_factory=dict)  # status of each seed that was not completed
 
     def values(self, metric: str) -> dict[int, float]:
-        """The runs' values by training seed, without those that have none."""
+        """Return the values by training seed, without runs that have none."""
         found = {seed: self.runs[seed].objective(metric) for seed in sorted(self.runs)}
         return {seed: value for seed, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What the runs of a side say of one metric."""
+    """Estimate of one metric from the runs of a side."""
 
     value: float | None  # interquartile mean over the runs that have a value
     interval_95: Interval | None
-    over: str | None  # what the interval is over: training seeds, or the episodes of the only run
-    runs: int  # that have a value
+    over: str | None  # population of the interval: training seeds, or the episodes of the only run
+    runs: int  # number of runs with a value
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One side against another, ``ours - theirs``."""
+    """Difference between two sides, ``ours - theirs``."""
 
     value: float | None
     interval_95: Interval | None
-    probability_of_improvement: float | None  # that a run of ours is better than one of theirs
-    how: str  # what was held against what, or why nothing can be said
+    probability_of_improvement: float | None  # P(a run of ours is better than one of theirs)
+    how: str  # method of comparison, or the reason why there is no estimate
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Sides, the first of them against each other one.
+    """Comparison of the first side with each other one.
 
     Args:
-        sides: At least two.
-        metric: What the differences are about.
+        sides: At least two sides.
+        metric: Metric of the differences.
     """
 
     sides: Sequence[ComparedRun]
@@ -81,57 +81,57 @@ class Comparison:
 
     @cached_property
     def settings(self) -> dict[str, list[Any]]:
-        """The settings that differ, by key: a value for each side."""
+        """Settings that differ, by key: one value per side."""
         return find_differing([side.settings for side in self.sides])
 
     @cached_property
     def seeds(self) -> dict[str, list[Any]]:
-        """The seeds that differ."""
+        """Seeds that differ, by key: one value per side."""
         return find_differing([side.seeds for side in self.sides])
 
     @cached_property
     def metrics(self) -> dict[str, list[Estimate]]:
-        """Each metric of each side."""
+        """Estimates of each metric, one per side."""
         return {metric: [estimate(side, metric) for side in self.sides] for metric in METRICS}
 
     @cached_property
     def differences(self) -> list[Difference]:
-        """The first side against each other one."""
+        """Differences between the first side and each other one."""
         return [estimate_difference(self.sides[0], side, self.metric) for side in self.sides[1:]]
 
     @property
     def is_same(self) -> bool:
-        """Whether all runs have the very same metrics."""
+        """Whether the runs of all sides have identical metrics."""
         metrics = [[side.runs[seed].metrics for seed in sorted(side.runs)] for side in self.sides]
         return all(found == metrics[0] for found in metrics)
 
     @cached_property
     def env_steps(self) -> list[int]:
-        """At which the learning curves are compared; none without a curve."""
+        """Env steps at which the learning curves are compared; empty without a curve."""
         lengths = [float(curve.env_steps[-1]) for side in self.sides for curve in side.curves]
         return find_common_env_steps(lengths) if lengths else []
 
     @cached_property
     def curves(self) -> list[Curve | None]:
-        """Each side's learning curve at those env steps, mean over its seeds."""
+        """Learning curve of each side at ``env_steps``, mean over its seeds; None without curves."""
         env_steps = np.array(self.env_steps, dtype=float)
         return [mean_curve(side.curves, env_steps) if side.curves else None for side in self.sides]
 
     @cached_property
     def climbs(self) -> dict[int, BestSoFar]:
-        """What each study among the sides had found by when, by position."""
+        """Best-so-far curve of each study among the sides, by index of the side."""
         studies = [(i, side.study) for i, side in enumerate(self.sides)]
         return {i: trace_best_so_far(study, self.metric) for i, study in studies if study is not None}
 
     @property
     def budgets(self) -> list[int]:
-        """Env steps at which the studies are compared; none without a study."""
+        """Env steps at which the studies are compared; empty without a study."""
         totals = [found.env_steps[-1] for found in self.climbs.values()]
         return find_common_env_steps(totals) if totals else []
 
     @property
     def warnings(self) -> list[str]:
-        """What makes the sides hard to compare, a line each."""
+        """Reasons why the sides are hard to compare, one line each."""
         lines = [f"{side.path}: {line}" for side in self.sides if side.study for line in tell_left_out(side.study)]
         if self.metric == REWARD and is_reward_changed(self.settings):
             lines.append(f"the rewards differ, so {REWARD} does not compare: --metric success_rate does")
@@ -147,9 +147,9 @@ class Comparison:
 
 
 def choose_metric(sides: Sequence[ComparedRun], asked: str | None) -> str:
-    """What the differences are about: what was asked for, else what the studies optimized, else the reward.
+    """Choose the metric of the differences: ``asked``, else the objective of the studies, else the reward.
 
-    The reward does not compare across different weights: there it is the success rate.
+    The success rate replaces the reward if the reward weights differ, since such rewards are not comparable.
 
     Raises:
         StudyError: The studies optimized different metrics.
@@ -166,21 +166,21 @@ def choose_metric(sides: Sequence[ComparedRun], asked: str | None) -> str:
 
 
 def is_reward_changed(settings: Mapping[str, Any]) -> bool:
-    """Whether the settings that differ are also those of the reward."""
+    """Check whether any of the settings that differ belongs to the reward."""
     return any(key.startswith("reward.") for key in settings)
 
 
 def find_differing(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """The keys whose values are not all the same, with the value of each; ``ABSENT`` where there is none."""
+    """Return the keys whose values differ, with one value per side; ``ABSENT`` if a side lacks the key."""
     keys = dict.fromkeys(key for values in settings for key in values)
     rows = {key: [values.get(key, ABSENT) for values in settings] for key in keys}
     return {key: row for key, row in rows.items() if any(value != row[0] for value in row)}
 
 
 def estimate(side: ComparedRun, metric: str) -> Estimate:
-    """One metric of a side.
+    """Estimate one metric of a side.
 
-    Over several training seeds with a bootstrap interval; of one only a rate has an interval, over its episodes.
+    The interval is a bootstrap over training seeds; for a single seed, a Wilson interval over episodes (rates only).
     """
     values = list(side.values(metric).values())
     if not values:
@@ -195,10 +195,10 @@ def estimate(side: ComparedRun, metric: str) -> Estimate:
 
 
 def estimate_difference(ours: ComparedRun, theirs: ComparedRun, metric: str) -> Difference:
-    """One side against another.
+    """Estimate the difference between two sides.
 
-    With the same training seeds on both sides, the interquartile mean of the differences seed by seed, else the
-    difference of the interquartile means. Nothing is said where a run has no value: what never happened has no mean.
+    It is the interquartile mean of the differences per seed if both sides have the same training seeds, else the
+    difference of the interquartile means. There is no estimate if any run has no value.
     """
     for side in (ours, theirs):
         runs = len(side.runs) + len(side.failed_seeds)

@@ -1,4 +1,4 @@
-"""The figure of a comparison, as PNG."""
+"""Figure of a comparison, as PNG."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,14 +18,14 @@ MILLION = 1e6
 def draw_comparison(
     names: Sequence[str], curves: Sequence[Sequence[Curve]], climbs: Mapping[int, BestSoFar], metric: str, path: Path
 ) -> None:
-    """Draw learning curves, and below them two searches or more against what they spent.
+    """Draw the learning curves and, for two or more searches, their best-so-far curves.
 
     Args:
-        names: Of what is compared, for the legend; each has one colour.
-        curves: Each one's learning curves, one a training seed.
-        climbs: The searches, by position.
-        metric: Of their values.
-        path: Of the PNG.
+        names: Names of the sides, for the legend; each side has one colour.
+        curves: Learning curves of each side, one per training seed.
+        climbs: Best-so-far curves of the searches, by index of the side.
+        metric: Metric of the best-so-far curves.
+        path: Path of the PNG.
     """
     searches = len(climbs) > 1
     figure = Figure(figsize=(8, 9 if searches else 6), layout="constrained")
@@ -43,7 +43,7 @@ def draw_comparison(
 
 
 def draw_curves(axes: Axes, quantity: str, curves: Sequence[Curve], color: str, name: str) -> None:
-    """Draw the seeds of one side thin, and their mean thick as far as the shortest of them goes."""
+    """Draw thin curves of the seeds of one side, and their thick mean up to the end of the shortest curve."""
     if not curves:
         axes.plot([], [], color=color, label=f"{name} (no learning curve)", linewidth=THICK)
         return
@@ -56,7 +56,7 @@ def draw_curves(axes: Axes, quantity: str, curves: Sequence[Curve], color: str, 
 
 
 def draw_climbs(axes: Axes, names: Sequence[str], climbs: Mapping[int, BestSoFar]) -> None:
-    """Draw the best value of each search so far."""
+    """Draw the best-so-far curve of each search."""
     for i, best_so_far in climbs.items():
         values = [math.nan if value is None else value for value in best_so_far.best]
         axes.step(np.array(best_so_far.env_steps) / MILLION, values, where="post", color=f"C{i}", label=names[i])

@@ -1,1 +1,1 @@
-"""How important each parameter is: estimators, and how far they can be trusted."""
+"""Estimators of parameter importance and of their uncertainty."""

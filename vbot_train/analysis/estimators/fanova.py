@@ -1,4 +1,4 @@
-"""fANOVA of resamples, by Optuna's evaluator (Hutter et al. 2014, http://proceedings.mlr.press/v32/hutter14.html)."""
+"""fANOVA of resamples with Optuna's evaluator (Hutter et al. 2014, http://proceedings.mlr.press/v32/hutter14.html)."""
 
 import importlib.util
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ Array = NDArray[np.float64]
 
 
 class Fanova:
-    """Share of the variance that a parameter explains by itself, in a random forest over all trials.
+    """Share of the variance that a parameter explains alone, in a random forest fitted to all trials.
 
     Args:
         trials: N trials.
-        names: P parameters, each of one distribution that all trials have.
-        seed: Of the forest.
+        names: P parameters, each with the same distribution in all trials.
+        seed: Seed of the forest.
 
     Raises:
-        StudyError: scikit-learn is missing.
+        StudyError: scikit-learn is not installed.
     """
 
     def __init__(self, trials: Sequence[Trial], names: Sequence[str], seed: int) -> None:
@@ -34,23 +34,23 @@ class Fanova:
 
     @property
     def is_additive(self) -> bool:
-        """Shuffled losses leave a forest nothing but noise to explain; true effects leave noise a smaller share."""
+        """False: with shuffled losses a forest explains only noise; with true effects the share of noise is smaller."""
         return False
 
     def __call__(self, losses: Array, weights: Array) -> Array:
-        """Evaluate resamples.
+        """Estimate the importances of B resamples.
 
         Args:
-            losses: (B, N) of each trial.
-            weights: (B, N) how often each trial is in a resample.
+            losses: (B, N) loss of each trial.
+            weights: (B, N) number of copies of each trial in a resample.
 
         Returns:
-            (B, P) shares of the variance, zero where all losses are equal.
+            (B, P) shares of the variance; zero if all losses are equal.
         """
         return np.array([self._evaluate(*row) for row in zip(losses, weights.astype(int), strict=True)])
 
     def _evaluate(self, losses: Array, weights: NDArray[np.int64]) -> list[float]:
-        from optuna.importance import FanovaImportanceEvaluator  # imports scikit-learn, half a second
+        from optuna.importance import FanovaImportanceEvaluator  # slow: imports scikit-learn (0.5 s)
 
         if np.ptp(losses[weights > 0]) == 0:
             return [0.0] * len(self.names)

@@ -1,12 +1,12 @@
-"""PED-ANOVA of many resamples of the same trials at once.
+"""PED-ANOVA, vectorized over many resamples of the same trials.
 
-PED-ANOVA (Watanabe et al. 2023, https://arxiv.org/abs/2304.10255) asks of each parameter how far its distribution
-among the best trials is from its distribution among all trials. Both enter only as counts on a grid, so a resample
-is a row of weights and all resamples are one matrix product, where ``optuna.importance.PedAnovaImportanceEvaluator``
-copies all trials for each. The numbers are the same, conditional parameters included
-(https://arxiv.org/abs/2601.20800), but for a factor that all parameters share.
+PED-ANOVA (Watanabe et al. 2023, https://arxiv.org/abs/2304.10255) measures for each parameter the divergence between
+its distribution among the best trials and among all trials. Both enter only as counts on a grid, so a resample is a
+row of weights and all resamples take one matrix product; ``optuna.importance.PedAnovaImportanceEvaluator`` copies all
+trials for each resample. The results are the same up to a common factor, also for conditional parameters
+(https://arxiv.org/abs/2601.20800).
 
-B resamples, N trials, P parameters, G cells of a grid.
+Shapes: B resamples, N trials, P parameters, G grid cells.
 """
 
 import math
@@ -25,18 +25,18 @@ from vbot_train.study.trials import Trial
 Array = NDArray[np.float64]
 
 GRID = 50  # cells of a continuous range, as in Optuna
-NARROWEST = 0.5 / 1.64  # [cells] bandwidth: 90 % of a kernel within its own cell
-FEWEST = 2  # trials that a regime needs
+NARROWEST = 0.5 / 1.64  # [cells] minimum bandwidth: 90 % of a kernel lies within its own cell
+FEWEST = 2  # minimum number of trials of a regime
 
 
 @dataclass(frozen=True, slots=True)
 class PedAnova:
-    """Importance for being among the best trials.
+    """Importance of each parameter for being among the best trials.
 
     Args:
         trials: N trials.
         names: P parameters.
-        quantile: Share of the trials that are the best.
+        quantile: Share of the trials that count as the best.
     """
 
     trials: Sequence[Trial]
@@ -45,18 +45,18 @@ class PedAnova:
 
     @property
     def is_additive(self) -> bool:
-        """The noise of counting adds to a divergence."""
+        """True: sampling noise adds to each divergence."""
         return True
 
     def __call__(self, losses: Array, weights: Array) -> Array:
-        """Evaluate resamples.
+        """Estimate the importances of B resamples.
 
         Args:
-            losses: (B, N) of each trial, less is better.
-            weights: (B, N) how often each trial is in a resample.
+            losses: (B, N) loss of each trial, lower is better.
+            weights: (B, N) number of copies of each trial in a resample.
 
         Returns:
-            (B, P) Pearson divergences, not negative, zero where the best trials are distributed as all are.
+            (B, P) Pearson divergences, non-negative; zero if the best trials are distributed like all trials.
         """
         best = best_of(losses, weights, self.quantile)
         columns = [_compute_divergence(find_regimes(self.trials, name), best, weights) for name in self.names]
@@ -64,10 +64,10 @@ class PedAnova:
 
 
 def best_of(losses: Array, weights: Array, quantile: float) -> Array:
-    """The best trials of each resample: (B, N) weights, zero for the others.
+    """Return the weights (B, N) of the best trials of each resample, zero for all other trials.
 
-    Ties with the last of them are in too, unless that is everyone: where most trials share the worst value (a success
-    rate of nought), the best are those above it.
+    Ties with the last of the best are included, except with the worst value of all: if most trials share it (such as a
+    success rate of 0), only the trials above it count as the best.
     """
     order = np.argsort(losses, axis=1, kind="stable")
     counted = np.cumsum(np.take_along_axis(weights, order, axis=1), axis=1)
@@ -79,14 +79,14 @@ def best_of(losses: Array, weights: Array, quantile: float) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Regime:
-    """A parameter where it has one distribution; a conditional parameter may have several, or none in some trials."""
+    """Trials with the same distribution of a parameter; a conditional one may have several, or none in some trials."""
 
-    one_hot: Array  # (N, G), a row of zeros where the trial is of another regime
+    one_hot: Array  # (N, G), a row of zeros if the trial belongs to another regime
     categorical: bool
 
 
 def find_regimes(trials: Sequence[Trial], name: str) -> list[Regime]:
-    """Place the trials on the grids of a parameter, one grid for each distribution that it has."""
+    """Assign the trials to the grid cells of a parameter, with one grid for each of its distributions."""
     members: dict[BaseDistribution, list[int]] = defaultdict(list)
     for index, trial in enumerate(trials):
         if name in trial.distributions:
@@ -102,7 +102,7 @@ def find_regimes(trials: Sequence[Trial], name: str) -> list[Regime]:
 
 
 def _compute_divergence(parameter: Sequence[Regime], best: Array, weights: Array) -> Array:
-    """Pearson divergence of a parameter's distribution among the best from that among all: (B,)."""
+    """Compute the Pearson divergence (B,) of a parameter's distribution among the best from that among all trials."""
     total = np.zeros(len(best))
     for regime in parameter:
         near, everywhere = best @ regime.one_hot, weights @ regime.one_hot  # (B, G) counts
@@ -117,7 +117,7 @@ def _compute_divergence(parameter: Sequence[Regime], best: Array, weights: Array
 
 
 def _find_cells(distribution: BaseDistribution, values: Sequence[Any]) -> tuple[NDArray[np.int64], int]:
-    """Cell of each value and number of cells."""
+    """Return the cell of each value and the number of cells."""
     if isinstance(distribution, CategoricalDistribution):
         return np.array([int(distribution.to_internal_repr(v)) for v in values]), len(distribution.choices)
     assert isinstance(distribution, FloatDistribution | IntDistribution)
@@ -134,7 +134,7 @@ def _find_cells(distribution: BaseDistribution, values: Sequence[Any]) -> tuple[
 
 
 def _estimate_density(counts: Array, categorical: bool) -> Array:
-    """Kernel density on the grid, a uniform (broad) prior kernel counting as one more trial: (B, G) to (B, G)."""
+    """Estimate the kernel density on the grid, (B, G) to (B, G); a broad prior kernel counts as one more trial."""
     size, n = counts.shape[1], counts.sum(axis=1, keepdims=True)
     if categorical:
         smoothing = 1 / (np.count_nonzero(counts, axis=1, keepdims=True) + 1)
@@ -146,7 +146,7 @@ def _estimate_density(counts: Array, categorical: bool) -> Array:
 
 
 def _choose_bandwidth(counts: Array) -> Array:
-    """Scott's rule on counts, as Optuna rounds it: (B, G) to (B,) [cells]."""
+    """Compute the bandwidths [cells] by Scott's rule from counts, (B, G) to (B,), rounded as in Optuna."""
     at = np.arange(counts.shape[1])
     n = counts.sum(axis=1)
     mean = counts @ at / n
@@ -159,9 +159,9 @@ def _choose_bandwidth(counts: Array) -> Array:
 
 
 def _build_kernels(bandwidth: Array, centers: Array, size: int) -> Array:
-    """Normal kernels on the cells 0 .. size - 1, cut off at the ends: (B, M, G) for B bandwidths and M centers."""
+    """Build truncated normal kernels (B, M, G) on the cells 0 .. size - 1 for B bandwidths and M centers."""
     edges = np.arange(size + 1) - 0.5
-    distances, where = np.unique(edges - centers[:, None], return_inverse=True)  # 100 of them, not 50 times 51
+    distances, where = np.unique(edges - centers[:, None], return_inverse=True)  # 100 distinct values, not 50 * 51
     below = ndtr(distances / bandwidth[:, None])[:, where]
     mass = np.diff(below, axis=2)
     return np.asarray(mass / mass.sum(axis=2, keepdims=True))

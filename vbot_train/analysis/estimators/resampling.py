@@ -1,10 +1,10 @@
-"""How far an importance is from chance and how far it can be trusted: shuffled and resampled trials.
+"""Permutation test and bootstrap intervals of parameter importances.
 
-A divergence is biased: from few trials even a parameter without any effect gets some, and resamples (which repeat
-trials) get still more. So what chance gives, the mean over shuffled losses, is taken off the estimate and off every
-resample, and the resamples are centred on the estimate. That is done on the scale of the root, where the spread
-depends least on the size. In simulated studies of 64 trials the plain percentile bootstrap never held the truth of
-a parameter without effect; these intervals hold it in 19 of 20 (tests/analysis/test_importance.py).
+A divergence is biased: with few trials even a parameter without any effect has a positive one, and in resamples (which
+repeat trials) it is larger still. So this bias, the mean over shuffled losses, is subtracted from the estimate and from
+every resample, and the resamples are centred on the estimate on the square-root scale, where their spread depends least
+on the size. In simulated studies of 64 trials the intervals of the plain percentile bootstrap never covered the true
+importance of a parameter without effect; these intervals cover it in 19 of 20 (tests/analysis/test_importance.py).
 """
 
 import math
@@ -20,53 +20,53 @@ from vbot_train.study.trials import Trial
 
 Array = NDArray[np.float64]
 
-LEVEL = 0.05  # of the test against chance
-ROUNDING = 1e-9  # no difference: a shuffle may be the study itself again
-QUANTILES = (0.05, 0.95)  # of a 90 % interval
+LEVEL = 0.05  # significance level of the permutation test
+ROUNDING = 1e-9  # tolerance for equality: a shuffle may reproduce the original order
+QUANTILES = (0.05, 0.95)  # bounds of a 90 % interval
 
 
 class Estimator(Protocol):
-    """Importance of P parameters in resamples of N trials."""
+    """Estimator of the importance of P parameters from resamples of N trials."""
 
     @property
     def is_additive(self) -> bool:
-        """Whether chance adds to an importance, whatever the other parameters do."""
+        """Whether chance adds to an importance independently of the other parameters."""
 
     def __call__(self, losses: Array, weights: Array) -> Array:
-        """Losses and weights of each trial, both (B, N), to importances (B, P), none of them negative."""
+        """Return non-negative importances (B, P) from the losses and weights (B, N) of the trials."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resampled:
-    """Importances of P parameters, before they are made to sum to 1."""
+    """Importances of P parameters before normalization."""
 
     estimate: Array  # (P,)
-    by_chance: Array  # (S, P) with losses shuffled over the trials
-    resampled: Array  # (B, P) trials drawn with replacement
-    bias: Array  # (P,) what chance adds to each
+    by_chance: Array  # (S, P) with losses shuffled among the trials
+    resampled: Array  # (B, P) with trials drawn with replacement
+    bias: Array  # (P,) mean contribution of chance
 
     @property
     def stands_out(self) -> bool:
-        """Whether any parameter is more important than shuffled losses make the luckiest one, at 5 %."""
-        pool = np.vstack([self.estimate, self.by_chance])  # under pure chance, any row is as good as the first
+        """Whether the largest standardized importance is significant against shuffled losses, at the 5 % level."""
+        pool = np.vstack([self.estimate, self.by_chance])  # exchangeable rows under the null hypothesis
         spread = pool.std(axis=0)
         luckiest = ((pool - pool.mean(axis=0)) / np.where(spread > ROUNDING, spread, np.inf)).max(axis=1)
         return bool(np.mean(luckiest >= luckiest[0] - ROUNDING) <= LEVEL)
 
     @property
     def shares(self) -> Array:
-        """(P,) the importances, without their bias, as shares of their sum."""
+        """Importances without bias as shares of their sum, (P,)."""
         return _compute_shares(self.estimate - self.bias)
 
     @property
     def interval_90(self) -> Array:
-        """(2, P) bounds of the shares."""
+        """Bounds (2, P) of the shares."""
         bounds = np.quantile(_compute_parts(self._centred()), QUANTILES, axis=0)
         return np.array([np.minimum(bounds[0], self.shares), np.maximum(bounds[1], self.shares)])
 
     @property
     def rank_90(self) -> NDArray[np.int64]:
-        """(2, P) bounds of the ranks; 1 is the most important."""
+        """Bounds (2, P) of the ranks; 1 is the most important."""
         places = np.argsort(np.argsort(-self._centred(), axis=1), axis=1) + 1
         return np.quantile(places, QUANTILES, axis=0, method="inverted_cdf").astype(np.int64)
 
@@ -83,10 +83,10 @@ def resample(
 
     Args:
         estimator: PED-ANOVA or fANOVA.
-        losses: (N,) of each trial, less is better.
-        units: (N,) number, from 0, of the unit that each trial belongs to; a unit is shuffled and drawn as a whole.
-        counts: How many times to shuffle, and to draw.
-        seed: Of both.
+        losses: (N,) loss of each trial, lower is better.
+        units: (N,) number, from 0, of the unit of each trial; a unit is shuffled and drawn as a whole.
+        counts: Number of shuffles and of draws.
+        seed: Seed of both.
     """
     generator = np.random.default_rng(seed)
     shuffles, draws = counts
@@ -105,19 +105,18 @@ def resample(
 def shuffle_units(
     values: Array, units: NDArray[np.int64], shuffles: int, generator: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Shuffle values over trials, each unit's as a whole, among the units of the same size: (N,) to (shuffles, N).
+    """Permute values among trials, in whole units and among units of the same size: (N,) to (shuffles, N).
 
-    The replicates of a configuration share whatever is peculiar to it, so single values are not exchangeable, and
-    neither are units of different sizes. Where parameters have no effect, the values of units of one size are: under
-    that null hypothesis every shuffle is as likely as the study itself, and a test against them is exact, whatever
-    made some configurations be trained more often than others. A unit whose size no other has keeps its values:
-    there is nothing to hold it against.
+    Replicates of a configuration are correlated, so single values are not exchangeable, and neither are units of
+    different sizes. Under the null hypothesis that parameters have no effect, units of the same size are exchangeable:
+    every permutation is as likely as the observed order, so a permutation test is exact even if some configurations
+    were trained more often than others. A unit of a unique size keeps its values.
 
     Args:
-        values: Of each trial.
-        units: Number, from 0, of the unit that each trial belongs to.
-        shuffles: How many.
-        generator: Of the order.
+        values: (N,) value of each trial.
+        units: (N,) number, from 0, of the unit of each trial.
+        shuffles: Number of permutations.
+        generator: Random generator of the permutations.
     """
     shuffled = np.repeat(values[None], shuffles, axis=0)
     sizes = np.bincount(units)[units]
@@ -130,10 +129,10 @@ def shuffle_units(
 
 
 def find_units(trials: Sequence[Trial], names: Sequence[str]) -> NDArray[np.int64]:
-    """What may be drawn independently: configurations, with all their replicates.
+    """Return the number of the independent unit of each trial: its configuration, with all replicates.
 
-    Where every combination of the values was tried, as in a whole grid, there is no other configuration that might
-    have been drawn, only other seeds: then it is the single trials.
+    If every combination of values was tried, as in a complete grid, the configurations are not a random sample and only
+    the seeds are random: then each trial is a unit.
     """
     configurations = [tuple(trial.params.get(name) for name in names) for trial in trials]
     numbers = {configuration: number for number, configuration in enumerate(dict.fromkeys(configurations))}
@@ -144,7 +143,7 @@ def find_units(trials: Sequence[Trial], names: Sequence[str]) -> NDArray[np.int6
 
 
 def _count_values(distribution: BaseDistribution) -> float:
-    """How many values may be drawn."""
+    """Count the possible values of a distribution."""
     if isinstance(distribution, CategoricalDistribution):
         return len(distribution.choices)
     assert isinstance(distribution, FloatDistribution | IntDistribution)
@@ -154,10 +153,10 @@ def _count_values(distribution: BaseDistribution) -> float:
 
 
 def _compute_parts(importances: Array) -> Array:
-    """Parts of the sum over the last axis, cut to 0 and 1.
+    """Compute parts of the sum over the last axis, clipped to [0, 1].
 
-    What lies below zero stays in the sum: without it the parameters without effect would take from the others, and
-    the intervals of a dominant one would hold the truth in 7 of 10 studies.
+    Negative values stay in the sum: otherwise parameters without effect would lower the parts of the others, and the
+    intervals of a dominant parameter would cover its true importance in only 7 of 10 studies.
     """
     total = importances.sum(axis=-1, keepdims=True)
     parts = np.clip(importances / np.where(total > 0, total, 1.0), 0.0, 1.0)
@@ -165,7 +164,7 @@ def _compute_parts(importances: Array) -> Array:
 
 
 def _compute_shares(importances: Array) -> Array:
-    """Shares of the sum over the last axis, nothing below zero; equal ones where nothing is above it."""
+    """Compute shares of the sum over the last axis, negative values as zero; equal shares if none is positive."""
     positive = np.maximum(importances, 0.0)
     total = positive.sum(axis=-1, keepdims=True)
     return np.where(total > 0, positive / np.where(total > 0, total, 1.0), 1 / importances.shape[-1])

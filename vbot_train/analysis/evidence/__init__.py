@@ -1,1 +1,1 @@
-"""What advice rests on: noise between seeds, trends along a range, regions in which trials fail."""
+"""Evidence for advice: noise between seeds, trends along a range, regions in which trials fail."""

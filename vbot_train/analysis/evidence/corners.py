@@ -1,4 +1,4 @@
-"""A rule for one configuration alone, where nothing tells it from others: the corner of the space that it lies in."""
+"""A rule that excludes a single configuration: the corner of the search space that contains it."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -11,15 +11,15 @@ Params = Mapping[str, Any]
 
 
 def find_corner(params: Params, spared: Sequence[Params], ranges: Sequence[Range]) -> str | None:
-    """The smallest corner, by two parameters, with a configuration in it.
+    """Find the smallest corner, bounded in two parameters, that contains a configuration.
 
     Args:
-        params: The configuration.
-        spared: Configurations that must not lie in it.
-        ranges: The space.
+        params: Parameters of the configuration.
+        spared: Parameters of configurations that must lie outside of the corner.
+        ranges: Ranges of the search space.
 
     Returns:
-        A rule; None where every corner has one of them in it.
+        A rule; None if every corner contains a spared configuration.
     """
     sides = [_Side(there, params[there.key]) for there in ranges if there.ordered or is_nameable(params[there.key])]
     pairs = sorted(itertools.combinations(sides, 2), key=lambda pair: pair[0].share * pair[1].share)
@@ -30,7 +30,7 @@ def find_corner(params: Params, spared: Sequence[Params], ranges: Sequence[Range
 
 
 class _Side:
-    """The part of a range from a value outwards; of options, the one."""
+    """The part of an ordered range from a value to the nearer end; of unordered choices, the value itself."""
 
     def __init__(self, there: Range, value: Any) -> None:
         self.key, self.value = there.key, value

@@ -1,4 +1,4 @@
-"""How far one configuration's values scatter over training seeds, and whether configurations differ by more."""
+"""Noise of one configuration over training seeds, and tests whether configurations differ by more."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from vbot_train.analysis.stages import Verdict
 from vbot_train.study.trials import Study
 from vbot_train.training.result import METRICS
 
-READ = 50  # trials of several seeds whose files are read: more would not be known better
-ALPHA = 0.02  # by chance, as often configurations that are alike seem to differ
-NOTABLE = 2.0  # a spread between configurations, in standard deviations of the noise, that must not go unseen
+READ = 50  # trials with several seeds whose files are read; more would hardly improve the estimate
+ALPHA = 0.02  # false positive rate: equal configurations that seem to differ
+NOTABLE = 2.0  # spread between configurations to detect, in standard deviations of the noise
 POWER = 0.9
 BAYESIAN = ("TPESampler", "GPSampler")
 ALPHA_UNSTABLE = 0.005
-MATTERS = 0.5  # a scatter over seeds, in standard deviations between configurations
+MATTERS = 0.5  # relevant scatter over seeds, in standard deviations between configurations
 
 
 @dataclass(frozen=True, slots=True)
 class Scatter:
-    """A variance within groups, and the degrees of freedom it rests on."""
+    """Pooled variance within groups and its degrees of freedom."""
 
     variance: float
     freedom: int
@@ -37,36 +37,36 @@ class Scatter:
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """The spread between configurations against the noise of one."""
+    """Spread between configurations compared with the noise of one configuration."""
 
     between: float  # standard deviation of the configurations' values
     noise: float  # standard deviation over the seeds of one configuration
     freedom: int  # degrees of freedom of the noise
-    ratio: float  # F: of the variances; 1 where configurations do not differ
-    p: float  # of that
+    ratio: float  # F statistic of the two variances; about 1 if configurations do not differ
+    p: float  # p-value of ratio
     lead: float | None  # of the finalists, on fresh seeds, over the average configuration; None if not confirmed
-    p_lead: float  # of that; 1 if not confirmed
-    p_time: float  # that the search became better with time by chance; 1 of a search that does not learn
-    power: float  # probability that F shows a spread of NOTABLE
+    p_lead: float  # p-value of lead; 1 if not confirmed
+    p_time: float  # p-value of the improvement over time; 1 for a sampler that does not learn
+    power: float  # probability that the F test detects a spread of NOTABLE
 
     @property
     def differ(self) -> bool:
-        """Whether the configurations certainly differ."""
+        """Whether the configurations differ significantly."""
         return min(self.p, self.p_lead, self.p_time) <= ALPHA
 
     @property
     def alike(self) -> bool:
-        """Whether a difference that mattered would have been seen, and none was."""
+        """Whether no difference was found although the power to detect a relevant one is high."""
         return not self.differ and self.power >= POWER
 
 
 def is_learning_search(study: Study) -> bool:
-    """Whether the search proposed by what it had seen."""
+    """Check whether the sampler learns from earlier trials."""
     return str(study.record.sampler.get("_target_")).endswith(BAYESIAN)
 
 
 def pool_variance(groups: Sequence[Sequence[float]]) -> Scatter | None:
-    """The scatter within groups of values of one configuration each; None where no group has two."""
+    """Pool the variance within groups, one per configuration; None if no group has two values."""
     several = [np.asarray(group, dtype=float) for group in groups if len(group) > 1]
     freedom = sum(len(group) - 1 for group in several)
     if freedom == 0:
@@ -75,14 +75,14 @@ def pool_variance(groups: Sequence[Sequence[float]]) -> Scatter | None:
 
 
 def compare_with_noise(verdict: Verdict, without: Collection[int] = ()) -> Contrast | None:
-    """Compare configurations with seeds, by an F test; None where the noise is not known.
+    """Compare the spread of configurations with that of seeds by an F test; None if the noise is unknown.
 
-    The values of few configurations may scatter by chance as little as seeds do. Two more signs tell: those that
-    looked best are better than the average again, on fresh seeds; and a search that learns became better.
+    With few configurations the F test may miss a difference, so two more signs are tested: the best configurations of
+    the search exceed the average on fresh seeds too, and a search that learns improves over time.
 
     Args:
-        verdict: On the study.
-        without: Numbers of configurations whose scatter is not that of the others.
+        verdict: Verdict on the study.
+        without: Numbers of configurations to exclude, since their scatter differs from that of the others.
     """
     noise = pool_variance(_list_replicates(verdict, without))
     found = verdict.screened
@@ -111,7 +111,7 @@ def compare_with_noise(verdict: Verdict, without: Collection[int] = ()) -> Contr
 def _measure_lead(
     verdict: Verdict, screened: NDArray[np.float64], noise: Scatter, without: Collection[int]
 ) -> tuple[float | None, float]:
-    """By how much the finalists, on fresh seeds, exceed the average configuration, and one-sided p of a t test."""
+    """Return the lead of the finalists, on fresh seeds, over the average configuration, and its one-sided p-value."""
     sign = 1 if METRICS[verdict.metric] == "maximize" else -1
     found = [again.values(verdict.metric) for number, again in verdict.confirmed.items() if number not in without]
     fresh = [value for values in found for value in values]
@@ -123,14 +123,14 @@ def _measure_lead(
 
 
 def _list_by_number(verdict: Verdict) -> NDArray[np.float64]:
-    """Values of the configurations as they came, higher is better."""
+    """Return the values of the configurations in the order of their numbers, higher is better."""
     sign = 1 if METRICS[verdict.metric] == "maximize" else -1
     found = sorted(verdict.screened, key=lambda configuration: configuration.number)
     return np.array([sign * (configuration.mean(verdict.metric) or 0.0) for configuration in found])
 
 
 def _list_replicates(verdict: Verdict, without: Collection[int]) -> list[list[float]]:
-    """Values of single trainings that differ by nothing but their seed, group by group."""
+    """Return groups of values of trainings that differ only in their seed."""
     later = (verdict.confirmed, verdict.tested)
     groups = [again.values(verdict.metric) for stage in later for n, again in stage.items() if n not in without]
     trials = [trial for trial in verdict.study.ranked(verdict.metric) if len(trial.result.seeds) > 1][:READ]
@@ -144,17 +144,17 @@ def _list_replicates(verdict: Verdict, without: Collection[int]) -> list[list[fl
 
 @dataclass(frozen=True, slots=True)
 class Unstable:
-    """A finalist whose confirmed values say that it cannot be relied on."""
+    """A finalist whose confirmed values are unstable over seeds."""
 
     found: Configuration
-    values: list[float]  # by seed, of the seeds that have one
+    values: list[float]  # one per seed that has a value
     failed_seeds: dict[int, str]  # seeds that diverged or have no value, and how they ended
     deviation: float  # standard deviation over its seeds
-    others: float | None  # the same of the other finalists, pooled; None where they have none
+    others: float | None  # pooled standard deviation of the other finalists; None if unknown
 
 
 def find_unstable(verdict: Verdict) -> list[Unstable]:
-    """The winner, and what looked best before it was confirmed: those of the two that scatter far more than others."""
+    """Return the unstable ones among the winner and the best configuration of the search."""
     numbers = {found.number for found in verdict.finalists}
     best = {found.number: found for found in (*verdict.screened[:1], *verdict.best_first[:1])}
     looked_at = [found for number, found in best.items() if number in numbers & verdict.confirmed.keys()]
@@ -176,7 +176,7 @@ def _judge(verdict: Verdict, found: Configuration) -> Unstable | None:
 
 
 def _is_scattered(verdict: Verdict, own: Scatter, others: Scatter) -> bool:
-    """Whether a scatter is larger than others by more than chance, and large enough to matter."""
+    """Check whether a scatter is significantly larger than that of others, and large enough to matter."""
     between = np.std([found.mean(verdict.metric) or 0.0 for found in verdict.screened])
     if own.deviation <= MATTERS * between:
         return False

@@ -1,4 +1,4 @@
-"""A parameter's range: where a value lies in it, in its own scale, and the same range reaching further."""
+"""Range of a parameter: position of a value on the scale of the range, and wider versions of the range."""
 
 import itertools
 import math
@@ -11,20 +11,20 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from vbot_train.study.trials import Trial
 
-BEYOND = 0.5  # of its width in its own scale, an interval reaches further at an end
-FURTHEST = 1.0  # [decades], but no more than that
+BEYOND = 0.5  # share of its width, on its own scale, by which an interval is extended at an end
+FURTHEST = 1.0  # [decades] maximum extension
 
 
 @dataclass(frozen=True)
 class Range:
-    """One parameter of a search and the values it may take."""
+    """One parameter of a search and its possible values."""
 
     key: str
     distribution: BaseDistribution
 
     @cached_property
     def choices(self) -> list[Any] | None:
-        """Its choices, numbers in ascending order; None of an interval."""
+        """Choices, numbers in ascending order; None for an interval."""
         if not isinstance(self.distribution, CategoricalDistribution):
             return None
         found = list(self.distribution.choices)
@@ -32,7 +32,7 @@ class Range:
 
     @cached_property
     def ordered(self) -> bool:
-        """Whether its values are numbers."""
+        """Whether the values are numbers."""
         return self.choices is None or all(map(_is_number, self.choices))
 
     @cached_property
@@ -45,18 +45,18 @@ class Range:
 
     @property
     def decades(self) -> float:
-        """Width of an ordered range; of a share that approaches 1, the width of what is left to 1."""
+        """Width of an ordered range in decades; for a share that approaches 1, the width of 1 - share."""
         low, high = self.ends
         if _nears_one(low, high):
             return math.log10((1 - low) / (1 - high))
         return math.log10(high / low) if low > 0 else math.inf
 
     def holds(self, value: Any) -> bool:
-        """Whether it can say where a value lies."""
+        """Check whether a value has a position in the range."""
         return self.choices is None or value in self.choices
 
     def place(self, value: Any) -> float:
-        """Where a value lies in an ordered range: 0 at its low end, 1 at its high end, choices evenly apart."""
+        """Return a value's position in an ordered range: 0 at the low end, 1 at the high end; choices equidistant."""
         if self.choices is not None:
             return self.choices.index(value) / (len(self.choices) - 1)
         assert isinstance(self.distribution, FloatDistribution | IntDistribution)
@@ -66,10 +66,10 @@ class Range:
         return float((value - low) / (high - low))
 
     def wider(self, *, low: bool = False, high: bool = False) -> str | None:
-        """The range reaching further at the ends that are named, as an override; None where there is nothing beyond.
+        """Return an override with the range extended at the given ends; None if it cannot be extended.
 
-        An interval grows by half of its width in its own scale, choices get the next of their progression. A share
-        stays below 1, and nothing positive becomes zero.
+        An interval grows by half of its width on its own scale; choices get the next value of their progression.
+        Shares stay below 1, and positive values stay positive.
         """
         beyond = [self._beyond(up=up) if wanted else None for up, wanted in ((False, low), (True, high))]
         if beyond == [None, None]:
@@ -81,7 +81,7 @@ class Range:
         return f"{self.key}={self._interval(*ends)}"
 
     def _beyond(self, *, up: bool) -> float | None:
-        """The value to reach to beyond an end."""
+        """Return the new value of an end; None if the range cannot be extended there."""
         low, high = self.ends
         value = _next(self.choices, up=up) if self.choices is not None else self._next_end(up=up)
         if value is None or (low > 0 and value <= 0) or (low >= 0 > value):
@@ -103,7 +103,7 @@ class Range:
         else:
             half = BEYOND * (high - low)
             value = high + half if up else low - half if low <= 0 or low > half else low / 2
-        if up and low >= 0 and high < 1:  # a share, or what looks like one
+        if up and low >= 0 and high < 1:  # treat it as a share
             return min(_rounded(value, 2), 1 - _rounded((1 - high) / 2, 2))
         return _rounded(value, 2)
 
@@ -111,7 +111,7 @@ class Range:
         assert isinstance(self.distribution, FloatDistribution | IntDistribution)
         step, text = self.distribution.step, f"interval({_text(low)},{_text(high)})"
         if isinstance(self.distribution, IntDistribution) and self.distribution.log:
-            text = f"int({text})"  # an interval is of floats
+            text = f"int({text})"  # an interval alone yields floats
         if step is None or self.distribution.log:
             return f"tag(log,{text})" if self.distribution.log else text
         stop = high + step if isinstance(step, int) else high + step / 2  # Hydra's stop is exclusive
@@ -119,7 +119,7 @@ class Range:
 
 
 def list_ranges(trials: Sequence[Trial]) -> list[Range]:
-    """The ranges that hold the values of all of some trials, as the last of them had them; the seed is a replicate."""
+    """Return the last trial's ranges that contain the values of all trials; the seed is not a parameter."""
     if not trials:
         return []
     found = [Range(key, distribution) for key, distribution in trials[-1].distributions.items() if key != "seed"]
@@ -130,7 +130,7 @@ def list_ranges(trials: Sequence[Trial]) -> list[Range]:
 
 
 def _next(choices: Sequence[Any], *, up: bool) -> float | None:
-    """The next of a progression of numbers: arithmetic where its steps are equal, else by ratio."""
+    """Return the next number of a progression: arithmetic if its steps are equal, else geometric."""
     low, high = choices[0], choices[-1]
     end, inner = (choices[-1], choices[-2]) if up else (choices[0], choices[1])
     if _nears_one(low, high):
@@ -144,7 +144,7 @@ def _next(choices: Sequence[Any], *, up: bool) -> float | None:
 
 
 def _nears_one(low: float, high: float) -> bool:
-    """Whether a range is that of a share such as a discount factor, whose scale is its distance to 1."""
+    """Check whether a range is of a share such as a discount factor, whose scale is its distance to 1."""
     return low > 0 and 0.5 < high < 1
 
 

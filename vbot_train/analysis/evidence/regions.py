@@ -1,8 +1,8 @@
-"""A rule that tells two groups of trials apart, in the grammar of ``search.constraints``.
+"""Rules that separate two groups of trials, in the grammar of ``search.constraints``.
 
-Some threshold always separates few trials, so every rule that is looked at is looked at again with the groups
-shuffled: what is found must be better than nearly all that is found by chance. Replicates of a configuration lie at
-one point and tend to end alike, so they are shuffled together.
+With few trials some threshold always separates them, so the search for the best rule is repeated with permuted groups:
+the rule must be clearer than nearly all of those. Replicates of a configuration lie at one point and tend to end alike,
+so they are permuted together.
 """
 
 import itertools
@@ -21,10 +21,10 @@ from vbot_train.analysis.estimators.resampling import find_units, shuffle_units
 from vbot_train.analysis.evidence.ranges import Range, list_ranges
 from vbot_train.study.trials import Trial
 
-CUTS = 32  # thresholds tried in a range, at most
+CUTS = 32  # maximum number of thresholds per range
 SHUFFLES = 199
-FEWEST = 3  # trials of a group
-MARGIN = 1.15  # two conditions are this much clearer than one, or one it is
+FEWEST = 3  # minimum number of trials of each group
+MARGIN = 1.15  # two conditions must be clearer than one by this factor
 WORD = re.compile(r"[A-Za-z_][\w-]*")
 NO_WORDS = ("null", "true", "false")  # in Hydra's grammar
 
@@ -34,21 +34,21 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Where one group of trials lies."""
+    """Region that contains one group of trials, and its evidence."""
 
     rule: str
-    inside: int  # trials of the group that the rule holds for
-    outside: int  # other trials that it holds for
-    others: int  # of so many
-    fisher: float  # p of Fisher's exact test, of this rule alone
-    p: float  # share of shuffles in which the best rule is as clear
-    rules: int  # looked at
-    holds: list[bool]  # for each trial of the group
+    inside: int  # trials of the group that satisfy the rule
+    outside: int  # other trials that satisfy the rule
+    others: int  # number of other trials
+    fisher: float  # p-value of Fisher's exact test of this rule alone
+    p: float  # permutation p-value: share of shuffles in which the best rule is at least as clear
+    rules: int  # number of candidate rules
+    holds: list[bool]  # whether each trial of the group satisfies the rule
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Condition:
-    """One comparison of a rule and the trials it holds for."""
+    """One comparison of a rule and the trials that satisfy it."""
 
     key: str
     text: str
@@ -56,15 +56,15 @@ class Condition:
 
 
 def find_region(group: Sequence[Trial], others: Sequence[Trial], *, seed: int = 0) -> Region | None:
-    """The condition, or the two joined by ``and``, that best tell a group of trials from others.
+    """Find the condition, or the two joined by ``and``, that best separate a group of trials from others.
 
     Args:
-        group: The trials that the rule is to hold for.
-        others: The trials that it is not to hold for.
-        seed: Of the shuffling.
+        group: Trials that should satisfy the rule.
+        others: Trials that should not satisfy it.
+        seed: Seed of the permutations.
 
     Returns:
-        None where a group has too few trials, or they have no ranges in common.
+        The region; None if a group has too few trials, or there is no common range.
     """
     trials = [*group, *others]
     if min(len(group), len(others)) < FEWEST:
@@ -95,7 +95,7 @@ def find_region(group: Sequence[Trial], others: Sequence[Trial], *, seed: int = 
 
 
 class _Search:
-    """All conditions (R) and pairs of them (R x R, the single ones on the diagonal) over N trials."""
+    """Search over all R conditions and their pairs (R x R, single conditions on the diagonal) for N trials."""
 
     def __init__(self, conditions: Sequence[Condition]) -> None:
         self.masks: Floats = np.array([found.holds for found in conditions], dtype=np.float32)  # (R, N)
@@ -106,7 +106,7 @@ class _Search:
         self.held: Floats = self.masks @ self.masks.T  # (R, R) trials
 
     def best(self, group: NDArray[np.int64]) -> tuple[int, int, float]:
-        """Two conditions, the same one twice where one will do, and how clearly they tell: standard deviations."""
+        """Return the best two conditions, equal if one suffices, and their clarity in standard deviations."""
         total, size = self.masks.shape[1], len(group)
         part = self.masks[:, group]
         excess = part @ part.T - self.held * (size / total)
@@ -129,7 +129,7 @@ def _list_conditions(there: Range, trials: Sequence[Trial]) -> Iterator[Conditio
 
 
 def _find_memberships(key: str, values: Sequence[Any]) -> Iterator[Condition]:
-    """That an option is one of one or two. Options that a rule cannot name, such as lists, are left out."""
+    """List conditions that a choice is one of one or two values; skip values that a rule cannot name, such as lists."""
     column = np.array([str(value) for value in values])
     known = sorted({value for value in values if is_nameable(value)}, key=str)
     for value in known:
@@ -140,19 +140,19 @@ def _find_memberships(key: str, values: Sequence[Any]) -> Iterator[Condition]:
 
 
 def is_nameable(value: Any) -> bool:
-    """Whether a rule can name an option."""
+    """Check whether a rule can name a choice."""
     return isinstance(value, bool) or (
         isinstance(value, str) and WORD.fullmatch(value) is not None and value not in NO_WORDS
     )
 
 
 def format_literal(value: Any) -> str:
-    """An option as a rule names it."""
+    """Format a choice for a rule."""
     return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
 def find_threshold(below: float, above: float) -> float:
-    """A number of few digits, not less than one value and less than the next."""
+    """Return a number t with few digits such that ``below <= t < above``."""
     if isinstance(below, int) and isinstance(above, int):
         return below
     middle = (below * above) ** 0.5 if below > 0 else (below + above) / 2
@@ -163,11 +163,11 @@ def find_threshold(below: float, above: float) -> float:
 
 
 def round_outwards(value: float, *, up: bool) -> float:
-    """A number of three digits that is not below (not above) a value."""
+    """Round a value up (down) to three significant digits."""
     rounding = ROUND_CEILING if up else ROUND_FLOOR
     return float(Context(prec=3, rounding=rounding).create_decimal(Decimal(repr(value))))
 
 
 def format_number(value: float) -> str:
-    """A number as a rule has it."""
+    """Format a number for a rule."""
     return repr(value).replace("e-0", "e-")

@@ -1,4 +1,4 @@
-"""Trends over a range, order over time, and how far trials lie apart."""
+"""Trends over a range, improvement over time, and distances between trials."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,34 +11,34 @@ from vbot_train.analysis.evidence.ranges import Range
 from vbot_train.study.trials import Trial
 
 RESAMPLES = 1000
-FEWEST = 6  # trials in the outer half of a range
+FEWEST = 6  # minimum number of trials in the outer half of a range
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """Whether trials become better towards one end of a range."""
+    """Trend of values towards one end of a range."""
 
-    correlation: float  # Spearman's, of place and value, at the same time
+    correlation: float  # Spearman's, of place and value, given time
     p: float  # one-sided
-    p_outer: float  # the same of the half next to the end
+    p_outer: float  # one-sided, in the half next to the end
 
     @property
     def weakness(self) -> float:
-        """Of the two that must hold, the less certain."""
+        """The larger of the two p-values, since both must be significant."""
         return max(self.p, self.p_outer)
 
 
 def find_trend(places: Array, values: Array) -> Trend | None:
-    """The trend of values, higher is better, with places from 0 to 1; None where too few places are in a half of them.
+    """Test the trend of values with places; None if there are too few places in all or in the outer half.
 
-    A search that learns moves to where it is good, so places and values change together with time. So what time
-    explains is taken out of both.
+    A search that learns moves towards good values, so places and values both depend on time. Hence the correlation is
+    partial, given time.
 
     Args:
-        places: (N,) of the trials, in order of time.
-        values: (N,).
+        places: (N,) positions of the trials in the range, from 0 to 1, in order of time.
+        values: (N,) values of the trials, higher is better.
     """
     outer = places >= 0.5
     if min(len(set(places)), len(set(places[outer]))) < 2 or outer.sum() < FEWEST:
@@ -48,12 +48,12 @@ def find_trend(places: Array, values: Array) -> Trend | None:
 
 
 def test_improvement(values: Array) -> float:
-    """One-sided p of Spearman's rank correlation of values with time."""
+    """Return the one-sided p-value of Spearman's rank correlation of values with time."""
     return float(stats.spearmanr(np.arange(len(values)), values, alternative="greater").pvalue)
 
 
 def _partial(places: Array, values: Array) -> tuple[float, float]:
-    """Spearman's rank correlation given the order in time, and its one-sided p."""
+    """Return Spearman's partial rank correlation given the order in time, and its one-sided p-value."""
     ranks = stats.rankdata([places, values, np.arange(len(places))], axis=1)
     ranks -= ranks.mean(axis=1, keepdims=True)
     time = ranks[2]
@@ -65,19 +65,19 @@ def _partial(places: Array, values: Array) -> tuple[float, float]:
 
 
 def measure_early_share(values: Array) -> tuple[float, float, float]:
-    """How much of what sets trials apart in the end was there early: a slope, that of true early on true late values.
+    """Estimate the share of late differences that is present early: the slope of true early on true late values.
 
     Early and late values are means over few episodes. Their noise lowers every correlation (Spearman 1904,
-    https://doi.org/10.2307/1412159), but no covariance with what was measured on other episodes, as final values are.
-    So the slope is a ratio of two of these: the final values, by rank, are the instrument of a regression with errors
-    in the variables.
+    https://doi.org/10.2307/1412159), but not the covariance with final values, which are measured on other episodes.
+    So the slope is a ratio of two such covariances: the ranks of the final values are the instrumental variable of a
+    regression with errors in the variables.
 
     Args:
-        values: (N, 3) early, late and final ones.
+        values: (N, 3) early, late and final values.
 
     Returns:
-        The share, and the ends of its 90 % bootstrap interval over the rows. It is 1 where late values do not rise
-        with the final ones: then nothing is known.
+        The share and the bounds of its 90 % bootstrap interval over the rows; 1 (unknown) if late values do not
+        increase with the final ones.
     """
     columns = np.column_stack([values[:, :2], stats.rankdata(values[:, 2])])
     rows = np.random.default_rng(0).integers(len(columns), size=(RESAMPLES, len(columns)))
@@ -90,7 +90,7 @@ def measure_early_share(values: Array) -> tuple[float, float, float]:
 
 
 def measure_distance(trials: Sequence[Trial], ranges: Sequence[Range]) -> float:
-    """Mean distance of two of the trials, each range in its own scale: 1 is from one end to the other."""
+    """Compute the mean distance between two trials over all ranges; 1 is the width of a range on its own scale."""
     return float(np.mean([_apart(there, [trial.params[there.key] for trial in trials]) for there in ranges]))
 
 
