@@ -81,7 +81,7 @@ class Display:
         )
 
     def forecast(self, fit: int | None) -> None:
-        """Print how many trials will fit into the budget; ``fit`` is None without a budget."""
+        """Print how many trials will fit into the budget; nothing if ``fit`` is None."""
         if fit is not None:
             fitting = f"{fit} of {self._total} trials will fit into {self._budget_hours:g} h"
             self._console.print(fitting, highlight=False)

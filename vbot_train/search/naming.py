@@ -97,7 +97,7 @@ def find_free_directory(directory: Path) -> Path:
 
 
 def reserve(directory: Path) -> bool:
-    """Create a directory. Return whether it did not exist: only one of several searches creates it."""
+    """Create a directory; return False if it exists, as only one of several searches may take it."""
     try:
         directory.mkdir(parents=True)
     except FileExistsError:

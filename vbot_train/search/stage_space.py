@@ -58,7 +58,7 @@ def name_configuration_of(number: int) -> str:
 
 
 def list_trainings(stage: str, verdict: Verdict, plan: Plan) -> list[InitialPoint]:
-    """List a stage's trainings, seed by seed: if interrupted, all configurations have about as many.
+    """List a stage's trainings, seed by seed, so that an interrupted stage has trained all equally often.
 
     Args:
         stage: ``confirm`` or ``test``.

@@ -95,7 +95,7 @@ def _text_of(value: Any) -> Any:
 
 
 def narrow_range(key: str, distribution: BaseDistribution, best: Any, others: Sequence[Any]) -> BaseDistribution:
-    """A narrower range around the best value.
+    """Return a narrower range around the best value.
 
     Args:
         key: Config key; ``BOUNDS`` has its valid values.

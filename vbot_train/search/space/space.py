@@ -37,7 +37,7 @@ LARGEST_GRID = 10_000  # cells; each is composed and checked before the first tr
 
 
 class OutsideError(ValueError):
-    """A configuration lies outside a space; the message says why."""
+    """Configuration outside a space; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Candidate:
     params: dict[str, Any]  # by key, as Optuna stores them
     config: dict[str, Any]  # in plain containers, interpolations resolved
     choices: dict[str, str]  # chosen option of each config group
-    base: dict[str, Any]  # what those options of GROUPS that conf/ holds compose to by themselves, unresolved
+    base: dict[str, Any]  # composed from conf/'s own options of GROUPS alone, unresolved
     overrides: list[str]  # those that compose it
 
 
@@ -58,7 +58,7 @@ class Composed:
     config: DictConfig  # with the command line's overrides; searched values are set in it
     content: dict[str, Any]  # the same before that, in plain containers
     choices: dict[str, str]  # chosen option of each config group
-    base: dict[str, Any]  # what those options of GROUPS that conf/ holds compose to by themselves, unresolved
+    base: dict[str, Any]  # composed from conf/'s own options of GROUPS alone, unresolved
 
 
 def split_overrides(
@@ -185,7 +185,7 @@ class Space:
                     raise ConfigError(f"{key}: no such key to search") from None
 
     def _check_options_differ(self) -> None:
-        """Check that combinations differ: keys fixed or searched below a group may override all its options set."""
+        """Check that no two combinations are equal because keys below a group, fixed or searched, override their options."""
         seen: list[tuple[dict[str, Any], str]] = []
         for name, content in self.combinations():
             rest = OmegaConf.create({group: content[group] for group in GROUPS})
