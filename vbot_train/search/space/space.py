@@ -185,7 +185,7 @@ class Space:
                     raise ConfigError(f"{key}: no such key to search") from None
 
     def _check_options_differ(self) -> None:
-        """Check that no two combinations are equal because keys below a group, fixed or searched, override their options."""
+        """Check that no two combinations are equal: fixed or searched keys below a group may override its options."""
         seen: list[tuple[dict[str, Any], str]] = []
         for name, content in self.combinations():
             rest = OmegaConf.create({group: content[group] for group in GROUPS})
