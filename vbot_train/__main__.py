@@ -12,15 +12,15 @@ from vbot_train.config.known_keys import explain_gone_key
 from vbot_train.signals import handle_stop_signals, quit_at_once
 from vbot_train.terminal import detach_from_terminal
 
-# What a config file may bring to life, and nothing else.
+# The only objects that a config file may instantiate.
 WHITELIST = ("vbot_train.search.callback.SearchCallback",)
 
 
 @hydra.main(config_path=str(CONF_DIR), config_name="config", execution_whitelist=WHITELIST)
 def main(config: DictConfig) -> None:
-    """Train one configuration, or run one worker of a search where a Hydra launcher has put it.
+    """Train one configuration, or run one worker of a search as a job of a Hydra launcher.
 
-    The trials of a search do not come here: a worker spawns ``vbot_train.training.trial``.
+    Trials of a search do not start here: a worker spawns ``vbot_train.training.trial``.
     """
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         from vbot_train.search.launched import run_worker
@@ -35,7 +35,7 @@ def main(config: DictConfig) -> None:
 
 if __name__ == "__main__":
     detach_from_terminal()
-    handle_stop_signals(quit_at_once)  # while the config is composed; a run and a search set their own
+    handle_stop_signals(quit_at_once)  # until a run or a search installs its own handlers
     if line := next(filter(None, map(explain_gone_key, sys.argv[1:])), None):
         sys.exit(line)
     sys.argv[1:] = map(quote_option, sys.argv[1:])

@@ -1,1 +1,1 @@
-"""Searching: what varies, which configurations are allowed, which to try next. Knows Hydra and Optuna."""
+"""Search: space, constraints, proposals and execution. Depends on Hydra and Optuna."""

@@ -1,4 +1,4 @@
-"""Open a later stage for a worker to work on."""
+"""Begin or continue a later stage (confirm, test) of a search."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -29,16 +29,16 @@ from vbot_train.study.trials import is_own
 def begin_stage(
     stage: str, spec: SearchSpec, directory: Path, worker_lock: WorkerLock
 ) -> tuple[TrialQueue, int] | None:
-    """Put what a stage still has to train into its queue; a worker that comes later finds it there.
+    """Enqueue the trainings that a stage still needs, for all workers of the study.
 
     Args:
         stage: ``confirm`` or ``test``.
-        spec: What the search asks.
+        spec: The search's specification.
         directory: The study's directory.
-        worker_lock: This worker's presence at it.
+        worker_lock: This worker's lock on the study.
 
     Returns:
-        The stage's trainings, to claim, and how many there are in all; None if there is nothing to train.
+        The stage's trial queue and its total number of trainings; None if there is nothing to train.
 
     Raises:
         ConfigError: The study cannot be read.
@@ -70,7 +70,7 @@ def begin_stage(
 
 
 def read_screening(spec: SearchSpec, directory: Path) -> list[FrozenTrial]:
-    """The trials of the search itself."""
+    """Return the trials of the search itself, without those of later stages."""
     record = StudyRecord.read(directory)
     assert record is not None
     return [trial for trial in look_into(directory, spec.job["storage"], record) if is_own(trial)]
@@ -79,7 +79,7 @@ def read_screening(spec: SearchSpec, directory: Path) -> list[FrozenTrial]:
 def read_other_stages(
     spec: SearchSpec, directory: Path, worker_lock: WorkerLock, but: str | None = None
 ) -> list[FrozenTrial]:
-    """What the later stages have trained so far, all but one; without what a dead worker has left there."""
+    """Return the trials of all later stages except ``but``, without running trials of dead workers."""
     stages = look_into_stages(directory, spec.job["storage"])
     trials = [trial for stage, trials in stages.items() if stage != but for trial in trials if is_own(trial)]
     with worker_lock.hold():
@@ -91,15 +91,15 @@ def read_other_stages(
 
 
 def check_unused_seeds(spec: SearchSpec, directory: Path, screened: Sequence[FrozenTrial]) -> None:
-    """Refuse seeds of a stage that the study has used otherwise, and a test that goes on with other starts.
+    """Check that nothing else in the study uses a stage's seeds, and that a continued test keeps its start states.
 
     Args:
-        spec: What the search asks.
+        spec: The search's specification.
         directory: The study's directory.
         screened: The trials of the search.
 
     Raises:
-        ConfigError: With the first of them.
+        ConfigError: A seed is used twice, or the test was begun with another evaluation seed.
     """
     plan, stages = spec.plan, look_into_stages(directory, spec.job["storage"])
     used = {stage: [t.user_attrs[SEED] for t in trials if SEED in t.user_attrs] for stage, trials in stages.items()}
@@ -114,7 +114,7 @@ def check_unused_seeds(spec: SearchSpec, directory: Path, screened: Sequence[Fro
 
 
 def find_test_seed(directory: Path) -> int | None:
-    """Seed of the starts that a study is tested on, None where no test of it has left a config that can be read."""
+    """Return the seed of the start states that a study is tested on; None without a readable config of a test."""
     for path in sorted((directory / "test").glob("*/.hydra")):
         with suppress(ConfigError, KeyError, TypeError):
             return int(load_recorded_config(path.parent)["evaluation"]["seed"])

@@ -1,4 +1,4 @@
-"""Hydra's callback: it owns the rules, and it writes the analysis when a search ends."""
+"""Hydra callback: compiles and applies the constraints, and writes the analysis when a search ends."""
 
 import functools
 import traceback
@@ -23,13 +23,13 @@ T = TypeVar("T")
 
 
 def must_happen(method: Callable[P, T]) -> Callable[P, T]:
-    """Turn any error into an exit: of all others Hydra makes a warning, and goes on."""
+    """Turn every error into SystemExit: Hydra only warns about other exceptions of a callback and continues."""
 
     @functools.wraps(method)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return method(*args, **kwargs)
-        except (CompactHydraException, ValueError, OSError) as error:  # ours, or a disk that is full
+        except (CompactHydraException, ValueError, OSError) as error:  # own errors, or a full disk: no traceback
             raise SystemExit(str(error)) from error
         except Exception as error:
             traceback.print_exc()
@@ -39,7 +39,7 @@ def must_happen(method: Callable[P, T]) -> Callable[P, T]:
 
 
 def find_chosen_search(config: DictConfig) -> str | None:
-    """The search preset that was chosen, None if there is none; a list of options is no choice to Hydra."""
+    """Return the chosen search preset or None; for a list of options, Hydra records an override but no choice."""
     choices = config.hydra.runtime.choices
     if "search" in choices:
         return choices.search
@@ -48,18 +48,18 @@ def find_chosen_search(config: DictConfig) -> str | None:
 
 
 class SearchCallback(Callback):
-    """Compiles the constraints before anything trains, answers for them, writes the analysis at the end."""
+    """Callback that compiles the constraints before the first training, applies them, and writes the analysis."""
 
     def __init__(self) -> None:
         self._rules = compile_rules({})
-        self.study_dir: Path | None = None  # of the study whose last worker this was, set by the sweeper
-        self.storage: str | None = None  # where that study lives, None in its directory
-        self.closing_message: str | None = None  # the last words of the search
-        self.run_lock: BaseFileLock | None = None  # of a single run's directory
+        self.study_dir: Path | None = None  # set when this was the last worker of a study
+        self.storage: str | None = None  # URL of that study's storage, None: in its directory
+        self.closing_message: str | None = None  # printed when the search ends
+        self.run_lock: BaseFileLock | None = None  # on the directory of a single run
 
     @must_happen
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Guard a single run: a search needs -m, and the rules hold here too."""
+        """Check a single run and lock its directory; a search needs -m, and the constraints apply here too."""
         job = to_plain(config)
         recorded_trial = not OmegaConf.is_missing(config.hydra.job, "num")
         option = find_chosen_search(config)
@@ -72,7 +72,7 @@ class SearchCallback(Callback):
         if (name := self.broken_rule(job, read_choices(config))) is not None:
             text = next(rule.text for rule in self._rules if rule.name == name)
             raise SystemExit(join_lines(f"search.constraints.{name}={text}: this configuration breaks the rule"))
-        # Before Hydra writes its record there. It is kept to the end of the process.
+        # Lock it before Hydra writes its record there; held until the process ends.
         run_dir = Path(config.hydra.run.dir)
         self.run_lock = take_run_directory(run_dir)
         if state_path(run_dir).exists():
@@ -80,15 +80,15 @@ class SearchCallback(Callback):
 
     @must_happen
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Compile the rules, and try each on the composed configuration."""
+        """Compile the constraints, and evaluate each on the composed configuration."""
         job = to_plain(config)
         check_choices(read_choices(config))
-        check_values(job)  # which the rules read
+        check_values(job)  # the constraints read them
         self._compile(job, config)
 
     @must_happen
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Write the analysis, also after Ctrl-C; nothing if the search was refused, or others go on."""
+        """Write the analysis, also after Ctrl-C, unless the search was refused or other workers continue it."""
         try:
             if self.study_dir is not None:
                 from vbot_train.analyze import analyze
@@ -99,11 +99,11 @@ class SearchCallback(Callback):
                 print(self.closing_message)  # noqa: T201 - the command's output
 
     def broken_rule(self, config: Mapping[str, Any], choices: Mapping[str, str]) -> str | None:
-        """Name of the first rule that forbids a configuration, None if it may be trained."""
+        """Return the name of the first rule that forbids a configuration, None if it may be trained."""
         return next(iter(self.broken_rules(config, choices)), None)
 
     def broken_rules(self, config: Mapping[str, Any], choices: Mapping[str, str]) -> list[str]:
-        """Names of all rules that forbid a configuration.
+        """Return the names of all rules that forbid a configuration.
 
         Args:
             config: The composed config, in plain containers.
@@ -113,7 +113,7 @@ class SearchCallback(Callback):
 
     @property
     def rules(self) -> dict[str, str]:
-        """The rules in force, by name."""
+        """Active rules, by name."""
         return {rule.name: rule.text for rule in self._rules}
 
     def _compile(self, job: Mapping[str, Any], config: DictConfig) -> None:

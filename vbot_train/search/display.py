@@ -1,4 +1,4 @@
-"""What a search shows while it runs: a live line per trial, the incumbent, done / total, time left."""
+"""Progress display of a search: a live line per trial, the best value, trials done of all, time left."""
 
 from types import TracebackType
 from typing import Self
@@ -16,15 +16,15 @@ TRIAL = "trial"
 
 
 class Display:
-    """Tells a person how the search goes. On something that is not a terminal, one line per finished trial.
+    """Progress display of a search. Without a terminal, it prints one line per finished trial.
 
     Args:
-        metric: What the search optimizes.
+        metric: Metric that the search optimizes.
         total: Number of trials at which the search ends.
-        done: Of them, how many have ended already.
-        best: Value and number of the best of these.
-        budget_hours: Wall clock of the study [h], None without a limit.
-        stage: What is trained, for people: ``trial`` while the search looks, later ``confirm`` or ``test``.
+        done: Number of trials that have already ended.
+        best: Value and number of the best trial so far.
+        budget_hours: Wall-clock budget of the study [h], None without a limit.
+        stage: Shown in each line: ``trial`` during the search, ``confirm`` or ``test`` in a later stage.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Display:
             *columns,
             *(TimeElapsedColumn(), EtaColumn(elapsed_when_finished=False)),
             console=self._console,
-            speed_estimate_period=DAY_S,  # trials end minutes apart: the mean so far is the best forecast
+            speed_estimate_period=DAY_S,  # trials end minutes apart, so average over all of them
             disable=not self._console.is_terminal,
         )
         self._all = self._progress.add_task(stage, total=total, completed=done)
@@ -63,36 +63,36 @@ class Display:
         self._progress.stop()
 
     def start(self, number: int, candidate: Candidate) -> None:
-        """A trial has begun."""
+        """Show a trial that has begun."""
         training = candidate.config["training"]
         self._tasks[number] = self._progress.add_task(
             f"{self._stage} {number}  {format_params(candidate.params)}", total=training["env_steps"], start=True
         )
 
     def update(self, number: int, env_steps: int) -> None:
-        """A running trial has trained so far."""
+        """Update the env steps of a running trial."""
         self._progress.update(self._tasks[number], completed=env_steps)
 
     def put_back(self, number: int, env_steps: int) -> None:
-        """A trial was interrupted after so many env steps, and waits to be continued."""
+        """Report that a trial was interrupted after ``env_steps`` env steps and will be continued."""
         self._progress.remove_task(self._tasks.pop(number))
         self._console.print(
             f"{self._stage} {number:>3}  interrupted after {env_steps:,} env steps, to be continued", highlight=False
         )
 
     def forecast(self, fit: int | None) -> None:
-        """Say how many trials will fit into the budget, None where there is none."""
+        """Print how many trials will fit into the budget; nothing if ``fit`` is None."""
         if fit is not None:
             fitting = f"{fit} of {self._total} trials will fit into {self._budget_hours:g} h"
             self._console.print(fitting, highlight=False)
 
     def stopping(self, running: int) -> None:
-        """The search was asked to stop while so many trials run."""
+        """Report that a stop was requested while ``running`` trials run."""
         trials = f"{running} running trial" + ("s" if running > 1 else "")
         self._console.print(f"stopping {trials}; Ctrl-C again ends at once", highlight=False)
 
     def finish(self, number: int, candidate: Candidate, result: TrialResult, value: float | None, done: int) -> None:
-        """A trial has ended, with a value if it can be ranked; so many of the study's trials are done now."""
+        """Report an ended trial (``value`` is None if it cannot be ranked); ``done`` trials have ended now."""
         self._progress.remove_task(self._tasks.pop(number))
         if value is not None and self._is_better(value):
             self._best = (value, number)

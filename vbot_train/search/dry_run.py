@@ -1,4 +1,4 @@
-"""What a search is about to do: told at its start, and all that a dry run does."""
+"""Description of a planned search: printed at its start, and the only output of a dry run."""
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,11 +18,11 @@ from vbot_train.study.accounting import ORIGIN, TrialCounts, identify, read_para
 from vbot_train.training.result import FILE_NAME, ResultError, TrialResult
 
 PROPOSALS = 10  # shown by a dry run
-LOOKED_AT = 50  # results, for the machine's speed
+LOOKED_AT = 50  # latest results, to estimate the machine's speed
 
 
 def announce(spec: SearchSpec) -> Iterator[str]:
-    """What is searched, line by line."""
+    """Describe the search's specification, line by line."""
     yield from (f"  {key}: {text}" for key, text in spec.space.describe().items())
     yield from (f"  search.around: {note}" for note in spec.notes)
     found = spec.survey
@@ -42,19 +42,19 @@ def announce(spec: SearchSpec) -> Iterator[str]:
 
 
 def show(lines: Iterator[str] | Sequence[str]) -> None:
-    """Print lines as they are."""
+    """Print lines without markup, highlighting or wrapping."""
     console = Console(highlight=False, soft_wrap=True)
     for line in lines:
         console.print(line, markup=False)
 
 
 def describe_dry_run(spec: SearchSpec, trials: Sequence[FrozenTrial], studies: Path) -> Iterator[str]:
-    """What the search would do, line by line.
+    """Describe what the search would do, line by line.
 
     Args:
-        spec: The search.
-        trials: Of the study that it would continue.
-        studies: Directory of other studies, whose trials tell how fast this machine is.
+        spec: The search's specification.
+        trials: Trials of the study that it would continue.
+        studies: Directory of other studies, whose trials give the speed of this machine.
     """
     yield from announce(spec)
     counts = TrialCounts(trials, spec.job["search"]["retries"])
@@ -68,7 +68,7 @@ def describe_dry_run(spec: SearchSpec, trials: Sequence[FrozenTrial], studies: P
 
 
 def draw_first_proposals(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Iterator[Candidate]:
-    """The next configurations, as if none of them told the sampler anything."""
+    """Yield the next ``PROPOSALS`` configurations, as if the sampler learned nothing from any of them."""
     study = optuna.create_study(direction=spec.direction)
     proposals, retries = spec.proposals(), spec.job["search"]["retries"]
     before = TrialCounts(trials, retries)
@@ -91,7 +91,7 @@ def draw_first_proposals(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Ite
 
 
 def estimate_cost(spec: SearchSpec, trials: float, candidates: Sequence[Candidate], studies: Path) -> str:
-    """What that many trials like the candidates cost: env steps, and hours where the machine's speed is known."""
+    """Estimate the cost of trials like the candidates: env steps, and the time if the machine's speed is known."""
     if not candidates:
         return "nothing is left to train"
     each = statistics.mean(count_env_steps(candidate.config) for candidate in candidates)
@@ -105,7 +105,7 @@ def estimate_cost(spec: SearchSpec, trials: float, candidates: Sequence[Candidat
 
 
 def count_env_steps(config: Mapping[str, Any]) -> float:
-    """Env steps of a trial: training, choosing the checkpoint, and the two evaluations at the end."""
+    """Count the env steps of a trial: training, checkpoint selection, and the two evaluations at the end."""
     training, env = config["training"], config["env"]
     episodes = training["evaluations"] * training["selection_episodes"] + 2 * training["evaluation_episodes"]
     per_episode = env["episode_length_s"] / (env["physics_dt_s"] * env["physics_steps"])
@@ -113,7 +113,7 @@ def count_env_steps(config: Mapping[str, Any]) -> float:
 
 
 def read_speeds(studies: Path, length: int) -> list[float]:
-    """Env steps per second of completed trials, the last ones first, that trained about as long."""
+    """Return the env steps per second of completed trials of about this length [env steps], latest first."""
     files = sorted(studies.glob(f"*/trials/*/{FILE_NAME}"), key=lambda path: -path.stat().st_mtime)
     speeds = []
     for path in files[:LOOKED_AT]:
@@ -126,7 +126,7 @@ def read_speeds(studies: Path, length: int) -> list[float]:
 
 
 def load_result(directory: Path) -> TrialResult | None:
-    """A result, None where it cannot be read: an estimate does without."""
+    """Load a result; None if it cannot be read, as an estimate works without it."""
     try:
         return TrialResult.load(directory)
     except ResultError:

@@ -1,4 +1,4 @@
-"""A worker that a Hydra launcher started, as one job of several: the same command line again, with one worker."""
+"""A worker that a Hydra launcher runs as one of several jobs: the same command line, with one worker."""
 
 import json
 import os
@@ -13,25 +13,25 @@ from hydra.core.hydra_config import HydraConfig
 from vbot_train.search.naming import format_as_override, parse_key
 from vbot_train.training.comparable import THREAD_KEYS
 
-COMMAND = "VBOT_TRAIN_COMMAND"  # environment variable: the arguments of the line that launches; no file holds them
+COMMAND = "VBOT_TRAIN_COMMAND"  # environment variable: arguments of the launching command line, never in a file
 
 
 def export_command() -> None:
-    """Let the jobs that are about to be launched know this command line."""
+    """Pass the arguments of this command line to the jobs about to be launched."""
     os.environ[COMMAND] = json.dumps(sys.argv[1:])
 
 
 def read_typed_arguments() -> list[str]:
-    """The arguments that a person typed: those of the launching line in a worker that was launched."""
+    """Return the arguments that the user typed; in a launched worker, those of the launching command line."""
     handed_on = os.environ.get(COMMAND)
     return sys.argv[1:] if handed_on is None else list(json.loads(handed_on))
 
 
 def run_worker(workers: int) -> None:
-    """Work on the study that this job's sweep directory holds.
+    """Run one worker on the study in this job's sweep directory.
 
     Args:
-        workers: How many share it: several run on one thread each.
+        workers: Number of workers that share it; several run on one thread each.
 
     Raises:
         SystemExit: With the exit code of the worker, unless that is 0.
@@ -42,9 +42,7 @@ def run_worker(workers: int) -> None:
     threads = [f"{key}=1" for key in THREAD_KEYS if workers > 1 and key not in map(parse_key, given)]
     place = [f"hydra.sweep.dir={directory}", format_as_override(directory.name)]
     arguments = [*threads, *given, *place, "hydra/launcher=basic", "workers=1"]
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # the worker hears Ctrl-C itself, and needs time to put things in order
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the worker gets Ctrl-C itself and needs time to finish
     process = subprocess.Popen([sys.executable, "-m", "vbot_train", *arguments], cwd=node.runtime.cwd)
 
     def hand_on(number: int, frame: types.FrameType | None) -> None:

@@ -1,6 +1,6 @@
-"""What a study is called: as it was typed, letter for letter, or else after its search and the time.
+"""Name of a study: exactly as typed, or by default the search's name and the time.
 
-A study is continued by its name. So a search that is to begin one takes a name, and a directory, that no other has.
+A study is continued by its name, so a search that begins one needs an unused name and directory.
 """
 
 import itertools
@@ -18,25 +18,25 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from vbot_train.config.composition import CONF_DIR, ConfigError
 
 KEY = "study"
-MOST_BYTES = 240  # the name of a directory may have 255
-SHOWN = 40  # characters of a name that is too long
-PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # what needs no quotes
-# What names a device on Windows in every directory, or is made into another name there.
+MOST_BYTES = 240  # a directory name may have 255
+SHOWN = 40  # characters shown of a name that is too long
+PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # needs no quotes
+# Names that Windows reserves for devices, or changes to another name.
 NOT_ON_WINDOWS = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])(\..*)?|.*\.", re.IGNORECASE)
 
 
 def set_name(config: DictConfig, arguments: Iterable[str]) -> bool:
-    """Set ``study`` in the composed config, before the study's directory is asked for.
+    """Set ``study`` in the composed config, before the study's directory is resolved.
 
     Args:
         config: The composed config.
         arguments: Overrides of the command line.
 
     Returns:
-        Whether it is the default name: none was asked for.
+        Whether it is the default name.
 
     Raises:
-        ConfigError: It is no name.
+        ConfigError: The name is invalid.
     """
     conf = OmegaConf.load(CONF_DIR / "config.yaml")
     assert isinstance(conf, DictConfig)
@@ -45,7 +45,7 @@ def set_name(config: DictConfig, arguments: Iterable[str]) -> bool:
     with open_dict(config):
         config[KEY] = default if is_default else letters or given
         name = config[KEY]  # resolved
-        if is_default and config.storage is not None:  # which others use from directories that are not seen here
+        if is_default and config.storage is not None:  # others may use it from directories not visible here
             name = f"{name}-{secrets.token_hex(3)}"
         if not isinstance(name, str):
             kind = type(name).__name__
@@ -56,10 +56,10 @@ def set_name(config: DictConfig, arguments: Iterable[str]) -> bool:
 
 
 def check_name(name: str) -> None:
-    """Refuse what cannot be the name of a study, and of its directory.
+    """Check that a name is valid for a study and for its directory.
 
     Raises:
-        ConfigError: It cannot.
+        ConfigError: It is not.
     """
     if len(name.encode()) > MOST_BYTES:
         raise ConfigError(f"{KEY}={name[:SHOWN]}...: has {len(name.encode())} bytes, {MOST_BYTES} are the most")
@@ -70,34 +70,34 @@ def check_name(name: str) -> None:
 
 
 def format_as_argument(name: str) -> str:
-    """The argument of a search's command line that gives this name."""
+    """Return the command-line argument that sets this name."""
     is_plain = PLAIN.fullmatch(name) and name.lower() != "null"
     return f"{KEY}={name}" if is_plain else format_as_override(name)
 
 
 def format_as_override(name: str) -> str:
-    """The override that gives Hydra itself this name."""
+    """Return the override that sets this name in Hydra's own grammar."""
     return f"{KEY}='{name}'"
 
 
 def drop_name(arguments: Iterable[str]) -> list[str]:
-    """The arguments of a command line, but for those that name the study."""
+    """Return the command-line arguments without those that set the study's name."""
     return [argument for argument in arguments if parse_key(argument) != KEY]
 
 
 def parse_key(argument: str) -> str:
-    """The key that an argument of the command line sets, however: ``study=``, ``++study=``, ``~study``."""
+    """Return the key that a command-line argument sets, in any form: ``study=``, ``++study=``, ``~study``."""
     return argument.partition("=")[0].lstrip("+~").strip()
 
 
 def find_free_directory(directory: Path) -> Path:
-    """A directory that is not there: this one, or else it with a number."""
+    """Return a path that does not exist: this one, or this one with a number appended."""
     numbered = (directory.with_name(f"{directory.name}-{number}") for number in itertools.count(2))
     return next(path for path in itertools.chain([directory], numbered) if not path.exists())
 
 
 def reserve(directory: Path) -> bool:
-    """Make a directory. Returns whether this search did: of several that want it, one does."""
+    """Create a directory; return False if it exists, as only one of several searches may take it."""
     try:
         directory.mkdir(parents=True)
     except FileExistsError:
@@ -112,7 +112,7 @@ def _unresolved(config: DictConfig) -> Any:
 
 
 def _typed_letters(arguments: Iterable[str]) -> str | None:
-    """The name letter for letter, where Hydra reads something else: a number, as in 4513e17 and 1_000, or true."""
+    """Return the name as typed if Hydra reads it as another type: a number (4513e17, 1_000) or a Boolean."""
     named = [override for override in _parsed(arguments) if not override.is_delete()]
     if not named:
         return None

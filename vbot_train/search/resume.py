@@ -1,4 +1,4 @@
-"""Whether a command line continues a study: whether its trials would compare with those that are there."""
+"""Check whether a command line may continue a study: whether its trials would be comparable."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,17 +13,17 @@ from vbot_train.training.comparable import list_changes, result_settings
 
 
 def trains_to_same_result(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two composed configs, in plain containers, train to the same result."""
+    """Check whether two composed configs, in plain containers, train to the same result."""
     return not any(list_changes(result_settings(one), result_settings(other)))
 
 
 def list_option_settings(
     combinations: Iterable[tuple[str, Mapping[str, Any]]], config: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """What the combinations of searched config groups do not have in common with the composed config.
+    """Return the settings of each combination of searched config groups that differ from the composed config.
 
     Args:
-        combinations: What each composes to, by name.
+        combinations: Name and composed config of each.
         config: The composed config.
     """
     settings = {name: result_settings(content) for name, content in combinations}
@@ -34,15 +34,15 @@ def list_option_settings(
 
 
 def refuse_other(directory: Path, then: StudyRecord, now: StudyRecord) -> None:
-    """Refuse to continue a study whose trials would not compare with those of this command line.
+    """Refuse to continue a study whose trials are not comparable with those of this command line.
 
     Args:
-        directory: The study's.
-        then: Its record.
+        directory: The study's directory.
+        then: The study's record.
         now: The record that this command line would write.
 
     Raises:
-        ConfigError: With what has changed, then and now.
+        ConfigError: Some settings differ; the message lists them, then and now.
     """
     if lines := list_differences(then, now):
         head = f"study={then.study}: was begun with other settings, so its trials would not compare (then -> now)"
@@ -54,7 +54,7 @@ def refuse_other(directory: Path, then: StudyRecord, now: StudyRecord) -> None:
 
 
 def list_differences(then: StudyRecord, now: StudyRecord) -> list[str]:
-    """What keeps a study from being continued, a line each; nothing where its trials would compare.
+    """List the differences that prevent continuing a study, a line each; empty if trials are comparable.
 
     Args:
         then: The study's record.
@@ -71,23 +71,23 @@ def list_differences(then: StudyRecord, now: StudyRecord) -> list[str]:
 
 
 def _seeds(record: StudyRecord) -> dict[str, Any]:
-    """On how many seeds a study trains each configuration; earlier versions trained them all in one trial."""
+    """Return the number of seeds per configuration; earlier versions trained all of them in one trial."""
     together = record.config["search"].get("seeds_per_trial", 1)
     seeds = record.seeds_per_configuration
     return {"search.seeds_per_configuration": seeds if together == 1 else f"{together} in one trial"}
 
 
 def _own_rules(record: StudyRecord) -> dict[str, str]:
-    """The rules that a study was given. A built-in one only keeps out what could not train."""
+    """Return the study's own rules, without the built-in ones, which only exclude what cannot train."""
     return {name: rule for name, rule in record.constraints.items() if name not in BUILT_IN}
 
 
 def _ranges(record: StudyRecord) -> dict[str, str]:
-    """The space of a record, as this version writes it."""
+    """Return the space of a record in this version's notation."""
     return {key: describe(distribution) for key, distribution in read_space(record.space).items()}
 
 
 def _settings(record: StudyRecord, combination: str) -> dict[str, Any]:
-    """All that the trials of one combination of options have in common."""
+    """Return the settings that all trials of one combination of options share."""
     settings = {**result_settings(record.config), **record.options[combination]}
     return {key: value for key, value in settings.items() if key not in record.space}

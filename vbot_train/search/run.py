@@ -45,7 +45,7 @@ from vbot_train.study.storage import STORAGE_ERRORS, extract_database_message, q
 from vbot_train.study.storage_url import check_storage, hide_password_in_argument
 from vbot_train.terminal import detach_from_terminal
 
-FREE_KEYS = ("max_trials", "confirm", "test", "default")  # of a study's record; a later line may change them
+FREE_KEYS = ("max_trials", "confirm", "test", "default")  # of a study's record; continuing the study may change them
 
 
 def run_search(
@@ -65,23 +65,23 @@ def run_search(
         params: The preset's sweep expressions, by key.
         arguments: Overrides of the command line.
         config: The composed config.
-        context: Hydra's.
-        launch: Runs that many workers on the study in a directory, elsewhere; None: one worker here.
-        trial_module: What the process of a trial runs.
+        context: Hydra's context.
+        launch: Launches a number of workers on the study in a directory; None: one worker in this process.
+        trial_module: Module that the process of a trial runs.
 
     Raises:
-        ConfigError: Something in the config cannot work; nothing was trained.
-        SystemExit: The search was stopped: 130 by Ctrl-C, 143 by SIGTERM, 1 where no trial was completed.
+        ConfigError: The config is invalid; nothing was trained.
+        SystemExit: The search was stopped: 130 by Ctrl-C, 143 by SIGTERM, 1 if no trial was completed.
     """
     quiet_optuna()
     detach_from_terminal()
-    stop = ShutdownRequest() if launch is None else None  # workers elsewhere get their signals themselves
+    stop = ShutdownRequest() if launch is None else None  # launched workers receive signals themselves
     is_default = set_name(config, arguments)
     job = with_absolute_paths(to_plain(config))
     check_search(job)
     job["storage"] = check_storage(job["storage"])
     named = Path(config.hydra.sweep.dir)
-    is_new = is_default and named.name == job["study"]  # hydra.sweep.dir= may give another, and continue what is there
+    is_new = is_default and named.name == job["study"]  # hydra.sweep.dir= may name an existing study
     work_out = partial(build_spec, named, sampler, params, arguments, config, job, context, is_new=is_new)
     directory, spec = work_out()
     if job["search"]["dry_run"]:
@@ -90,7 +90,7 @@ def run_search(
         show([f"study {job['study']}, a dry run", *describe_dry_run(spec, trials, directory.parent)])
         return
     with print_errors_in_one_line():
-        while (is_new or directory != named) and not reserve(directory):  # another search has just taken that name
+        while (is_new or directory != named) and not reserve(directory):  # another search just took the name
             directory, spec = work_out()
         search = Search(spec, directory, config.hydra, trial_module)
         if stop is not None:
@@ -111,10 +111,10 @@ def build_spec(
     *,
     is_new: bool,
 ) -> tuple[Path, SearchSpec]:
-    """Work out what is asked, and in which directory: a new study's is one that is free. Touches nothing.
+    """Build the search's specification and choose the directory, a free one for a new study. Writes nothing.
 
     Raises:
-        ConfigError: It cannot be answered, or the study that is there answers another question.
+        ConfigError: The specification is invalid, or that of the existing study differs.
     """
     directory = named
     if is_new:
@@ -129,13 +129,13 @@ def build_spec(
 
 
 class Search:
-    """A search at work on its study.
+    """One worker of a search.
 
     Args:
-        spec: What is asked.
+        spec: The search's specification.
         directory: The study's directory.
         hydra_node: Hydra's own config, for the record of each trial.
-        trial_module: What the process of a trial runs.
+        trial_module: Module that the process of a trial runs.
     """
 
     def __init__(self, spec: SearchSpec, directory: Path, hydra_node: DictConfig, trial_module: str) -> None:
@@ -144,18 +144,18 @@ class Search:
         self.directory = directory
         self.hydra_record = OmegaConf.create({"hydra": OmegaConf.to_container(hydra_node, resolve=False)})
         self.worker_lock = WorkerLock(directory)
-        self.worked: list[tuple[str, TrialQueue, int]] = []  # stages so far: what it trains, how many in all
+        self.worked: list[tuple[str, TrialQueue, int]] = []  # stages begun: name, queue, total trainings
 
     def run(self, stop: ShutdownRequest) -> None:
-        """Open the study, work on it, and leave it in order.
+        """Open the study, run its trials and its later stages, and release it.
 
         Args:
-            stop: Whether the search was asked to stop.
+            stop: Tells whether the search was asked to stop.
 
         Raises:
-            ConfigError: No feasible point was found, or the study is another.
-        StudyError: It cannot be opened.
-            SystemExit: As ``run_search`` says.
+            ConfigError: No feasible point was found, or the study differs from the specification.
+            StudyError: The study cannot be opened.
+            SystemExit: As in ``run_search``.
         """
         early_end: HopelessError | ConfigError | StudyError | None = None
         with self.worker_lock:
@@ -166,7 +166,7 @@ class Search:
                     self._work(queue, stop, self.spec.trials)
                     for stage in STAGES:
                         self._retrain(stage, stop)
-            except (HopelessError, ConfigError, StudyError) as error:  # what was trained is analysed all the same
+            except (HopelessError, ConfigError, StudyError) as error:  # finished trials are analysed all the same
                 early_end = error
             self._leave(stop, hopeless=early_end is not None)
         if isinstance(early_end, HopelessError):
@@ -180,7 +180,7 @@ class Search:
             raise SystemExit(f"study={study.study_name}: {what}; each trial's result.yaml says why")
 
     def open(self) -> optuna.Study:
-        """Begin the study, or continue it, whichever of several workers comes first."""
+        """Begin the study, or continue it if it exists; the first of several workers begins it."""
         spec, storage, now = self.spec, self.spec.job["storage"], self.spec.record()
         with self.worker_lock.hold():
             record = StudyRecord.read(self.directory)
@@ -222,7 +222,7 @@ class Search:
         )
 
     def _retrain(self, stage: str, stop: ShutdownRequest) -> None:
-        """Work on a later stage, unless the search was asked to stop."""
+        """Run a later stage, unless the search was asked to stop."""
         if stop.number is not None:
             return
         begun = begin_stage(stage, self.spec, self.directory, self.worker_lock)
@@ -252,7 +252,7 @@ class Search:
         record_trial(queued.directory, queued.trial.number, queued.candidate, self.hydra_record)
 
     def _leave(self, stop: ShutdownRequest, *, hopeless: bool) -> None:
-        """Have the callback write the analysis if this worker is the last, and say how to go on."""
+        """Let the callback write the analysis if this is the last worker, and print how to continue."""
         spec, callback = self.spec, self.spec.callback
         if others := self.worker_lock.leave():
             callback.closing_message = (
@@ -276,20 +276,20 @@ class Search:
             callback.closing_message = f"{ended}: nothing else is left to try in this space"
 
     def _how_far(self) -> Iterator[str]:
-        """How many trials of each stage have ended."""
+        """Yield how many trials of each stage have ended."""
         for stage, queue, total in self.worked:
             what = "trials have ended" if stage == TRIAL else f"trainings to {stage}"
             yield f"{queue.done()} of {total} {what}"
 
     def _line_to_resume(self) -> str:
-        """The command line that continues this search."""
+        """Return the command line that continues this search."""
         kept = drop_name(map(hide_password_in_argument, read_typed_arguments()))
         return shlex.join(["python", "-m", "vbot_train", *kept, format_as_argument(self.spec.job["study"])])
 
 
 @contextmanager
 def print_errors_in_one_line() -> Iterator[None]:
-    """Tell of a full disk or a lost database in a line. The study keeps what was written."""
+    """Report a full disk or a lost database in one line. The study keeps what was written."""
     try:
         yield
     except ConfigError:

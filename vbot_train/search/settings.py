@@ -1,4 +1,4 @@
-"""Refuse a search that cannot run, before anything is opened."""
+"""Checks of a search's settings, before any study is opened."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -23,28 +23,26 @@ def check_search(config: Mapping[str, Any]) -> None:
 
 
 def check_choices(choices: Mapping[str, str]) -> None:
-    """Refuse a config group without one option: to Hydra, a list of options is no choice.
+    """Check that each config group has one option: Hydra records no choice for a list of options.
 
     Args:
         choices: The chosen option of each config group.
 
     Raises:
-        ConfigError: With the first such group.
+        ConfigError: A group has no single option; the message names the first.
     """
     refuse(f"{group}: must be one option of conf/{group}/, no list of them" for group in GROUPS if group not in choices)
 
 
 def check_settings(config: Mapping[str, Any]) -> None:
-    """Refuse settings of a search that make no sense; a single run reads none of them, and refuses them too.
+    """Refuse invalid search settings; a single run uses none of them, but refuses them too.
 
     Raises:
         ConfigError: With the first fault found.
     """
     refuse(_settings_faults(config))
     if config["pruner"] != {"_target_": NO_PRUNER}:
-        from vbot_train.search.space.samplers import (
-            build_pruner,  # imports Optuna, which a single run needs for nothing else
-        )
+        from vbot_train.search.space.samplers import build_pruner  # late: a single run needs no Optuna
 
         build_pruner(config["pruner"])
 
@@ -63,7 +61,7 @@ def _settings_faults(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _stage_faults(settings: Mapping[str, Any]) -> Iterator[str]:
-    """What is wrong with ``search.confirm`` and ``search.test``: each is off, or knows its own keys."""
+    """Yield the faults of ``search.confirm`` and ``search.test``; each is off or a mapping with its own keys."""
     for stage, number, bounds in (("confirm", "top_k", WHOLE), ("test", "evaluation_seed", SEED)):
         given = settings[stage]
         if given in (None, "none"):

@@ -1,4 +1,4 @@
-"""What a command line asks: where to look, how, what first, and for how long. Nothing here touches a study."""
+"""Specification of a search: space, sampler, initial points, number of trials. Nothing here writes to a study."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,11 +39,11 @@ from vbot_train.study.record import StudyRecord
 from vbot_train.training.result import METRICS
 
 DEFAULT_TRIALS = 20
-AROUND_TOP = 5  # trials of search.around that the ranges must hold, and that are tried first
+AROUND_TOP = 5  # best trials of search.around: the ranges hold them, and they are tried first
 
 
 class SearchSpec:
-    """What a search is to find out.
+    """Specification of a search, checked.
 
     Args:
         sampler: Config of the sampler.
@@ -51,11 +51,11 @@ class SearchSpec:
         arguments: Overrides of the command line.
         config: The composed config.
         job: The same in plain containers, checked.
-        context: Hydra's.
-        earlier: The record of the study that is continued; it says how far search.around narrowed the ranges then.
+        context: Hydra's context.
+        earlier: Record of the study that is continued; it has the ranges as search.around narrowed them then.
 
     Raises:
-        ConfigError: Something cannot work.
+        ConfigError: The specification is invalid.
     """
 
     def __init__(
@@ -93,37 +93,37 @@ class SearchSpec:
         self._check_last_seed()
         self.plan = plan_stages(job["search"]).among(self._configurations())
         check_disjoint(self.plan, self._training_seeds(), job["evaluation"])
-        self.points = drop_repeats(list(self._priors(None if earlier is None else earlier.config)))
+        self.points = drop_repeats(list(self._initial_points(None if earlier is None else earlier.config)))
 
     @property
     def seeds_per_configuration(self) -> int:
-        """Training seeds of each configuration, a trial each."""
+        """Number of training seeds of each configuration, a trial each."""
         return int(self.job["search"]["seeds_per_configuration"])
 
     @property
     def trials(self) -> int:
-        """Trials at which the search ends."""
+        """Number of trials at which the search ends."""
         return self.total * self.seeds_per_configuration
 
     @property
     def how_many(self) -> str:
-        """How many trials, for people."""
+        """Number of trials, as text for the user."""
         if (seeds := self.seeds_per_configuration) == 1:
             return f"{self.total} trials"
         return f"{self.total} configurations on {seeds} seeds each, {self.trials} trials"
 
     @property
     def direction(self) -> StudyDirection:
-        """Which way is better."""
+        """Whether the metric is maximized or minimized."""
         return StudyDirection[METRICS[self.metric].upper()]
 
     def broken_rules(self, candidate: Candidate) -> list[str]:
-        """The callback's answer about a candidate, whose every value must be one that can train."""
+        """Check a candidate's values, and return the names of the rules that it breaks."""
         check_values(candidate.config)
         return self.callback.broken_rules(candidate.config, candidate.choices)
 
     def proposals(self) -> Proposals:
-        """How points are drawn once the priors are through."""
+        """Return what proposes points after the initial ones."""
         if self.grid:
             return GridProposals(self.survey.feasible)
         return SampledProposals(
@@ -137,7 +137,7 @@ class SearchSpec:
         )
 
     def record(self) -> StudyRecord:
-        """What ``study.yaml`` holds of it."""
+        """Return what ``study.yaml`` records of it."""
         return StudyRecord(
             study=self.job["study"],
             metric=self.metric,
@@ -166,33 +166,33 @@ class SearchSpec:
         return narrow_space(distributions, given, Path(around), self.metric, top=AROUND_TOP, storage=storage)
 
     def _configurations(self) -> int:
-        """How many configurations the search will try at most; the training seed is a replicate."""
+        """Return the maximum number of configurations to try; another training seed is only a replicate."""
         if self.grid:
             return min(len({identify(_without_seed(cell)) for cell in self.survey.feasible}), self.total)
         counts = [count_values(space) for key, space in self.space.distributions.items() if key != "seed"]
         return self.total if None in counts else min(math.prod(count or 0 for count in counts), self.total)
 
     def _default(self) -> dict[str, Any] | None:
-        """The composed configuration as a point of the space, but for the seed; None if it lies outside."""
+        """Return the composed configuration as a point of the space, without the seed; None if it lies outside."""
         try:
             return self.space.point(self.job, self.choices, but="seed")
         except OutsideError:
             return None
 
     def _training_seeds(self) -> Sequence[int]:
-        """Seeds of the search; where a configuration is drawn again, ``TrialQueue`` leaves out the stages'."""
+        """Return the seeds of the search; for configurations drawn again, ``TrialQueue`` skips those of the stages."""
         searched = list_values(self.space.distributions.get("seed"))
         return list_training_seeds(self.job) if searched is None else searched
 
     def _check_ends(self) -> None:
-        """Refuse a range that reaches beyond what can train: the points of a survey may all lie on this side."""
+        """Check that the ends of each range are valid values: the points of the survey may all miss an invalid end."""
         start = next(draw_random_points(self.space, self.seed, 1))
         for key, distribution in self.space.distributions.items():
             for value in list_ends(distribution):
                 check_values(self.space.candidate({**start, key: value}).config)
 
     def _check_last_seed(self) -> None:
-        """A configuration that is drawn again is trained on the next seeds; the last of them must be one too."""
+        """Check that the last seed is valid: a configuration that is drawn again is trained on the next seeds."""
         draws = 1 if self.grid else self.total
         last = self.seed + draws * self.seeds_per_configuration - 1
         if "seed" not in self.space.distributions and last > SEED[1]:
@@ -204,12 +204,12 @@ class SearchSpec:
             return cells if wanted is None else min(wanted, cells)
         return DEFAULT_TRIALS if wanted is None else int(wanted)
 
-    def _prior_source(self) -> InitialPoints:
+    def _point_source(self) -> InitialPoints:
         return InitialPoints(self.space, self.job, self.choices, self.broken_rules, self.metric)
 
-    def _priors(self, before: Mapping[str, Any] | None) -> Iterator[InitialPoint]:
-        """What to try first; of a study that is continued, only what its config ``before`` did not say yet."""
-        source, settings = self._prior_source(), self.job["search"]
+    def _initial_points(self, before: Mapping[str, Any] | None) -> Iterator[InitialPoint]:
+        """Yield the initial points; for a continued study, only those that its config ``before`` lacks."""
+        source, settings = self._point_source(), self.job["search"]
         if before is None:
             yield source.default()
         then = {} if before is None else before["search"]
@@ -223,7 +223,7 @@ def _without_seed(point: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def count_workers(workers: Any, simulation: Mapping[str, Any]) -> int:
-    """Number of trial processes; ``auto`` is one per core, but a single one where they would share a GPU."""
+    """Return the number of trial processes; ``auto`` is one per core, but one in all where they would share a GPU."""
     if workers in ("auto", None):
         return 1 if needs_gpu(simulation) else count_cores()
     return int(workers)

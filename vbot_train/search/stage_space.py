@@ -1,7 +1,7 @@
-"""The trainings of a later stage: which, and on what configuration each.
+"""Trainings of a later stage (confirm, test), and the configuration of each.
 
-A stage is a study of its own beside the search's, in the same storage, worked on by the same workers. It trains
-configurations that are there already, each on seeds that the search did not use.
+A stage is a study of its own in the search's storage, run by the same workers. It trains known configurations
+(from the search, or the default) on seeds that the search did not use.
 """
 
 from collections.abc import Mapping
@@ -21,25 +21,25 @@ LARGEST = 2**31 - 1  # number of a trial
 
 
 class StageSpace:
-    """Stands in for the search's space in a stage: its points are configurations that the search has tried.
+    """Space of a stage, used in place of the search's: its points are configurations known from the search.
 
     Args:
-        space: The search's.
-        verdict: On the study so far.
-        evaluation_seed: Of the held-out starts that the stage reports on.
+        space: The search's space.
+        verdict: Verdict on the study so far.
+        evaluation_seed: Seed of the held-out start states that the stage reports on.
     """
 
     def __init__(self, space: Space, verdict: Verdict, evaluation_seed: int) -> None:
         self.distributions: dict[str, BaseDistribution] = {TRIAL: IntDistribution(DEFAULT, LARGEST)}
         self.seed = space.seed
         self._space = space
-        left_out = {trial.number: trial.params for trial in verdict.study.left_out if trial.stage == TRIALS}  # may wait
-        points = {trial.number: trial.params for trial in verdict.study.trials} | left_out
+        left_out = {trial.number: trial.params for trial in verdict.study.left_out if trial.stage == TRIALS}
+        points = {trial.number: trial.params for trial in verdict.study.trials} | left_out  # which may be queued
         self._points = {number: drop_seed(params) for number, params in points.items()}
         self._evaluation_seed = evaluation_seed
 
     def candidate(self, params: Mapping[str, Any], seed: int | None = None, *, shared: bool = False) -> Candidate:
-        """A configuration on one training seed; ``Space.candidate`` says more."""
+        """Compose a configuration with one training seed; see ``Space.candidate``."""
         number = params[TRIAL]
         if number == DEFAULT:
             found = self._space.default(seed, shared=shared)
@@ -53,17 +53,17 @@ class StageSpace:
 
 
 def name_configuration_of(number: int) -> str:
-    """A configuration's name, for people."""
+    """Return a configuration's name for the user."""
     return "the default" if number == DEFAULT else name_configuration(number)
 
 
 def list_trainings(stage: str, verdict: Verdict, plan: Plan) -> list[InitialPoint]:
-    """The trainings of a stage, seed by seed: cut short, it has seen as much of each configuration.
+    """List a stage's trainings, seed by seed, so that an interrupted stage has trained all equally often.
 
     Args:
         stage: ``confirm`` or ``test``.
-        verdict: On the study so far.
-        plan: The stages.
+        verdict: Verdict on the study so far.
+        plan: The planned stages.
     """
     settings = plan.of(stage)
     if settings is None or len(verdict.screened) < 2 or (stage == "test" and verdict.unconfirmed_reason is not None):

@@ -1,4 +1,4 @@
-"""What is planned after a search: its finalists are confirmed, then the winner and the default configuration tested."""
+"""Plan of the stages after a search: confirm its finalists, then test the winner and the default configuration."""
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,19 +7,19 @@ from typing import Any
 from vbot_train.config.composition import ConfigError
 
 NONE = (None, "none")
-FIRST_SEED = {"confirm": 1001, "test": 2001}  # where a number of seeds is given, not the seeds themselves
+FIRST_SEED = {"confirm": 1001, "test": 2001}  # if a number of seeds is given, not a list
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is trained after the search."""
+    """Trainings planned after the search."""
 
     confirm: dict[str, Any] | None  # top_k, seeds; None: no confirmation, and no test either
     test: dict[str, Any] | None  # seeds, evaluation_seed
 
     @property
     def trainings(self) -> int:
-        """How many trainings that are, at most."""
+        """Maximum number of trainings."""
         confirm = 0 if self.confirm is None else self.confirm["top_k"] * len(self.confirm["seeds"])
         return confirm + (0 if self.test is None else 2 * len(self.test["seeds"]))
 
@@ -34,17 +34,17 @@ class Plan:
         return [seed for stage in (self.confirm, self.test) if stage is not None for seed in stage["seeds"]]
 
     def among(self, configurations: int) -> "Plan":
-        """The plan where there are so many configurations at most; of a single one there is nothing to choose."""
+        """Return the plan for at most so many configurations; with a single one there is nothing to choose."""
         if self.confirm is None or configurations < 2:
             return NO_STAGES
         return replace(self, confirm=self.confirm | {"top_k": min(self.confirm["top_k"], configurations)})
 
     def of(self, stage: str) -> dict[str, Any] | None:
-        """The settings of a stage, None if it is off."""
+        """Return the settings of a stage, None if it is off."""
         return self.confirm if stage == "confirm" else self.test
 
     def evaluation_seed(self, stage: str, config: Mapping[str, Any]) -> int:
-        """Seed of the held-out starts on which a stage reports: the search's own, or the test's."""
+        """Return the seed of the held-out start states that a stage reports on: the search's, or the test's."""
         seed = config["evaluation"]["seed"] if stage == "confirm" or self.test is None else self.test["evaluation_seed"]
         return int(seed)
 
@@ -61,7 +61,7 @@ NO_STAGES = Plan(None, None)
 
 
 def plan_stages(settings: Mapping[str, Any]) -> Plan:
-    """Read ``search.confirm`` and ``search.test``, which are checked."""
+    """Read ``search.confirm`` and ``search.test``, which must be valid."""
     confirm, test = settings["confirm"], settings["test"]
     if confirm in NONE or confirm["top_k"] == 0:
         return NO_STAGES
@@ -72,20 +72,20 @@ def plan_stages(settings: Mapping[str, Any]) -> Plan:
 
 
 def list_stage_seeds(stage: str, seeds: int | list[int]) -> list[int]:
-    """The training seeds of a stage."""
+    """List the training seeds of a stage."""
     return seeds if isinstance(seeds, list) else [FIRST_SEED[stage] + k for k in range(seeds)]
 
 
 def check_disjoint(plan: Plan, screened: Container[int], evaluation: Mapping[str, int]) -> None:
-    """Refuse a stage whose seeds are not its own.
+    """Check that no seed of a stage is used elsewhere.
 
     Args:
-        plan: The stages.
+        plan: The planned stages.
         screened: Training seeds that the search uses.
-        evaluation: Seeds of the held-out starts that training and search see, by key.
+        evaluation: Seeds of the held-out start states that training and search use, by key.
 
     Raises:
-        ConfigError: With the first seed that is used twice.
+        ConfigError: A seed is used twice; the message names the first.
     """
     taken = {seed: f"evaluation.{key}" for key, seed in evaluation.items()}
     uses = [("search.confirm.seeds", seed) for seed in (plan.confirm or {}).get("seeds", [])]

@@ -1,6 +1,6 @@
-"""Hydra's sweeper: open the study, run the worker, finish.
+"""Hydra sweeper that runs a search.
 
-The class that Hydra scans stands apart from the work, so that ``--help`` does not import Optuna.
+Hydra scans this class, so its work is in other modules, imported late: ``--help`` does not import Optuna.
 """
 
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 @dataclass
 class VBotSweeperConf:
-    """Node of ``hydra/sweeper=vbot``."""
+    """Config node of ``hydra/sweeper=vbot``."""
 
     _target_: str = "vbot_train.search.sweeper.VBotSweeper"
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "grid"}])
@@ -36,11 +36,11 @@ ConfigStore.instance().store(group="hydra/sweeper", name="vbot", node=VBotSweepe
 class VBotSweeper(Sweeper):
     """Grid, random and Bayesian searches, each trial in a process of its own.
 
-    ``trial_module`` is what such a process runs; tests and benchmarks put in its place what trains nothing.
+    ``trial_module`` is the module that such a process runs; tests and benchmarks replace it, to train nothing.
 
     Args:
         sampler: Config of the sampler.
-        params: What varies.
+        params: Sweep expressions by key.
     """
 
     trial_module = "vbot_train.training.trial"
@@ -50,13 +50,13 @@ class VBotSweeper(Sweeper):
         self.params = params
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Called by Hydra before the sweep."""
+        """Store what Hydra passes before the sweep."""
         self.hydra_context = hydra_context
         self.task_function = task_function
         self.config = config
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run the search: here, or with another launcher than Hydra's basic one where that runs its workers.
+        """Run the search in this process, or with a launcher other than Hydra's basic one in that launcher's jobs.
 
         Args:
             arguments: Overrides of the command line.
@@ -70,11 +70,11 @@ class VBotSweeper(Sweeper):
         module = self.trial_module
         try:
             run_search(self.sampler, params, arguments, self.config, self.hydra_context, launch, trial_module=module)
-        except StudyError as error:  # of ours, Hydra knows only this one: it prints its line and no traceback
+        except StudyError as error:  # Hydra prints a ConfigError in one line, without a traceback
             raise ConfigError(str(error)) from error
 
     def _launch(self, directory: Path, workers: int) -> None:
-        """Have the launcher run workers on one study, a Hydra job each; ``launched.run_worker`` is what they do."""
+        """Let the launcher run workers on one study, each a Hydra job that calls ``launched.run_worker``."""
         assert self.config is not None and self.hydra_context is not None and self.task_function is not None
         from vbot_train.search.launched import export_command
         from vbot_train.search.naming import format_as_override

@@ -1,1 +1,1 @@
-"""What a search may try, and what it tries next."""
+"""Search space, constraints and proposals of a search."""

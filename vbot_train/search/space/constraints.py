@@ -1,8 +1,8 @@
-"""Rules: a configuration for which a rule holds is never trained.
+"""Constraints: a configuration for which a rule holds is never trained.
 
-A rule is an expression over config keys, such as ``ppo.learning_rate > 5e-4 and ppo.learning_epochs > 8``. A bare
-word is a key; a config group's name is its chosen option; strings are quoted. It is parsed and evaluated by
-simpleeval, cut down to comparisons, arithmetic, ``in``, ``and``, ``or``, ``not``: no calls, no attributes of objects.
+A rule is an expression over config keys, such as ``ppo.learning_rate > 5e-4 and ppo.learning_epochs > 8``. An
+unquoted word is a key; a config group's name stands for its chosen option; strings are quoted. simpleeval evaluates
+it, restricted to comparisons, arithmetic, ``in``, ``and``, ``or``, ``not``: no calls, no attributes of objects.
 """
 
 import ast
@@ -13,7 +13,7 @@ import simpleeval
 
 from vbot_train.config.composition import ConfigError, join_lines, look_up
 
-# Always there, what ``check_config`` demands of a single run: two samples in each mini-batch of a rollout.
+# In every search, as ``check_config`` requires of a single run: at least two samples in each mini-batch.
 BUILT_IN = {"mini_batches_too_small": "training.num_envs * ppo.rollouts < 2 * ppo.mini_batches"}
 
 _GRAMMAR = (
@@ -53,7 +53,7 @@ class Rule:
         self._expression = tree.body
 
     def holds(self, config: Mapping[str, Any], choices: Mapping[str, str]) -> bool:
-        """Whether the configuration breaks this rule.
+        """Check whether the configuration breaks this rule.
 
         Args:
             config: The composed config, in plain containers.
@@ -83,7 +83,7 @@ class _Evaluator(simpleeval.EvalWithCompoundTypes):
         super().__init__(functions={})
         self._config = config
         self._choices = choices
-        # Of numbers alone: no integer grows without bound, no string is formatted or repeated.
+        # Floats only: integers cannot grow without bound, strings cannot be formatted or repeated.
         self.operators[ast.Pow] = lambda a, b: _number(a) ** _number(b)
         self.operators[ast.Mod] = lambda a, b: _number(a) % _number(b)
         self.operators[ast.Mult] = lambda a, b: _number(a) * _number(b)
@@ -104,7 +104,7 @@ def compile_rules(constraints: Any) -> list[Rule]:
     """Compile the rules of ``search.constraints`` and the built-in one. A rule of None is switched off.
 
     Raises:
-        ConfigError: It is no mapping of names to rules, a name is not a string, or a rule is malformed.
+        ConfigError: Not a mapping of names to rules, a name is not a string, or a rule is malformed.
     """
     if not isinstance(constraints, Mapping):
         raise ConfigError(join_lines(f"search.constraints={constraints}: must be names with rules; {{}} for none"))
@@ -116,5 +116,5 @@ def compile_rules(constraints: Any) -> list[Rule]:
 
 
 def find_broken_rules(rules: list[Rule], config: Mapping[str, Any], choices: Mapping[str, str]) -> list[str]:
-    """Names of the rules that a configuration breaks."""
+    """Return the names of the rules that a configuration breaks."""
     return [rule.name for rule in rules if rule.holds(config, choices)]

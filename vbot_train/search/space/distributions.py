@@ -1,4 +1,4 @@
-"""What an Optuna distribution holds, read and written in Hydra's grammar."""
+"""Optuna distributions: their values, and their form in Hydra's override grammar."""
 
 import functools
 import math
@@ -18,16 +18,16 @@ from vbot_train.config.composition import ConfigError
 from vbot_train.study.steps import compute_step, count_steps, find_step
 from vbot_train.training.comparable import is_same
 
-MOST_LISTED = 100_000  # values of a range that something lists; Optuna tells the steps of floats apart to 1e-8 of them
+MOST_LISTED = 100_000  # maximum values of a listed range; Optuna checks float steps to 1e-8 of a step
 
 
 def parse(value: Any) -> Any:
-    """The value of a choice: a list is one as Hydra's text, everything else as itself."""
+    """Return the value of a choice: a list or dict is stored as Hydra's text, everything else as it is."""
     if not isinstance(value, str) or not value.startswith(("[", "{")):
         return value
     try:
         return _parse_text(value)
-    except HydraException:  # a word after all
+    except HydraException:  # an ordinary string
         return value
 
 
@@ -37,7 +37,7 @@ def _parse_text(text: str) -> Any:
 
 
 def to_text(value: Any) -> str:
-    """A choice as Hydra's grammar writes it."""
+    """Return a choice in Hydra's grammar."""
     if isinstance(value, str):
         is_list = not isinstance(parse(value), str)
         return value if is_list or _reads_as(value, value) else QuotedString(value, Quote.single).with_quotes()
@@ -45,7 +45,7 @@ def to_text(value: Any) -> str:
 
 
 def _reads_as(text: str, value: Any) -> bool:
-    """Whether Hydra's grammar takes a text for a value; 256 is a number there, not a word."""
+    """Check whether Hydra's grammar reads a text as this value; it reads 256 as a number, not as a string."""
     try:
         return repr(_parse_text(text)) == repr(value)
     except HydraException:
@@ -53,10 +53,10 @@ def _reads_as(text: str, value: Any) -> bool:
 
 
 def parse_distribution(override: Override) -> BaseDistribution:
-    """What an override varies, or the one value that it pins.
+    """Return the distribution of an override; a single value gives a distribution of one choice.
 
     Raises:
-        ConfigError: The range is empty, too long or not understood.
+        ConfigError: The range is empty, too long or invalid.
     """
     line = override.input_line
     if override.is_choice_sweep() or not override.is_sweep_override():
@@ -66,7 +66,7 @@ def parse_distribution(override: Override) -> BaseDistribution:
     try:
         _check_length(override)
         distribution = create_optuna_distribution_from_override(override)
-    except (ValueError, NotImplementedError, AssertionError, OverflowError) as error:  # what a user can get wrong
+    except (ValueError, NotImplementedError, AssertionError, OverflowError) as error:  # errors in the user's input
         raise ConfigError(f"{line}: {error}") from error
     if isinstance(distribution, CategoricalDistribution):  # a range that was cast or shuffled
         return CategoricalDistribution(_unique(distribution.choices))
@@ -77,7 +77,7 @@ def parse_distribution(override: Override) -> BaseDistribution:
 
 
 def _choices_in(override: Override) -> list[Any]:
-    """What an override lists, or the one value that it gives. Of a config group, everything is an option's name."""
+    """List the values of an override, or its single value. For a config group, each is an option's name."""
     elements = override.sweep_iterator() if override.is_sweep_override() else [override.value()]
     choices = [_as_choice(element) for element in elements]
     loader = override.config_loader
@@ -86,7 +86,7 @@ def _choices_in(override: Override) -> list[Any]:
 
 
 def _unique(choices: Iterable[Any]) -> list[Any]:
-    """The choices, each once: 8 and 8.0 are the same."""
+    """Return the choices without repeats; 8 and 8.0 are the same."""
     found: dict[Any, Any] = {}
     for choice in choices:
         value = parse(choice)
@@ -95,7 +95,7 @@ def _unique(choices: Iterable[Any]) -> list[Any]:
 
 
 def _check_length(override: Override) -> None:
-    """Refuse a range that is too long to be listed, unless it is a plain one of whole numbers."""
+    """Refuse a range that is too long to be listed, unless it is a plain integer range."""
     sweep = override.value()
     if not isinstance(sweep, RangeSweep) or not sweep.step:
         return
@@ -110,21 +110,21 @@ def _check_length(override: Override) -> None:
 
 
 def _as_choice(element: Any) -> Any:
-    """An element of a sweep as Optuna can store it."""
+    """Convert an element of a sweep to a value that Optuna can store."""
     if isinstance(element, QuotedString):
         return element.text
     return Transformer.str(element) if isinstance(element, list | dict) else element
 
 
 def find_option_name(value: Any, options: Iterable[str]) -> str:
-    """The option of a config group that is meant: ``256``, ``1e3`` and ``null`` are names there."""
+    """Return the config group option that a value names; ``256``, ``1e3`` and ``null`` are names there."""
     if isinstance(value, str):
         return value
     return next((option for option in options if _reads_as(option, value)), to_text(value))
 
 
 def find(distribution: BaseDistribution, value: Any) -> list[Any]:
-    """The value as the distribution holds it; nothing if it does not."""
+    """Return the value as the distribution stores it, in a list that is empty if it is not contained."""
     if isinstance(distribution, CategoricalDistribution):
         return [choice for choice in distribution.choices if is_same(parse(choice), value)]
     assert isinstance(distribution, IntDistribution | FloatDistribution)
@@ -141,14 +141,14 @@ def find(distribution: BaseDistribution, value: Any) -> list[Any]:
 
 
 def holds(distribution: BaseDistribution, value: Any) -> bool:
-    """Whether a trial may have the value."""
+    """Check whether a trial may have the value."""
     if isinstance(distribution, CategoricalDistribution):
         return value in distribution.choices
     return bool(find(distribution, value))
 
 
 def count_values(distribution: BaseDistribution) -> int | None:
-    """How many values a distribution holds, None where there is no end of them; none of them is listed."""
+    """Count a distribution's values without listing them; None for a continuous or logarithmic range."""
     match distribution:
         case CategoricalDistribution(choices=choices):
             return len(choices)
@@ -160,7 +160,7 @@ def count_values(distribution: BaseDistribution) -> int | None:
 
 
 def list_values(distribution: BaseDistribution | None) -> Sequence[Any] | None:
-    """All values that a distribution holds, None where there is no end of them."""
+    """List all values of a distribution; None for a continuous or logarithmic range."""
     match distribution:
         case CategoricalDistribution(choices=choices):
             return list(choices)
@@ -172,7 +172,7 @@ def list_values(distribution: BaseDistribution | None) -> Sequence[Any] | None:
 
 
 def list_ends(distribution: BaseDistribution) -> list[Any]:
-    """The outermost values of a range; of a choice all. An interval may begin at 0 where only more is allowed."""
+    """List a range's two ends, or all choices. An interval may begin at 0 where only positive values are valid."""
     match distribution:
         case CategoricalDistribution(choices=choices):
             return list(choices)
@@ -184,11 +184,11 @@ def list_ends(distribution: BaseDistribution) -> list[Any]:
 
 
 def describe(distribution: BaseDistribution) -> str:
-    """A distribution in Hydra's grammar, which reads it as just this one."""
+    """Return a distribution in Hydra's grammar, which parses to the same distribution."""
     match distribution:
         case CategoricalDistribution(choices=choices):
             listed = ", ".join(map(to_text, choices))
-            return listed if None in choices else f"choice({listed})"  # which takes no null
+            return listed if None in choices else f"choice({listed})"  # choice() accepts no null
         case FloatDistribution(low=low, high=high, step=None, log=log):
             return f"tag(log, interval({low!r}, {high!r}))" if log else f"interval({low!r}, {high!r})"
         case IntDistribution(low=low, high=high, log=True):
@@ -198,15 +198,15 @@ def describe(distribution: BaseDistribution) -> str:
         case IntDistribution(low=low, high=high, step=step):
             return f"range({low!r}, {high + step!r}, {step!r})"
         case FloatDistribution(low=low, high=high, step=float(step)):
-            stop = float(Decimal(repr(high)) + Decimal(repr(step)) / 2)  # it is exclusive
+            stop = float(Decimal(repr(high)) + Decimal(repr(step)) / 2)  # the stop is exclusive
             return f"range({low!r}, {stop!r}, {step!r})"
     return str(distribution)
 
 
 def update_description(text: str) -> str:
-    """What ``describe`` wrote into a study's record, maybe in an earlier version, as it writes it now.
+    """Convert what ``describe`` of any version wrote into a study's record to the current form.
 
-    A range of whole numbers was an interval, which Hydra reads as one of floats, and null stood in a choice.
+    Earlier, an integer range was written as an interval, which Hydra reads as floats, and null inside ``choice``.
     """
     if found := re.fullmatch(r"interval\((-?\d+), (-?\d+)\)", text):
         return f"range({found[1]}, {int(found[2]) + 1})"

@@ -1,4 +1,4 @@
-"""Known-good starts: configurations that are tried before the sampler is asked."""
+"""Initial points: configurations that are tried before the sampler proposes any."""
 
 import re
 import shlex
@@ -23,31 +23,31 @@ from vbot_train.study.loading import load_study
 from vbot_train.study.trials import NAMED, Study, Trial
 from vbot_train.training.comparable import is_same, result_settings
 
-TOP = 5  # trials of a study that are taken over where no number is given
-SHOWN = 4  # of the settings that are other than in the study a trial comes from
+TOP = 5  # configurations taken from a study if no number is given
+SHOWN = 4  # settings shown that differ from those of the earlier study
 
 
 @dataclass(frozen=True, slots=True)
 class InitialPoint:
-    """A configuration to try first, or why it cannot be."""
+    """A configuration to try first, or the reason why it is left out."""
 
-    name: str  # for people
-    origin: str  # default or enqueued; in a later stage its name
-    params: dict[str, Any] | None  # None: it is left out
+    name: str  # shown to the user
+    origin: str  # default, enqueued, or the name of a later stage
+    params: dict[str, Any] | None  # None: left out
     reason: str | None = None  # why it is left out
     seed: int | None = None  # its first training seed; None: the search's own
-    histories: Mapping[int, Path] = field(default_factory=dict)  # by training seed: earlier trials of it
+    histories: Mapping[int, Path] = field(default_factory=dict)  # by training seed: directories of its earlier trials
 
 
 class InitialPoints:
-    """Turns configurations into points of a space.
+    """Converter of configurations to initial points of a space.
 
     Args:
-        space: The space.
+        space: The search space.
         config: The composed config, in plain containers.
         choices: The chosen option of each config group.
-        broken_rules: Names the rules that a candidate breaks.
-        metric: What ranks the trials of an earlier study.
+        broken_rules: Returns the names of the rules that a candidate breaks.
+        metric: Metric that ranks the trials of an earlier study.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class InitialPoints:
         self._metric = metric
 
     def default(self) -> InitialPoint:
-        """The composed configuration."""
-        return self._prior("the default configuration", "default", self._config, self._choices)
+        """Return the composed configuration as a point."""
+        return self._make_point("the default configuration", "default", self._config, self._choices)
 
     def enqueued(self, entries: Sequence[Any]) -> Iterator[InitialPoint]:
-        """What ``search.enqueue`` lists.
+        """Yield the points that ``search.enqueue`` lists.
 
         Raises:
             ConfigError: An entry is neither a list of overrides nor a study.
@@ -86,7 +86,7 @@ class InitialPoints:
                 raise ConfigError(f"search.enqueue={entry}: give overrides such as 'ppo.rollouts=24', or a study")
 
     def best_of(self, directory: Path, key: str, count: int | None) -> Iterator[InitialPoint]:
-        """The best configurations of a study; all that it has trained, where ``count`` is None.
+        """Yield the best configurations of a study; if ``count`` is None, all that it has trained.
 
         Raises:
             ConfigError: There is no such study, or none of its trials was completed.
@@ -96,17 +96,17 @@ class InitialPoints:
             name = f"trial {trials[0].number} of {directory}"
             try:
                 config, choices = read_settings(study, trials[0])
-            except ConfigError as error:  # of one that diverged, the files may be gone
+            except ConfigError as error:  # the files of a diverged trial may be gone
                 yield InitialPoint(name, "enqueued", None, str(error))
                 continue
-            point = self._prior(name, "enqueued", config, choices)
+            point = self._make_point(name, "enqueued", config, choices)
             histories = {seed: path for trial in trials for seed, path in trial.run_directories.items()}
             name = point.name + self._what_is_other(point, config)
             yield replace(point, name=name, histories=histories if key == "search.enqueue" else {})
         yield from list_unreadable(study, "enqueued")
 
     def _groups(self, study: Study, key: str, count: int | None) -> list[list[Trial]]:
-        """The trials of each configuration that is to be tried, the best first."""
+        """Return the trials of each configuration to try, the best first."""
         groups = [found.trials for found in list_best_configurations(study, self._metric, key)[:count]]
         if count is not None:
             return groups
@@ -115,17 +115,17 @@ class InitialPoints:
         return [[trial] for trials in groups for trial in trials] if is_seed_searched else groups
 
     def _what_is_other(self, point: InitialPoint, then: Mapping[str, Any]) -> str:
-        """The settings, for people, that a trial of an earlier study does not keep: what this search does not vary."""
+        """Describe the settings that differ from the earlier trial's, as this search does not vary them."""
         if point.params is None:
             return ""
         before, now = result_settings(then), result_settings(self._space.candidate(point.params).config)
-        before["seed"] = now["seed"]  # it says itself which one it trains on
+        before["seed"] = now["seed"]  # not compared
         other = [f"{key}={value}" for key, value in now.items() if not is_same(before.get(key), value)]
         more = f" and {len(other) - SHOWN} more" if len(other) > SHOWN else ""
         return f", but with {', '.join(other[:SHOWN])}{more}" if other else ""
 
     def _overridden(self, name: str, values: Mapping[str, Any]) -> InitialPoint:
-        """The composed configuration with a few values changed."""
+        """Return the composed configuration with a few values changed."""
         config, choices = _copy_nested(self._config), dict(self._choices)
         for key, given in values.items():
             value = make_absolute(given) if key == "init_from" else given
@@ -137,7 +137,7 @@ class InitialPoints:
                 return InitialPoint(
                     name, "enqueued", None, f"{key}={value} lies outside the space, which does not vary {key}"
                 )
-        return self._prior(name, "enqueued", config, choices)
+        return self._make_point(name, "enqueued", config, choices)
 
     def _is_fixed_at(self, key: str, value: Any) -> bool:
         try:
@@ -147,7 +147,9 @@ class InitialPoints:
         except KeyError:
             raise ConfigError(f"search.enqueue: {key}={value}: no such key") from None
 
-    def _prior(self, name: str, origin: str, config: Mapping[str, Any], choices: Mapping[str, str]) -> InitialPoint:
+    def _make_point(
+        self, name: str, origin: str, config: Mapping[str, Any], choices: Mapping[str, str]
+    ) -> InitialPoint:
         try:
             params = self._space.point(config, choices)
         except OutsideError as error:
@@ -158,7 +160,7 @@ class InitialPoints:
 
 
 def drop_repeats(points: Sequence[InitialPoint]) -> list[InitialPoint]:
-    """The points, each once, with all the results that may be taken over for it."""
+    """Return the points without repeats, each with all the results that may be taken over for it."""
     kept: dict[Identity | int, InitialPoint] = {}
     for place, point in enumerate(points):
         key = place if point.params is None else identify(point.params)
@@ -170,15 +172,15 @@ def drop_repeats(points: Sequence[InitialPoint]) -> list[InitialPoint]:
 
 
 def open_earlier(directory: Path, key: str, storage: str | None) -> Study:
-    """An earlier study that a key of the config names.
+    """Load an earlier study that a config key names.
 
     Args:
-        directory: Its directory.
-        key: The key.
-        storage: That of the command line: it has the password, if the earlier study lives there too.
+        directory: The study's directory.
+        key: The config key.
+        storage: URL from the command line: it has the password if the earlier study is in the same storage.
 
     Raises:
-        ConfigError: There is none, or it cannot be read.
+        ConfigError: There is no study, or it cannot be read.
     """
     try:
         return load_study(directory, storage)
@@ -187,10 +189,10 @@ def open_earlier(directory: Path, key: str, storage: str | None) -> Study:
 
 
 def list_best_configurations(study: Study, metric: str, key: str) -> list[Configuration]:
-    """The configurations of an earlier study that have a value, best first.
+    """Return the configurations of an earlier study that have a value, best first.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: There is none, or the metric depends on searched rewards.
     """
     if metric == "episode_reward_mean" and any(name.split(".")[0] == "reward" for name in study.record.space):
         raise ConfigError(
@@ -203,7 +205,7 @@ def list_best_configurations(study: Study, metric: str, key: str) -> list[Config
 
 
 def list_unreadable(study: Study, origin: str) -> Iterator[InitialPoint]:
-    """The trials of an earlier study that do not count, and why."""
+    """Yield the trials of an earlier study that do not count, with the reason."""
     gone = [trial for trial in study.left_out if trial.stage == TRIALS]
     for trial in gone[:NAMED]:
         yield InitialPoint(f"trial {trial.number} of {study.directory}", origin, None, trial.reason)
@@ -212,16 +214,16 @@ def list_unreadable(study: Study, origin: str) -> Iterator[InitialPoint]:
 
 
 def read_settings(study: Study, trial: Trial) -> tuple[dict[str, Any], dict[str, str]]:
-    """The config that a trial was trained on, and its option of each config group."""
+    """Return the config that a trial was trained on, and its option of each config group."""
     groups = study.record.groups
     choices = groups | {key: value for key, value in trial.params.items() if key in groups}
     return load_recorded_config(trial.directory), choices
 
 
 def _directory_and_count(entry: str) -> tuple[Path, int | None]:
-    """A study's directory, and how many of its best are wanted, which is None where that is all.
+    """Split an entry into a study's directory and the number of its best to take, None for all.
 
-    A drive and a directory's own name may hold a colon: only a number or ``all`` after the last one says how many.
+    Drives and directory names may contain colons: only a number or ``all`` after the last one is the number.
     """
     directory, colon, count = entry.rpartition(":")
     if colon and count == "all":
@@ -243,7 +245,7 @@ def _parse(entry: str) -> dict[str, Any]:
 
 
 def _split(entry: str) -> list[str]:
-    """The overrides in a text, quoted as in a shell; but on Windows a backslash parts directories."""
+    """Split a text into overrides, quoted as in a shell; on Windows a backslash separates directories."""
     words = shlex.shlex(entry, posix=True)
     words.whitespace_split, words.commenters = True, ""
     if sys.platform == "win32":

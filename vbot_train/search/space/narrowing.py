@@ -1,8 +1,8 @@
-"""Narrower ranges around the best of an earlier study, for fine-tuning.
+"""Narrower ranges around the best configuration of an earlier study, for fine-tuning.
 
-A range keeps a third of its width around the best value, in its own scale, and what it takes to hold the next best
-trials: the box around the best (Perrone et al. 2019, https://arxiv.org/abs/1909.12552). At an edge an interval reaches
-beyond the old one, for the optimum may lie there; a range of steps stays within its own.
+A range keeps a third of its width (linear or logarithmic) around the best value, extended to contain the next best
+trials: the box around the best (Perrone et al. 2019, https://arxiv.org/abs/1909.12552). An interval may extend beyond
+its old edge, as the optimum may lie there; a range with steps stays within the old one.
 """
 
 import math
@@ -22,15 +22,15 @@ from vbot_train.search.space.space import read_space
 from vbot_train.study.steps import compute_step
 
 SHARE = 1 / 3  # of a range's width
-DIGITS = 3  # of a new limit, rounded outwards
+DIGITS = 3  # significant digits of a new limit, rounded outwards
 
 
 @dataclass(frozen=True, slots=True)
 class Narrowing:
-    """A space, and what was done to it."""
+    """A narrowed space, and a note on each change."""
 
     distributions: dict[str, BaseDistribution]
-    notes: list[str]  # for people, a line for each key
+    notes: list[str]  # for the user, a line for each key
 
 
 def narrow_space(
@@ -45,12 +45,12 @@ def narrow_space(
     """Narrow every range around the best configuration of an earlier study.
 
     Args:
-        distributions: The ranges of this search. Where the earlier study searched a key too, its range is narrowed.
+        distributions: Ranges of this search; if the earlier study searched a key too, its range is narrowed instead.
         given: Keys whose range the command line gives; they keep it.
-        directory: The earlier study.
-        metric: What is best.
-        top: So many of its best trials lie in the new ranges.
-        storage: That of the command line.
+        directory: Directory of the earlier study.
+        metric: Metric that ranks its trials.
+        top: Number of its best trials that the new ranges contain.
+        storage: URL from the command line.
 
     Raises:
         ConfigError: There is no such study, or none of its trials was completed.
@@ -69,7 +69,7 @@ def narrow_space(
         before = searched.get(key, own)
         try:
             values = [_value_of(key, config, choices) for config, choices in best]
-        except KeyError:  # the earlier study's version of the code did not know it
+        except KeyError:  # the key did not exist in the earlier study's version of the code
             values = []
         narrow[key] = narrow_range(key, before, *convert_to_choices(before, values)) if values else before
         changed = describe(narrow[key]) != describe(before)
@@ -78,14 +78,14 @@ def narrow_space(
 
 
 def _value_of(key: str, config: Mapping[str, Any], choices: Mapping[str, str | None]) -> Any:
-    """What a trial had for a key. An option that an experiment writes out has no name."""
+    """Return a trial's value of a key; raise KeyError if an experiment wrote out a group, which has no option name."""
     if key in choices and choices[key] is None:
         raise KeyError(key)
     return choices[key] if key in choices else look_up(config, key)
 
 
 def convert_to_choices(distribution: BaseDistribution, values: Sequence[Any]) -> tuple[Any, list[Any]]:
-    """The best value and the others, written as the distribution writes them (a list is a choice of text)."""
+    """Return the best value and the others as the distribution stores them (a list is a choice of text)."""
     written = [(find(distribution, value) or [_text_of(value)])[0] for value in values]
     return written[0], written[1:]
 
@@ -95,13 +95,13 @@ def _text_of(value: Any) -> Any:
 
 
 def narrow_range(key: str, distribution: BaseDistribution, best: Any, others: Sequence[Any]) -> BaseDistribution:
-    """A narrower range around the best value.
+    """Return a narrower range around the best value.
 
     Args:
-        key: What varies; ``BOUNDS`` says which values make sense.
+        key: Config key; ``BOUNDS`` has its valid values.
         distribution: The range so far.
-        best: The best value known; it may lie outside.
-        others: Values of other good trials.
+        best: Best known value; it may lie outside the range.
+        others: Values of the next best trials.
     """
     match distribution:
         case CategoricalDistribution(choices=choices):
@@ -122,7 +122,7 @@ def narrow_range(key: str, distribution: BaseDistribution, best: Any, others: Se
 
 
 def _near(choices: Sequence[Any], best: Any, others: Sequence[Any]) -> list[Any]:
-    """Of choices: the best, the others', and of numbers the best one's neighbours."""
+    """Keep the best choice and the others; if all choices are numbers, also the neighbours of the best."""
     known, kept = list(dict.fromkeys([*choices, best, *others])), {best, *others}
     if all(isinstance(choice, int | float) for choice in known):
         known.sort()
@@ -134,10 +134,10 @@ def _near(choices: Sequence[Any], best: Any, others: Sequence[Any]) -> list[Any]
 def _steps(
     key: str, distribution: IntDistribution | FloatDistribution, best: Any, others: Sequence[Any], step: float
 ) -> tuple[int, int]:
-    """First and last step of a range, within the old one."""
+    """Return the first and last step of the new range, within the old one."""
     low, high = _window(key, distribution, best, others)
     steps = round((distribution.high - distribution.low) / step)
-    # Rounded, lest 2.9999999999999996 steps be two, and 4.000000000000001 five.
+    # Rounded, so that 2.9999999999999996 steps are not two, and 4.000000000000001 not five.
     start, stop = (round((end - distribution.low) / step, 9) for end in (low, high))
     start, stop = math.floor(start), math.ceil(stop)
     return min(max(start, 0), steps), max(min(stop, steps), 0)
@@ -158,7 +158,7 @@ def _window(
 
 
 def _limits(key: str, distribution: IntDistribution | FloatDistribution) -> tuple[float, float]:
-    """Values that make sense: within ``BOUNDS``, and a weight keeps its sign."""
+    """Return the smallest and largest valid value: within ``BOUNDS``, and a weight keeps its sign."""
     smallest, largest, closed, _ = BOUNDS.get(key, (-math.inf, math.inf, True, False))
     if distribution.low >= 0:
         smallest = max(smallest, 0.0)

@@ -1,4 +1,4 @@
-"""Which points to try: only feasible ones ever become trials, so that trial numbers are dense."""
+"""Proposals of the next point. Only feasible points become trials, so that trial numbers have no gaps."""
 
 import logging
 from collections import Counter
@@ -23,17 +23,17 @@ log = logging.getLogger(__name__)
 
 BrokenRules = Callable[[Candidate], list[str]]  # names of the rules that a candidate breaks, in order
 
-MAX_TRIES = 50  # redraws from the sampler before a random point is taken: TPE can insist on a region it never sees
+MAX_TRIES = 50  # draws from the sampler before a random point: TPE is told of no infeasible point and can repeat it
 MAX_RANDOM_TRIES = 2_000
 SURVEY_POINTS = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """How much of the space the rules leave."""
+    """Feasible part of the space."""
 
-    points: int  # looked at: every cell of a grid, else random points
-    feasible: list[dict[str, Any]]  # those of them that may be trained
+    points: int  # number checked: all cells of a grid, else random points
+    feasible: list[dict[str, Any]]  # those that break no rule
     broken: dict[str, int]  # infeasible points by the first rule they break
     holds: set[str]  # rules that hold for at least one point
 
@@ -44,10 +44,10 @@ class Survey:
 
 
 def survey_space(space: Space, broken_rules: BrokenRules, *, grid: bool, seed: int) -> Survey:
-    """Look for the feasible points: of a grid at all, otherwise at a random sample.
+    """Find the feasible points: among all cells of a grid, otherwise in a random sample.
 
     Raises:
-        ConfigError: There is no feasible point among them.
+        ConfigError: None of the points is feasible.
     """
     points = list(space.cells() if grid else draw_random_points(space, seed, SURVEY_POINTS))
     broken = [broken_rules(space.candidate(point)) for point in points]
@@ -61,24 +61,24 @@ def survey_space(space: Space, broken_rules: BrokenRules, *, grid: bool, seed: i
 
 
 def draw_random_points(space: Space, seed: int, count: int) -> Iterator[dict[str, Any]]:
-    """Draw points uniformly (in the logarithm where a range is tagged so)."""
+    """Draw points uniformly (on a logarithmic scale where a range has one)."""
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     for _ in range(count):
         yield correct_params(study.ask(space.distributions).params, space.distributions)
 
 
 class Proposals(Protocol):
-    """Says what to try next."""
+    """Source of the points to try next."""
 
     rejected: Counter[str]  # infeasible draws by the first rule they broke
 
     def draw(self, trials: Sequence[FrozenTrial], taken: Collection[Identity], index: int) -> dict[str, Any] | None:
-        """The next point, None where none is left.
+        """Return the next point, None if none is left.
 
         Args:
-            trials: Of the study so far.
-            taken: Configurations that have been tried or are about to be.
-            index: How many points were put forward before.
+            trials: Trials of the study so far.
+            taken: Configurations that were tried or are queued.
+            index: Number of points proposed before.
         """
 
 
@@ -90,24 +90,24 @@ class GridProposals:
         self.rejected: Counter[str] = Counter()
 
     def draw(self, trials: Sequence[FrozenTrial], taken: Collection[Identity], index: int) -> dict[str, Any] | None:
-        """The first cell that is not taken."""
+        """Return the first cell that is not taken."""
         return next((cell for key, cell in self._cells if key not in taken), None)
 
 
 class SampledProposals:
-    """Feasible points from an Optuna sampler, which never hears of the infeasible ones.
+    """Feasible points from an Optuna sampler, which is never told of infeasible ones.
 
-    The sampler is built anew for every point, with a seed of its own: which points a random search tries depends
-    neither on how often it was interrupted nor on how many workers share it, and a resumed sampler repeats nothing.
+    The sampler is built anew for every point, with a seed of its own: so the points of a random search depend neither
+    on interruptions nor on the number of workers, and a resumed sampler repeats nothing.
 
     Args:
-        space: What varies.
-        broken_rules: Names the rules that forbid a candidate.
+        space: The search space.
+        broken_rules: Returns the names of the rules that a candidate breaks.
         build_sampler: Builds the sampler for a seed.
-        seed: Of the search.
-        direction: Of the study.
+        seed: Seed of the search.
+        direction: Direction of the study.
         repeats: Whether a configuration that is taken may be drawn again.
-        retries: How often a trial that crashed is trained again.
+        retries: How often a crashed trial is trained again.
     """
 
     def __init__(
@@ -132,10 +132,10 @@ class SampledProposals:
         self.rejected: Counter[str] = Counter()
 
     def draw(self, trials: Sequence[FrozenTrial], taken: Collection[Identity], index: int) -> dict[str, Any] | None:
-        """The next feasible point.
+        """Return the next feasible point, None if none is left.
 
         Raises:
-            ConfigError: None was found among many.
+            ConfigError: No feasible point was found.
         """
         seed, other_seed = np.random.SeedSequence([self._seed, index]).generate_state(2).tolist()
         self._sampler_study.follow(TrialCounts(trials, self._retries))

@@ -1,4 +1,4 @@
-"""What a sampler may learn from a study."""
+"""In-memory study from which a sampler learns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,35 +13,35 @@ from vbot_train.training.result import compute_iqm
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A configuration as a sampler is told of it."""
+    """A configuration as reported to a sampler."""
 
-    key: object  # by which it is known again
-    state: TrialState  # FAIL: nothing is told of it
-    trial: FrozenTrial  # of it, with its parameters; where it is pruned, also with its values on the way
-    value: float | None = None  # interquartile mean over its seeds, where it is complete
-    is_lost: bool = False  # one of its seeds ended for good without a value
+    key: object  # identifies the configuration
+    state: TrialState  # FAIL: not reported, unless it is lost
+    trial: FrozenTrial  # one of its trials, for the parameters; if pruned, also for the intermediate values
+    value: float | None = None  # interquartile mean over its seeds, if complete
+    is_lost: bool = False  # one of its seeds has ended without a value and is not retried
 
 
 class SamplerStudy:
-    """A copy of a study in memory, for a sampler to draw from: one trial per configuration, over all its seeds.
+    """In-memory copy of a study for a sampler: one trial per configuration, over all its seeds.
 
-    It holds what a sampler may learn from: completed and pruned configurations, running ones, and lost ones as the
-    worst value seen. In the study itself a lost trial has no value, so that nothing ever ranks it by one.
+    It holds completed, pruned and running configurations, and lost ones with the worst value seen. In the study
+    itself a lost trial has no value, so that it is never ranked.
     """
 
     def __init__(self, direction: StudyDirection) -> None:
         self._direction = direction
-        self._worst: float | None = None  # value of the completed configurations
+        self._worst: float | None = None  # value among the completed configurations
         self._empty()
 
     def _empty(self) -> None:
         self.study = optuna.create_study(direction=self._direction)
         self._known: dict[object, TrialState] = {}
-        self._running: dict[object, int] = {}  # our number of each running configuration
+        self._running: dict[object, int] = {}  # trial number here of each running configuration
         self._holds_lost = False
 
     def follow(self, counts: TrialCounts) -> None:
-        """Take over what is new; all of it again where lost configurations are to be told as something worse."""
+        """Add what is new; rebuild the copy if the worst value, reported for lost configurations, has changed."""
         configurations = list_told_configurations(counts)
         values = [told.value for told in configurations if told.value is not None]
         worst = (min if self._direction == StudyDirection.MAXIMIZE else max)(values, default=None)
@@ -53,7 +53,7 @@ class SamplerStudy:
                 self._known[told.key] = told.state
 
     def _add(self, told: Told) -> bool:
-        """Take over a configuration. Returns whether that is settled: a lost one waits for a value to be worse than."""
+        """Add a configuration. Return whether it was handled: a lost one waits until there is a worst value."""
         if told.state == TrialState.RUNNING:
             self._running[told.key] = len(self.study.get_trials(deepcopy=False))
             self._add_trial(told, TrialState.RUNNING)
@@ -77,7 +77,7 @@ class SamplerStudy:
 
 
 def list_told_configurations(counts: TrialCounts) -> list[Told]:
-    """What a sampler may hear of a study's configurations, in the order in which they were begun."""
+    """List the configurations as reported to a sampler, in the order in which they were begun."""
     groups: dict[object, list[FrozenTrial]] = {}
     for trial in counts.trials:
         if trial.state != TrialState.WAITING:
@@ -87,13 +87,13 @@ def list_told_configurations(counts: TrialCounts) -> list[Told]:
 
 
 def _key(trial: FrozenTrial) -> object:
-    """Of a configuration on several seeds; each other trial is one of its own."""
+    """Return the key of a configuration on several seeds; any other trial is a configuration of its own."""
     key = identify_configuration(trial)
     return key if len(key[1]) > 1 else trial.number
 
 
 def _tell(key: object, trials: Sequence[FrozenTrial], lost: set[int], *, is_waiting: bool) -> Told:
-    """What is told of a configuration, by what became of its trials."""
+    """Combine the states and values of a configuration's trials."""
     first, states = trials[0], {trial.state for trial in trials}
     if TrialState.RUNNING in states or is_waiting:
         return Told(key, TrialState.RUNNING, first)

@@ -1,4 +1,4 @@
-"""Optuna's samplers and pruners from their config; nothing else is brought to life."""
+"""Optuna's samplers and pruners, built from their config; no other class can be instantiated."""
 
 import math
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ from vbot_train.config.composition import ConfigError
 from vbot_train.search.space.distributions import MOST_LISTED, describe
 
 GRID = "optuna.samplers.GridSampler"
-# The others of Optuna keep their state in a study of one process (CMA-ES and NSGA in its trials, QMC in a counter):
-# workers that share a study, or go on with it, cannot.
+# Optuna's other samplers keep their state in a study of one process (CMA-ES and NSGA in its trials, QMC in a
+# counter), so that workers can neither share nor resume a study with them.
 DRAWING = tuple(f"optuna.samplers.{name}" for name in ("RandomSampler", "TPESampler", "GPSampler"))
 GAUSSIAN = "optuna.samplers.GPSampler"
 WHITELIST = (*DRAWING, "vbot_train.search.space.samplers.count_good_trials")
@@ -26,15 +26,15 @@ PRUNERS = ("optuna.pruners.*",)
 
 
 def is_grid(config: Mapping[str, Any]) -> bool:
-    """Whether every combination is to be tried. Optuna's own grid sampler is never built."""
+    """Check whether every combination is to be tried. Optuna's own grid sampler is never built."""
     return bool(config["_target_"] == GRID)
 
 
 def check_sampler(config: Mapping[str, Any], space: Mapping[str, BaseDistribution]) -> None:
-    """Refuse a sampler that cannot be shared, or takes all memory: Optuna's Gaussian process lists whole numbers.
+    """Refuse a sampler that cannot be shared, or needs too much memory: Optuna's GP lists a range's integers.
 
     Raises:
-        ConfigError: In a line.
+        ConfigError: The sampler cannot be used.
     """
     if config["_target_"] not in (GRID, *DRAWING):
         name = config["_target_"].rpartition(".")[2]
@@ -49,7 +49,7 @@ def check_sampler(config: Mapping[str, Any], space: Mapping[str, BaseDistributio
 
 
 def build_sampler(config: DictConfig, seed: int) -> BaseSampler:
-    """Build a sampler that is seeded, unless its config says ``seed: null`` or knows no seed."""
+    """Build a sampler with this seed, unless its config says ``seed: null`` or has no seed."""
     node = OmegaConf.to_container(config, resolve=True)
     assert isinstance(node, dict)
     if node.get("seed") is not None:
@@ -60,11 +60,11 @@ def build_sampler(config: DictConfig, seed: int) -> BaseSampler:
 
 
 class KnownSpace(BaseSampler):
-    """A sampler that is told which parameters to draw jointly, instead of reading it off every trial of the study.
+    """Sampler with a given set of jointly drawn parameters, instead of one inferred from all trials.
 
     Args:
-        sampler: Does the drawing.
-        space: What ``find_joint_space`` found.
+        sampler: Draws the values.
+        space: Result of ``find_joint_space``.
     """
 
     def __init__(self, sampler: BaseSampler, space: dict[str, BaseDistribution]) -> None:
@@ -72,31 +72,31 @@ class KnownSpace(BaseSampler):
         self._space = space
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The parameters that are drawn jointly."""
+        """Return the parameters that are drawn jointly."""
         return self._space
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Draw them."""
+        """Draw the joint parameters."""
         return self._sampler.sample_relative(study, trial, search_space)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Draw one of the others."""
+        """Draw one of the other parameters."""
         return self._sampler.sample_independent(study, trial, param_name, param_distribution)
 
 
 def find_joint_space(sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> dict[str, BaseDistribution]:
-    """Which parameters a sampler draws jointly once trials have been completed: it is asked about a study of one."""
+    """Find which parameters a sampler draws jointly after completed trials, from a study of one such trial."""
     study = create_study(sampler=RandomSampler(seed=0))
     study.tell(study.ask(dict(space)), 0.0)
     return sampler.infer_relative_search_space(study, study.get_trials(deepcopy=False)[0])
 
 
 def count_good_trials(trials: int, share: float) -> int:
-    """How many of so many trials TPE takes for good ones; at most 25, as in Optuna."""
+    """Return how many of so many trials TPE counts as good; at most 25, as in Optuna."""
     return min(math.ceil(share * trials), 25)
 
 
@@ -104,7 +104,7 @@ def build_pruner(config: Mapping[str, Any]) -> BasePruner:
     """Build a pruner.
 
     Raises:
-        ConfigError: Its settings make no pruner.
+        ConfigError: The settings are invalid.
     """
     try:
         pruner = instantiate(dict(config), _execution_whitelist_=PRUNERS)

@@ -1,4 +1,4 @@
-"""What varies: the search space, in Hydra's own sweep grammar, and the configuration of each of its points."""
+"""Search space, in Hydra's own sweep grammar, and the configuration of each of its points."""
 
 import itertools
 import math
@@ -30,52 +30,52 @@ from vbot_train.training.comparable import THREAD_KEYS
 
 Params = Mapping[str, Any]
 
-# A search compares trials: what would make them incomparable cannot vary.
+# A search compares trials, so that only keys that keep them comparable can vary.
 SCHEDULE_KEY = "ppo.learning_rate_schedule"
 SEARCHABLE = ("ppo", "network", "reward", "seed", "init_from")
-LARGEST_GRID = 10_000  # cells. Each is composed and checked before the first trial, which takes some 10 ms
+LARGEST_GRID = 10_000  # cells; each is composed and checked before the first trial, in about 10 ms
 
 
 class OutsideError(ValueError):
-    """A configuration that is no point of a space; the message says why."""
+    """Configuration outside a space; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One point of the space, composed."""
+    """One point of the space, with its composed configuration."""
 
-    params: dict[str, Any]  # by key, as Optuna knows them
+    params: dict[str, Any]  # by key, as Optuna stores them
     config: dict[str, Any]  # in plain containers, interpolations resolved
     choices: dict[str, str]  # chosen option of each config group
-    base: dict[str, Any]  # what those options of GROUPS that conf/ holds compose to by themselves, unresolved
-    overrides: list[str]  # that compose it
+    base: dict[str, Any]  # composed from conf/'s own options of GROUPS alone, unresolved
+    overrides: list[str]  # those that compose it
 
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """One combination of config group options, as conf/ held it when the search began."""
+    """One combination of config group options, composed from conf/ when the search began."""
 
-    config: DictConfig  # with the command line's overrides; the searched values are set in place
-    content: dict[str, Any]  # the same as it was composed, in plain containers
+    config: DictConfig  # with the command line's overrides; searched values are set in it
+    content: dict[str, Any]  # the same before that, in plain containers
     choices: dict[str, str]  # chosen option of each config group
-    base: dict[str, Any]  # what those options of GROUPS that conf/ holds compose to by themselves, unresolved
+    base: dict[str, Any]  # composed from conf/'s own options of GROUPS alone, unresolved
 
 
 def split_overrides(
     params: Mapping[str, Any], arguments: Sequence[str], loader: ConfigLoader | None = None
 ) -> tuple[dict[str, BaseDistribution], list[str]]:
-    """Tell what varies from what is fixed.
+    """Separate what varies from what is fixed.
 
     Args:
         params: ``hydra.sweeper.params`` of the preset: sweep expressions by key.
-        arguments: Overrides of the command line; they win over the preset, a plain value takes its key out.
-        loader: Knows the options of config groups; a record, where each is a word or in quotes, needs none.
+        arguments: Overrides of the command line; they win over the preset, and a plain value fixes its key.
+        loader: Knows the options of config groups; a record, where each is an unquoted or quoted word, needs none.
 
     Returns:
         The distribution of each key that varies, and the overrides that hold for every trial.
 
     Raises:
-        ConfigError: A range is empty, too long or not understood.
+        ConfigError: A range is empty, too long or invalid.
     """
     parser = OverridesParser.create(loader)
     distributions: dict[str, BaseDistribution] = {}
@@ -95,7 +95,7 @@ def split_overrides(
 
 
 def _distribution(override: Override) -> BaseDistribution:
-    """What an override varies; runs to start from are those that lie where it was typed."""
+    """Parse an override's distribution; paths of ``init_from`` are relative to the directory it was typed in."""
     found = parse_distribution(override)
     if override.get_key_element() != "init_from" or not isinstance(found, CategoricalDistribution):
         return found
@@ -103,20 +103,20 @@ def _distribution(override: Override) -> BaseDistribution:
 
 
 def read_space(texts: Mapping[str, str]) -> dict[str, BaseDistribution]:
-    """The ranges of a study's record, by key."""
+    """Read the distributions of a study's record, by key."""
     return split_overrides({key: update_description(text) for key, text in texts.items()}, [])[0]
 
 
 def is_shipped(group: str, option: str | None) -> bool:
-    """Whether conf/ holds this option of a config group; others are a user's own."""
+    """Check whether conf/ contains this option of a config group; other options are the user's own."""
     return option is not None and (CONF_DIR / group / f"{option}.yaml").is_file()
 
 
 class Space:
     """The search space of one study.
 
-    Every combination of config group options is composed once, at the start: later edits under ``conf/`` change
-    nothing, and an option or key that does not exist is refused before the first trial.
+    Every combination of config group options is composed once, at the start: later edits under ``conf/`` have no
+    effect, and an option or key that does not exist is refused before the first trial.
 
     Args:
         distributions: By key; a key is a dotted config key or the name of a config group.
@@ -185,7 +185,7 @@ class Space:
                     raise ConfigError(f"{key}: no such key to search") from None
 
     def _check_options_differ(self) -> None:
-        """A key that is set below a group can leave nothing of the group's choice: that would be searched in vain."""
+        """Check that no two combinations are equal: fixed or searched keys below a group may override its options."""
         seen: list[tuple[dict[str, Any], str]] = []
         for name, content in self.combinations():
             rest = OmegaConf.create({group: content[group] for group in GROUPS})
@@ -198,7 +198,7 @@ class Space:
             seen.append((settings, name))
 
     def _check_schedule(self) -> None:
-        """Under the kl schedule a learning rate is a start value only: searching it would say nothing."""
+        """Refuse to search the learning rate under the kl schedule, where it is only the initial value."""
         searched = self.distributions.get(SCHEDULE_KEY)
         schedules = [look_up(composed.content, SCHEDULE_KEY) for composed in self._composed.values()]
         may_be_kl = "kl" in schedules or (searched is not None and find(searched, "kl"))
@@ -211,13 +211,13 @@ class Space:
         Args:
             params: The point.
             seed: Training seed, in place of the composed one.
-            shared: Whether it will share the machine: then it runs on one thread, where the config leaves that open.
+            shared: Whether it will share the machine; if so, thread counts that the config leaves open are 1.
         """
         composed = self._composed[tuple(params[group] for group in self.groups)]
         return self._candidate(composed, correct_params(params, self.distributions), seed, shared=shared)
 
     def default(self, seed: int | None = None, *, shared: bool = False) -> Candidate:
-        """The composed configuration itself, which need not be a point of the space; as ``candidate``."""
+        """Compose the default configuration, which need not be a point of the space; arguments as in ``candidate``."""
         return self._candidate(self._default, {}, seed, shared=shared)
 
     def _candidate(self, composed: Composed, params: Params, seed: int | None, *, shared: bool) -> Candidate:
@@ -232,16 +232,16 @@ class Space:
         return Candidate(dict(params), config, composed.choices, composed.base, [*self.fixed, *overrides])
 
     def combinations(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Every combination of searched config groups, by name, with what it composes to."""
+        """Yield each combination of searched config group options: its name and its composed config."""
         for options, composed in self._composed.items():
             name = " ".join(f"{group}={to_text(option)}" for group, option in zip(self.groups, options, strict=True))
             yield name, composed.content
 
     def cells(self) -> Iterator[dict[str, Any]]:
-        """Every point of a grid, the last key varying fastest.
+        """Yield every point of a grid, the last key varying fastest.
 
         Raises:
-            ConfigError: A key takes values without end, or all together make too many cells.
+            ConfigError: A range cannot be listed, or there are too many cells.
         """
         self._check_grid()
         columns = [list_values(distribution) or () for distribution in self.distributions.values()]
@@ -261,7 +261,7 @@ class Space:
             raise ConfigError(f"{key}={describe(self.distributions[key])}: {what}")
 
     def point(self, config: Mapping[str, Any], choices: Mapping[str, str], *, but: str | None = None) -> dict[str, Any]:
-        """A composed configuration as a point of the space, without the key ``but``.
+        """Convert a composed configuration to a point of the space, without the key ``but``.
 
         Raises:
             OutsideError: The space does not contain it.
@@ -280,5 +280,5 @@ class Space:
         return params
 
     def describe(self) -> dict[str, str]:
-        """Each key's range, for people."""
+        """Return each key's range, in Hydra's grammar."""
         return {key: describe(distribution) for key, distribution in self.distributions.items()}
