@@ -158,7 +158,7 @@ def _stages_in(database: RDBStorage, study: str) -> dict[str, str]:
 
 
 def _clear_half_begun(database: RDBStorage, name: str, own_id: str | None) -> None:
-    """Delete a study whose creation was interrupted: it contains only queued initial points, possibly outdated ones.
+    """Delete a study whose creation was interrupted: it has only queued initial points, maybe for other settings.
 
     Args:
         database: Database that may contain the study.
