@@ -107,7 +107,7 @@ class Study:
 
 
 def is_own(trial: FrozenTrial) -> bool:
-    """Check whether a search trained, trains or will train (any waiting trial) the trial; a script wrote all others."""
+    """Check whether a search, not a script, runs or ended a trial; true for waiting trials, which a search will run."""
     signs = ("status",) if trial.state.is_finished() else ("worker", "loop", "origin")  # "loop" in older studies
     return trial.state == TrialState.WAITING or any(sign in trial.user_attrs for sign in signs)
 
