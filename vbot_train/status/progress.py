@@ -136,7 +136,7 @@ class Progress:
 
 
 class Observer:
-    """Reads the progress of a study repeatedly.
+    """Reader of a study's progress, for repeated use.
 
     Args:
         directory: The study's directory.

@@ -21,7 +21,7 @@ ORIGIN = "origin"  # default, enqueued, history or proposed; in a later stage, t
 HISTORY = "history"  # directory of an earlier study's trial whose result is reused
 RETRY_OF = "retry_of"  # number of the trial that it repeats
 
-OUTSIDE = ("process was killed", "No space left on device")  # parts of causes external to the trial
+OUTSIDE = ("process was killed", "No space left on device")  # in causes external to the trial
 
 Identity = frozenset[tuple[str, Any]]
 
@@ -97,9 +97,7 @@ class TrialCounts:
 
     @property
     def incomplete(self) -> list[tuple[FrozenTrial, int]]:
-        """Seeds that were never queued, because the worker died while it queued their configuration; each with another
-        trial of that configuration.
-        """
+        """Seeds that a worker did not queue because it died before; each with another trial of its configuration."""
         there = {
             (*identify_configuration(trial), trial.user_attrs[SEED])
             for trial in self.trials

@@ -1,6 +1,7 @@
 """Lives of a trial: the periods in which it ran, each from the moment a worker takes the trial to its end.
 
-Times are in UTC on all hosts. A resumed trial has several lives; pauses are in none. Suspending the host ends none.
+Times are in UTC, so that hosts in different time zones agree. A resumed trial has several lives, which exclude the
+pauses between them. Suspending the host does not end a life.
 """
 
 from collections.abc import Mapping, Sequence

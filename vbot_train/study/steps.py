@@ -35,7 +35,7 @@ def find_step(distribution: FloatDistribution, value: float) -> float | None:
 
 
 def correct_params(params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> dict[str, Any]:
-    """Return the parameters as trained and compared: values of ranges with steps without rounding errors."""
+    """Return the parameters as trained and compared: rounding errors in ranges with steps are removed."""
     exact = dict(params)
     for key, distribution in distributions.items():
         if key in params and isinstance(distribution, FloatDistribution) and distribution.step is not None:

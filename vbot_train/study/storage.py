@@ -96,7 +96,7 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 
 
 def _rolled_back(path: Path) -> sqlite3.Connection:
-    """Return a copy in memory with the unfinished transaction rolled back, which in place would write to the file."""
+    """Return an in-memory copy without the unfinished transaction; SQLite's own rollback would write to the file."""
     memory = sqlite3.connect(":memory:")
     with TemporaryDirectory() as folder:
         for part in (path, path.with_name(f"{path.name}-journal")):

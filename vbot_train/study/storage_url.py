@@ -23,7 +23,7 @@ def build_file_url(file: Path) -> str:
 
 
 def make_url_absolute(storage: str) -> str:
-    """Return the URL with an absolute path, so that it does not depend on the working directory.
+    """Return the URL with an absolute path: the same for the same SQLite file, in any working directory.
 
     Raises:
         SQLAlchemyError: The storage is not a URL.
