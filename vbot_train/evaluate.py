@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
-    """Raise an error for invalid arguments, before anything runs."""
+    """Raise a ConfigError for invalid arguments, before anything runs."""
     refuse(find_number_faults("--episodes", arguments.episodes, COUNT))
     refuse(find_number_faults("--video-episodes", arguments.video_episodes, COUNT))
     if arguments.seed is not None and any(given.startswith("evaluation.seed=") for given in arguments.overrides):

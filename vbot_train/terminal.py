@@ -11,8 +11,8 @@ from typing import Any, TextIO, cast
 class DetachableStdout:
     """A standard stream that discards its output, instead of raising, after the first write error.
 
-    The lost output has no reader, and the run or study holds the same information; that must still be written
-    completely.
+    Nobody can read the lost output, and the files of the run or study, which must still be written completely, contain
+    the same information.
 
     Args:
         stream: Standard output or standard error.
@@ -65,7 +65,7 @@ def detach_from_terminal() -> None:
     """Make printing never fail from here on, for closed or broken streams and for characters that cannot be encoded."""
     for descriptor in (0, 1, 2):
         if not _is_open(descriptor):
-            os.open(os.devnull, os.O_RDWR)  # takes the closed descriptor's number, before another file gets it
+            os.open(os.devnull, os.O_RDWR)  # takes the number of the closed descriptor, before another file does
     logging.raiseExceptions = False  # a log on a full disk must not fail either
     sys.stdout = _listen_to(sys.stdout, 1)
     sys.stderr = _listen_to(sys.stderr, 2)

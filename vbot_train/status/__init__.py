@@ -1,1 +1,1 @@
-"""How a study is doing, while it runs and afterwards."""
+"""Status of a study, while it runs and afterwards."""

@@ -1,4 +1,4 @@
-"""How a study stands, live with ``--watch``.
+"""Show the status of a study, continuously with ``--watch``.
 
 python -m vbot_train.status multirun/NAME --watch
 """
@@ -19,17 +19,17 @@ from vbot_train.study.errors import StudyError
 from vbot_train.study.timing import HOUR_S
 from vbot_train.terminal import detach_from_terminal
 
-LOG_WIDTH = 140  # columns, where the output goes to a file
+LOG_WIDTH = 140  # columns, if the output is not a terminal
 EVERY_S = 2.0
 
 
 def show_status(study_dir: Path, storage: str | None = None, every_s: float | None = None) -> None:
-    """Print how a study stands.
+    """Print the status of a study.
 
     Args:
         study_dir: The study's directory.
-        storage: Where the study lives, with the password; None is where its record says.
-        every_s: On a terminal, show it anew so often until Ctrl-C [s]; None is once.
+        storage: Storage URL with the password; None for the one in the study's record.
+        every_s: On a terminal, refresh at this interval until Ctrl-C [s]; None to print once.
 
     Raises:
         StudyError: The directory is not that of a study, or the study cannot be read.
@@ -47,7 +47,7 @@ def show_status(study_dir: Path, storage: str | None = None, every_s: float | No
 
 
 def watch(observer: Observer, console: Console, every_s: float) -> None:
-    """Show a study for good. When it cannot be read, as while others write to it, the last picture stays."""
+    """Refresh a study's status forever; while it cannot be read, keep the last status and show the error."""
     seen, trouble = render_status(observer.look()), Text()
     with Live(console=console, auto_refresh=False) as live:
         while True:
@@ -60,10 +60,10 @@ def watch(observer: Observer, console: Console, every_s: float) -> None:
 
 
 def seconds(text: str) -> float:
-    """A time to wait [s].
+    """Parse an interval [s].
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is not a number in (0, 3600].
     """
     value = float(text)
     if not 0 < value <= HOUR_S:

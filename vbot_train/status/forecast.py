@@ -1,4 +1,4 @@
-"""When a study will be done, from what its trials have taken so far."""
+"""Forecast of when a study will be done, based on the durations of its trials so far."""
 
 from datetime import UTC, datetime
 
@@ -12,13 +12,13 @@ from vbot_train.study.timing import (
     forecast_ends_s,
 )
 
-ENOUGH = 0.05  # share of its training after which a trial's own pace says when it ends
+ENOUGH = 0.05  # share of its training after which a trial's own pace predicts its end
 
 
 def forecast_remaining_s(progress: Progress) -> float | None:
-    """Forecast the time to the end of all stages [s], at as many trials at a time as now; None while it is unknown.
+    """Forecast the time to the end of all stages [s] with as many parallel trials as now; None while it is unknown.
 
-    A stage begins when the last trial of the one before has ended.
+    A stage starts when the last trial of the previous stage has ended.
     """
     total_s, trial_s = 0.0, None
     for stage in progress.stages:
@@ -32,7 +32,7 @@ def forecast_remaining_s(progress: Progress) -> float | None:
 
 
 def count_fitting_trials(progress: Progress) -> int | None:
-    """Forecast how many of the search's trials will have ended when its budget is spent; None if all, or unknown.
+    """Forecast how many of the search's trials will end within the budget; None if all, or if unknown.
 
     As in the search itself, some of the budget is reserved for the later stages.
     """
@@ -47,23 +47,23 @@ def count_fitting_trials(progress: Progress) -> int | None:
 
 
 def estimate_duration_s(stage: Stage) -> float | None:
-    """Estimate how long a trial of a stage takes [s]: as those that have ended, or else at the running ones' pace."""
+    """Estimate how long a stage's trial takes [s]: from ended trials, or if there are none, from running ones."""
     paces = [estimate_whole_s(training) for training in stage.alive if training.share >= ENOUGH]
     return estimate_trial_s(stage.trials) or (sum(paces) / len(paces) if paces else None)
 
 
 def estimate_rest_s(training: Training, trial_s: float) -> float:
-    """Estimate the rest of a running trial [s], at its own pace once it has one, else as long as the others."""
+    """Estimate the remaining time of a running trial [s]: from its own pace if known, else from ``trial_s``."""
     return max((estimate_whole_s(training) if training.share >= ENOUGH else trial_s) - training.age_s, 0.0)
 
 
 def estimate_whole_s(training: Training) -> float:
-    """Estimate how long a running trial takes from its start to its end, at its own pace [s]."""
+    """Estimate the total duration of a running trial from its own pace [s]."""
     return training.age_s / training.share
 
 
 def count_active_workers(progress: Progress) -> int:
-    """Count the trials at a time when the last one began, for of those that run now one may just have ended."""
+    """Count the parallel trials when the newest one started; one of the workers may be between two trials now."""
     for_good = datetime.max.replace(tzinfo=UTC)
     spans = [
         span
@@ -77,7 +77,7 @@ def count_active_workers(progress: Progress) -> int:
 
 
 def _count_waiting(stage: Stage) -> int:
-    """Count the trials that have not begun, and the silent ones, which are continued or trained again."""
+    """Count the trials that have not started, and the silent ones, which will be resumed or run again."""
     return max(stage.total - stage.counts.started, 0) + len(stage.silent)
 
 

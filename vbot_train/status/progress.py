@@ -1,6 +1,6 @@
-"""What a study is doing at this moment: read from its database, and from what its running trials write.
+"""Current progress of a study, read from its database and from the files of its running trials.
 
-Nothing is written, and no lock of a search is taken: it does not notice that it is watched.
+Nothing is written and no lock of a search is taken, so reading does not disturb the search.
 """
 
 import csv
@@ -28,48 +28,48 @@ from vbot_train.study.timing import HOUR_S, compute_spent_s
 from vbot_train.study.trials import is_own
 from vbot_train.training.progress import PROGRESS_CSV, read_whole_rows
 
-PAUSE_S = 10.0  # a search that lives begins its next trial well within
-SILENT_S = 120.0  # a trial that lives writes a row per update, and pauses for its last evaluation only
+PAUSE_S = 10.0  # a live search starts its next trial well within this time
+SILENT_S = 120.0  # a live trial writes a row per update; the only longer pause is its last evaluation
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A trial that runs, as far as its study knows."""
+    """A trial that is running according to the database."""
 
     number: int
     params: Mapping[str, Any]
-    age_s: float  # since its start, pauses left out
-    silent_s: float  # since it last wrote something
-    total_env_steps: int  # of its training, over its seeds
-    env_steps: int = 0  # of them, done
+    age_s: float  # runtime so far, without pauses
+    silent_s: float  # time since it last wrote a file
+    total_env_steps: int  # of the whole training
+    env_steps: int = 0  # done so far
     env_steps_per_s: float | None = None  # in the last update
-    value: float | None = None  # last held-out value of what the study optimizes
-    success_rate: float | None = None  # in the same evaluation, in [0, 1]
+    value: float | None = None  # last held-out value of the optimized metric
+    success_rate: float | None = None  # of the same evaluation, in [0, 1]
 
     @property
     def share(self) -> float:
-        """How much of the training is done, in [0, 1]."""
+        """Share of the training that is done, in [0, 1]."""
         return min(self.env_steps / self.total_env_steps, 1.0)
 
     @property
     def is_silent(self) -> bool:
-        """Whether it has written nothing for so long that it does not run any more, or hangs."""
+        """Whether it has written nothing for so long that it must have stopped or hung."""
         return self.silent_s > SILENT_S
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The search itself, or what it trains afterwards: its finalists again, and the winner beside the default."""
+    """The search, the confirm stage or the test stage."""
 
-    name: str  # of the folder of its trials
+    name: str  # folder of its trials
     trials: Sequence[FrozenTrial]
     counts: TrialCounts
-    total: int  # trials at which it ends
+    total: int  # number of trials at which it ends
     running: list[Training]
 
     @property
     def ended(self) -> int:
-        """Trials that have ended for good."""
+        """Number of trials that have ended for good."""
         return self.counts.started - len(self.running)
 
     @property
@@ -79,32 +79,32 @@ class Stage:
 
     @property
     def silent(self) -> set[int]:
-        """Numbers of the others."""
+        """Numbers of the silent running trials."""
         return {training.number for training in self.running if training.is_silent}
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A study at one moment."""
+    """Progress of a study at one moment."""
 
     record: StudyRecord
-    stages: list[Stage]  # the search, then those that follow it
+    stages: list[Stage]  # the search, then the later stages
     now: datetime  # UTC
-    verdict: Verdict  # on the trials that have ended
+    verdict: Verdict  # verdict on the trials that have ended
 
     @property
     def search(self) -> Stage:
-        """The first stage."""
+        """The search, which is the first stage."""
         return self.stages[0]
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        """Of all stages."""
+        """Trials of all stages."""
         return [trial for stage in self.stages for trial in stage.trials]
 
     @property
     def running(self) -> list[Training]:
-        """Of all stages, also those that are silent."""
+        """Running trials of all stages, including silent ones."""
         return [training for stage in self.stages for training in stage.running]
 
     @property
@@ -114,19 +114,19 @@ class Progress:
 
     @property
     def idle_s(self) -> float | None:
-        """Since the last trial ended [s], None before the first."""
+        """Time since a trial last ended [s]; None before the first has ended."""
         ends = [end for trial in self.trials if (end := find_end(trial)) is not None]
         return max((self.now - max(ends)).total_seconds(), 0.0) if ends else None
 
     @property
     def is_alive(self) -> bool:
-        """Whether a trial runs, or ended so lately that the next one is on its way."""
+        """Whether a trial is running, or ended so recently that the next one is about to start."""
         is_between = not self.running and self.idle_s is not None and self.idle_s < PAUSE_S
         return not self.is_over and (is_between or any(stage.alive for stage in self.stages))
 
     @property
     def left_s(self) -> float | None:
-        """What is left of the budget [s], None without one. A search that is silent does not spend it."""
+        """Remaining budget [s], None without one. Time in which all running trials are silent is not counted."""
         hours = self.record.budget_hours
         if hours is None:
             return None
@@ -136,24 +136,24 @@ class Progress:
 
 
 class Observer:
-    """Looks at a study, again and again.
+    """Reader of a study's progress, for repeated use.
 
     Args:
         directory: The study's directory.
-        storage: Where it lives, with the password, if its record leaves one out.
+        storage: Storage URL with the password, if the record's URL lacks the password.
     """
 
     def __init__(self, directory: Path, storage: str | None = None) -> None:
         self.directory = directory
         self._storage = storage
-        self._opened: dict[str | None, BaseStorage] = {}  # kept: it remembers the trials that have ended
+        self._opened: dict[str | None, BaseStorage] = {}  # kept open because it caches the trials that have ended
         quiet_optuna()
 
     def look(self) -> Progress:
-        """What the study is doing now.
+        """Read the current progress of the study.
 
         Raises:
-            StudyError: The directory is not that of a study, or cannot be read now; another time it may.
+            StudyError: The directory is not that of a study, or cannot be read now; a retry may succeed.
             ConfigError: ``study.yaml`` cannot be read.
         """
         record = StudyRecord.read(self.directory)
@@ -164,11 +164,11 @@ class Observer:
             return self._look(record, now)
         except StudyError:
             raise
-        except (*READ_ERRORS, ValueError) as error:  # the last of a file that a power cut left in pieces
+        except (*READ_ERRORS, ValueError) as error:  # ValueError: a file was damaged by a power cut
             raise StudyError(f"{self.directory}: cannot be read ({extract_database_message(error)})") from error
 
     def _look(self, record: StudyRecord, now: datetime) -> Progress:
-        """The search, and those later stages that are planned or begun."""
+        """Read the progress of the search and of the later stages that are planned or started."""
         database, name = self._database(record), record.study
         known = set(optuna.get_all_study_names(database))
         names = {TRIALS: name} | {stage: later for stage in STAGES if (later := name_stage(name, stage)) in known}
@@ -197,7 +197,7 @@ class Observer:
             if trial.state == TrialState.RUNNING
         ]
         own = record.max_trials * record.seeds_per_configuration
-        total = own if name == TRIALS else counts.promised  # a later stage queues all it has at once
+        total = own if name == TRIALS else counts.promised  # a later stage queues all its trials at once
         return Stage(name, trials, counts, total, running)
 
     def _database(self, record: StudyRecord) -> BaseStorage:
@@ -210,12 +210,12 @@ class Observer:
 
 
 def count_planned(stage: str, record: StudyRecord, possible: int) -> int:
-    """How many trainings a stage will have that has not begun, at most; 0 if it is off.
+    """Count the trainings that a stage which has not started will have at most; 0 if it is off.
 
     Args:
         stage: ``confirm`` or ``test``.
-        record: The study's.
-        possible: Configurations that the search may end with. Of a single one there is nothing to choose.
+        record: The study's record.
+        possible: Number of configurations with which the search may end; with fewer than 2 there is nothing to choose.
     """
     settings = record.get_plan(stage)
     if settings is None or possible < 2:
@@ -224,14 +224,14 @@ def count_planned(stage: str, record: StudyRecord, possible: int) -> int:
 
 
 def read_training(trial: FrozenTrial, directory: Path, total_env_steps: int, metric: str, now: datetime) -> Training:
-    """What a running trial has written so far.
+    """Read what a running trial has written so far.
 
     Args:
-        trial: As the study knows it.
-        directory: The trial's, which may not be there yet.
-        total_env_steps: Env steps of its training.
-        metric: What the study optimizes.
-        now: With its time zone.
+        trial: The trial in the database.
+        directory: The trial's directory, which may not exist yet.
+        total_env_steps: Env steps of its whole training.
+        metric: The optimized metric.
+        now: Current time, with time zone.
     """
     written_s = max(read_lives(trial)[-1].start.timestamp(), find_last_written_s(directory))
     rows = read_rows(directory / PROGRESS_CSV)
@@ -250,7 +250,7 @@ def read_training(trial: FrozenTrial, directory: Path, total_env_steps: int, met
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The whole rows of a running trial's progress; none where the file is damaged."""
+    """Read the complete rows of a running trial's progress file; none if the file is damaged."""
     try:
         rows = read_whole_rows(path)
         return rows if all(int(row["env_steps"]) >= 0 for row in rows) else []
@@ -259,10 +259,10 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def find_last_written_s(directory: Path) -> float:
-    """When a trial last wrote something [s since 1970], 0 if it has not."""
+    """Return when a trial last wrote a file [s since 1970], 0 if it has written none."""
     newest = 0.0
     for path in directory.rglob("*"):
-        with suppress(FileNotFoundError):  # a temporary one, renamed meanwhile
+        with suppress(FileNotFoundError):  # a temporary file that was renamed meanwhile
             newest = max(newest, path.stat().st_mtime)
     return newest
 

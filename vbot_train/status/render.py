@@ -1,4 +1,4 @@
-"""What a study is doing, for people."""
+"""Text output of a study's status."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -24,14 +24,14 @@ from vbot_train.study.trials import tell_left_out
 from vbot_train.training.result import STATUSES
 
 GOOD_ENDS = ("completed", "pruned")
-PLACES = 5  # trials that are named of those that failed alike
+PLACES = 5  # named trials per cause of failure
 
 
 def render_status(progress: Progress) -> Group:
-    """A study for people, in the order of their questions: is it alive, how far, until when, what is best, what failed.
+    """Render the status of a study: whether it is alive, how far it is, until when it runs, the best, the failures.
 
     Args:
-        progress: What it is doing.
+        progress: The study's progress.
     """
     above = [
         render_progress(progress.search),
@@ -47,7 +47,7 @@ def render_status(progress: Progress) -> Group:
 
 
 def describe_liveness(progress: Progress) -> str:
-    """What the study tells of the processes behind it."""
+    """Describe whether the study's processes are alive."""
     if progress.is_over:
         return "all trials have ended"
     if progress.is_alive:
@@ -61,19 +61,19 @@ def describe_liveness(progress: Progress) -> str:
 
 
 def render_progress(stage: Stage) -> str:
-    """How many of a stage's trials have ended."""
+    """Render how many of a stage's trials have ended and are running."""
     silent = f", {len(stage.silent)} silent" if stage.silent else ""
     return f"{stage.name:<9} {stage.ended} of {stage.total} have ended, {len(stage.alive)} running{silent}"
 
 
 def render_later_stages(progress: Progress) -> Iterator[str]:
-    """What follows the search, and how the configurations compare in it so far."""
+    """Yield one line per later stage: its progress and its ranking of the configurations so far."""
     for stage in progress.stages[1:]:
         yield "; ".join([render_progress(stage), *render_leaders(stage, progress.verdict)])
 
 
 def render_leaders(stage: Stage, verdict: Verdict) -> list[str]:
-    """The configurations that a later stage has trained, best first: interquartile means over their seeds."""
+    """List the configurations that a later stage has trained, best first, with interquartile means over their seeds."""
     metric, found = verdict.metric, verdict.confirmed if stage.name == "confirm" else verdict.tested
     best_first = sorted(found.items(), key=lambda item: rank_key(item[1].runs.values(), metric))
     return [
@@ -83,7 +83,7 @@ def render_leaders(stage: Stage, verdict: Verdict) -> list[str]:
 
 
 def describe_end(progress: Progress) -> str:
-    """When all stages will have ended, or the budget will be spent."""
+    """Describe when all stages will have ended or the budget will be spent."""
     needed_s, left_s = forecast_remaining_s(progress), progress.left_s
     if progress.is_over:
         return "ETA       done"
@@ -94,7 +94,7 @@ def describe_end(progress: Progress) -> str:
             f"ETA       about {format_duration(needed_s)} once it goes on, {count_active_workers(progress)} at a time"
         )
     end_s = needed_s if left_s is None else min(needed_s, left_s)
-    now, end = progress.now.astimezone(), (progress.now + timedelta(seconds=end_s)).astimezone()  # for people: local
+    now, end = progress.now.astimezone(), (progress.now + timedelta(seconds=end_s)).astimezone()  # local time
     day = "" if end.date() == now.date() else f"{end:%d %b} "
     return f"ETA       about {format_duration(end_s)}, at {day}{end:%H:%M}" + (
         ", as the budget ends" if end_s < needed_s else ""
@@ -102,7 +102,7 @@ def describe_end(progress: Progress) -> str:
 
 
 def describe_budget(progress: Progress) -> Iterator[str]:
-    """What is left of the budget, and how many trials will have ended by then if that is not all."""
+    """Yield a line with the remaining budget, and the number of trials that fit into it if not all do."""
     if progress.left_s is not None:
         fit, hours = count_fitting_trials(progress), progress.record.budget_hours
         fitting = "" if fit is None else f"; {fit} of {progress.search.total} trials will fit"
@@ -110,7 +110,7 @@ def describe_budget(progress: Progress) -> Iterator[str]:
 
 
 def render_trainings(progress: Progress) -> Table:
-    """The running trials."""
+    """Render the table of running trials."""
     metric = progress.record.metric
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("", "env steps", "", "per s", metric, "success"):
@@ -123,19 +123,19 @@ def render_trainings(progress: Progress) -> Table:
 
 
 def configurations(progress: Progress) -> Iterator[str]:
-    """What is special of each running trial."""
+    """Yield a line with the configuration of each running trial."""
     for stage in progress.stages:
         for training in stage.running:
             yield f"{format_label(stage, training):<9} {describe_configuration(training.params, progress.record)}"
 
 
 def format_label(stage: Stage, training: Training) -> str:
-    """Name of a running trial, for people: its number is of its stage."""
+    """Return the displayed name of a running trial: its stage, and its number in that stage."""
     return f"{'trial' if stage.name == TRIALS else stage.name} {training.number}"
 
 
 def format_cells(training: Training) -> list[str]:
-    """A running trial: how far it is, how fast, its last held-out evaluation, and for how long it runs or is silent."""
+    """Return a running trial's table cells: progress, speed, last held-out evaluation, and running or silent time."""
     speed, success = training.env_steps_per_s, training.success_rate
     return [
         f"{training.env_steps:,} / {training.total_env_steps:,}",
@@ -148,7 +148,7 @@ def format_cells(training: Training) -> list[str]:
 
 
 def describe_configuration(params: Mapping[str, Any], record: StudyRecord) -> str:
-    """What is special of a trial: where it differs from the default configuration, or whose it trains again."""
+    """Describe how a configuration differs from the default; in a later stage, which trial it trains again."""
     if TRIAL in params:
         return f"{describe_origin(params[TRIAL])} again"
     return (
@@ -157,12 +157,12 @@ def describe_configuration(params: Mapping[str, Any], record: StudyRecord) -> st
 
 
 def describe_origin(number: int) -> str:
-    """Whose configuration a later stage trains again."""
+    """Name the configuration that a later stage trains again."""
     return "default" if number == DEFAULT else f"trial {number}"
 
 
 def find_default(key: str, record: StudyRecord) -> Any:
-    """What the default configuration has for a parameter: a group's option, or a value of the config."""
+    """Return the default configuration's setting of a parameter: a group's option, or a value of the config."""
     value: Any = record.config
     if key in record.groups:
         return record.groups[key]
@@ -172,7 +172,7 @@ def find_default(key: str, record: StudyRecord) -> Any:
 
 
 def best(progress: Progress) -> str:
-    """The best configuration: the winner once it is confirmed, before that the best that the search saw."""
+    """Describe the best configuration: the winner once it is confirmed, before that the best of the search."""
     verdict, metric = progress.verdict, progress.record.metric
     if (found := verdict.winner) is None:
         return "best      none yet"
@@ -189,7 +189,7 @@ def best(progress: Progress) -> str:
 
 
 def count_ends(progress: Progress) -> Iterator[str]:
-    """How trials have ended, those that were trained again included."""
+    """Yield a line with the number of ended trials by status, including retried ones."""
     study = progress.verdict.study
     counts = Counter(trial.result.status for trial in (*study.trials, *study.confirm, *study.test))
     if texts := [f"{counts[status]} {status}" for status in STATUSES if counts[status]]:
@@ -197,7 +197,7 @@ def count_ends(progress: Progress) -> Iterator[str]:
 
 
 def render_failures(progress: Progress) -> Iterator[str]:
-    """Why trials ended badly, the most frequent cause first; of those that differ in numbers alone one is shown."""
+    """Yield the causes of bad ends, the most frequent first; causes that differ only in numbers are merged."""
     groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for stage in progress.stages:
         for trial in stage.trials:
@@ -214,7 +214,7 @@ def render_failures(progress: Progress) -> Iterator[str]:
 
 
 def format_duration(seconds: float) -> str:
-    """A time span for people."""
+    """Format a duration in s, min or h."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / HOUR_S:.1f} h"

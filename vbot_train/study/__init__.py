@@ -1,1 +1,1 @@
-"""What a study is on disk and in its database."""
+"""Files and database of a study."""

@@ -1,4 +1,4 @@
-"""What a study's trials amount to: which count, which are owed another attempt. Read from the study, never kept."""
+"""Counts of a study's trials: which count, and which must be run again. Derived from the study, never stored."""
 
 import copy
 from collections.abc import Collection, Mapping, Sequence
@@ -11,28 +11,28 @@ from vbot_train.study.lives import read_lives
 from vbot_train.study.steps import correct_params
 from vbot_train.study.trials import is_own
 
-# Attributes that our trials carry in the study, beside their lives.
-STATUS = "status"  # of its result
+# User attributes of a trial in the study, in addition to its lives.
+STATUS = "status"  # status of its result
 CAUSE = "cause"
-SEED = "seed"  # its training seed
-SEEDS = "seeds"  # those of its configuration, a trial each; absent where it is the only one
-WORKER = "worker"  # the worker that runs it
-ORIGIN = "origin"  # default, enqueued, history, proposed; in a later stage its name
-HISTORY = "history"  # directory of an earlier study's trial, whose result it takes over
+SEED = "seed"  # training seed
+SEEDS = "seeds"  # all training seeds of its configuration, one trial per seed; absent if there is only one
+WORKER = "worker"  # worker that runs it
+ORIGIN = "origin"  # default, enqueued, history or proposed; in a later stage, the name of the stage
+HISTORY = "history"  # directory of an earlier study's trial whose result is reused
 RETRY_OF = "retry_of"  # number of the trial that it repeats
 
-OUTSIDE = ("process was killed", "No space left on device")  # in the cause of a failure that lies outside of the trial
+OUTSIDE = ("process was killed", "No space left on device")  # in causes external to the trial
 
 Identity = frozenset[tuple[str, Any]]
 
 
 def read_params(trial: FrozenTrial) -> dict[str, Any]:
-    """A trial's parameters, also while it waits in the queue, and where its worker died before it had set them all."""
+    """Return a trial's parameters, also if it is queued or if its worker died before all of them were set."""
     return correct_params(trial.system_attrs.get("fixed_params") or trial.params, trial.distributions)
 
 
 def correct_trial(trial: FrozenTrial) -> FrozenTrial:
-    """A trial whose parameters Optuna accepts: earlier versions left computed steps in a study, which it refuses."""
+    """Return the trial with parameters that Optuna accepts: in old studies, values with steps have rounding errors."""
     params = correct_params(trial.params, trial.distributions)
     if params == trial.params:
         return trial
@@ -42,27 +42,27 @@ def correct_trial(trial: FrozenTrial) -> FrozenTrial:
 
 
 def identify(params: dict[str, Any]) -> Identity:
-    """What makes two points of a space the same; floats are so but for rounding, for some were computed."""
+    """Return a hashable identity of a point; floats are rounded, so that rounding errors do not make points differ."""
     rounded = {key: float(f"{value:.12g}") for key, value in params.items() if isinstance(value, float)}
     return frozenset({**params, **rounded}.items())
 
 
 def identify_configuration(trial: FrozenTrial) -> tuple[Identity, tuple[int, ...]]:
-    """What the trials of one configuration have in common that were queued together, a trial per seed."""
+    """Return what the trials of one configuration share that were queued together, one trial per seed."""
     seeds = trial.user_attrs.get(SEEDS) or [trial.user_attrs.get(SEED, 0)]
     return identify(read_params(trial)), tuple(seeds)
 
 
 class TrialCounts:
-    """The books of a study at one moment.
+    """Counts of a study's trials at one moment.
 
-    A trial that was trained again does not count: its retry does. So every configuration that is started counts
-    once, and a search of 12 trials ends with 12 of them, whatever happened on the way.
+    A trial that was retried does not count; its retry does. So a trial and its retries count once, and a search of 12
+    trials ends with 12 counted trials, however many were retried.
 
     Args:
-        trials: All trials of the study, by number; those that no search began do not count either.
-        retries: How often a trial that crashed is trained again.
-        but: Numbers of trials that are to be left out, since their files cannot be read any more.
+        trials: All trials of the study, by number; trials that no search started are ignored.
+        retries: How often a crashed trial is retried.
+        but: Numbers of trials to exclude, because their files can no longer be read.
     """
 
     def __init__(self, trials: Sequence[FrozenTrial], retries: int, but: Collection[int] = ()) -> None:
@@ -82,24 +82,22 @@ class TrialCounts:
 
     @property
     def promised(self) -> int:
-        """Trials that have ended for good, run, or will certainly run."""
+        """Number of trials that have ended for good, are running, or will certainly run."""
         return len(self.counted)
 
     @property
     def started(self) -> int:
-        """Trials that have ended for good, or run."""
+        """Number of trials that have ended for good or are running."""
         return len(self.counted) - sum(map(len, (self.waiting, self.interrupted, self.crashed)))
 
     @property
     def proposals(self) -> int:
-        """Configurations put forward so far, retries aside: the same whether a search was interrupted or not."""
+        """Number of configurations proposed so far, without retries; interruptions of the search do not change it."""
         return sum(RETRY_OF not in trial.user_attrs and _is_first_seed(trial) for trial in self.trials)
 
     @property
     def incomplete(self) -> list[tuple[FrozenTrial, int]]:
-        """Seeds that were never queued, because the worker died that queued their configuration; with another trial of
-        it.
-        """
+        """Seeds that a worker did not queue because it died before; each with another trial of its configuration."""
         there = {
             (*identify_configuration(trial), trial.user_attrs[SEED])
             for trial in self.trials
@@ -115,9 +113,9 @@ class TrialCounts:
 
     @cached_property
     def lost(self) -> set[int]:
-        """Numbers of the trials that have ended for good without a value, by no cause outside of them.
+        """Numbers of the trials that have ended for good without a value, by a cause that is not external.
 
-        What was pruned is none of them: of that a sampler knows how far it came.
+        Pruned trials are not included: a sampler can use their intermediate values.
         """
         owed = {trial.number for trial in self.crashed}
         ended = [trial for trial in self.counted if trial.state == TrialState.FAIL and trial.number not in owed]
@@ -125,7 +123,7 @@ class TrialCounts:
 
     @cached_property
     def taken(self) -> dict[Identity, list[int]]:
-        """The configurations that count, each with the seed of every trial of it."""
+        """The configurations that count, each with the seeds of its trials."""
         found: dict[Identity, list[int]] = {}
         for trial in self.counted:
             found.setdefault(identify(read_params(trial)), []).append(trial.user_attrs.get(SEED, 0))
@@ -135,7 +133,7 @@ class TrialCounts:
         return sum(attempt.user_attrs.get(STATUS) == "failed" for attempt in self._attempts(trial))
 
     def _attempts(self, trial: FrozenTrial) -> list[FrozenTrial]:
-        """The trial and those that it repeats."""
+        """List the trial and the earlier attempts that it repeats, newest first."""
         attempts = [trial]
         while (earlier := self._by_number.get(attempts[-1].user_attrs.get(RETRY_OF, -1))) is not None:
             attempts.append(earlier)
@@ -143,12 +141,12 @@ class TrialCounts:
 
 
 def _is_from_outside(attributes: Mapping[str, Any]) -> bool:
-    """Whether what ended a trial says nothing of its configuration."""
+    """Check whether a trial ended by an external cause, which says nothing about its configuration."""
     cause = str(attributes.get(CAUSE))
     return attributes.get(STATUS) == "interrupted" or any(text in cause for text in OUTSIDE)
 
 
 def _is_first_seed(trial: FrozenTrial) -> bool:
-    """Whether a trial is the first of those that train its configuration."""
+    """Check whether a trial trains the first seed of its configuration."""
     seeds = trial.user_attrs.get(SEEDS)
     return seeds is None or trial.user_attrs[SEED] == seeds[0]

@@ -1,5 +1,5 @@
-"""What can be wrong with a study."""
+"""Errors of a study."""
 
 
 class StudyError(ValueError):
-    """A study that cannot be opened, read or continued. The message is one line with the key or the path."""
+    """A study cannot be opened, read or resumed. The message is one line with the key or the path."""

@@ -1,6 +1,7 @@
-"""When a trial ran: each of its lives, from the claim to its end, in UTC, so that hosts in different zones agree.
+"""Lives of a trial: the periods in which it ran, each from the moment a worker takes the trial to its end.
 
-A trial that is put off and continued has several; the pause between two of them is none. A host's sleep ends no life.
+Times are in UTC, so that hosts in different time zones agree. A resumed trial has several lives, which exclude the
+pauses between them. Suspending the host does not end a life.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,26 +12,26 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-LIVES = "lives"  # attribute of a trial
-WALL_TIME_S = "wall_time_s"  # of older studies, in its place: from Optuna's start, which is local time
+LIVES = "lives"  # user attribute of a trial
+WALL_TIME_S = "wall_time_s"  # used in older studies instead: counted from Optuna's start, which is local time
 
 Span = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """A time during which a trial ran."""
+    """One period in which a trial ran."""
 
     start: datetime  # UTC
-    end: datetime | None = None  # UTC; None while it runs, or where nobody told
-    env_steps: int = 0  # trained in it
+    end: datetime | None = None  # UTC; None while it runs, or if no end was recorded
+    env_steps: int = 0  # trained in this life
     host: str = ""
-    from_env_steps: int | None = None  # of the state that it continued from, 0 at the beginning; None: not known
-    killed: bool = False  # while its worker lived: the trial may be what fills the memory
+    from_env_steps: int | None = None  # at its start: 0, or those of the resumed state; None: unknown
+    killed: bool = False  # while its worker was alive: the trial itself may have exhausted the memory
 
 
 def read_lives(trial: optuna.Trial | FrozenTrial) -> list[Life]:
-    """The lives of a trial so far."""
+    """Return the lives of a trial so far."""
     told = trial.user_attrs.get(LIVES)
     if told is not None:
         return [_read(life) for life in told]
@@ -41,25 +42,25 @@ def read_lives(trial: optuna.Trial | FrozenTrial) -> list[Life]:
 
 
 def begin_life(trial: optuna.Trial, host: str) -> None:
-    """Write down that a trial begins, or goes on, now."""
+    """Record that a trial starts, or is resumed, now."""
     earlier = read_lives(trial) if LIVES in trial.user_attrs else []
     _tell(trial, [*earlier, Life(datetime.now(UTC), host=host)])
 
 
 def note_start(trial: optuna.Trial, from_env_steps: int) -> None:
-    """Write down where a trial's last life began to train."""
+    """Record from which env step a trial's last life started to train."""
     *earlier, last = read_lives(trial)
     _tell(trial, [*earlier, replace(last, from_env_steps=from_env_steps)])
 
 
 def end_life(trial: optuna.Trial, seconds: float, env_steps: int, *, killed: bool = False) -> None:
-    """Write down how a trial's last life ended, unless somebody has.
+    """Record how a trial's last life ended, unless its end is recorded already.
 
     Args:
         trial: The trial.
-        seconds: How long it lasted [s].
-        env_steps: Of the training at its end, those of earlier lives included.
-        killed: Whether its process was killed while its worker lived.
+        seconds: Duration of this life [s].
+        env_steps: Env steps of the training at its end, including earlier lives.
+        killed: Whether its process was killed while its worker was alive.
     """
     *earlier, last = read_lives(trial)
     if last.end is None:
@@ -69,18 +70,18 @@ def end_life(trial: optuna.Trial, seconds: float, env_steps: int, *, killed: boo
 
 
 def list_spans(trial: FrozenTrial, now: datetime | None = None) -> list[Span]:
-    """Start and end of each life; of a trial that runs, the last one ends ``now``, or if that is left out is empty."""
+    """List start and end of each life; a running trial's last life ends ``now``, or has length 0 if that is None."""
     is_running = trial.state == TrialState.RUNNING
     return [(life.start, life.end or (now if now and is_running else life.start)) for life in read_lives(trial)]
 
 
 def compute_runtime_s(trial: FrozenTrial, now: datetime | None = None) -> float:
-    """How long a trial ran, its pauses left out [s]; as ``list_spans``."""
+    """Compute how long a trial ran, without pauses [s]; ``now`` as for ``list_spans``."""
     return sum(max((end - start).total_seconds(), 0.0) for start, end in list_spans(trial, now))
 
 
 def find_end(trial: FrozenTrial) -> datetime | None:
-    """When a trial ended (UTC), None while it has not."""
+    """Return when a trial ended (UTC), None if it has not."""
     if trial.datetime_complete is None:
         return None
     told = [life.end for life in read_lives(trial) if life.end is not None] if LIVES in trial.user_attrs else []
@@ -89,7 +90,7 @@ def find_end(trial: FrozenTrial) -> datetime | None:
 
 def _read(told: Mapping[str, Any]) -> Life:
     end = None if told["end"] is None else datetime.fromisoformat(told["end"])
-    rest = {key: told[key] for key in ("from_env_steps", "killed") if key in told}  # newer than the other keys
+    rest = {key: told[key] for key in ("from_env_steps", "killed") if key in told}  # missing in older studies
     return Life(datetime.fromisoformat(told["start"]), end, told["env_steps"], told["host"], **rest)
 
 

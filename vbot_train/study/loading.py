@@ -1,4 +1,4 @@
-"""Load a study: its record, its trials, their results."""
+"""Load a study: its record, its trials and their results."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -19,18 +19,18 @@ from vbot_train.study.trials import LeftOut, Study, Trial, is_own
 from vbot_train.training.files import FileError, read_whole_yaml, read_yaml
 from vbot_train.training.result import FILE_NAME, METRICS, ResultError, TrialResult
 
-REMEMBERED = 10_000  # files that are not read again while they stay as they are
+REMEMBERED = 10_000  # files that are cached until they change
 
 
 def load_study(directory: Path, storage: str | None = None) -> Study:
     """Load a study.
 
     Args:
-        directory: Its directory.
-        storage: Where it lives, with the password, if its record leaves one out; else it lives where the record says.
+        directory: The study's directory.
+        storage: Its storage URL with the password, used only if the record's URL lacks the password.
 
     Raises:
-        StudyError: The directory is not that of a study.
+        StudyError: The directory is not that of a study, or the study cannot be read.
     """
     path = directory / STUDY_YAML
     if not path.is_file():
@@ -64,17 +64,17 @@ def build_study(
     trials: Mapping[str, Sequence[FrozenTrial]],
     infeasible: dict[str, int] | None = None,
 ) -> Study:
-    """Put a study together from its database and its directory. Which trials count is decided here, for all commands.
+    """Build a study from its database and its directory. This decides for all commands which trials count.
 
-    A trial with a value counts if its files can be read: its result, those of its seeds, and what it was trained on,
-    without which it can be neither compared nor trained again. Of one that ended without a value the database knows
-    enough where the files are gone. A trial that no search trained, as where a script added it, does not count.
+    A trial with a value counts if its files can be read: its result, those of its seeds, and its settings, without
+    which it can be neither compared nor trained again. For a trial without a value the database is enough if files are
+    missing. A trial that no search trained, for example one that a script added, does not count.
 
     Args:
-        directory: The study's.
-        record: What ``study.yaml`` says.
-        trials: All that the database has, by stage.
-        infeasible: Rejected proposals by rule.
+        directory: The study's directory.
+        record: Content of ``study.yaml``.
+        trials: All trials of the database, by stage.
+        infeasible: Number of rejected proposals by constraint.
     """
     loaded: dict[str, list[Trial]] = {TRIALS: []}
     left_out = []
@@ -92,10 +92,10 @@ def build_study(
 
 
 def _load_trial(trial: FrozenTrial, folder: Path) -> Trial:
-    """A trial that has ended.
+    """Load a trial that has ended.
 
     Raises:
-        FileError: It does not count.
+        FileError: The trial does not count.
     """
     path = locate_trial(folder, trial.number)
     if not is_own(trial):
@@ -123,10 +123,10 @@ def _load_trial(trial: FrozenTrial, folder: Path) -> Trial:
 
 
 def _read_results(directory: Path) -> tuple[TrialResult, dict[Path, TrialResult]]:
-    """A trial's result; in older studies also those of its seeds, by their directories, if they are several.
+    """Read a trial's result; in older studies with several seeds, also the results of the seeds by directory.
 
     Raises:
-        FileError: One of them cannot be read, or not what the trial was trained on.
+        FileError: A result or the trial's settings cannot be read.
     """
     result = _load_result(directory, _stamp(directory / FILE_NAME))
     seeds = [directory / f"seed_{seed}" for seed in result.seeds if len(result.seeds) > 1]
@@ -138,14 +138,14 @@ def _read_results(directory: Path) -> tuple[TrialResult, dict[Path, TrialResult]
 
 
 def _result_in_database(trial: FrozenTrial) -> TrialResult:
-    """How a trial ended that has no value."""
+    """Build the result of a trial without a value from the database."""
     attributes = trial.user_attrs
     seed = int(trial.params.get("seed", attributes.get("seed", 0)))
     return TrialResult(attributes["status"], trial.number, seed, [seed], cause=attributes.get("cause"))
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """What changes when a file does; None where there is none."""
+    """Return modification time [ns] and size [bytes] of a file, to detect changes; None if there is no file."""
     try:
         found = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""The study: its database, and one record of what was asked, in the study's directory."""
+"""Create, resume and read a study: its database, and its record in the study's directory."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -20,7 +20,7 @@ from vbot_train.study.storage_url import hide_password
 from vbot_train.training.files import write_atomically
 from vbot_train.training.result import METRICS
 
-ID = "id"  # attribute of a study
+ID = "id"  # user attribute of a study
 ID_FILE = "study.id"
 
 Prepare = Callable[[optuna.Study], None]
@@ -35,18 +35,18 @@ def begin_study(
     infeasible: Mapping[str, int],
     prepare: Prepare,
 ) -> optuna.Study:
-    """Create a study, and write down what it is. ``study.yaml`` comes last: a study that has one is whole.
+    """Create a study and write its record. ``study.yaml`` is written last: a study that has one is complete.
 
     Args:
-        directory: The study's directory, which exists.
-        storage: A SQLAlchemy URL; None is SQLite in the directory.
-        record: What to write into ``study.yaml``, beside what the machine knows.
-        pruner: The pruner; a study does not store it.
-        infeasible: Infeasible points by rule, to count on from.
-        prepare: Puts the priors into its queue.
+        directory: The study's directory, which must exist.
+        storage: SQLAlchemy URL; None for SQLite in the directory.
+        record: Content of ``study.yaml``, without storage and provenance.
+        pruner: The pruner; Optuna does not store it in the study.
+        infeasible: Initial number of infeasible points by constraint.
+        prepare: Function that queues the initial points.
 
     Raises:
-        StudyError: The database cannot be used, or holds a study of this name from elsewhere.
+        StudyError: The database cannot be used, or contains a study of this name from another directory.
     """
     name, direction = record.study, cast(Direction, METRICS[record.metric])
     own_id = read_or_create_id(directory)
@@ -71,17 +71,17 @@ def begin_study(
 def continue_study(
     directory: Path, storage: str | None, record: StudyRecord, pruner: Any, prepare: Prepare
 ) -> optuna.Study:
-    """Open a study that was begun before, and note that it was.
+    """Resume an existing study, and record the resume.
 
     Args:
         directory: The study's directory.
-        storage: A SQLAlchemy URL; None is where the study is.
-        record: Its record, which is written again.
+        storage: SQLAlchemy URL, which must be the study's own; None for the one in the record.
+        record: Its record, which is written again with the resume added.
         pruner: The pruner.
-        prepare: Puts new priors into its queue.
+        prepare: Function that queues new initial points.
 
     Raises:
-        StudyError: The database is missing, is not one, is locked, or does not hold the study.
+        StudyError: The database is missing, invalid or locked, or does not contain the study.
     """
     name, home = record.study, record.home(storage)
     if storage not in (None, home):
@@ -98,15 +98,15 @@ def continue_study(
 
 
 def look_into(directory: Path, storage: str | None, record: StudyRecord) -> list[FrozenTrial]:
-    """The trials of a study, which stays as it is.
+    """Return the trials of a study without changing it.
 
     Args:
         directory: The study's directory.
-        storage: That of the command line.
+        storage: Storage URL of the command line.
         record: The study's record.
 
     Raises:
-        StudyError: It cannot be read.
+        StudyError: The study cannot be read.
     """
     home = record.home(storage)
     with report_storage_errors(home, directory):
@@ -115,11 +115,11 @@ def look_into(directory: Path, storage: str | None, record: StudyRecord) -> list
 
 
 def open_stage(directory: Path, storage: str | None, stage: str) -> optuna.Study:
-    """The study of a later stage, begun if it is not there yet. Nothing in it is pruned.
+    """Open the Optuna study of a later stage, created if it does not exist. Its trials are never pruned.
 
     Args:
         directory: The study's directory.
-        storage: That of the command line.
+        storage: Storage URL of the command line.
         stage: ``confirm`` or ``test``.
 
     Raises:
@@ -140,7 +140,7 @@ def open_stage(directory: Path, storage: str | None, stage: str) -> optuna.Study
 
 
 def look_into_stages(directory: Path, storage: str | None) -> dict[str, list[FrozenTrial]]:
-    """The trainings of each later stage; none of one that has not begun."""
+    """Return the trials of each later stage; an empty list for a stage that has not started."""
     record = StudyRecord.read(directory)
     assert record is not None
     home = record.home(storage)
@@ -152,18 +152,18 @@ def look_into_stages(directory: Path, storage: str | None) -> dict[str, list[Fro
 
 
 def _stages_in(database: RDBStorage, study: str) -> dict[str, str]:
-    """Names of the later stages of a study that the storage holds, by stage."""
+    """Return the storage names of a study's later stages that exist, by stage."""
     known = optuna.get_all_study_names(database)
     return {stage: name for stage in STAGES if (name := name_stage(study, stage)) in known}
 
 
 def _clear_half_begun(database: RDBStorage, name: str, own_id: str | None) -> None:
-    """Forget a study whose beginning was cut short: nothing but priors wait in it, for maybe another question.
+    """Delete a study whose creation was interrupted: it has only queued initial points, maybe for other settings.
 
     Args:
-        database: Where it may be.
-        name: Its name.
-        own_id: Its id, where the database may hold studies of other directories; None where it cannot.
+        database: Database that may contain the study.
+        name: The study's name.
+        own_id: The study's id; None if the database cannot contain studies of other directories.
     """
     if name in optuna.get_all_study_names(database):
         study = optuna.load_study(study_name=name, storage=database)
@@ -174,7 +174,7 @@ def _clear_half_begun(database: RDBStorage, name: str, own_id: str | None) -> No
 
 
 def read_or_create_id(directory: Path) -> str:
-    """The id of the study that a directory holds, or is to hold; it is written there before the study is begun."""
+    """Return the id of a directory's study; it is written there before the study is created."""
     file = directory / WORKERS / ID_FILE
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)

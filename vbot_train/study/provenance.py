@@ -1,4 +1,4 @@
-"""On what code, with what and where a study was begun."""
+"""Provenance of a study: command, code revision, package versions and hardware."""
 
 import importlib.metadata
 import os
@@ -13,11 +13,11 @@ from vbot_train.config.composition import ROOT
 from vbot_train.study.storage_url import hide_password_in_argument
 
 PACKAGES = ("hydra-core", "omegaconf", "hydra-optuna-sweeper", "optuna", "torch", "skrl", "mujoco", "numpy")
-GPU_PACKAGES = ("mujoco-warp", "warp-lang")  # of an extra
+GPU_PACKAGES = ("mujoco-warp", "warp-lang")  # of an optional extra
 
 
 def describe_provenance() -> dict[str, Any]:
-    """Code revision, versions and hardware."""
+    """Return command, time, code revision, versions and hardware."""
     packages = (*PACKAGES, *(GPU_PACKAGES if find_spec("mujoco_warp") else ()))
     return {
         "command": [hide_password_in_argument(argument) for argument in sys.argv],
@@ -29,7 +29,7 @@ def describe_provenance() -> dict[str, Any]:
 
 
 def read_revision() -> str | None:
-    """The commit of the code, marked if it was edited since; None outside a git checkout."""
+    """Return the commit of the code, marked if there are uncommitted changes; None outside a git checkout."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.strip()

@@ -1,4 +1,4 @@
-"""The record of a study: what was asked, and on what code and machine it was begun."""
+"""The record of a study: its settings, and the code and machine on which it was created."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -17,37 +17,37 @@ RECORD_KEYS = {"study", "metric", "space", "options", "constraints", "config", "
 
 @dataclass(frozen=True, slots=True)
 class StudyRecord:
-    """What ``study.yaml`` holds, in its order. A key that an older version did not write has its default."""
+    """Content of ``study.yaml``, in file order. A key that an older version did not write has its default."""
 
     study: str  # name
-    metric: str  # what is optimized
-    space: dict[str, str] = field(default_factory=dict)  # each searched key's range, for people
-    fixed: list[str] = field(default_factory=list)  # overrides of what is not searched
-    options: dict[str, dict[str, Any]] = field(default_factory=dict)  # settings of the searched groups' combinations
-    constraints: dict[str, str] = field(default_factory=dict)  # rules by name
-    feasible_share: float | None = None  # of the space, by the rules
-    max_trials: int = 0  # configurations at which the search ends
+    metric: str  # metric that is optimized
+    space: dict[str, str] = field(default_factory=dict)  # range of each searched key, as readable text
+    fixed: list[str] = field(default_factory=list)  # overrides of keys that are not searched
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)  # settings by combination of group options
+    constraints: dict[str, str] = field(default_factory=dict)  # constraints by name
+    feasible_share: float | None = None  # share of the space that satisfies the constraints
+    max_trials: int = 0  # number of configurations at which the search ends
     confirm: dict[str, Any] | None = None  # top_k, seeds; None: off
     test: dict[str, Any] | None = None  # seeds, evaluation_seed; None: off
     default: dict[str, Any] | None = None  # the composed configuration as a point; None: outside the space
-    sampler: dict[str, Any] = field(default_factory=dict)  # its config
+    sampler: dict[str, Any] = field(default_factory=dict)  # config of the sampler
     groups: dict[str, str] = field(default_factory=dict)  # chosen option of each config group
     config: dict[str, Any] = field(default_factory=dict)  # composed, in plain containers
     storage: str | None = None  # URL without its password; None: SQLite in the study's directory
-    command: list[str] = field(default_factory=list)  # the line that began it
-    time: str | None = None  # when, in ISO format
+    command: list[str] = field(default_factory=list)  # command line that created the study
+    time: str | None = None  # time of creation, in ISO format
     revision: str | None = None  # commit of the code
     versions: dict[str, str] = field(default_factory=dict)  # of Python and the packages
     hardware: dict[str, Any] = field(default_factory=dict)
-    resumed: list[dict[str, Any]] = field(default_factory=list)  # the last five again, of each time it was continued
-    unknown: dict[str, Any] = field(default_factory=dict)  # what a newer version wrote beside all that
+    resumed: list[dict[str, Any]] = field(default_factory=list)  # the five keys above, for each resume
+    unknown: dict[str, Any] = field(default_factory=dict)  # additional keys written by a newer version
 
     @classmethod
     def read(cls, directory: Path) -> Self | None:
-        """What ``study.yaml`` says, None where no study was begun.
+        """Read ``study.yaml``; None if it does not exist.
 
         Raises:
-            StudyError: It cannot be read.
+            StudyError: The file cannot be read.
         """
         path = directory / STUDY_YAML
         if not path.exists():
@@ -59,14 +59,14 @@ class StudyRecord:
         if not isinstance(content, dict) or not content.keys() >= RECORD_KEYS:
             raise StudyError(f"study={directory.name}: {path} is not the record of a study, or of another version")
         record = cls.parse(content)
-        return replace(record, storage=check_storage(record.storage))  # earlier versions wrote it down as typed
+        return replace(record, storage=check_storage(record.storage))  # earlier versions wrote it as typed
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> Self:
-        """The record that a file's content is, in whatever version.
+        """Build the record from a file's content, of any version.
 
         Raises:
-            KeyError: It lacks the metric or the name.
+            KeyError: The metric or the study's name is missing.
         """
         given = {key: content[key] for key in ("metric", "study")}
         known = {each.name for each in fields(cls)} - {"unknown"}
@@ -74,7 +74,7 @@ class StudyRecord:
         return cls(**given, unknown={key: value for key, value in content.items() if key not in known})
 
     def write(self, directory: Path) -> None:
-        """Write ``study.yaml``, whole or not at all."""
+        """Write ``study.yaml`` atomically."""
         content = {each.name: getattr(self, each.name) for each in fields(self)}
         content |= content.pop("unknown")
         if not self.resumed:
@@ -83,24 +83,24 @@ class StudyRecord:
 
     @property
     def retries(self) -> int:
-        """How often a trial that crashed is trained again."""
+        """How often a crashed trial is retried."""
         return int(self.config.get("search", {}).get("retries", 1))
 
     @property
     def seeds_per_configuration(self) -> int:
-        """Trials of each configuration in the search, on a training seed each."""
+        """Number of training seeds, and so of trials, per configuration in the search."""
         return int(self.config.get("search", {}).get("seeds_per_configuration", 1))
 
     @property
     def budget_hours(self) -> float | None:
-        """Wall clock of the study over all resumes [h], None without a budget."""
+        """Wall-clock budget of the study over all resumes [h]; None without a budget."""
         return self.config.get("budget_hours")
 
     def get_plan(self, stage: str) -> dict[str, Any] | None:
-        """The settings of a later stage, None if it is off."""
+        """Return the settings of a later stage; None if it is off."""
         return self.confirm if stage == "confirm" else self.test
 
     def home(self, storage: str | None) -> str | None:
-        """Where the study lives: as written here, with the password of the given storage if that is the same."""
-        storage = check_storage(storage)  # a reader's, as typed
+        """Return the study's storage URL as recorded, with the password of the given storage if the rest is equal."""
+        storage = check_storage(storage)  # may be a relative path
         return storage if storage is not None and hide_password(storage) == self.storage else self.storage

@@ -1,4 +1,4 @@
-"""The trials of one configuration, a training seed each, taken together."""
+"""Merge the trials of one configuration, one per training seed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,11 +9,11 @@ from vbot_train.study.trials import Trial
 from vbot_train.training.result import TrialResult, compute_iqm
 
 MEANS = ("metrics", "last_metrics", "reward_terms")  # fields of a result that have a mean over seeds
-KILLS = 1  # in older studies a trial that was killed more often was given up
+KILLS = 1  # in older studies, a trial that was killed more often was given up
 
 
 def choose_attempt(attempts: Sequence[Trial], retries: int) -> Trial | None:
-    """The attempt that counts of a training that may have been tried several times; None if it is owed another one."""
+    """Return the attempt that counts, of all attempts at one training; None if it must be run again."""
     completed = [trial for trial in attempts if trial.result.status == "completed"]
     last = attempts[-1]
     if completed or last.is_merged:
@@ -27,13 +27,13 @@ def choose_attempt(attempts: Sequence[Trial], retries: int) -> Trial | None:
 
 
 def merge_seeds(trials: Sequence[Trial], retries: int) -> list[Trial]:
-    """The trials of a search, by number; those that train one configuration on several seeds as one.
+    """List the trials of a search by number, with the seeds of each configuration merged into one trial.
 
-    One whose seeds have not all ended is left out: its mean would be that of the fastest.
+    Configurations whose seeds have not all ended are omitted: their mean would be over the fastest seeds only.
 
     Args:
-        trials: That have ended, by number.
-        retries: How often a trial that crashed is trained again.
+        trials: Trials that have ended, by number.
+        retries: How often a crashed trial is retried.
     """
     found = [trial for trial in trials if not trial.seeds]
     groups: dict[Any, dict[int, list[Trial]]] = {}
@@ -45,7 +45,7 @@ def merge_seeds(trials: Sequence[Trial], retries: int) -> list[Trial]:
 
 
 def _merge(by_seed: Mapping[int, Sequence[Trial]], retries: int) -> Trial | None:
-    """The attempts of every seed as one trial, None while a seed is missing."""
+    """Merge the attempts of all seeds into one trial; None while a seed has no final result."""
     ended = [choose_attempt(attempts, retries) if attempts else None for attempts in by_seed.values()]
     trials = [trial for trial in ended if trial is not None]
     if len(trials) < len(ended):
@@ -66,7 +66,7 @@ def _merge(by_seed: Mapping[int, Sequence[Trial]], retries: int) -> Trial | None
 
 
 def combine_results(number: int, results: Sequence[TrialResult]) -> TrialResult:
-    """The result over seeds: interquartile means, summed costs; the status and cause of the first seed that is lost."""
+    """Combine the results of all seeds: IQMs, summed costs, and status and cause of the first uncompleted seed."""
     first = results[0]
     lost = next((result for result in results if result.status != "completed"), None)
     means: dict[str, Any] = {}
@@ -88,7 +88,7 @@ def combine_results(number: int, results: Sequence[TrialResult]) -> TrialResult:
 
 
 def _means(rows: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
-    """Interquartile mean of each column; None where one seed has none: what never happened has no mean."""
+    """Compute the interquartile mean of each column; None if a seed has no value, as its event never happened."""
     columns = {name: [row.get(name) for row in rows] for name in rows[0]}
     return {
         name: None if None in values else compute_iqm([value for value in values if value is not None])
@@ -97,6 +97,6 @@ def _means(rows: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
 
 
 def _mean_intermediate(rows: Sequence[Mapping[int, float]]) -> dict[int, float]:
-    """Interquartile mean of the held-out values on the way, at the evaluations that every seed has reached."""
+    """Compute the IQM of the intermediate held-out values, at the evaluations that every seed has reached."""
     steps = sorted(set.intersection(*(set(row) for row in rows)))
     return {step: compute_iqm([row[step] for row in rows]) for step in steps}

@@ -1,6 +1,6 @@
-"""The values of a range of floats with steps, each the number that a person would write.
+"""Exact decimal values of float ranges with steps.
 
-Optuna computes them, ``low + k * step``: 0.9 + 0.05 is 0.9500000000000001, more than a range that ends at 0.95 holds.
+Optuna's ``low + k * step`` has rounding errors: 0.9 + 0.05 is 0.9500000000000001, outside a range that ends at 0.95.
 """
 
 import math
@@ -12,19 +12,19 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 
 
 def count_steps(distribution: FloatDistribution) -> int:
-    """How many values a range with steps holds."""
+    """Count the values of a range with steps."""
     assert distribution.step is not None
     return round((distribution.high - distribution.low) / distribution.step) + 1
 
 
 def compute_step(distribution: FloatDistribution, number: int) -> float:
-    """A value of a range with steps, counted from 0 at its low end."""
+    """Return the value of a range with steps at an index, counted from 0 at the low end."""
     value = float(Decimal(repr(distribution.low)) + number * Decimal(repr(distribution.step)))
     return min(value, distribution.high)
 
 
 def find_step(distribution: FloatDistribution, value: float) -> float | None:
-    """The value of a range with steps that a number is but for rounding; None if it is none of them."""
+    """Return the value of a range with steps that a number equals up to rounding; None if there is none."""
     low, high, step = distribution.low, distribution.high, distribution.step
     assert step is not None
     if not low - step < value < high + step:
@@ -35,7 +35,7 @@ def find_step(distribution: FloatDistribution, value: float) -> float | None:
 
 
 def correct_params(params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> dict[str, Any]:
-    """Parameters as they are trained and compared: what was computed from a step, as the number of that step."""
+    """Return the parameters as trained and compared: rounding errors in ranges with steps are removed."""
     exact = dict(params)
     for key, distribution in distributions.items():
         if key in params and isinstance(distribution, FloatDistribution) and distribution.step is not None:

@@ -1,4 +1,4 @@
-"""The database of a study: opened to be written or only to be read, and what it says when it cannot be."""
+"""The database of a study: opened for writing or read-only, with readable error messages."""
 
 import functools
 import logging
@@ -28,11 +28,11 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-LOCKED_S = 10  # how long SQLite itself waits for another process that writes
-RETRY_S = 300.0  # how long a step is repeated after that
+LOCKED_S = 10  # how long SQLite itself waits while another process writes
+RETRY_S = 300.0  # how long a step is retried after that
 STORAGE_ERRORS = (SQLAlchemyError, StorageInternalError)
-# What reading a study may raise: beside a database's errors, a driver that is missing, another version's tables, files
-# that hold something else.
+# What reading a study may raise: database errors, and errors from a missing driver, tables of another version or
+# files with other content.
 READ_ERRORS = (
     *(*STORAGE_ERRORS, YAMLError, ImportError, RuntimeError, OSError),
     *(TypeError, KeyError, AttributeError, UnicodeDecodeError),
@@ -40,20 +40,20 @@ READ_ERRORS = (
 
 
 def connect(storage: str | None, directory: Path, *, skip_table_creation: bool = False) -> RDBStorage:
-    """The database of a study, with Optuna's tables created if they are not there, unless that is skipped.
+    """Connect to the database of a study; create Optuna's tables if they are missing, unless this is skipped.
 
     Raises:
-        StudyError: The URL is one from a record, where its password is left out.
+        StudyError: The URL comes from a record, which hides the password.
     """
     url = storage or build_file_url(directory / STUDY_DB)
     if HIDDEN in url:
         raise StudyError(f"storage: study={directory.name} lives in {url}; give storage= with the password")
-    patience = {"connect_args": {"timeout": LOCKED_S}} if url.startswith("sqlite") else {}
-    return RDBStorage(url, engine_kwargs=patience, skip_table_creation=skip_table_creation)
+    engine_kwargs = {"connect_args": {"timeout": LOCKED_S}} if url.startswith("sqlite") else {}
+    return RDBStorage(url, engine_kwargs=engine_kwargs, skip_table_creation=skip_table_creation)
 
 
 def open_existing(storage: str | None, directory: Path) -> RDBStorage:
-    """The database of a study that was begun: it is there, or else is not created."""
+    """Open the database of an existing study; raise StudyError if its SQLite file is missing."""
     file = directory / STUDY_DB if storage is None else find_sqlite_file(storage)
     if file is not None and not file.is_file():  # SQLite would create an empty one
         raise StudyError(f"study={directory.name}: {file} is missing")
@@ -61,16 +61,16 @@ def open_existing(storage: str | None, directory: Path) -> RDBStorage:
 
 
 def open_to_read(home: str | None, directory: Path) -> BaseStorage:
-    """Open the database of a study.
+    """Open the database of a study read-only.
 
     Args:
-        home: A SQLAlchemy URL; None is SQLite in the directory.
+        home: SQLAlchemy URL; None for SQLite in the directory.
         directory: The study's directory.
 
     Raises:
-        StudyError: There is no such file.
-        SQLAlchemyError: What is there is no database, or stays locked.
-        RuntimeError: It is that of another version of Optuna.
+        StudyError: The SQLite file is missing.
+        SQLAlchemyError: The file is not a database, or stays locked.
+        RuntimeError: The database is of another version of Optuna.
     """
     url = home or build_file_url(directory / STUDY_DB)
     path = find_sqlite_file(url)
@@ -83,7 +83,7 @@ def open_to_read(home: str | None, directory: Path) -> BaseStorage:
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
-    """Connect to a SQLite file, or to what it held before a writer was killed in the middle."""
+    """Connect to a SQLite file read-only; if a writer was killed in a transaction, to the state before it."""
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCKED_S)
     try:
         connection.execute("SELECT 1 FROM sqlite_master")
@@ -96,7 +96,7 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 
 
 def _rolled_back(path: Path) -> sqlite3.Connection:
-    """A copy in memory, its last writing undone: that SQLite does by writing, and the file is not ours to write to."""
+    """Return an in-memory copy without the unfinished transaction; SQLite's own rollback would write to the file."""
     memory = sqlite3.connect(":memory:")
     with TemporaryDirectory() as folder:
         for part in (path, path.with_name(f"{path.name}-journal")):
@@ -108,7 +108,7 @@ def _rolled_back(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def report_storage_errors(storage: str | None, directory: Path) -> Iterator[None]:
-    """Turn what a database says into one line for people."""
+    """Convert errors of a database into a StudyError with a one-line message."""
     try:
         yield
     except (*STORAGE_ERRORS, ImportError, RuntimeError, ValueError, KeyError) as error:
@@ -119,13 +119,13 @@ def report_storage_errors(storage: str | None, directory: Path) -> Iterator[None
 
 
 def extract_database_message(error: Exception) -> str:
-    """The first line of what lies behind an error of the storage."""
+    """Return the first line of the original error behind an error of the storage."""
     origin = getattr(error.__cause__ or error, "orig", None) or error.__cause__ or error
     return (str(origin).splitlines() or [type(error).__name__])[0]
 
 
 def retry_while_locked(step: Callable[P, T]) -> Callable[P, T]:
-    """Repeat a step for some minutes while the database is locked. It must be idempotent: it may be interrupted."""
+    """Retry a step for ``RETRY_S`` while the database is locked. It must be idempotent: it may fail halfway."""
 
     @functools.wraps(step)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -143,8 +143,8 @@ def retry_while_locked(step: Callable[P, T]) -> Callable[P, T]:
 
 
 def quiet_optuna() -> None:
-    """Optuna tells of every trial and of every experimental argument; our own display does the former."""
+    """Silence Optuna's messages on every trial, which our display shows, and on experimental arguments."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    # conf/hydra/sweeper/sampler/tpe_noisy.yaml sets it; Optuna 6, which pyproject.toml excludes, will not have it.
+    # conf/hydra/sweeper/sampler/tpe_noisy.yaml sets it; Optuna 6, which pyproject.toml excludes, will remove it.
     warnings.filterwarnings("ignore", message="`gamma` has been deprecated", category=FutureWarning)

@@ -1,6 +1,6 @@
-"""Where a study lives, as a SQLAlchemy URL; of SQLite, in which file. A password is part of no record.
+"""Storage URLs of studies, in SQLAlchemy's format; no record contains a password.
 
-SQLAlchemy takes a file's path (``sqlite:///x.db``), or SQLite's own URI (``sqlite:///file:x.db?uri=true``).
+For SQLite, SQLAlchemy accepts a file path (``sqlite:///x.db``) or SQLite's URI (``sqlite:///file:x.db?uri=true``).
 """
 
 from pathlib import Path
@@ -12,21 +12,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from vbot_train.study.errors import StudyError
 
 URI, MEMORY = "file:", ":memory:"
-HIDDEN = "***"  # stands for a password in what is written down or shown
-SECRET_KEYS = ("storage",)  # a URL may hold a password: no trial needs it, none records it
-QUOTES = "'\""  # of Hydra's grammar
+HIDDEN = "***"  # replaces a password in everything written or shown
+SECRET_KEYS = ("storage",)  # its URL may contain a password; no trial needs or records it
+QUOTES = "'\""  # in Hydra's override grammar
 
 
 def build_file_url(file: Path) -> str:
-    """The URL of a SQLite file, also where its path holds what means something in a URL."""
+    """Return the URL of a SQLite file, with special characters of the path escaped."""
     return URL.create("sqlite", database=str(file)).render_as_string()
 
 
 def make_url_absolute(storage: str) -> str:
-    """The URL, which means the same wherever it is read, and is the same for the same SQLite file.
+    """Return the URL with an absolute path: the same for the same SQLite file, in any working directory.
 
     Raises:
-        SQLAlchemyError: It is not a URL.
+        SQLAlchemyError: The storage is not a URL.
     """
     url, file = make_url(storage), find_sqlite_file(storage)
     if file is None or file == file.resolve():
@@ -36,10 +36,10 @@ def make_url_absolute(storage: str) -> str:
 
 
 def find_sqlite_file(storage: str) -> Path | None:
-    """The file of a SQLite database; None where it is another database, or in memory.
+    """Return the file of a SQLite database; None for another database or one in memory.
 
     Raises:
-        SQLAlchemyError: It is not a URL.
+        SQLAlchemyError: The storage is not a URL.
     """
     url = make_url(storage)
     if url.get_backend_name() != "sqlite" or is_in_memory(storage):
@@ -49,10 +49,10 @@ def find_sqlite_file(storage: str) -> Path | None:
 
 
 def is_in_memory(storage: str) -> bool:
-    """Whether it is a SQLite database in memory: only the connection that makes it sees it.
+    """Check for a SQLite database in memory, which only the connection that creates it can see.
 
     Raises:
-        SQLAlchemyError: It is not a URL.
+        SQLAlchemyError: The storage is not a URL.
     """
     url = make_url(storage)
     name = url.database or MEMORY
@@ -66,10 +66,10 @@ def _is_uri(url: URL) -> bool:
 
 
 def hide_password(storage: str | None) -> str | None:
-    """A storage's URL without its password.
+    """Return a storage URL with its password hidden.
 
     Raises:
-        StudyError: It is not a URL.
+        StudyError: The storage is not a URL.
     """
     if storage is None:
         return None
@@ -82,10 +82,10 @@ def hide_password(storage: str | None) -> str | None:
 
 
 def check_storage(storage: str | None) -> str | None:
-    """A storage's URL as typed, made absolute: every worker and every later command must find the study there.
+    """Return a storage URL made absolute, so that every worker and later command finds the study.
 
     Raises:
-        StudyError: It is not a URL, or one of a database that none of them would find.
+        StudyError: The storage is not a URL, or is a database in memory, which other processes cannot find.
     """
     shown = hide_password(storage)
     if storage is None:
@@ -96,9 +96,9 @@ def check_storage(storage: str | None) -> str | None:
 
 
 def hide_password_in_argument(argument: str) -> str:
-    """An argument of the command line as it may be written down."""
+    """Return a command-line argument with the password of a storage URL hidden."""
     key, _, value = argument.partition("=")
-    if key.lstrip("+") not in SECRET_KEYS or "${" in value:  # an interpolation, as of an environment variable
+    if key.lstrip("+") not in SECRET_KEYS or "${" in value:  # interpolation, for example of an environment variable
         return argument
     url = value.strip(QUOTES)
     return argument.replace(url, str(hide_password(url)))

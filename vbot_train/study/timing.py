@@ -1,4 +1,4 @@
-"""How long trials take, and when those of a study will have ended: for a search's budget and for ``status``."""
+"""Durations of trials and forecasts of their ends, for a search's budget and for ``status``."""
 
 import heapq
 import statistics
@@ -16,11 +16,11 @@ OWN_ENDS = ("completed", "pruned", "diverged", "timeout")  # ends that a trial r
 
 
 def compute_spent_s(trials: Sequence[FrozenTrial], now: datetime) -> float:
-    """Compute the time during which at least one trial ran [s]. Time that the host sleeps counts too.
+    """Compute the time during which at least one trial ran [s]. Time in which the host is suspended counts too.
 
     Args:
-        trials: Of the study; one that runs has run until ``now``.
-        now: With its time zone.
+        trials: Trials of the study; running ones count until ``now``.
+        now: Current time, with time zone.
     """
     spans = sorted(span for trial in trials for span in list_spans(trial, now))
     spent, reached = timedelta(), datetime.min.replace(tzinfo=UTC)
@@ -43,13 +43,13 @@ def estimate_trial_s(trials: Sequence[FrozenTrial]) -> float | None:
 
 
 def forecast_ends_s(rest_s: Sequence[float], waiting: int, trial_s: float, workers: int) -> list[float]:
-    """Forecast when each trial ends [s from now], if each worker that becomes free takes the next one.
+    """Forecast when each trial ends [s from now], if each worker takes the next trial as soon as it is free.
 
     Args:
-        rest_s: Rest of each running trial [s].
-        waiting: Number of trials that have not begun.
+        rest_s: Remaining time of each running trial [s].
+        waiting: Number of trials that have not started.
         trial_s: Expected duration of a trial [s].
-        workers: Number of trials at a time.
+        workers: Number of trials running in parallel.
     """
     free_s = [*rest_s, *[0.0] * (workers - len(rest_s))]
     heapq.heapify(free_s)
@@ -64,9 +64,9 @@ def compute_reserve_s(trainings: int, training_s: float, workers: int, budget_s:
     """Compute the part of a budget that is reserved for confirming and testing [s].
 
     Args:
-        trainings: Trainings of the later stages that are still to be done.
-        training_s: Expected duration of one [s].
-        workers: Number of trainings at a time.
+        trainings: Number of trainings of the later stages that have not been done.
+        training_s: Expected duration of one training [s].
+        workers: Number of trainings running in parallel.
         budget_s: The whole budget [s].
     """
     needed_s = max(forecast_ends_s([], trainings, training_s, workers), default=0.0)
@@ -74,6 +74,6 @@ def compute_reserve_s(trainings: int, training_s: float, workers: int, budget_s:
 
 
 def _list_runtimes_s(trials: Sequence[FrozenTrial], statuses: Sequence[str]) -> list[float]:
-    """List how long the trials with these statuses ran [s], without those whose result was taken over (0 s)."""
+    """List the runtimes of trials with these statuses [s], without trials whose result was reused (0 s)."""
     times = [compute_runtime_s(trial) for trial in trials if trial.user_attrs.get(STATUS) in statuses]
     return [time for time in times if time > 0]

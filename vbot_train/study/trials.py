@@ -1,4 +1,4 @@
-"""The trials of a study that have ended."""
+"""A loaded study and its trials that have ended."""
 
 import math
 from collections import Counter
@@ -14,29 +14,29 @@ from optuna.trial import FrozenTrial, TrialState
 from vbot_train.study.record import StudyRecord
 from vbot_train.training.result import METRICS, STATUSES, TrialResult
 
-NAMED = 5  # trials that are left out and told one by one
+NAMED = 5  # omitted trials that are listed one by one
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One trial that has ended."""
+    """A trial that has ended."""
 
     number: int
     params: dict[str, Any]
     distributions: dict[str, BaseDistribution]
     result: TrialResult
     directory: Path
-    intermediate: dict[int, float]  # held-out value of what the study optimizes, by number of the evaluation
-    origin: str | None = None  # why it was tried: default, enqueued, history, proposed; of a later stage, its name
+    intermediate: dict[int, float]  # held-out value of the optimized metric, by number of the evaluation
+    origin: str | None = None  # default, enqueued, history or proposed; in a later stage, the name of the stage
     ended: datetime | None = None  # UTC
-    killed: bool = False  # given up because it was killed; in older studies: interrupted, and not by its search
+    killed: bool = False  # given up because it was killed; in older studies: interrupted, but not by its search
     retry_of: int | None = None  # number of the trial that it repeats
-    seeds: tuple[int, ...] = ()  # of its configuration, where they are several
-    seed_runs: Mapping[Path, TrialResult] = field(default_factory=dict)  # by directory, where it stands for several
+    seeds: tuple[int, ...] = ()  # all seeds of its configuration, if there are several
+    seed_runs: Mapping[Path, TrialResult] = field(default_factory=dict)  # by directory, if it represents several trials
 
     @property
     def is_merged(self) -> bool:
-        """Whether it stands for several trials, all of which have ended for good; see ``study.seeds``."""
+        """Whether it represents several trials, all of which have ended for good; see ``study.seeds``."""
         return bool(self.seeds and self.seed_runs)
 
     @property
@@ -56,47 +56,47 @@ class Trial:
 
     @property
     def progress_files(self) -> list[Path]:
-        """The curve of each training seed; none of a trial that never trained."""
+        """The progress file of each training seed that has one."""
         return sorted(path for folder in self.run_of_directory if (path := folder / "progress.csv").exists())
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A trial that has ended and does not count."""
+    """A trial that has ended but does not count."""
 
-    stage: str  # folder of the trials that it is of
+    stage: str  # folder of its stage
     number: int
     params: dict[str, Any]
-    reason: str  # with the path of what cannot be used
+    reason: str  # with the path of the unusable file
 
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A study, as its directory holds it."""
+    """A study loaded from its directory and database."""
 
     directory: Path
     record: StudyRecord
-    trials: list[Trial]  # that have ended, by number
-    infeasible: dict[str, int]  # rejected proposals (of a grid: cells) by rule
-    confirm: list[Trial] = field(default_factory=list)  # the finalists again, on fresh seeds; see analysis.stages
-    test: list[Trial] = field(default_factory=list)  # the winner and the default, on seeds and starts of their own
-    left_out: list[LeftOut] = field(default_factory=list)  # of all stages
-    interrupted: int = 0  # trials of the search that wait to be continued
+    trials: list[Trial]  # trials of the search that have ended, by number
+    infeasible: dict[str, int]  # number of rejected proposals (of a grid: cells) by constraint
+    confirm: list[Trial] = field(default_factory=list)  # finalists, trained again on new seeds; see analysis.stages
+    test: list[Trial] = field(default_factory=list)  # winner and default, on separate seeds and starts
+    left_out: list[LeftOut] = field(default_factory=list)  # trials of all stages that do not count
+    interrupted: int = 0  # number of the search's trials that wait to be resumed
 
     @property
     def counts(self) -> dict[str, int]:
-        """Trials by status, zeros included."""
+        """Number of trials by status, including zeros."""
         counts = Counter(trial.result.status for trial in self.trials)
         counts["interrupted"] += self.interrupted
         return {status: counts[status] for status in STATUSES}
 
     @property
     def pruned(self) -> list[Trial]:
-        """The trials that the pruner ended."""
+        """The pruned trials."""
         return [trial for trial in self.trials if trial.result.status == "pruned"]
 
     def ranked(self, metric: str) -> list[Trial]:
-        """The completed trials that have a value of the metric, best first; of equals, the faster to the goal."""
+        """List the completed trials with a value of the metric, best first; ties are ordered by time to goal."""
         sign = -1 if METRICS[metric] == "maximize" else 1
         rows = []
         for trial in self.trials:
@@ -107,13 +107,13 @@ class Study:
 
 
 def is_own(trial: FrozenTrial) -> bool:
-    """Whether a trial is a search's; else a script added it, or told its end. What waits, a search will train."""
-    signs = ("status",) if trial.state.is_finished() else ("worker", "loop", "origin")  # the second in older studies
+    """Check whether a search, not a script, runs or ended a trial; true for waiting trials, which a search will run."""
+    signs = ("status",) if trial.state.is_finished() else ("worker", "loop", "origin")  # "loop" in older studies
     return trial.state == TrialState.WAITING or any(sign in trial.user_attrs for sign in signs)
 
 
 def tell_left_out(study: Study) -> Iterator[str]:
-    """The trials that do not count, and why, for people."""
+    """Yield lines of text on the trials that do not count, and why."""
     for trial in study.left_out[:NAMED]:
         yield f"left out: {trial.reason}"
     if (more := len(study.left_out) - NAMED) > 0:
