@@ -317,7 +317,7 @@ def test_a_dry_run_of_a_grid_counts_its_cells_by_rule(searches):
     assert not (searches.cwd / "multirun").exists()
 
 
-def test_priors_are_announced_tried_first_and_left_out_with_a_word(searches):
+def test_initial_points_are_announced_tried_first_and_left_out_with_a_word(searches):
     searches.run(*RANDOM, "study=old", "search.max_trials=1")
     enqueue = "search.enqueue=['ppo.learning_rate=1.2e-3','ppo.learning_rate=1','ppo.learning_rate=1.8e-3']"
     rule = "+search.constraints.mine='ppo.learning_rate > 1.5e-3'"

@@ -1,4 +1,4 @@
-"""Loops claim trials from one study, and none is lost or taken twice."""
+"""Workers take trials from one study, and none is lost or taken twice."""
 
 import socket
 import threading
@@ -93,7 +93,7 @@ def test_the_study_is_locked_while_a_trial_is_taken(join, tmp_path):
         lambda worker, queued: worker.queue.reporter.report(queued, 1, 2.0),
         lambda worker, queued: worker.end(queued),
     ],
-    ids=["claim", "enqueue", "report", "tell"],
+    ids=["take", "enqueue", "report", "tell"],
 )
 def test_every_step_waits_for_the_worker_that_has_the_lock(join, monkeypatch, step):
     monkeypatch.setattr(worker_lock, "LOCK_TIMEOUT_S", 0.05)
@@ -318,7 +318,7 @@ def test_draws_are_counted_also_where_no_point_was_left(join):
     assert worker.study.user_attrs["infeasible"] == {"mine": 2}
 
 
-def test_priors_are_taken_first_and_enqueued_once(join, tmp_path):
+def test_initial_points_are_taken_first_and_enqueued_once(join, tmp_path):
     points = [
         InitialPoint("default", "default", CELLS[2]),
         InitialPoint("outside", "enqueued", None, "outside"),
@@ -335,7 +335,7 @@ def test_priors_are_taken_first_and_enqueued_once(join, tmp_path):
     assert worker.attributes(0)[SEED] == 42
 
 
-def test_priors_beyond_the_total_wait(join):
+def test_initial_points_beyond_the_total_wait(join):
     worker = join(total=1)
     worker.queue.enqueue([InitialPoint("a", "default", CELLS[2]), InitialPoint("b", "enqueued", CELLS[3])])
     assert worker.work() == [CELLS[2]]

@@ -19,7 +19,7 @@ from vbot_train.study.layout import is_recorded
 from vbot_train.training.result import TrialResult
 
 POLL_S = 0.2
-CLAIM_AGAIN_S = 2.0  # between two looks for work that another worker may have left
+TAKE_AGAIN_S = 2.0  # another worker may be interrupted, and its trials become available
 OUT_OF_TIME = "budget_hours is spent"
 HOPELESS = 3  # as many equal failures in a row at the start stop the search
 
@@ -112,7 +112,7 @@ class WorkerPool:
             self._note_deadline()
             if queued is None:
                 self._others_train = self._queue.others_train
-                self._look_again = time.monotonic() + CLAIM_AGAIN_S
+                self._look_again = time.monotonic() + TAKE_AGAIN_S
             else:
                 self._start(queued)
 
