@@ -151,9 +151,9 @@ LOOPS = """
 from pathlib import Path
 from vbot_train.search.execution.worker_lock import WorkerLock
 with WorkerLock(Path("study")) as own, WorkerLock(Path("study")) as other, own.hold():
-    dead = own._file("host-1-abc")
+    dead = own._locate_file("host-1-abc")
     dead.touch()
-    print(own.others() == [other.name], dead.exists())
+    print(own.list_others() == [other.name], dead.exists())
 print([path.name for path in dead.parent.iterdir()])
 """
 

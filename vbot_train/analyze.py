@@ -15,7 +15,7 @@ from rich.table import Table
 
 from vbot_train.analysis.advice import Advice, give_advice
 from vbot_train.analysis.figures import draw_figures
-from vbot_train.analysis.headline import spread_over, write_headline
+from vbot_train.analysis.headline import format_spread_over_seeds, write_headline
 from vbot_train.analysis.importance import EstimatorName, ImportanceReport, measure_importance
 from vbot_train.analysis.ranking import TOP, Configuration, describe_seeds, format_cell, format_params
 from vbot_train.analysis.report import write_report
@@ -61,7 +61,7 @@ def analyze(
     study = load_study(study_dir, storage)
     metric = metric or study.record.metric
     verdict = Verdict(study, metric)
-    importance = measure_importance(study.ranked(metric), metric, estimator=estimator)
+    importance = measure_importance(study.rank(metric), metric, estimator=estimator)
     advice = give_advice(verdict)
     out = choose_folder(verdict)
     (out / "experiment").mkdir(parents=True, exist_ok=True)
@@ -138,7 +138,7 @@ def build_leaderboard(verdict: Verdict, found: Sequence[Configuration]) -> Table
     table.add_column("configuration", overflow="fold")
     for row in found[:SHOWN]:
         again = verdict.confirmed.get(row.number)
-        value = ["-" if again is None else spread_over(again, verdict.metric)]
+        value = ["-" if again is None else format_spread_over_seeds(again, verdict.metric)]
         means = [format_cell(row.mean(name)) for name in columns]
         seeds = describe_seeds(row.runs, verdict.metric) if row.failed_seeds else str(len(row.runs))
         table.add_row(str(row.number), seeds, *means, *value[: len(confirmed)], format_params(row.params))

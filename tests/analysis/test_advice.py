@@ -31,9 +31,9 @@ from studies import screened
 from vbot_train.analysis.advice import give_advice, on_the_way
 from vbot_train.analysis.evidence.corners import find_corner
 from vbot_train.analysis.evidence.noise import pool_variance
-from vbot_train.analysis.evidence.ranges import Range
+from vbot_train.analysis.evidence.ranges import Range, measure_distance
 from vbot_train.analysis.evidence.regions import find_region
-from vbot_train.analysis.evidence.trends import measure_distance, measure_early_share
+from vbot_train.analysis.evidence.trends import measure_early_share
 from vbot_train.analysis.ranking import Configuration
 from vbot_train.analysis.stages import Verdict
 from vbot_train.search.space.constraints import compile_rules

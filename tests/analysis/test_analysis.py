@@ -202,7 +202,7 @@ def test_importance_is_reproducible(write_study):
     trials = [(params(10 ** draw.uniform(-5, -2)), "completed", draw.random()) for _ in range(30)]
     trials += [(params(1e-3, "small"), "completed", 0.5)]
     study = load_study(write_study(trials))
-    ranked = study.ranked("episode_reward_mean")
+    ranked = study.rank("episode_reward_mean")
     assert measure_importance(ranked, "episode_reward_mean") == measure_importance(ranked, "episode_reward_mean")
 
 

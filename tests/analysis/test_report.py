@@ -13,7 +13,8 @@ from vbot_train.analysis.advice import Advice
 from vbot_train.analysis.figures import draw_stages
 from vbot_train.analysis.headline import write_headline
 from vbot_train.analysis.importance import Importance, ImportanceReport
-from vbot_train.analysis.report import lines, own_settings, table, write_report
+from vbot_train.analysis.next_commands import list_next_commands, list_own_settings
+from vbot_train.analysis.report import list_table_rows, write_report
 from vbot_train.analysis.stages import Verdict
 from vbot_train.study.record import StudyRecord
 
@@ -101,7 +102,7 @@ def test_a_study_without_a_completed_trial_has_a_report_that_says_so(tmp_path):
 
 
 def test_the_table_holds_search_confirmation_and_test_of_the_best(verdict):
-    first, second, third = table(verdict)
+    first, second, third = list_table_rows(verdict)
     assert (first["configuration"], first["search"], first["confirmed"]) == ("config_002", "20", "17 [17, 17]")
     assert (first["search_success"], first["tested_success"]) == ("success 50.0%", "success 50.0%")
     assert first["tested"] == "13.5 [13, 14]"
@@ -111,7 +112,7 @@ def test_the_table_holds_search_confirmation_and_test_of_the_best(verdict):
 
 
 def test_it_says_what_to_type_next(verdict):
-    texts = [line for _, line in lines(verdict, Path("s/analysis"))]
+    texts = [line for _, line in list_next_commands(verdict, Path("s/analysis"))]
     assert texts[0] == "python -m vbot_train --config-dir s/analysis experiment=best"
     again = "python -m vbot_train -m --config-dir s/analysis experiment=best seed=11,12,13"
     assert texts[1] == f"{again} search.confirm=none"
@@ -129,7 +130,7 @@ def test_another_search_keeps_the_task_and_the_training_of_this_one():
         "workers=2",
     ]
     record = StudyRecord("s", METRIC, command=given, space={"ppo.rollouts": "choice(16, 24)"})
-    assert own_settings(record) == ["training=quick", "training.env_steps=600_000"]
+    assert list_own_settings(record) == ["training=quick", "training.env_steps=600_000"]
 
 
 def test_one_configuration_on_several_seeds_is_told_with_its_range():
@@ -145,7 +146,7 @@ def test_one_configuration_of_which_a_seed_was_lost_says_so():
     (line,) = write_headline(found)
     said = "one configuration on 2 of 3 seeds: episode_reward_mean 2 [1 to 3] (seed 3 diverged)"
     assert line == f"{said}; there was nothing to choose"
-    assert next(table(found))["search_seeds"] == "2 of 3 seeds"
+    assert next(list_table_rows(found))["search_seeds"] == "2 of 3 seeds"
 
 
 def test_a_test_on_one_seed_each_says_nothing_of_others():

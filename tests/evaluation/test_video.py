@@ -61,7 +61,7 @@ def test_each_watched_robot_is_seen_until_its_first_episode_ends(make_env):
     episodes = evaluate(env, watched, seed=1)
     steps = (episodes.length_s / env.control_dt_s).round().long()
     assert steps.tolist() == [5, 3, 5]
-    first, second = watched.poses(steps)
+    first, second = watched.list_poses(steps)
     assert (first.shape, second.shape) == ((5, 19), (3, 19))
     assert first[0, :2].norm().item() == pytest.approx(episodes.start_distance_m[0].item())
     assert second[0, :2].norm().item() == pytest.approx(episodes.start_distance_m[1].item())

@@ -75,7 +75,7 @@ def earlier_study(tmp_path_factory, make_space, empty_study):
         shutil.copy(empty_study, directory)
         study = optuna.load_study(study_name="s", storage=connect(None, directory))
         for number, (params, status, reward) in enumerate(trials):
-            candidate, trial = space.candidate(params), directory / "trials" / f"{number:03d}"
+            candidate, trial = space.compose_candidate(params), directory / "trials" / f"{number:03d}"
             (trial / ".hydra").mkdir(parents=True)
             OmegaConf.save(candidate.config, trial / ".hydra" / "config.yaml")
             metrics = dict.fromkeys(METRICS, 0.5) | {"episode_reward_mean": reward}
@@ -85,7 +85,7 @@ def earlier_study(tmp_path_factory, make_space, empty_study):
             ranges = space.distributions
             told = {"params": params, "distributions": ranges, "user_attrs": {STATUS: status}}
             study.add_trial(create_trial(state=end[0], value=end[1], **told))
-        groups = space.candidate(next(params for params, _, _ in trials)).choices
+        groups = space.compose_candidate(next(params for params, _, _ in trials)).choices
         record = {"study": "s", "metric": "episode_reward_mean", "space": space.describe(), "groups": groups}
         (directory / STUDY_YAML).write_text(yaml.safe_dump(record, sort_keys=False), encoding="utf-8")
         return directory

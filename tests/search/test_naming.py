@@ -174,7 +174,7 @@ def begin(tmp_path, monkeypatch):
 
 def names_of(spec, directory):
     """Of a search: in its directory, its record, and what its trials are recorded with."""
-    candidate = spec.space.candidate({"ppo.rollouts": 16})
+    candidate = spec.space.compose_candidate({"ppo.rollouts": 16})
     return directory.name, spec.record().study, candidate.config["study"]
 
 

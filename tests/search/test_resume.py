@@ -151,7 +151,7 @@ def test_a_new_option_is_told_once_by_the_range(record):
 
 def test_options_are_described_by_what_they_do_not_have_in_common_with_the_default(make_space, config):
     space = make_space("network=small,large", "ppo.rollouts=16,24")
-    assert list_option_settings(space.combinations(), config) == {
+    assert list_option_settings(space.list_combinations(), config) == {
         "network=small": {"network.hidden_layer_sizes": [128, 64]},
         "network=large": {"network.hidden_layer_sizes": [512, 256, 128]},
     }
@@ -159,7 +159,7 @@ def test_options_are_described_by_what_they_do_not_have_in_common_with_the_defau
 
 def test_an_edited_option_is_told_even_where_it_is_the_only_one_searched(make_space, record, config):
     space = {"network": "choice(large)"}
-    (name, content), *_ = make_space("network=choice(large)").combinations()
+    (name, content), *_ = make_space("network=choice(large)").list_combinations()
     then = record(space=space, options=list_option_settings([(name, content)], config))
     edited = copy.deepcopy(content)
     edited["network"]["hidden_layer_sizes"] = [9]

@@ -41,8 +41,8 @@ def test_a_test_can_be_left_out_alone(test):
 
 @pytest.mark.parametrize(("configurations", "trainings"), [(1, 0), (2, 2 * 2 + 2), (99, 2 * 2 + 2)])
 def test_no_more_is_planned_than_there_are_configurations(configurations, trainings):
-    assert PLAN.among(configurations).trainings == trainings
-    assert replace(PLAN, confirm={"top_k": 3, "seeds": [1001, 1002]}).among(2).confirm["top_k"] == 2
+    assert PLAN.limit_to(configurations).trainings == trainings
+    assert replace(PLAN, confirm={"top_k": 3, "seeds": [1001, 1002]}).limit_to(2).confirm["top_k"] == 2
 
 
 def test_seeds_of_ones_own_are_taken_as_they_are():
@@ -104,7 +104,7 @@ def test_one_configuration_leaves_nothing_to_confirm():
 
 def test_a_finalist_is_trained_on_one_seed_of_the_stage_and_its_starts(line):
     finals = StageSpace(line, Verdict(study(TRIALS), "episode_reward_mean"), evaluation_seed=7)
-    candidate = finals.candidate({TRIAL: 1}, seed=1001)
+    candidate = finals.compose_candidate({TRIAL: 1}, seed=1001)
     assert candidate.config["ppo"]["learning_rate"] == 2e-4
     assert (candidate.config["seed"], candidate.config["evaluation"]["seed"]) == (1001, 7)
     assert candidate.config["search"]["seeds_per_configuration"] == 1
@@ -114,14 +114,14 @@ def test_a_finalist_is_trained_on_one_seed_of_the_stage_and_its_starts(line):
 def test_a_finalist_that_waits_in_the_queue_is_trained_although_its_first_trial_cannot_be_read_any_more(line):
     gone = LeftOut("trials", 1, {"ppo.learning_rate": 2e-4, "seed": 5}, "it was deleted")
     finals = StageSpace(line, Verdict(replace(study(TRIALS[:1]), left_out=[gone]), "episode_reward_mean"), 7)
-    config = finals.candidate({TRIAL: 1}, seed=1001).config
+    config = finals.compose_candidate({TRIAL: 1}, seed=1001).config
     assert (config["ppo"]["learning_rate"], config["seed"]) == (2e-4, 1001)
 
 
 def test_the_default_is_trained_although_the_space_does_not_hold_it(make_space):
     space = make_space("network=small,large")
     finals = StageSpace(space, Verdict(study([]), "episode_reward_mean"), evaluation_seed=7)
-    candidate = finals.candidate({TRIAL: DEFAULT}, seed=2001)
+    candidate = finals.compose_candidate({TRIAL: DEFAULT}, seed=2001)
     assert candidate.choices["network"] == "medium"
     assert candidate.config["network"]["hidden_layer_sizes"] == [256, 128, 64]
     assert candidate.config["seed"] == 2001

@@ -206,4 +206,4 @@ def test_what_is_queued_first_is_queued_before_the_record_says_that_the_study_is
     ],
 )
 def test_a_study_lives_where_its_record_says(home, given, used):
-    assert record_of(storage=home).home(given) == used
+    assert record_of(storage=home).find_home(given) == used

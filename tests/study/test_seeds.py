@@ -31,7 +31,7 @@ def trial_on(number, seed, reward=1.0, *, seeds=SEEDS, rate=1e-3, status="comple
 
 
 def values_of(trials):
-    return [(trial.number, trial.result.status, trial.result.objective(METRIC)) for trial in trials]
+    return [(trial.number, trial.result.status, trial.result.get_objective(METRIC)) for trial in trials]
 
 
 def test_a_metric_over_three_seeds_is_their_mean():
@@ -69,7 +69,7 @@ def test_a_metric_that_one_seed_has_not_has_no_mean():
     results = [result_on(s, metrics={"success_rate": 0.5, "time_to_goal_s": t}) for s, t in enumerate(times)]
     combined = combine_results(3, results)
     assert combined.metrics == {"success_rate": 0.5, "time_to_goal_s": None}
-    assert combined.objective("time_to_goal_s") is None
+    assert combined.get_objective("time_to_goal_s") is None
 
 
 def test_costs_are_summed_and_settings_come_from_the_first():
@@ -98,7 +98,7 @@ def test_the_seeds_of_a_configuration_are_one_trial_with_the_runs_of_all():
     assert values_of([merged]) == [(4, "completed", 3.0)]
     assert merged.params == trials[0].params and merged.is_merged
     assert merged.run_directories == {5: Path("004"), 6: Path("005"), 7: Path("006")}
-    assert [run.objective(METRIC) for run in merged.runs] == [1.0, 2.0, 6.0]
+    assert [run.get_objective(METRIC) for run in merged.runs] == [1.0, 2.0, 6.0]
     assert merged.ended == max(trial.ended for trial in trials)
 
 

@@ -26,10 +26,10 @@ def test_only_a_completed_trial_has_an_objective():
     metrics = {"success_rate": 0.5, "time_to_goal_s": None, "fall_rate": float("nan")}
     completed = TrialResult(status="completed", trial=0, seed=1, metrics=metrics)
     diverged = TrialResult(status="diverged", trial=0, seed=1, metrics=metrics)
-    assert completed.objective("success_rate") == 0.5
-    assert completed.objective("time_to_goal_s") is None
-    assert completed.objective("fall_rate") is None
-    assert diverged.objective("success_rate") is None
+    assert completed.get_objective("success_rate") == 0.5
+    assert completed.get_objective("time_to_goal_s") is None
+    assert completed.get_objective("fall_rate") is None
+    assert diverged.get_objective("success_rate") is None
 
 
 @pytest.mark.parametrize("keep", [0, 20, 200])

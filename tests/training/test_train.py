@@ -96,7 +96,7 @@ def test_an_absurd_learning_rate_ends_as_diverged(tmp_path):
     result = train(compose_config([*SMOKE, "ppo.learning_rate=1e3"]), tmp_path)
     assert result.status == "diverged"
     assert "largest action is" in result.cause
-    assert TrialResult.load(tmp_path).objective("episode_reward_mean") is None
+    assert TrialResult.load(tmp_path).get_objective("episode_reward_mean") is None
 
 
 def test_a_nan_in_the_reward_ends_as_diverged(tmp_path, monkeypatch):

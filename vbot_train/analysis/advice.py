@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from vbot_train.analysis.evidence.corners import find_corner
 from vbot_train.analysis.evidence.noise import Contrast, Unstable, compare_with_noise, find_unstable, is_learning_search
-from vbot_train.analysis.evidence.ranges import Range, list_ranges
+from vbot_train.analysis.evidence.ranges import Range, list_ranges, measure_distance
 from vbot_train.analysis.evidence.regions import Region, find_region
-from vbot_train.analysis.evidence.trends import Trend, find_trend, measure_distance, measure_early_share
+from vbot_train.analysis.evidence.trends import Trend, find_trend, measure_early_share
 from vbot_train.analysis.ranking import Configuration, group_by_configuration, name_configuration
 from vbot_train.analysis.stages import Verdict
 from vbot_train.study.trials import Trial
@@ -114,7 +114,7 @@ def _advise_longer(verdict: Verdict, seen: Contrast | None) -> Advice | None:
 
 def on_the_way(found: Configuration, evaluations: Sequence[int], metric: str) -> NDArray[np.float64] | None:
     """Return a configuration's values at some evaluations and its final value: means over the trials that have all."""
-    values = [(trial.intermediate, trial.result.objective(metric)) for trial in found.trials]  # None: a seed failed
+    values = [(trial.intermediate, trial.result.get_objective(metric)) for trial in found.trials]  # None: a seed failed
     whole = [(seen, final) for seen, final in values if final is not None and all(n in seen for n in evaluations)]
     rows = [[*(seen[number] for number in evaluations), final] for seen, final in whole]
     return np.array(rows, dtype=float).mean(axis=0) if rows else None
@@ -170,7 +170,7 @@ def _towards(found: Sequence[Sequence[Trial]], there: Range, metric: str, *, up:
 
 def _mean_value(trials: Sequence[Trial], metric: str) -> float:
     """Return the mean over a configuration's trials with a value, higher is better; minus infinity without any."""
-    values = [value for trial in trials if (value := trial.result.objective(metric)) is not None]
+    values = [value for trial in trials if (value := trial.result.get_objective(metric)) is not None]
     return float(np.mean(values)) * (1 if METRICS[metric] == "maximize" else -1) if values else -math.inf
 
 
@@ -181,7 +181,7 @@ def _list_diverged(verdict: Verdict) -> list[Trial]:
 def _advise_unstable(verdict: Verdict, one: Unstable, place: int) -> Advice:
     """Advise to exclude the region that an unstable finalist shares with diverged trials, or else its corner."""
     own, diverged = one.found.trials, _list_diverged(verdict)
-    others = [trial for trial in verdict.study.ranked(verdict.metric) if trial not in own]
+    others = [trial for trial in verdict.study.rank(verdict.metric) if trial not in own]
     region = find_region([own[0], *diverged], others)
     if region is not None and _clear(region) and region.holds[0]:
         rule: str | None = region.rule
@@ -287,5 +287,5 @@ def _in_time(verdict: Verdict) -> NDArray[np.float64]:
     """Return the value of each trial by number, higher is better; minus infinity for trials without a value."""
     sign = 1 if METRICS[verdict.metric] == "maximize" else -1
     trials = sorted(verdict.study.trials, key=lambda trial: trial.number)
-    found = [trial.result.objective(verdict.metric) for trial in trials]
+    found = [trial.result.get_objective(verdict.metric) for trial in trials]
     return np.array([-math.inf if value is None else sign * value for value in found])

@@ -93,7 +93,7 @@ def trace_best_so_far(study: Study, metric: str) -> BestSoFar:
     env_steps: list[int] = []
     best: list[float | None] = []
     for trial in study.trials:
-        known = [value for value in (*best[-1:], trial.result.objective(metric)) if value is not None]
+        known = [value for value in (*best[-1:], trial.result.get_objective(metric)) if value is not None]
         best.append(choose(known, default=None))
         env_steps.append(sum(env_steps[-1:]) + trial.result.env_steps)
     return BestSoFar(env_steps, best)

@@ -38,7 +38,7 @@ def draw_figures(verdict: Verdict, importance: ImportanceReport, directory: Path
         remove_file(directory / f"{name}.png")
     if verdict.screened:
         draw_learning_curves(verdict, directory / "learning_curves.png")
-    if verdict.study.ranked(verdict.metric):
+    if verdict.study.rank(verdict.metric):
         draw_history(verdict, directory / "history.png")
         if any(found.params for found in verdict.screened):
             draw_slices(verdict, directory / "slices.png")
@@ -70,8 +70,8 @@ def draw_learning_curves(verdict: Verdict, path: Path) -> None:
 
 def draw_history(verdict: Verdict, path: Path) -> None:
     """Draw the value of every completed trial by number, and the best value so far."""
-    trials = sorted(verdict.study.ranked(verdict.metric), key=lambda trial: trial.number)
-    numbers, values = [t.number for t in trials], [t.result.objective(verdict.metric) or 0.0 for t in trials]
+    trials = sorted(verdict.study.rank(verdict.metric), key=lambda trial: trial.number)
+    numbers, values = [t.number for t in trials], [t.result.get_objective(verdict.metric) or 0.0 for t in trials]
     better = np.maximum if METRICS[verdict.metric] == "maximize" else np.minimum
     figure, axes = plt.subplots(figsize=(8, 3.5), layout="constrained")
     axes.plot(numbers, values, ".", color="0.6", label="trial")
@@ -83,7 +83,7 @@ def draw_history(verdict: Verdict, path: Path) -> None:
 
 def draw_slices(verdict: Verdict, path: Path) -> None:
     """Draw the value against each parameter: star for the default configuration, ring for the winner."""
-    ranked = verdict.study.ranked(verdict.metric)
+    ranked = verdict.study.rank(verdict.metric)
     spaces = {name: space for trial in ranked for name, space in trial.distributions.items() if name != "seed"}
     rows = -(-len(spaces) // PANELS)
     size = (9, 2.4 * rows)
@@ -92,7 +92,7 @@ def draw_slices(verdict: Verdict, path: Path) -> None:
     for axes, (name, space) in zip(grid.flat, spaces.items(), strict=False):
         trials = [trial for trial in ranked if name in trial.params]
         places = {trial.number: _place(space, trial.params[name]) for trial in trials}
-        values = {trial.number: trial.result.objective(verdict.metric) or 0.0 for trial in trials}
+        values = {trial.number: trial.result.get_objective(verdict.metric) or 0.0 for trial in trials}
         axes.plot([*places.values()], [*values.values()], ".", color="C0", alpha=0.6)
         for number, marker, width, color, face in chosen:
             if number in places:

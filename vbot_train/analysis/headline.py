@@ -26,14 +26,14 @@ def write_headline(verdict: Verdict) -> Iterator[str]:
         screening = describe_screening(winner, verdict)
         yield f"the search saw {screening}; the best of many is partly the luckiest: expect less"
         return
-    confirmed = value(verdict.confirmed[winner.number], metric)
+    confirmed = format_value(verdict.confirmed[winner.number], metric)
     if verdict.untested_reason is not None:
         yield f"winner: {name}, confirmed: {confirmed}; not tested ({verdict.untested_reason})"
         screening = describe_screening(winner, verdict)
         yield f"the search saw {screening}; the confirmed value made it the winner: expect a little less"
     else:
         tested = verdict.tested[winner.number]
-        yield f"winner: {name}, tested on training seeds and starts of its own: {value(tested, metric)}"
+        yield f"winner: {name}, tested on training seeds and starts of its own: {format_value(tested, metric)}"
         yield from compare_with_default(winner, tested, verdict)
         yield f"before that, confirming said {confirmed}, and the search saw {describe_screening(winner, verdict)}"
     if (caution := caution_few_seeds(len(verdict.confirmed[winner.number].runs))) is not None:
@@ -42,7 +42,7 @@ def write_headline(verdict: Verdict) -> Iterator[str]:
 
 def describe_replicates(found: Configuration, verdict: Verdict) -> Iterator[str]:
     """Describe a study of one configuration, where nothing was chosen."""
-    values = [value for run in found.survivors if (value := run.objective(verdict.metric)) is not None]
+    values = [value for run in found.survivors if (value := run.get_objective(verdict.metric)) is not None]
     ends = f" [{format_cell(min(values))} to {format_cell(max(values))}]" if len(values) > 1 else ""
     over, mean = describe_seeds(found.runs, verdict.metric), format_cell(found.mean(verdict.metric))
     text = f"one configuration on {over}: {verdict.metric} {mean}{ends}{list_failed_seeds(found.failed_seeds)}"
@@ -55,7 +55,7 @@ def compare_with_default(winner: Configuration, tested: Retrained, verdict: Verd
         yield "the winner is the default configuration itself"
         return
     default, metric = verdict.tested[verdict.default], verdict.metric
-    yield f"the default, tested alike: {value(default, metric)}"
+    yield f"the default, tested alike: {format_value(default, metric)}"
     ours, theirs = tested.values_or_worst(metric), default.values_or_worst(metric)
     if min(len(ours), len(theirs)) < 2:
         yield "one seed each: that says nothing of other seeds"
@@ -67,11 +67,13 @@ def compare_with_default(winner: Configuration, tested: Retrained, verdict: Verd
     yield f"one run of the winner beats one of the default with probability {probability:.2f}{by}"
 
 
-def value(found: Retrained, metric: str) -> str:
+def format_value(found: Retrained, metric: str) -> str:
     """Format a configuration's value over its seeds, with interval, success rate and fall rate."""
     content, lost = found.describe(metric), found.failed_seeds(metric)
     runs, over = len(found.runs), describe_seeds(found.runs.values(), metric)
-    text = f"{metric} {spread(content[metric])} over {over}" if metric in content else f"no value on {runs} seeds"
+    text = (
+        f"{metric} {format_spread(content[metric])} over {over}" if metric in content else f"no value on {runs} seeds"
+    )
     others = (("success_rate", "success"), ("fall_rate", "falls"))
     text += "".join(f", {name} {content[key]['iqm']:.1%}" for key, name in others if key in content and key != metric)
     return text + list_failed_seeds(lost)
@@ -82,7 +84,7 @@ def list_failed_seeds(lost: Mapping[int, str]) -> str:
     return f" ({', '.join(f'seed {seed} {status}' for seed, status in lost.items())})" if lost else ""
 
 
-def spread(content: dict[str, object] | None) -> str:
+def format_spread(content: dict[str, object] | None) -> str:
     """Format an interquartile mean and its interval."""
     if content is None:
         return "-"
@@ -91,10 +93,10 @@ def spread(content: dict[str, object] | None) -> str:
     return f"{format_cell(content['iqm'])}{bounds}"
 
 
-def spread_over(found: Retrained, metric: str) -> str:
+def format_spread_over_seeds(found: Retrained, metric: str) -> str:
     """Format an interquartile mean and its interval, with the number of seeds if some failed."""
     over = f" ({describe_seeds(found.runs.values(), metric)})" if found.failed_seeds(metric) else ""
-    return spread(found.describe(metric).get(metric)) + over
+    return format_spread(found.describe(metric).get(metric)) + over
 
 
 def describe_screening(found: Configuration, verdict: Verdict) -> str:

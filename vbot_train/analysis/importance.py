@@ -69,7 +69,7 @@ def measure_importance(
     Raises:
         StudyError: fANOVA needs scikit-learn, which is not installed.
     """
-    values = {trial.number: trial.result.objective(metric) for trial in trials}
+    values = {trial.number: trial.result.get_objective(metric) for trial in trials}
     known = sorted((trial for trial in trials if values[trial.number] is not None), key=lambda trial: trial.number)
     names, left_out = _choose_parameters(known, estimator)
 

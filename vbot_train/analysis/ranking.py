@@ -33,7 +33,7 @@ class Configuration:
     @property
     def survivors(self) -> list[TrialResult]:
         """Runs with a value."""
-        return [run for run in self.runs if run.objective(self.metric) is not None]
+        return [run for run in self.runs if run.get_objective(self.metric) is not None]
 
     def mean(self, metric: str) -> float | None:
         """Return the interquartile mean over the survivors; None if one of them has no value of the metric."""
@@ -63,8 +63,8 @@ class Configuration:
 
 def rank_configurations(study: Study, metric: str) -> list[Configuration]:
     """Rank the configurations with a value, best first; ties in the order of their best trials."""
-    ranked = study.ranked(metric)
-    best_first = [*ranked, *(trial for trial in study.trials if trial.result.objective(metric) is None)]
+    ranked = study.rank(metric)
+    best_first = [*ranked, *(trial for trial in study.trials if trial.result.get_objective(metric) is None)]
     found = [_build_configuration(group, metric, study.record.retries) for group in group_by_configuration(best_first)]
     with_value = [configuration for configuration in found if configuration.trials]
     return sorted(with_value, key=lambda configuration: rank_key(configuration.runs, metric))
@@ -87,13 +87,13 @@ def _build_configuration(trials: Sequence[Trial], metric: str, retries: int) -> 
         first[trial.number] = first.get(repeated, repeated)
         attempts.setdefault(first[trial.number], []).append(trial)
     ended = [last for tried in attempts.values() if (last := choose_attempt(tried, retries)) is not None]
-    with_value = [trial for trial in ended if any(run.objective(metric) is not None for run in trial.runs)]
+    with_value = [trial for trial in ended if any(run.get_objective(metric) is not None for run in trial.runs)]
     return Configuration(with_value, [run for trial in ended for run in trial.runs], metric)
 
 
 def list_failed_seeds(runs: Iterable[TrialResult], metric: str) -> dict[int, str]:
     """Return the status of each run without a value, by seed."""
-    return {run.seed: run.status for run in sorted(runs, key=lambda run: run.seed) if run.objective(metric) is None}
+    return {run.seed: run.status for run in sorted(runs, key=lambda run: run.seed) if run.get_objective(metric) is None}
 
 
 def rank_key(runs: Collection[TrialResult], metric: str) -> tuple[int, float]:
@@ -103,7 +103,7 @@ def rank_key(runs: Collection[TrialResult], metric: str) -> tuple[int, float]:
         runs: Runs of a configuration, one per training seed.
         metric: Metric to rank by.
     """
-    values = [value for run in runs if (value := run.objective(metric)) is not None]
+    values = [value for run in runs if (value := run.get_objective(metric)) is not None]
     sign = -1 if METRICS[metric] == "maximize" else 1
     return len(runs) - len(values), sign * compute_iqm(values) if values else math.inf
 

@@ -47,7 +47,7 @@ def build_figures(verdict: Verdict, importance: ImportanceReport) -> Iterator[Fi
         )
     if importance.is_sufficient:
         yield Figure("What mattered", f"Importance for {metric}, with 90 % intervals.", plot_importances(importance))
-    if verdict.study.ranked(metric):
+    if verdict.study.rank(metric):
         study = convert_to_optuna(verdict)
         caption = "Every completed trial in the order of the search, and the best so far."
         yield Figure("Optimization history", caption, _finish(plot_optimization_history(study, target_name=metric)))
@@ -70,13 +70,13 @@ def build_figures(verdict: Verdict, importance: ImportanceReport) -> Iterator[Fi
 def convert_to_optuna(verdict: Verdict) -> optuna.Study:
     """Convert the completed trials to an in-memory Optuna study, with the same numbers."""
     study = optuna.create_study(direction=METRICS[verdict.metric])  # type: ignore[arg-type]
-    ranked = {trial.number: trial for trial in verdict.study.ranked(verdict.metric)}
+    ranked = {trial.number: trial for trial in verdict.study.rank(verdict.metric)}
     for number in range(max(ranked) + 1):
         trial = ranked.get(number)
         if trial is None:  # placeholder, so that later trials keep their numbers
             study.add_trial(create_trial(state=TrialState.FAIL))
             continue
-        value = trial.result.objective(verdict.metric)
+        value = trial.result.get_objective(verdict.metric)
         study.add_trial(create_trial(params=trial.params, distributions=trial.distributions, value=value))
     return study
 
@@ -139,7 +139,7 @@ def _errors(values: Sequence[float], ends: Sequence[tuple[float, float]]) -> dic
 
 def plot_slices(verdict: Verdict) -> go.Figure:
     """Plot the value against each parameter, one panel per parameter."""
-    ranked = verdict.study.ranked(verdict.metric)
+    ranked = verdict.study.rank(verdict.metric)
     spaces = {name: space for trial in ranked for name, space in trial.distributions.items() if name != "seed"}
     rows = -(-len(spaces) // COLUMNS)
     figure = make_subplots(rows=rows, cols=COLUMNS, shared_yaxes=True, subplot_titles=[*spaces])
@@ -161,7 +161,7 @@ def plot_slices(verdict: Verdict) -> go.Figure:
 def _points(trials: Sequence[Trial], name: str, metric: str, marker: dict[str, object]) -> go.Scatter:
     xs = [trial.params[name] for trial in trials]
     text = [f"trial {trial.number}" for trial in trials]
-    ys = [trial.result.objective(metric) for trial in trials]
+    ys = [trial.result.get_objective(metric) for trial in trials]
     return go.Scatter(x=xs, y=ys, mode="markers", text=text, marker=marker)
 
 
@@ -200,9 +200,11 @@ def _add_curves(figure: go.Figure, trials: Sequence[Trial], name: str, color: st
 
 def plot_wall_clock(verdict: Verdict) -> go.Figure:
     """Plot values against the end time of their trials."""
-    ranked = verdict.study.ranked(verdict.metric)
+    ranked = verdict.study.rank(verdict.metric)
     rows = [
-        (trial.ended, trial.number, trial.result.objective(verdict.metric) or 0.0) for trial in ranked if trial.ended
+        (trial.ended, trial.number, trial.result.get_objective(verdict.metric) or 0.0)
+        for trial in ranked
+        if trial.ended
     ]
     rows.sort()
     hours = [(ended - rows[0][0]).total_seconds() / 3600 for ended, *_ in rows]

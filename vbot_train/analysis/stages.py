@@ -30,7 +30,7 @@ class Retrained:
 
     def values(self, metric: str) -> list[float]:
         """Return the values by ascending seed, without seeds that have none."""
-        found = [self.runs[seed].objective(metric) for seed in sorted(self.runs)]
+        found = [self.runs[seed].get_objective(metric) for seed in sorted(self.runs)]
         return [value for value in found if value is not None]
 
     def values_or_worst(self, metric: str) -> list[float]:

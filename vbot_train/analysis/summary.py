@@ -116,7 +116,7 @@ def list_replicates(screened: Sequence[Configuration], metric: str) -> list[dict
     """Return interquartile mean and range of configurations trained on several seeds in the search, best first."""
     rows = []
     for found in screened:
-        values = [value for run in found.survivors if (value := run.objective(metric)) is not None]
+        values = [value for run in found.survivors if (value := run.get_objective(metric)) is not None]
         if len(found.runs) > 1:
             lost = describe_lost(found.runs, metric)
             spread = {"iqm": compute_iqm(values), "range": [min(values), max(values)]}

@@ -43,7 +43,7 @@ class ComparedRun:
 
     def values(self, metric: str) -> dict[int, float]:
         """Return the values by training seed, without runs that have none."""
-        found = {seed: self.runs[seed].objective(metric) for seed in sorted(self.runs)}
+        found = {seed: self.runs[seed].get_objective(metric) for seed in sorted(self.runs)}
         return {seed: value for seed, value in found.items() if value is not None}
 
 

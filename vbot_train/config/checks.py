@@ -21,7 +21,7 @@ from vbot_train.config.bounds import (
     find_value_faults,
 )
 from vbot_train.config.composition import ConfigError, find_checkpoint, join_lines, load_recorded_config, read_backend
-from vbot_train.config.known_keys import find_key_faults
+from vbot_train.config.key_faults import find_key_faults
 
 CUDA_DRIVERS = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}  # macOS has none
 MIN_SAMPLES = 2  # per mini-batch: the variance of a single sample is NaN, and would make the running scalers NaN

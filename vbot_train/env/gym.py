@@ -50,7 +50,7 @@ def to_numpy(observation: torch.Tensor) -> Floats:
     return result
 
 
-def robots_of(mask: object, num_envs: int) -> torch.Tensor:
+def select_robots(mask: object, num_envs: int) -> torch.Tensor:
     """Return the index (K,) of the robots that Gymnasium's ``reset_mask`` selects.
 
     Raises:
@@ -158,7 +158,7 @@ class VBotNavigationVector(gymnasium.vector.VectorEnv[Floats, Floats, NDArray[An
         if options and "reset_mask" in options:
             if self._observation is None:
                 raise ResetNeeded(NO_EPISODE)
-            robots = robots_of(options["reset_mask"], self.num_envs)
+            robots = select_robots(options["reset_mask"], self.num_envs)
             begun = self._env.reset(seed=first, robots=robots)
             self._observation = self._observation.index_put((robots,), begun)
         else:

@@ -161,7 +161,7 @@ class NavigationEnv:
         self._episode.steps += 1
         state = self._state()
         self._episode.note_progress(state)
-        fell, left = self._failures(state, unstable)
+        fell, left = self._find_failures(state, unstable)
         state.terminated = fell | left
         truncated = (self._episode.steps >= self.max_steps) & ~state.terminated
         terms = torch.where(unstable, self._rewards.failure, self._rewards(state))
@@ -226,7 +226,7 @@ class NavigationEnv:
             self._prev_joint_vel = torch.where(unstable.unsqueeze(1), 0.0, self._prev_joint_vel)
         return unstable
 
-    def _failures(self, state: RobotState, unstable: Tensor) -> tuple[Tensor, Tensor]:
+    def _find_failures(self, state: RobotState, unstable: Tensor) -> tuple[Tensor, Tensor]:
         """Compute which robots fell and which left the platform. Returns two (E,) bool."""
         tilted = terminations.is_tilted(state, max_tilt_deg=self.config["max_tilt_deg"])
         left = terminations.is_off_platform(state, platform_radius_m=self.config["platform_radius_m"])

@@ -80,12 +80,12 @@ class ResetPool:
         return taken
 
     def _draw(self, count: int) -> Batch:
-        pose = self._poses(count)
+        pose = self._draw_poses(count)
         state = build_state_at_rest(pose, self._joint_pos, self._goal_radius_m)
         observation = observations.observe(self._randomization.with_observation_noise(state))
         return Batch(pose, observation, state.goal_distance, state.goal_bearing)
 
-    def _poses(self, count: int) -> Tensor:
+    def _draw_poses(self, count: int) -> Tensor:
         position, yaw, joints = self._spawn.sample(count, self._generator)
         height, flat = torch.full((count, 1), self._height_m), torch.zeros(count, 2)
         half = yaw.unsqueeze(1) / 2

@@ -81,7 +81,7 @@ class Watched:
         self._poses.append(self._simulation.qpos[: self._robots].clone())
         return self._policy(observation)
 
-    def poses(self, steps: Tensor) -> Iterator[Tensor]:
+    def list_poses(self, steps: Tensor) -> Iterator[Tensor]:
         """Yield the poses of each recorded robot in its first ``steps`` (E,) control steps, (steps, 7 + J) each."""
         for robot, length in zip(torch.stack(self._poses, dim=1).cpu(), steps.tolist(), strict=False):
             yield robot[:length]
@@ -109,7 +109,7 @@ def assess(subject: Subject, episodes: int, filmed: int = 0) -> tuple[Assessment
     policy = Watched(partial(compute_mean_action, agent), env.simulation, filmed)
     ended = evaluate(env, policy, config["evaluation"]["seed"])
     steps = (ended.length_s / env.control_dt_s).round().long()
-    poses = [robot.double().numpy() for robot in policy.poses(steps)] if filmed else []
+    poses = [robot.double().numpy() for robot in policy.list_poses(steps)] if filmed else []
     return describe(subject, env, ended), Film(poses, 1 / env.control_dt_s)
 
 

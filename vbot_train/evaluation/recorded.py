@@ -51,24 +51,24 @@ def find_subject(run: Path, env_option: str | None, overrides: Sequence[str]) ->
         raise ConfigError(f"{run}: lies not in the checkpoints/ of a run, whose config is needed too")
     if (run / "study.yaml").is_file():
         raise ConfigError(f"{run}: is a study; name one of its trials, such as {run / 'trials' / '000'}")
-    directory, note = (run.parent.parent, None) if run.is_file() else _first_seed(run)
-    config = load_recorded_config(_recorded_in(directory))
+    directory, note = (run.parent.parent, None) if run.is_file() else _read_first_seed(run)
+    config = load_recorded_config(_read_recorded(directory))
     if env_option is not None:
-        config["env"] = _env(env_option)
+        config["env"] = _build_env_config(env_option)
     backend = {"backend": read_backend(config["simulation"])}
-    config["simulation"] = _warp_settings() | config["simulation"] | backend
-    config = _overridden(config, overrides)
+    config["simulation"] = _read_warp_settings() | config["simulation"] | backend
+    config = _apply_overrides(config, overrides)
     check_simulation(config["simulation"])
     if env_option is not None or overrides:
         check_evaluation(config)
     checkpoint = run if run.is_file() else find_checkpoint(directory)
     if not checkpoint.is_file():
-        raise ConfigError(f"{run}: has no checkpoint ({checkpoint} is missing){_how_it_ended(directory)}")
+        raise ConfigError(f"{run}: has no checkpoint ({checkpoint} is missing){_describe_end(directory)}")
     env = " ".join([f"env={env_option}" if env_option else "its own env", *overrides])
     return Subject(checkpoint, config, note, env)
 
 
-def _how_it_ended(directory: Path) -> str:
+def _describe_end(directory: Path) -> str:
     """Describe how a run without a checkpoint ended; empty if unknown."""
     if not (directory / FILE_NAME).exists():
         return ""
@@ -79,7 +79,7 @@ def _how_it_ended(directory: Path) -> str:
     return f"; it is {result.status}" + (f": {result.cause}" if result.cause else "")
 
 
-def _first_seed(run: Path) -> tuple[Path, str | None]:
+def _read_first_seed(run: Path) -> tuple[Path, str | None]:
     """Return the run directory, or that of the first seed if a trial was trained on several seeds."""
     names = [path.parent.name for path in run.glob("seed_*/checkpoints")]
     if not names:
@@ -88,13 +88,13 @@ def _first_seed(run: Path) -> tuple[Path, str | None]:
     return run / names[0], f"trained on several seeds ({', '.join(names)}): this is {names[0]}"
 
 
-def _recorded_in(directory: Path) -> Path:
+def _read_recorded(directory: Path) -> Path:
     """Return the directory with Hydra's record of a run; the seeds of a trial share the trial's record."""
     shared = directory.name.startswith("seed_") and not (directory / ".hydra").exists()
     return directory.parent if shared else directory
 
 
-def _env(option: str) -> dict[str, Any]:
+def _build_env_config(option: str) -> dict[str, Any]:
     options = sorted(path.stem for path in (CONF_DIR / "env").glob("*.yaml"))
     if option not in options:
         raise ConfigError(f"--env={option}: no such option, choose one of {', '.join(options)}")
@@ -102,14 +102,14 @@ def _env(option: str) -> dict[str, Any]:
     return env
 
 
-def _warp_settings() -> dict[str, Any]:
+def _read_warp_settings() -> dict[str, Any]:
     """Return the settings of ``simulation.backend=warp``, which runs on MuJoCo do not record."""
     option = OmegaConf.load(CONF_DIR / "simulation" / "warp.yaml")
     assert isinstance(option, DictConfig)
     return {key: value for key, value in to_plain(option).items() if key != "defaults"}
 
 
-def _overridden(config: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+def _apply_overrides(config: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     for override in overrides:
         key, assigned, _ = override.partition("=")
         if not assigned or not key.startswith(CHANGEABLE):

@@ -44,7 +44,7 @@ def begin_stage(
         ConfigError: The study cannot be read.
     """
     storage, settings = spec.job["storage"], spec.job["search"]
-    if spec.plan.of(stage) is None:
+    if spec.plan.get_stage(stage) is None:
         return None
     verdict = Verdict(open_earlier(directory, "study", storage), spec.metric)
     trainings = list_trainings(stage, verdict, spec.plan)
@@ -57,7 +57,7 @@ def begin_stage(
         study,
         directory / stage,
         worker_lock,
-        StageSpace(spec.space, verdict, spec.plan.evaluation_seed(stage, spec.job)),
+        StageSpace(spec.space, verdict, spec.plan.get_evaluation_seed(stage, spec.job)),
         GridProposals([]),
         job={**spec.job, "search": {**settings, "seeds_per_configuration": 1}},
         workers=spec.workers,

@@ -86,7 +86,7 @@ class Display:
             fitting = f"{fit} of {self._total} trials will fit into {self._budget_hours:g} h"
             self._console.print(fitting, highlight=False)
 
-    def stopping(self, running: int) -> None:
+    def report_stopping(self, running: int) -> None:
         """Report that a stop was requested while ``running`` trials run."""
         trials = f"{running} running trial" + ("s" if running > 1 else "")
         self._console.print(f"stopping {trials}; Ctrl-C again ends at once", highlight=False)

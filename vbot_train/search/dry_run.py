@@ -70,7 +70,7 @@ def describe_dry_run(spec: SearchSpec, trials: Sequence[FrozenTrial], studies: P
 def draw_first_proposals(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Iterator[Candidate]:
     """Yield the next ``PROPOSALS`` configurations, as if the sampler learned nothing from any of them."""
     study = optuna.create_study(direction=spec.direction)
-    proposals, retries = spec.proposals(), spec.job["search"]["retries"]
+    proposals, retries = spec.build_proposals(), spec.job["search"]["retries"]
     before = TrialCounts(trials, retries)
     study.add_trials(before.trials)
     ranges = spec.space.distributions
@@ -87,7 +87,7 @@ def draw_first_proposals(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Ite
             counts = TrialCounts(study.get_trials(deepcopy=False), retries)
         trial = [*counts.interrupted, *counts.waiting][0]
         study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
-        yield spec.space.candidate(read_params(trial))
+        yield spec.space.compose_candidate(read_params(trial))
 
 
 def estimate_cost(spec: SearchSpec, trials: float, candidates: Sequence[Candidate], studies: Path) -> str:

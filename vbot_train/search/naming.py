@@ -40,7 +40,7 @@ def set_name(config: DictConfig, arguments: Iterable[str]) -> bool:
     """
     conf = OmegaConf.load(CONF_DIR / "config.yaml")
     assert isinstance(conf, DictConfig)
-    letters, given, default = _typed_letters(arguments), _unresolved(config), _unresolved(conf)
+    letters, given, default = _read_typed_name(arguments), _read_unresolved_name(config), _read_unresolved_name(conf)
     is_default = given in (None, default)
     with open_dict(config):
         config[KEY] = default if is_default else letters or given
@@ -105,15 +105,15 @@ def reserve(directory: Path) -> bool:
     return True
 
 
-def _unresolved(config: DictConfig) -> Any:
+def _read_unresolved_name(config: DictConfig) -> Any:
     content = OmegaConf.to_container(OmegaConf.masked_copy(config, KEY), resolve=False)
     assert isinstance(content, dict)
     return content.get(KEY)
 
 
-def _typed_letters(arguments: Iterable[str]) -> str | None:
+def _read_typed_name(arguments: Iterable[str]) -> str | None:
     """Return the name as typed if Hydra reads it as another type: a number (4513e17, 1_000) or a Boolean."""
-    named = [override for override in _parsed(arguments) if not override.is_delete()]
+    named = [override for override in _parse_names(arguments) if not override.is_delete()]
     if not named:
         return None
     line = str(named[-1].input_line)
@@ -122,5 +122,5 @@ def _typed_letters(arguments: Iterable[str]) -> str | None:
     return None if isinstance(named[-1].value(), str | None) else line.partition("=")[2].strip()
 
 
-def _parsed(arguments: Iterable[str]) -> list[Override]:
+def _parse_names(arguments: Iterable[str]) -> list[Override]:
     return OverridesParser.create().parse_overrides([line for line in arguments if parse_key(line) == KEY])

@@ -60,34 +60,34 @@ def list_differences(then: StudyRecord, now: StudyRecord) -> list[str]:
         then: The study's record.
         now: The record that this command line would write.
     """
-    lines = [f"  {line}" for _, line in list_changes(*map(_ranges, (then, now)))]
-    lines += [f"  {line}" for _, line in list_changes(_seeds(then), _seeds(now))]
-    lines += [f"  search.constraints.{line}" for _, line in list_changes(_own_rules(then), _own_rules(now))]
+    lines = [f"  {line}" for _, line in list_changes(*map(_describe_ranges, (then, now)))]
+    lines += [f"  {line}" for _, line in list_changes(_describe_seeds(then), _describe_seeds(now))]
+    lines += [f"  search.constraints.{line}" for _, line in list_changes(_list_own_rules(then), _list_own_rules(now))]
     for name in then.options.keys() & now.options.keys():
         varying = {*then.options[name], *now.options[name]}
-        for key, line in list_changes(_settings(then, name), _settings(now, name)):
+        for key, line in list_changes(_list_settings(then, name), _list_settings(now, name)):
             lines.append(f"  {name}: {line}" if name and key in varying else f"  {line}")
     return list(dict.fromkeys(lines))
 
 
-def _seeds(record: StudyRecord) -> dict[str, Any]:
+def _describe_seeds(record: StudyRecord) -> dict[str, Any]:
     """Return the number of seeds per configuration; earlier versions trained all of them in one trial."""
     together = record.config["search"].get("seeds_per_trial", 1)
     seeds = record.seeds_per_configuration
     return {"search.seeds_per_configuration": seeds if together == 1 else f"{together} in one trial"}
 
 
-def _own_rules(record: StudyRecord) -> dict[str, str]:
+def _list_own_rules(record: StudyRecord) -> dict[str, str]:
     """Return the study's own rules, without the built-in ones, which only exclude what cannot train."""
     return {name: rule for name, rule in record.constraints.items() if name not in BUILT_IN}
 
 
-def _ranges(record: StudyRecord) -> dict[str, str]:
+def _describe_ranges(record: StudyRecord) -> dict[str, str]:
     """Return the space of a record in this version's notation."""
     return {key: describe(distribution) for key, distribution in read_space(record.space).items()}
 
 
-def _settings(record: StudyRecord, combination: str) -> dict[str, Any]:
+def _list_settings(record: StudyRecord, combination: str) -> dict[str, Any]:
     """Return the settings that all trials of one combination of options share."""
     settings = {**result_settings(record.config), **record.options[combination]}
     return {key: value for key, value in settings.items() if key not in record.space}

@@ -160,15 +160,15 @@ class Search:
         early_end: HopelessError | ConfigError | StudyError | None = None
         with self.worker_lock:
             study = self.open()
-            queue = self._queue(study, read_other_stages(self.spec, self.directory, self.worker_lock))
+            queue = self._build_queue(study, read_other_stages(self.spec, self.directory, self.worker_lock))
             try:
-                with stop.gently():
-                    self._work(queue, stop, self.spec.trials)
+                with stop.stop_gently():
+                    self._run_trials(queue, stop, self.spec.trials)
                     for stage in STAGES:
-                        self._retrain(stage, stop)
+                        self._run_stage(stage, stop)
             except (HopelessError, ConfigError, StudyError) as error:  # finished trials are analysed all the same
                 early_end = error
-            self._leave(stop, hopeless=early_end is not None)
+            self._finish(stop, hopeless=early_end is not None)
         if isinstance(early_end, HopelessError):
             raise SystemExit(str(early_end))
         if early_end is not None:
@@ -204,16 +204,16 @@ class Search:
         return study
 
     def _enqueue(self, study: optuna.Study) -> None:
-        self._queue(study).enqueue(self.spec.points)
+        self._build_queue(study).enqueue(self.spec.points)
 
-    def _queue(self, study: optuna.Study, elsewhere: Sequence[FrozenTrial] = ()) -> TrialQueue:
+    def _build_queue(self, study: optuna.Study, elsewhere: Sequence[FrozenTrial] = ()) -> TrialQueue:
         spec = self.spec
         return TrialQueue(
             study,
             self.directory / TRIALS,
             self.worker_lock,
             spec.space,
-            spec.proposals(),
+            spec.build_proposals(),
             job=spec.job,
             total=spec.trials,
             workers=spec.workers,
@@ -221,22 +221,22 @@ class Search:
             elsewhere=elsewhere,
         )
 
-    def _retrain(self, stage: str, stop: ShutdownRequest) -> None:
+    def _run_stage(self, stage: str, stop: ShutdownRequest) -> None:
         """Run a later stage, unless the search was asked to stop."""
         if stop.number is not None:
             return
         begun = begin_stage(stage, self.spec, self.directory, self.worker_lock)
         if begun is not None:
             queue, trainings = begun
-            done = f", {there} are done" if (there := queue.done()) else ""
+            done = f", {there} are done" if (there := queue.count_done()) else ""
             show([f"{stage}: {trainings} trainings{done}"])
-            self._work(queue, stop, trainings, stage)
+            self._run_trials(queue, stop, trainings, stage)
 
-    def _work(self, queue: TrialQueue, stop: ShutdownRequest, total: int, stage: str = TRIAL) -> None:
+    def _run_trials(self, queue: TrialQueue, stop: ShutdownRequest, total: int, stage: str = TRIAL) -> None:
         spec = self.spec
         self.worked.append((stage, queue, total))
         hours = spec.job["budget_hours"]
-        with Display(spec.metric, total, queue.done(), queue.best(), hours, stage) as display:
+        with Display(spec.metric, total, queue.count_done(), queue.find_best(), hours, stage) as display:
             pool = WorkerPool(
                 queue,
                 metric=spec.metric,
@@ -251,7 +251,7 @@ class Search:
     def _record_trial(self, queued: QueuedTrial) -> None:
         record_trial(queued.directory, queued.trial.number, queued.candidate, self.hydra_record)
 
-    def _leave(self, stop: ShutdownRequest, *, hopeless: bool) -> None:
+    def _finish(self, stop: ShutdownRequest, *, hopeless: bool) -> None:
         """Let the callback write the analysis if this is the last worker, and print how to continue."""
         spec, callback = self.spec, self.spec.callback
         if others := self.worker_lock.leave():
@@ -259,29 +259,29 @@ class Search:
                 f"{len(others)} more at work on this study; the last to finish writes the analysis"
             )
             if stop.number is not None:
-                callback.closing_message += f"; to go on here: {self._line_to_resume()}"
+                callback.closing_message += f"; to go on here: {self._format_resume_line()}"
             return
         for stage, queue, _ in self.worked:
-            for number in queue.given_up():
+            for number in queue.list_given_up():
                 show([f"{stage} {number} was killed twice without a new state in between, and is given up"])
         callback.study_dir, callback.storage = self.directory, spec.job["storage"]
-        ended = ", ".join(self._how_far())
+        ended = ", ".join(self._describe_progress())
         queue = self.worked[0][1]
         if stop.number is not None:
-            callback.closing_message = f"stopped, {ended}; to go on: {self._line_to_resume()}"
+            callback.closing_message = f"stopped, {ended}; to go on: {self._format_resume_line()}"
         elif any(queue.out_of_time for _, queue, _ in self.worked):
-            hours, line = spec.job["budget_hours"], self._line_to_resume()
+            hours, line = spec.job["budget_hours"], self._format_resume_line()
             callback.closing_message = f"budget_hours={hours} is spent, {ended}; with a larger one this goes on: {line}"
-        elif queue.done() < spec.trials and not hopeless:
+        elif queue.count_done() < spec.trials and not hopeless:
             callback.closing_message = f"{ended}: nothing else is left to try in this space"
 
-    def _how_far(self) -> Iterator[str]:
+    def _describe_progress(self) -> Iterator[str]:
         """Yield how many trials of each stage have ended."""
         for stage, queue, total in self.worked:
             what = "trials have ended" if stage == TRIAL else f"trainings to {stage}"
-            yield f"{queue.done()} of {total} {what}"
+            yield f"{queue.count_done()} of {total} {what}"
 
-    def _line_to_resume(self) -> str:
+    def _format_resume_line(self) -> str:
         """Return the command line that continues this search."""
         kept = drop_name(map(hide_password_in_argument, read_typed_arguments()))
         return shlex.join(["python", "-m", "vbot_train", *kept, format_as_argument(self.spec.job["study"])])

@@ -19,7 +19,7 @@ def check_search(config: Mapping[str, Any]) -> None:
     """
     check_values(config)
     check_settings(config)
-    refuse(_pruning_faults(config))
+    refuse(_find_pruning_faults(config))
 
 
 def check_choices(choices: Mapping[str, str]) -> None:
@@ -40,27 +40,27 @@ def check_settings(config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: With the first fault found.
     """
-    refuse(_settings_faults(config))
+    refuse(_find_settings_faults(config))
     if config["pruner"] != {"_target_": NO_PRUNER}:
         from vbot_train.search.space.samplers import build_pruner  # late: a single run needs no Optuna
 
         build_pruner(config["pruner"])
 
 
-def _settings_faults(config: Mapping[str, Any]) -> Iterator[str]:
+def _find_settings_faults(config: Mapping[str, Any]) -> Iterator[str]:
     settings = config["search"]
     if settings["name"] is None or not re.fullmatch(r"\w[\w.-]*", str(settings["name"])):
         yield f"search.name={settings['name']}: must be a name, of letters, digits, '_', '.' and '-'"
     if not isinstance(config["storage"], str | None):
         yield "storage: must be a SQLAlchemy URL"  # without the value: it may hold a password
-    yield from _stage_faults(settings)
+    yield from _find_stage_faults(settings)
     if not isinstance(settings["enqueue"], list):
         yield f"search.enqueue={settings['enqueue']}: must be a list, as in search.enqueue=[multirun/NAME:3]"
     if not isinstance(settings["around"], str | None):
         yield f"search.around={settings['around']}: must be the directory of a study"
 
 
-def _stage_faults(settings: Mapping[str, Any]) -> Iterator[str]:
+def _find_stage_faults(settings: Mapping[str, Any]) -> Iterator[str]:
     """Yield the faults of ``search.confirm`` and ``search.test``; each is off or a mapping with its own keys."""
     for stage, number, bounds in (("confirm", "top_k", WHOLE), ("test", "evaluation_seed", SEED)):
         given = settings[stage]
@@ -79,7 +79,7 @@ def _stage_faults(settings: Mapping[str, Any]) -> Iterator[str]:
             yield f"search.{stage}.seeds={given['seeds']}: must be a number, or seeds that differ"
 
 
-def _pruning_faults(config: Mapping[str, Any]) -> Iterator[str]:
+def _find_pruning_faults(config: Mapping[str, Any]) -> Iterator[str]:
     if config["pruner"]["_target_"] == NO_PRUNER:
         return
     if (evaluations := config["training"]["evaluations"]) < 2:

@@ -89,11 +89,11 @@ class SearchSpec:
         self.space = Space(narrowing.distributions, fixed, config, context.config_loader)
         self._check_ends()
         self.survey = survey_space(self.space, self.broken_rules, grid=self.grid, seed=self.seed)
-        self.total = self._total()
+        self.total = self._count_total()
         self._check_last_seed()
-        self.plan = plan_stages(job["search"]).among(self._configurations())
-        check_disjoint(self.plan, self._training_seeds(), job["evaluation"])
-        self.points = drop_repeats(list(self._initial_points(None if earlier is None else earlier.config)))
+        self.plan = plan_stages(job["search"]).limit_to(self._count_configurations())
+        check_disjoint(self.plan, self._list_training_seeds(), job["evaluation"])
+        self.points = drop_repeats(list(self._list_initial_points(None if earlier is None else earlier.config)))
 
     @property
     def seeds_per_configuration(self) -> int:
@@ -122,7 +122,7 @@ class SearchSpec:
         check_values(candidate.config)
         return self.callback.broken_rules(candidate.config, candidate.choices)
 
-    def proposals(self) -> Proposals:
+    def build_proposals(self) -> Proposals:
         """Return what proposes points after the initial ones."""
         if self.grid:
             return GridProposals(self.survey.feasible)
@@ -143,13 +143,13 @@ class SearchSpec:
             metric=self.metric,
             space=self.space.describe(),
             fixed=self.space.fixed,
-            options=list_option_settings(self.space.combinations(), self.job),
+            options=list_option_settings(self.space.list_combinations(), self.job),
             constraints=self.callback.rules,
             feasible_share=self.survey.share,
             max_trials=self.total,
             confirm=self.plan.confirm,
             test=self.plan.test,
-            default=self._default(),
+            default=self._find_default(),
             sampler=to_plain(self.sampler),
             groups=self.choices,
             config={**self.job, "storage": None},
@@ -165,21 +165,21 @@ class SearchSpec:
         storage = self.job["storage"]
         return narrow_space(distributions, given, Path(around), self.metric, top=AROUND_TOP, storage=storage)
 
-    def _configurations(self) -> int:
+    def _count_configurations(self) -> int:
         """Return the maximum number of configurations to try; another training seed is only a replicate."""
         if self.grid:
-            return min(len({identify(_without_seed(cell)) for cell in self.survey.feasible}), self.total)
+            return min(len({identify(_drop_seed(cell)) for cell in self.survey.feasible}), self.total)
         counts = [count_values(space) for key, space in self.space.distributions.items() if key != "seed"]
         return self.total if None in counts else min(math.prod(count or 0 for count in counts), self.total)
 
-    def _default(self) -> dict[str, Any] | None:
+    def _find_default(self) -> dict[str, Any] | None:
         """Return the composed configuration as a point of the space, without the seed; None if it lies outside."""
         try:
             return self.space.point(self.job, self.choices, but="seed")
         except OutsideError:
             return None
 
-    def _training_seeds(self) -> Sequence[int]:
+    def _list_training_seeds(self) -> Sequence[int]:
         """Return the seeds of the search; for configurations drawn again, ``TrialQueue`` skips those of the stages."""
         searched = list_values(self.space.distributions.get("seed"))
         return list_training_seeds(self.job) if searched is None else searched
@@ -189,7 +189,7 @@ class SearchSpec:
         start = next(draw_random_points(self.space, self.seed, 1))
         for key, distribution in self.space.distributions.items():
             for value in list_ends(distribution):
-                check_values(self.space.candidate({**start, key: value}).config)
+                check_values(self.space.compose_candidate({**start, key: value}).config)
 
     def _check_last_seed(self) -> None:
         """Check that the last seed is valid: a configuration that is drawn again is trained on the next seeds."""
@@ -198,27 +198,29 @@ class SearchSpec:
         if "seed" not in self.space.distributions and last > SEED[1]:
             raise ConfigError(f"seed={self.seed}: trials may need seeds up to {last}, and the largest is {SEED[1]}")
 
-    def _total(self) -> int:
+    def _count_total(self) -> int:
         wanted, cells = self.job["search"]["max_trials"], len(self.survey.feasible)
         if self.grid:
             return cells if wanted is None else min(wanted, cells)
         return DEFAULT_TRIALS if wanted is None else int(wanted)
 
-    def _point_source(self) -> InitialPoints:
+    def _build_initial_points(self) -> InitialPoints:
         return InitialPoints(self.space, self.job, self.choices, self.broken_rules, self.metric)
 
-    def _initial_points(self, before: Mapping[str, Any] | None) -> Iterator[InitialPoint]:
+    def _list_initial_points(self, before: Mapping[str, Any] | None) -> Iterator[InitialPoint]:
         """Yield the initial points; for a continued study, only those that its config ``before`` lacks."""
-        source, settings = self._point_source(), self.job["search"]
+        source, settings = self._build_initial_points(), self.job["search"]
         if before is None:
-            yield source.default()
+            yield source.make_default()
         then = {} if before is None else before["search"]
-        yield from source.enqueued([entry for entry in settings["enqueue"] if entry not in then.get("enqueue", [])])
+        yield from source.list_enqueued(
+            [entry for entry in settings["enqueue"] if entry not in then.get("enqueue", [])]
+        )
         if settings["around"] not in (None, then.get("around")):
-            yield from source.best_of(Path(settings["around"]), "search.around", AROUND_TOP)
+            yield from source.list_best_of(Path(settings["around"]), "search.around", AROUND_TOP)
 
 
-def _without_seed(point: Mapping[str, Any]) -> dict[str, Any]:
+def _drop_seed(point: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in point.items() if key != "seed"}
 
 

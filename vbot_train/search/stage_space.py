@@ -38,21 +38,23 @@ class StageSpace:
         self._points = {number: drop_seed(params) for number, params in points.items()}
         self._evaluation_seed = evaluation_seed
 
-    def candidate(self, params: Mapping[str, Any], seed: int | None = None, *, shared: bool = False) -> Candidate:
+    def compose_candidate(
+        self, params: Mapping[str, Any], seed: int | None = None, *, shared: bool = False
+    ) -> Candidate:
         """Compose a configuration with one training seed; see ``Space.candidate``."""
         number = params[TRIAL]
         if number == DEFAULT:
-            found = self._space.default(seed, shared=shared)
+            found = self._space.compose_default(seed, shared=shared)
         else:
-            found = self._space.candidate(self._points[number], seed, shared=shared)
+            found = self._space.compose_candidate(self._points[number], seed, shared=shared)
         given = {"search": {"seeds_per_configuration": 1}, "evaluation": {"seed": self._evaluation_seed}}
         config = found.config | {group: found.config[group] | values for group, values in given.items()}
         overrides = [f"{group}.{key}={value}" for group, values in given.items() for key, value in values.items()]
-        shown = {"configuration": name_configuration_of(number), "seed": found.config["seed"]}
+        shown = {"configuration": name_trial_configuration(number), "seed": found.config["seed"]}
         return replace(found, params=shown, config=config, overrides=[*found.overrides, *overrides])
 
 
-def name_configuration_of(number: int) -> str:
+def name_trial_configuration(number: int) -> str:
     """Return a configuration's name for the user."""
     return "the default" if number == DEFAULT else name_configuration(number)
 
@@ -65,10 +67,10 @@ def list_trainings(stage: str, verdict: Verdict, plan: Plan) -> list[InitialPoin
         verdict: Verdict on the study so far.
         plan: The planned stages.
     """
-    settings = plan.of(stage)
+    settings = plan.get_stage(stage)
     if settings is None or len(verdict.screened) < 2 or (stage == "test" and verdict.unconfirmed_reason is not None):
         return []
     chosen = verdict.finalists if stage == "confirm" else verdict.best_first[:1]
     numbers = [found.number for found in chosen] + ([] if stage == "confirm" else [verdict.default])
     pairs = [(number, seed) for seed in settings["seeds"] for number in dict.fromkeys(numbers)]
-    return [InitialPoint(name_configuration_of(number), stage, {TRIAL: number}, seed=seed) for number, seed in pairs]
+    return [InitialPoint(name_trial_configuration(number), stage, {TRIAL: number}, seed=seed) for number, seed in pairs]

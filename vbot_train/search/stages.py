@@ -1,6 +1,6 @@
 """Plan of the stages after a search: confirm its finalists, then test the winner and the default configuration."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,17 +33,17 @@ class Plan:
         """Training seeds that the search itself must not use."""
         return [seed for stage in (self.confirm, self.test) if stage is not None for seed in stage["seeds"]]
 
-    def among(self, configurations: int) -> "Plan":
+    def limit_to(self, configurations: int) -> "Plan":
         """Return the plan for at most so many configurations; with a single one there is nothing to choose."""
         if self.confirm is None or configurations < 2:
             return NO_STAGES
         return replace(self, confirm=self.confirm | {"top_k": min(self.confirm["top_k"], configurations)})
 
-    def of(self, stage: str) -> dict[str, Any] | None:
+    def get_stage(self, stage: str) -> dict[str, Any] | None:
         """Return the settings of a stage, None if it is off."""
         return self.confirm if stage == "confirm" else self.test
 
-    def evaluation_seed(self, stage: str, config: Mapping[str, Any]) -> int:
+    def get_evaluation_seed(self, stage: str, config: Mapping[str, Any]) -> int:
         """Return the seed of the held-out start states that a stage reports on: the search's, or the test's."""
         seed = config["evaluation"]["seed"] if stage == "confirm" or self.test is None else self.test["evaluation_seed"]
         return int(seed)
@@ -51,9 +51,10 @@ class Plan:
     def __str__(self) -> str:
         if self.confirm is None:
             return "nothing is confirmed or tested after it"
-        text = f"then the best {self.confirm['top_k']} are trained again on seeds {_listed(self.confirm['seeds'])}"
+        seeds = ", ".join(map(str, self.confirm["seeds"]))
+        text = f"then the best {self.confirm['top_k']} are trained again on seeds {seeds}"
         if self.test is not None:
-            text += f", the winner and the default on {_listed(self.test['seeds'])}"
+            text += f", the winner and the default on {', '.join(map(str, self.test['seeds']))}"
         return f"{text}: up to {self.trainings} trainings in all"
 
 
@@ -96,7 +97,3 @@ def check_disjoint(plan: Plan, screened: Container[int], evaluation: Mapping[str
         if user := "the search" if seed in screened else taken.get(seed):
             raise ConfigError(f"{key}: {seed} is a seed of {user} too; give another, so that the test is fair")
         taken[seed] = key
-
-
-def _listed(seeds: Sequence[int]) -> str:
-    return ", ".join(map(str, seeds))

@@ -169,23 +169,23 @@ class Observer:
 
     def _look(self, record: StudyRecord, now: datetime) -> Progress:
         """Read the progress of the search and of the later stages that are planned or started."""
-        database, name = self._database(record), record.study
+        database, name = self._open_database(record), record.study
         known = set(optuna.get_all_study_names(database))
         names = {TRIALS: name} | {stage: later for stage in STAGES if (later := name_stage(name, stage)) in known}
         studies = {stage: optuna.load_study(study_name=each, storage=database) for stage, each in names.items()}
         trials = {stage: study.get_trials(deepcopy=False) for stage, study in studies.items()}
         verdict = Verdict(build_study(self.directory, record, trials), record.metric)
-        search = self._stage(TRIALS, trials[TRIALS], record, now)
+        search = self._read_stage(TRIALS, trials[TRIALS], record, now)
         possible = len(verdict.screened) + max(search.total - search.ended, 0) // record.seeds_per_configuration
         stages = [search]
         for stage in STAGES:
             if stage in trials:
-                stages.append(self._stage(stage, trials[stage], record, now))
+                stages.append(self._read_stage(stage, trials[stage], record, now))
             elif total := count_planned(stage, record, possible):
                 stages.append(Stage(stage, [], TrialCounts([], retries=0), total, []))
         return Progress(record, stages, now, verdict)
 
-    def _stage(self, name: str, found: Sequence[FrozenTrial], record: StudyRecord, now: datetime) -> Stage:
+    def _read_stage(self, name: str, found: Sequence[FrozenTrial], record: StudyRecord, now: datetime) -> Stage:
         trials = [trial for trial in found if is_own(trial)]
         counts = TrialCounts(trials, record.retries)
         folder = self.directory / name
@@ -200,8 +200,8 @@ class Observer:
         total = own if name == TRIALS else counts.promised  # a later stage queues all its trials at once
         return Stage(name, trials, counts, total, running)
 
-    def _database(self, record: StudyRecord) -> BaseStorage:
-        home = record.home(self._storage)
+    def _open_database(self, record: StudyRecord) -> BaseStorage:
+        home = record.find_home(self._storage)
         if home is not None and HIDDEN in home:
             raise StudyError(f"{self.directory}: lives in {home}; --storage must give it with the password")
         if home not in self._opened:
@@ -243,9 +243,9 @@ def read_training(trial: FrozenTrial, directory: Path, total_env_steps: int, met
         silent_s=max(now.timestamp() - written_s, 0.0),
         total_env_steps=total_env_steps,
         env_steps=int(rows[-1]["env_steps"]) if rows else 0,
-        env_steps_per_s=_number(rows[-1], "env_steps_per_s") if rows else None,
-        value=_number(held_out, f"selection_{metric}"),
-        success_rate=_number(held_out, "selection_success_rate"),
+        env_steps_per_s=_parse_number(rows[-1], "env_steps_per_s") if rows else None,
+        value=_parse_number(held_out, f"selection_{metric}"),
+        success_rate=_parse_number(held_out, "selection_success_rate"),
     )
 
 
@@ -267,5 +267,5 @@ def find_last_written_s(directory: Path) -> float:
     return newest
 
 
-def _number(row: Mapping[str, str], key: str) -> float | None:
+def _parse_number(row: Mapping[str, str], key: str) -> float | None:
     return float(text) if (text := row.get(key)) else None

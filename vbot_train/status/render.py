@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from vbot_train.analysis.headline import value
+from vbot_train.analysis.headline import format_value
 from vbot_train.analysis.ranking import describe_seeds, format_cell, format_params, rank_key
 from vbot_train.analysis.stages import DEFAULT, TRIAL, Verdict
 from vbot_train.search.execution.fallback import mask_numbers
@@ -40,7 +40,12 @@ def render_status(progress: Progress) -> Group:
         *describe_budget(progress),
     ]
     table = [render_trainings(progress)] if progress.running else []
-    below = [*configurations(progress), best(progress), *count_ends(progress), *render_failures(progress)]
+    below = [
+        *describe_configurations(progress),
+        describe_best(progress),
+        *count_ends(progress),
+        *render_failures(progress),
+    ]
     below += tell_left_out(progress.verdict.study)
     head = Text(f"study {progress.record.study}: {describe_liveness(progress)}", style="bold")
     return Group(head, *map(Text, above), *table, *map(Text, below))
@@ -122,7 +127,7 @@ def render_trainings(progress: Progress) -> Table:
     return table
 
 
-def configurations(progress: Progress) -> Iterator[str]:
+def describe_configurations(progress: Progress) -> Iterator[str]:
     """Yield a line with the configuration of each running trial."""
     for stage in progress.stages:
         for training in stage.running:
@@ -171,13 +176,13 @@ def find_default(key: str, record: StudyRecord) -> Any:
     return value
 
 
-def best(progress: Progress) -> str:
+def describe_best(progress: Progress) -> str:
     """Describe the best configuration: the winner once it is confirmed, before that the best of the search."""
     verdict, metric = progress.verdict, progress.record.metric
     if (found := verdict.winner) is None:
         return "best      none yet"
     if verdict.unconfirmed_reason is None:
-        what = f"{value(verdict.confirmed[found.number], metric)}, confirmed"
+        what = f"{format_value(verdict.confirmed[found.number], metric)}, confirmed"
     else:
         over = f" on {describe_seeds(found.runs, metric)}" if len(found.runs) > 1 else ""
         success = found.mean("success_rate")

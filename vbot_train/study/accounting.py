@@ -77,7 +77,7 @@ class TrialCounts:
         failed = [trial for trial in ended if trial.user_attrs.get(STATUS) == "failed"]
         self.given_up = [trial for trial in failed if read_lives(trial)[-1:] and read_lives(trial)[-1].killed]
         self.crashed = [
-            trial for trial in failed if trial not in self.given_up and self._times_failed(trial) <= retries
+            trial for trial in failed if trial not in self.given_up and self._count_failures(trial) <= retries
         ]
 
     @property
@@ -129,10 +129,10 @@ class TrialCounts:
             found.setdefault(identify(read_params(trial)), []).append(trial.user_attrs.get(SEED, 0))
         return found
 
-    def _times_failed(self, trial: FrozenTrial) -> int:
-        return sum(attempt.user_attrs.get(STATUS) == "failed" for attempt in self._attempts(trial))
+    def _count_failures(self, trial: FrozenTrial) -> int:
+        return sum(attempt.user_attrs.get(STATUS) == "failed" for attempt in self._list_attempts(trial))
 
-    def _attempts(self, trial: FrozenTrial) -> list[FrozenTrial]:
+    def _list_attempts(self, trial: FrozenTrial) -> list[FrozenTrial]:
         """List the trial and the earlier attempts that it repeats, newest first."""
         attempts = [trial]
         while (earlier := self._by_number.get(attempts[-1].user_attrs.get(RETRY_OF, -1))) is not None:

@@ -44,13 +44,13 @@ def read_lives(trial: optuna.Trial | FrozenTrial) -> list[Life]:
 def begin_life(trial: optuna.Trial, host: str) -> None:
     """Record that a trial starts, or is resumed, now."""
     earlier = read_lives(trial) if LIVES in trial.user_attrs else []
-    _tell(trial, [*earlier, Life(datetime.now(UTC), host=host)])
+    _write(trial, [*earlier, Life(datetime.now(UTC), host=host)])
 
 
 def note_start(trial: optuna.Trial, from_env_steps: int) -> None:
     """Record from which env step a trial's last life started to train."""
     *earlier, last = read_lives(trial)
-    _tell(trial, [*earlier, replace(last, from_env_steps=from_env_steps)])
+    _write(trial, [*earlier, replace(last, from_env_steps=from_env_steps)])
 
 
 def end_life(trial: optuna.Trial, seconds: float, env_steps: int, *, killed: bool = False) -> None:
@@ -66,7 +66,7 @@ def end_life(trial: optuna.Trial, seconds: float, env_steps: int, *, killed: boo
     if last.end is None:
         trained = max(env_steps - (last.from_env_steps or 0), 0)
         last = replace(last, end=last.start + timedelta(seconds=seconds), env_steps=trained, killed=killed)
-    _tell(trial, [*earlier, last])
+    _write(trial, [*earlier, last])
 
 
 def list_spans(trial: FrozenTrial, now: datetime | None = None) -> list[Span]:
@@ -94,7 +94,7 @@ def _read(told: Mapping[str, Any]) -> Life:
     return Life(datetime.fromisoformat(told["start"]), end, told["env_steps"], told["host"], **rest)
 
 
-def _tell(trial: optuna.Trial, lives: Sequence[Life]) -> None:
+def _write(trial: optuna.Trial, lives: Sequence[Life]) -> None:
     trial.set_user_attr(
         LIVES,
         [

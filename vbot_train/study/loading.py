@@ -128,12 +128,12 @@ def _read_results(directory: Path) -> tuple[TrialResult, dict[Path, TrialResult]
     Raises:
         FileError: A result or the trial's settings cannot be read.
     """
-    result = _load_result(directory, _stamp(directory / FILE_NAME))
+    result = _load_result(directory, _read_stamp(directory / FILE_NAME))
     seeds = [directory / f"seed_{seed}" for seed in result.seeds if len(result.seeds) > 1]
-    seed_runs = {seed: _load_result(seed, _stamp(seed / FILE_NAME)) for seed in seeds}
+    seed_runs = {seed: _load_result(seed, _read_stamp(seed / FILE_NAME)) for seed in seeds}
     if any(each.status == "completed" for each in (result, *seed_runs.values())):
         for name in SETTINGS:
-            _check_settings(directory / name, _stamp(directory / name))
+            _check_settings(directory / name, _read_stamp(directory / name))
     return result, seed_runs
 
 
@@ -144,7 +144,7 @@ def _result_in_database(trial: FrozenTrial) -> TrialResult:
     return TrialResult(attributes["status"], trial.number, seed, [seed], cause=attributes.get("cause"))
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def _read_stamp(path: Path) -> tuple[int, int] | None:
     """Return modification time [ns] and size [bytes] of a file, to detect changes; None if there is no file."""
     try:
         found = path.stat()

@@ -59,7 +59,7 @@ def begin_study(
         if study.get_trials(deepcopy=False) or study.user_attrs.get(ID, own_id) != own_id:
             raise StudyError(f"study={name}: the storage holds it already, but {directory} no {STUDY_YAML} of it")
         study.set_user_attr(ID, own_id)
-        for stale in _stages_in(database, name).values():
+        for stale in _find_stages(database, name).values():
             optuna.delete_study(study_name=stale, storage=database)
         study.set_user_attr("infeasible", dict(infeasible))
     prepare(study)
@@ -83,7 +83,7 @@ def continue_study(
     Raises:
         StudyError: The database is missing, invalid or locked, or does not contain the study.
     """
-    name, home = record.study, record.home(storage)
+    name, home = record.study, record.find_home(storage)
     if storage not in (None, home):
         there = hide_password(home) or directory / STUDY_DB
         raise StudyError(
@@ -108,7 +108,7 @@ def look_into(directory: Path, storage: str | None, record: StudyRecord) -> list
     Raises:
         StudyError: The study cannot be read.
     """
-    home = record.home(storage)
+    home = record.find_home(storage)
     with report_storage_errors(home, directory):
         study = optuna.load_study(study_name=record.study, storage=open_existing(home, directory))
         return study.get_trials(deepcopy=False)
@@ -127,7 +127,7 @@ def open_stage(directory: Path, storage: str | None, stage: str) -> optuna.Study
     """
     record = StudyRecord.read(directory)
     assert record is not None
-    home = record.home(storage)
+    home = record.find_home(storage)
     (directory / stage).mkdir(exist_ok=True)
     with report_storage_errors(home, directory):
         return optuna.create_study(
@@ -143,15 +143,15 @@ def look_into_stages(directory: Path, storage: str | None) -> dict[str, list[Fro
     """Return the trials of each later stage; an empty list for a stage that has not started."""
     record = StudyRecord.read(directory)
     assert record is not None
-    home = record.home(storage)
+    home = record.find_home(storage)
     with report_storage_errors(home, directory):
         database = open_existing(home, directory)
-        there = _stages_in(database, record.study)
+        there = _find_stages(database, record.study)
         studies = {stage: optuna.load_study(study_name=name, storage=database) for stage, name in there.items()}
         return {stage: studies[stage].get_trials(deepcopy=False) if stage in studies else [] for stage in STAGES}
 
 
-def _stages_in(database: RDBStorage, study: str) -> dict[str, str]:
+def _find_stages(database: RDBStorage, study: str) -> dict[str, str]:
     """Return the storage names of a study's later stages that exist, by stage."""
     known = optuna.get_all_study_names(database)
     return {stage: name for stage in STAGES if (name := name_stage(study, stage)) in known}

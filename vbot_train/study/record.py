@@ -100,7 +100,7 @@ class StudyRecord:
         """Return the settings of a later stage; None if it is off."""
         return self.confirm if stage == "confirm" else self.test
 
-    def home(self, storage: str | None) -> str | None:
+    def find_home(self, storage: str | None) -> str | None:
         """Return the study's storage URL as recorded, with the password of the given storage if the rest is equal."""
         storage = check_storage(storage)  # may be a relative path
         return storage if storage is not None and hide_password(storage) == self.storage else self.storage

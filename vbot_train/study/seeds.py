@@ -57,7 +57,7 @@ def _merge(by_seed: Mapping[int, Sequence[Trial]], retries: int) -> Trial | None
         first,
         number=number,
         result=combine_results(number, [trial.result for trial in trials]),
-        intermediate=_mean_intermediate([trial.intermediate for trial in trials]),
+        intermediate=_average_intermediate([trial.intermediate for trial in trials]),
         ended=max(ends, default=None),
         killed=any(trial.killed for trial in trials),
         retry_of=None,
@@ -71,7 +71,7 @@ def combine_results(number: int, results: Sequence[TrialResult]) -> TrialResult:
     lost = next((result for result in results if result.status != "completed"), None)
     means: dict[str, Any] = {}
     if lost is None:
-        means = {name: _means([getattr(result, name) for result in results]) for name in MEANS}
+        means = {name: _compute_means([getattr(result, name) for result in results]) for name in MEANS}
     return TrialResult(
         status=first.status if lost is None else lost.status,
         trial=number,
@@ -87,7 +87,7 @@ def combine_results(number: int, results: Sequence[TrialResult]) -> TrialResult:
     )
 
 
-def _means(rows: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
+def _compute_means(rows: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
     """Compute the interquartile mean of each column; None if a seed has no value, as its event never happened."""
     columns = {name: [row.get(name) for row in rows] for name in rows[0]}
     return {
@@ -96,7 +96,7 @@ def _means(rows: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
     }
 
 
-def _mean_intermediate(rows: Sequence[Mapping[int, float]]) -> dict[int, float]:
+def _average_intermediate(rows: Sequence[Mapping[int, float]]) -> dict[int, float]:
     """Compute the IQM of the intermediate held-out values, at the evaluations that every seed has reached."""
     steps = sorted(set.intersection(*(set(row) for row in rows)))
     return {step: compute_iqm([row[step] for row in rows]) for step in steps}

@@ -91,11 +91,11 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
         connection.close()
         if error.sqlite_errorname != "SQLITE_READONLY_ROLLBACK":
             raise
-        return _rolled_back(path)
+        return _copy_rolled_back(path)
     return connection
 
 
-def _rolled_back(path: Path) -> sqlite3.Connection:
+def _copy_rolled_back(path: Path) -> sqlite3.Connection:
     """Return an in-memory copy without the unfinished transaction; SQLite's own rollback would write to the file."""
     memory = sqlite3.connect(":memory:")
     with TemporaryDirectory() as folder:

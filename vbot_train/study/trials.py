@@ -95,12 +95,12 @@ class Study:
         """The pruned trials."""
         return [trial for trial in self.trials if trial.result.status == "pruned"]
 
-    def ranked(self, metric: str) -> list[Trial]:
+    def rank(self, metric: str) -> list[Trial]:
         """List the completed trials with a value of the metric, best first; ties are ordered by time to goal."""
         sign = -1 if METRICS[metric] == "maximize" else 1
         rows = []
         for trial in self.trials:
-            value, time_s = trial.result.objective(metric), trial.result.objective("time_to_goal_s")
+            value, time_s = trial.result.get_objective(metric), trial.result.get_objective("time_to_goal_s")
             if value is not None:
                 rows.append((sign * value, math.inf if time_s is None else time_s, trial.number, trial))
         return [trial for *_, trial in sorted(rows, key=lambda row: row[:3])]

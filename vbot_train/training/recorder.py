@@ -12,10 +12,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from skrl.utils.tensorboard import SummaryWriter
 
 from vbot_train.agent.trainer import Update
-from vbot_train.training.progress import PROGRESS_CSV
-from vbot_train.training.run_directory import StateError
+from vbot_train.training.progress import EVENTS, PROGRESS_CSV, drop_later_rows
 
-EVENTS = "events.out.tfevents.*"
 # Held-out metrics written, with the optimized one, into the row of the update after which they were measured.
 SELECTION_METRICS = ("episode_reward_mean", "success_rate", "fall_rate")
 
@@ -37,7 +35,7 @@ class Recorder:
         self._selected = dict.fromkeys([*SELECTION_METRICS, metric])
         self._run_dir = run_dir
         if state is not None:
-            _drop_later(run_dir, state)
+            drop_later_rows(run_dir, state)
         self._file = (run_dir / PROGRESS_CSV).open("w" if state is None else "a", newline="", encoding="utf-8")
         columns = [f"selection_{name}" for name in self._selected]
         self._rows = csv.DictWriter(self._file, [*Update.__dataclass_fields__, *columns])
@@ -86,27 +84,3 @@ class Recorder:
             description=f"{text}  success {update.success_rate:.0%}  falls {update.fall_rate:.0%}",
         )
         return row
-
-
-def check_rows(run_dir: Path, sizes: Mapping[str, int]) -> None:
-    """Check that no rows of ``progress.csv`` are missing, before a run is resumed.
-
-    Args:
-        run_dir: The run's directory.
-        sizes: Result of ``Recorder.state_dict``.
-
-    Raises:
-        StateError: Rows are missing.
-    """
-    progress = run_dir / PROGRESS_CSV
-    if not progress.is_file() or progress.stat().st_size < sizes[PROGRESS_CSV]:
-        raise StateError(f"{progress}: rows are missing that the training to be continued has written")
-
-
-def _drop_later(run_dir: Path, sizes: Mapping[str, int]) -> None:
-    """Truncate every file to its recorded size, and remove event files that are newer."""
-    for path in (run_dir / PROGRESS_CSV, *run_dir.glob(EVENTS)):
-        if path.name not in sizes:
-            path.unlink()
-        elif path.stat().st_size > sizes[path.name]:
-            os.truncate(path, sizes[path.name])

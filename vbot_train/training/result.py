@@ -59,7 +59,7 @@ class TrialResult:
     schema_version: int | str = SCHEMA_VERSION  # load() refuses other major versions only, such as "2.1"
     unknown: dict[str, Any] = field(default_factory=dict)  # additional keys written by a newer version
 
-    def objective(self, metric: str) -> float | None:
+    def get_objective(self, metric: str) -> float | None:
         """Return the value to optimize; None if there is none (the run failed, or the event never happened)."""
         value = self.metrics.get(metric)
         return value if self.status == "completed" and value is not None and math.isfinite(value) else None
@@ -102,14 +102,14 @@ class TrialResult:
             raise ResultError(str(error)) from error
         if str(content.get("schema_version", SCHEMA_VERSION)).partition(".")[0] != str(SCHEMA_VERSION):
             raise ResultError(f"{path} is not a result of schema version {SCHEMA_VERSION}")
-        if (key := next(_spoilt_keys(content), None)) is not None:
+        if (key := next(_find_spoilt_keys(content), None)) is not None:
             raise ResultError(f"{path} is damaged: {key}={content.get(key, 'missing')}")
         known = {f.name for f in fields(cls)} - {"unknown"}
         unknown = {key: value for key, value in content.items() if key not in known}
         return cls(**{key: value for key, value in content.items() if key in known}, unknown=unknown)
 
 
-def _spoilt_keys(content: Mapping[str, Any]) -> Iterator[str]:
+def _find_spoilt_keys(content: Mapping[str, Any]) -> Iterator[str]:
     """Yield the keys of a result that are required but missing, or whose values are invalid."""
     if content.get("status") not in STATUSES:
         yield "status"

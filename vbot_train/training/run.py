@@ -22,7 +22,8 @@ from vbot_train.config.composition import count_cores, find_checkpoint
 from vbot_train.env.episodes import Episodes
 from vbot_train.env.navigation import NavigationEnv
 from vbot_train.evaluation.held_out import build_env, compute_mean_reward_terms, evaluate, summarize
-from vbot_train.training.recorder import Recorder, check_rows
+from vbot_train.training.progress import check_rows
+from vbot_train.training.recorder import Recorder
 from vbot_train.training.result import TrialResult, TrialStopped
 from vbot_train.training.run_directory import CHECKPOINTS, StateError
 from vbot_train.training.selection import Selection
@@ -169,7 +170,7 @@ class Run:
         row = recorder.write(update, selected)
         self.is_concluded = True
         number = {} if selected is None else {"evaluation": self.selection.count(update.number)}
-        self.report({"kind": "update", **{key: _number(value) for key, value in row.items()}, **number})
+        self.report({"kind": "update", **{key: _count_updates(value) for key, value in row.items()}, **number})
         if selected is not None or time.monotonic() - self.saved >= self.state_every_s:
             self.save_state(recorder)
 
@@ -215,7 +216,7 @@ class Run:
         )
 
 
-def _number(value: float | None) -> float | None:
+def _count_updates(value: float | None) -> float | None:
     """Replace NaN and infinity, which standard JSON does not allow, by None."""
     return value if value is None or math.isfinite(value) else None
 

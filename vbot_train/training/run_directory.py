@@ -53,13 +53,13 @@ def take_run_directory(run_dir: Path, timeout_s: float = 0.0) -> BaseFileLock:
         raise ConfigError(f"hydra.run.dir={run_dir}: another run trains there; give another") from None
     except OSError as error:
         raise ConfigError(f"hydra.run.dir={run_dir}: cannot be written ({error.strerror}); give another") from error
-    if (fault := _fault(run_dir)) is not None:
+    if (fault := _find_fault(run_dir)) is not None:
         lock.release()
         raise ConfigError(f"hydra.run.dir={run_dir}: {fault}; give another")
     return lock
 
 
-def _fault(run_dir: Path) -> str | None:
+def _find_fault(run_dir: Path) -> str | None:
     """Return why no training can start or resume in a directory, None if it can."""
     if (run_dir / FILE_NAME).exists():
         return f"already holds {FILE_NAME} of another run"

@@ -35,7 +35,11 @@ def write_state(run_dir: Path, config: Mapping[str, Any], threads: int, parts: M
     """
     path, content = state_path(run_dir), io.BytesIO()
     path.parent.mkdir(exist_ok=True)
-    head = {"schema_version": SCHEMA_VERSION, "config": {**config, "storage": None}, "made_by": _maker(threads)}
+    head = {
+        "schema_version": SCHEMA_VERSION,
+        "config": {**config, "storage": None},
+        "made_by": _describe_maker(threads),
+    }
     torch.save({**head, **parts}, content)
     write_atomically(path, content.getvalue())
 
@@ -56,7 +60,7 @@ def read_state(run_dir: Path, config: Mapping[str, Any], threads: int) -> dict[s
         refuse_other_config(str(path), state["config"], config)
     except ConfigError as error:
         raise StateError(str(error)) from error
-    _warn_of_changes(path, state["made_by"], _maker(threads))
+    _warn_of_changes(path, state["made_by"], _describe_maker(threads))
     return state
 
 
@@ -97,7 +101,7 @@ def describe_reason(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _maker(threads: int) -> dict[str, Any]:
+def _describe_maker(threads: int) -> dict[str, Any]:
     """Return what, besides the config, can change the numerical result of a training run in the last digits."""
     return {"host": platform.node(), "torch": str(torch.__version__), "training.torch_threads": threads}
 

@@ -54,7 +54,7 @@ def test_the_trial_of_a_worker_that_died_is_continued_under_its_number_however_o
         gone.worker_lock.leave()
     last = join()
     assert last.work() == CELLS
-    assert last.queue.given_up() == [] and last.queue.done() == 4
+    assert last.queue.list_given_up() == [] and last.queue.count_done() == 4
 
 
 def test_a_trial_that_is_killed_twice_while_its_worker_lives_is_given_up_unless_its_state_has_advanced(join):
@@ -65,7 +65,7 @@ def test_a_trial_that_is_killed_twice_while_its_worker_lives_is_given_up_unless_
         assert (result is None) == (has_advanced or len(read_lives(worker.trial(0))) == 1)
     assert (result.status, result.wall_time_s) == ("failed", 4.0)
     assert result.cause.endswith("killed (signal 9); out of memory?; twice, without a new state in between")
-    assert worker.trial(0).state == TrialState.FAIL and worker.queue.given_up() == [0]
+    assert worker.trial(0).state == TrialState.FAIL and worker.queue.list_given_up() == [0]
     assert worker.queue.take() is None
 
 
@@ -201,7 +201,7 @@ def test_the_trial_of_a_living_worker_is_let_alone(join):
 def test_a_trial_that_crashes_is_trained_again_as_often_as_retries_says(join, retries):
     worker = join(total=1, retries=retries)
     assert worker.work("failed") == [CELLS[0]] * (retries + 1)
-    assert worker.queue.done() == 1
+    assert worker.queue.count_done() == 1
 
 
 @pytest.mark.parametrize("status", ["completed", "pruned", "diverged", "timeout"])

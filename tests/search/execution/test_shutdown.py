@@ -24,7 +24,7 @@ def wait():
 if "early" in sys.argv:
     wait()
 else:
-    with stop.gently():
+    with stop.stop_gently():
         wait()
 """
 

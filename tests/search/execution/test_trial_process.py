@@ -41,7 +41,7 @@ def wait_for(running, count):
     messages, deadline = [], time.monotonic() + 20
     while len(messages) < count:
         assert time.monotonic() < deadline, messages
-        messages += running.messages()
+        messages += running.read_messages()
         time.sleep(0.01)
     return messages
 
@@ -75,7 +75,7 @@ channel.close()
 """
     )
     running.wait()
-    messages = list(running.messages())
+    messages = list(running.read_messages())
     assert [message["kind"] for message in messages] == ["begun", "state", "update"]
     assert (running.from_env_steps, running.state_env_steps, running.env_steps) == (100, 100, 150)
     assert not running.has_advanced
@@ -157,4 +157,4 @@ def test_half_a_line_of_a_trial_that_was_killed_is_dropped(start):
         f"import os; os.write(1, {json.dumps({'kind': 'state', 'env_steps': 5})!r}.encode() + b'\\n{{\"kind')"
     )
     running.wait()
-    assert list(running.messages()) == [{"kind": "state", "env_steps": 5}]
+    assert list(running.read_messages()) == [{"kind": "state", "env_steps": 5}]

@@ -39,7 +39,7 @@ def test_the_cells_of_a_grid_are_taken_in_order_each_once(join, tmp_path):
 def test_a_search_ends_at_its_total(join, line):
     worker = join(at_random(line), space=line, total=3)
     assert len(worker.work()) == 3
-    assert len(worker.study.trials) == worker.queue.done() == 3
+    assert len(worker.study.trials) == worker.queue.count_done() == 3
     assert len(join(at_random(line), space=line, total=5).work()) == 2
     assert join(at_random(line), space=line, total=2).work() == []
 
@@ -48,7 +48,7 @@ def test_trials_in_training_count_towards_the_total(join, line):
     worker, other = join(at_random(line), space=line, total=2), join(at_random(line), space=line, total=2)
     assert worker.queue.take() and other.queue.take()
     assert worker.queue.take() is None and other.queue.take() is None
-    assert worker.queue.done() == 0
+    assert worker.queue.count_done() == 0
 
 
 def test_workers_that_share_a_study_never_take_the_same_cell(join):
@@ -152,7 +152,7 @@ def test_a_trials_life_is_written_down_in_utc_when_it_begins_and_when_it_ends(jo
 def test_a_result_that_is_taken_over_took_no_time_and_no_env_steps(join, grid, tmp_path):
     history = tmp_path / "old"
     (history / ".hydra").mkdir(parents=True)
-    OmegaConf.save(OmegaConf.create(grid.candidate(CELLS[3]).config), history / ".hydra" / "config.yaml")
+    OmegaConf.save(OmegaConf.create(grid.compose_candidate(CELLS[3]).config), history / ".hydra" / "config.yaml")
     TrialResult("completed", 0, 42).save(history)
     worker = join()
     worker.queue.enqueue([InitialPoint("old", "history", CELLS[3], histories={42: history})])
@@ -167,11 +167,11 @@ def test_hosts_in_two_time_zones_spend_one_budget(join, zone):
     queued = far.queue.take()
     zone("Asia/Tokyo")
     near = join(budget_hours=1)
-    assert near.queue.left_s() == pytest.approx(3600, abs=5)
+    assert near.queue.compute_left_s() == pytest.approx(3600, abs=5)
     far.end(queued, lived_s=600)
-    assert near.queue.left_s() == pytest.approx(3000, abs=5)
+    assert near.queue.compute_left_s() == pytest.approx(3000, abs=5)
     near.end(near.queue.take(), lived_s=900)  # from the same moment on
-    assert near.queue.left_s() == pytest.approx(2700, abs=5)
+    assert near.queue.compute_left_s() == pytest.approx(2700, abs=5)
 
 
 def test_a_configuration_proposed_again_becomes_a_replicate_on_the_next_seed(join):
@@ -189,7 +189,7 @@ def test_each_seed_of_a_configuration_is_a_trial_next_to_the_others(join):
     assert worker.attributes(1)[SEEDS] == [42, 43, 44]
     for queued in queue:
         worker.end(queued)
-    assert len(worker.work()) == 6 and worker.queue.done() == 12
+    assert len(worker.work()) == 6 and worker.queue.count_done() == 12
 
 
 def test_two_workers_share_the_seeds_of_a_configuration(join):
@@ -264,9 +264,9 @@ def test_trials_that_a_script_added_or_left_running_are_neither_counted_nor_the_
     worker = join(total=2)
     worker.study.add_trial(create_trial(value=99.0, params=CELLS[0], distributions=grid.distributions))
     worker.study.ask()
-    assert worker.queue.best() is None and not worker.queue.has_completed()
+    assert worker.queue.find_best() is None and not worker.queue.has_completed()
     assert worker.work() == CELLS[:2]
-    assert (worker.queue.done(), worker.queue.best()) == (2, (1.0, 2))
+    assert (worker.queue.count_done(), worker.queue.find_best()) == (2, (1.0, 2))
 
 
 @pytest.mark.parametrize("params", [{"ppo.rollouts": 17, "ppo.learning_epochs": 2}, {"ppo.rollouts": 16}, {"x": "y"}])
@@ -274,7 +274,7 @@ def test_what_a_script_queued_and_is_no_point_of_the_space_is_taken_out_of_the_q
     worker = join(total=2)
     worker.study.enqueue_trial(params)
     assert worker.work() == CELLS[:2]
-    assert worker.trial(0).state == TrialState.FAIL and worker.queue.done() == 2
+    assert worker.trial(0).state == TrialState.FAIL and worker.queue.count_done() == 2
 
 
 def test_a_point_that_a_script_queued_is_trained(join):
@@ -296,7 +296,7 @@ def test_a_training_whose_files_cannot_be_read_any_more_is_queued_again(join):
 def test_an_earlier_trial_whose_result_cannot_be_read_is_trained(join, grid, tmp_path):
     history = tmp_path / "old" / "trials" / "005"
     (history / ".hydra").mkdir(parents=True)
-    OmegaConf.save(OmegaConf.create(grid.candidate(CELLS[3]).config), history / ".hydra" / "config.yaml")
+    OmegaConf.save(OmegaConf.create(grid.compose_candidate(CELLS[3]).config), history / ".hydra" / "config.yaml")
     worker = join()
     worker.queue.enqueue([InitialPoint("old", "history", CELLS[3], histories={42: history})])
     assert worker.queue.take().history is None
@@ -358,7 +358,7 @@ def test_an_earlier_trials_result_is_taken_over_where_it_was_trained_on_just_tha
 ):
     history = tmp_path / "old" / "trials" / "005"
     if changes is not None:
-        config = OmegaConf.create(grid.candidate(CELLS[3]).config)
+        config = OmegaConf.create(grid.compose_candidate(CELLS[3]).config)
         for key, value in changes.items():
             OmegaConf.update(config, key, value)
         (history / ".hydra").mkdir(parents=True)
@@ -407,7 +407,7 @@ def test_a_trial_that_cannot_finish_within_the_budget_is_not_started(join):
     second = worker.queue.take()
     assert second is not None and not worker.queue.out_of_time
     worker.end(second, lived_s=1900)  # from the same moment on: 1700 s are left, and 1800 s the median
-    assert worker.queue.left_s() == pytest.approx(1700, abs=5)
+    assert worker.queue.compute_left_s() == pytest.approx(1700, abs=5)
     assert worker.queue.take() is None and worker.queue.out_of_time
     assert len(join(budget_hours=2).work()) == 2  # with a larger budget it goes on
 
@@ -419,7 +419,7 @@ def test_the_first_trial_is_started_within_any_budget_that_is_left(join):
 def test_without_a_budget_there_is_no_end_of_time(join):
     worker = join()
     worker.end(worker.queue.take(), lived_s=1e9)
-    assert worker.queue.left_s() is None and worker.queue.forecast() is None
+    assert worker.queue.compute_left_s() is None and worker.queue.forecast() is None
     assert worker.queue.take() is not None
 
 

@@ -55,7 +55,7 @@ def groups(config):
 def test_the_options_of_a_users_folder_are_written_out(make_space, own, compose_again, network):
     rates = "ppo.learning_rate=1e-3,3e-4"
     space = make_space("env='256'", "reward='256'", f"network={network},large", rates, config_dir=own)
-    candidate = space.candidate({"network": network, "ppo.learning_rate": 3e-4}, seed=7)
+    candidate = space.compose_candidate({"network": network, "ppo.learning_rate": 3e-4}, seed=7)
     again = compose_again(candidate)
     assert groups(again) == groups(candidate.config) and again["seed"] == 7
     assert "approach_ahead" not in again["reward"] and again["training"]["env_steps"] == 123_456
@@ -71,12 +71,12 @@ def test_the_options_of_a_users_folder_are_written_out(make_space, own, compose_
     ids=" ".join,
 )
 def test_what_was_taken_out_of_an_option_or_refers_to_another_value_is_composed_again(make_space, compose_again, fixed):
-    candidate = make_space("ppo.rollouts=16,24", *fixed).candidate({"ppo.rollouts": 16})
+    candidate = make_space("ppo.rollouts=16,24", *fixed).compose_candidate({"ppo.rollouts": 16})
     assert groups(compose_again(candidate)) == groups(candidate.config)
 
 
 def test_a_value_that_follows_another_is_left_to_follow_it(make_space):
-    candidate = make_space("ppo.rollouts=16,24", "env.standard_env_steps=5000").candidate({"ppo.rollouts": 16})
+    candidate = make_space("ppo.rollouts=16,24", "env.standard_env_steps=5000").compose_candidate({"ppo.rollouts": 16})
     body = yaml.safe_load(write_experiment(candidate))
     assert body["env"] == {"standard_env_steps": 5000} and "training" not in body
     assert {"override /training": "standard"} in body["defaults"]

@@ -52,11 +52,11 @@ def files(directory):
 def test_a_worker_in_another_process_lives_until_it_is_killed(tmp_path, start_worker):
     process, name = start_worker()
     with WorkerLock(tmp_path) as own, own.hold():
-        assert own.is_alive(name) and own.others() == [name] and own.shares_host()
+        assert own.is_alive(name) and own.list_others() == [name] and own.shares_host()
         process.kill()
         process.wait()
         assert not own.is_alive(name)
-        assert own.others() == [] and not own.shares_host()
+        assert own.list_others() == [] and not own.shares_host()
         assert files(tmp_path) == {own.name}  # who notices tidies up
 
 
@@ -73,13 +73,13 @@ def test_a_worker_knows_itself_and_no_stranger(tmp_path):
         assert own.is_alive(own.name)
         assert not own.is_alive("nobody")
         assert not own.is_alive(None)
-        assert own.others() == []
+        assert own.list_others() == []
 
 
 def test_a_worker_that_was_only_prepared_is_not_there(tmp_path):
     WorkerLock(tmp_path)
     with WorkerLock(tmp_path) as own, own.hold():
-        assert own.others() == []
+        assert own.list_others() == []
 
 
 def test_the_lock_keeps_another_process_out(tmp_path, start_worker, impatient):
@@ -139,5 +139,5 @@ def test_a_machine_is_shared_by_workers_of_just_its_name(tmp_path, monkeypatch, 
     far = WorkerLock(tmp_path)
     monkeypatch.setattr("socket.gethostname", lambda: here)
     with far, WorkerLock(tmp_path) as near, near.hold():
-        assert near.others() == [far.name]
+        assert near.list_others() == [far.name]
         assert near.shares_host() is shared

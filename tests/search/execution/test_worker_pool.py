@@ -38,7 +38,7 @@ def test_a_run_evaluates_no_more_often_than_it_updates(env_steps, expected):
 
 def test_a_budget_is_spent_while_the_host_sleeps(monkeypatch):
     """The host sleeps for 200 s of the 100 s that are left, in which no clock but that on the wall goes on."""
-    queue = SimpleNamespace(take=lambda: None, others_train=True, left_s=lambda: 100.0, out_of_time=False)
+    queue = SimpleNamespace(take=lambda: None, others_train=True, compute_left_s=lambda: 100.0, out_of_time=False)
     begun = time.time()
     clock = iter([begun, begun + 200.0])
     monkeypatch.setattr(time, "time", lambda: next(clock, begun + 200.0))

@@ -29,7 +29,7 @@ def initial_points(space, *overrides, broken_rules=lambda candidate: [], choices
 
 
 def enqueued(space, *entries, **options):
-    return list(initial_points(space, **options).enqueued(entries))
+    return list(initial_points(space, **options).list_enqueued(entries))
 
 
 def params_at(learning_rate=1e-3, network="medium", rollouts=24):
@@ -41,20 +41,20 @@ def too_long(candidate):
 
 
 def test_the_composed_configuration_is_the_first_point(space):
-    point = initial_points(space).default()
+    point = initial_points(space).make_default()
     assert (point.params, point.origin, point.reason, point.histories) == (params_at(), "default", None, {})
 
 
 def test_a_default_outside_the_space_is_left_out_with_the_reason(space):
-    point = initial_points(space, "ppo.learning_rate=1e-2").default()
+    point = initial_points(space, "ppo.learning_rate=1e-2").make_default()
     assert point.params is None
     assert point.reason == "ppo.learning_rate=0.01 lies outside interval(0.0001, 0.001)"
-    point = initial_points(space, "network=deep", choices=CHOICES | {"network": "deep"}).default()
+    point = initial_points(space, "network=deep", choices=CHOICES | {"network": "deep"}).make_default()
     assert point.reason == "network=deep lies outside choice(small, medium, large)"
 
 
 def test_a_default_that_breaks_a_rule_is_left_out_with_the_first_rule(space):
-    point = initial_points(space, broken_rules=too_long).default()
+    point = initial_points(space, broken_rules=too_long).make_default()
     assert (point.params, point.reason) == (None, "it breaks the rule too_long")
 
 
@@ -195,7 +195,7 @@ def test_of_a_study_as_many_are_taken_as_asked_for_and_five_unless_asked(space, 
     rates = [point.params["ppo.learning_rate"] for point in enqueued(space, f"{directory}:7")]
     assert rates == pytest.approx([10e-4, 9e-4, 8e-4, 7e-4, 6e-4, 5e-4, 4e-4])
     assert len(enqueued(space, str(directory))) == 5
-    assert len(list(initial_points(space).best_of(directory, "search.around", None))) == 10
+    assert len(list(initial_points(space).list_best_of(directory, "search.around", None))) == 10
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="makes directories whose names hold a colon")
@@ -259,7 +259,7 @@ def test_all_of_a_study_are_its_configurations_with_a_value_and_then_those_that_
 
 
 def test_no_results_are_taken_over_from_the_study_around_which_is_searched(space, seven):
-    assert directories_of(initial_points(space).best_of(seven, "search.around", 5)) == [{}] * 5
+    assert directories_of(initial_points(space).list_best_of(seven, "search.around", 5)) == [{}] * 5
 
 
 def test_a_trial_that_cannot_be_read_is_left_out_with_the_reason_and_the_others_are_tried(space, earlier_study):

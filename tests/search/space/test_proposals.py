@@ -223,5 +223,5 @@ def test_a_configuration_is_drawn_once_where_repeats_are_skipped_until_the_space
 
 
 def test_a_configuration_is_drawn_again_where_repeats_are_allowed(four_cells):
-    taken = [identify(cell) for cell in four_cells.cells()]
+    taken = [identify(cell) for cell in four_cells.list_cells()]
     assert identify(sampled(four_cells).draw([], taken, 4)) in taken

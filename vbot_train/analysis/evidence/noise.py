@@ -133,11 +133,11 @@ def _list_replicates(verdict: Verdict, without: Collection[int]) -> list[list[fl
     """Return groups of values of trainings that differ only in their seed."""
     later = (verdict.confirmed, verdict.tested)
     groups = [again.values(verdict.metric) for stage in later for n, again in stage.items() if n not in without]
-    trials = [trial for trial in verdict.study.ranked(verdict.metric) if len(trial.result.seeds) > 1][:READ]
-    several = [[run.objective(verdict.metric) for run in trial.runs] for trial in trials]
+    trials = [trial for trial in verdict.study.rank(verdict.metric) if len(trial.result.seeds) > 1][:READ]
+    several = [[run.get_objective(verdict.metric) for run in trial.runs] for trial in trials]
     groups += [[value for value in values if value is not None] for values in several]
     for found in verdict.screened:
-        single = [trial.result.objective(verdict.metric) for trial in found.trials if len(trial.result.seeds) < 2]
+        single = [trial.result.get_objective(verdict.metric) for trial in found.trials if len(trial.result.seeds) < 2]
         groups.append([value for value in single if value is not None])
     return groups
 
@@ -168,7 +168,7 @@ def _judge(verdict: Verdict, found: Configuration) -> Unstable | None:
     others = pool_variance(
         [one.values(verdict.metric) for number, one in verdict.confirmed.items() if number != found.number]
     )
-    ended = {seed: run.status for seed, run in sorted(again.runs.items()) if run.objective(verdict.metric) is None}
+    ended = {seed: run.status for seed, run in sorted(again.runs.items()) if run.get_objective(verdict.metric) is None}
     lost = {seed: status for seed, status in ended.items() if status in ("diverged", "completed")}
     if not lost and (own is None or others is None or not _is_scattered(verdict, own, others)):
         return None

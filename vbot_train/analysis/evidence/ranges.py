@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from vbot_train.study.trials import Trial
@@ -127,6 +128,20 @@ def list_ranges(trials: Sequence[Trial]) -> list[Range]:
     return [
         there for there in varied if all(there.key in t.params and there.holds(t.params[there.key]) for t in trials)
     ]
+
+
+def measure_distance(trials: Sequence[Trial], ranges: Sequence[Range]) -> float:
+    """Compute the mean distance between two trials over all ranges; 1 is the width of a range on its own scale."""
+    return float(np.mean([_apart(there, [trial.params[there.key] for trial in trials]) for there in ranges]))
+
+
+def _apart(there: Range, values: Sequence[object]) -> float:
+    pairs = len(values) * (len(values) - 1) / 2
+    if there.ordered:
+        places = np.sort([there.place(value) for value in values])
+        return float((places * (2 * np.arange(len(places)) - len(places) + 1)).sum() / pairs)
+    counts = np.unique([str(value) for value in values], return_counts=True)[1]
+    return float(1 - (counts * (counts - 1) / 2).sum() / pairs)
 
 
 def _next(choices: Sequence[Any], *, up: bool) -> float | None:

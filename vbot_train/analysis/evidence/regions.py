@@ -74,11 +74,11 @@ def find_region(group: Sequence[Trial], others: Sequence[Trial], *, seed: int = 
     if not conditions:
         return None
     search = _Search(conditions)
-    first, second, clarity = search.best(np.arange(len(group)))
+    first, second, clarity = search.find_best(np.arange(len(group)))
     is_in_group = (np.arange(len(trials)) < len(group)).astype(np.float64)
     points = find_units(trials, [there.key for there in ranges])
     shuffled_groups = shuffle_units(is_in_group, points, SHUFFLES, np.random.default_rng(seed))
-    shuffled = [search.best(np.flatnonzero(row))[2] for row in shuffled_groups]
+    shuffled = [search.find_best(np.flatnonzero(row))[2] for row in shuffled_groups]
     holds = conditions[first].holds & conditions[second].holds
     inside, outside = int(holds[: len(group)].sum()), int(holds[len(group) :].sum())
     table = [[inside, len(group) - inside], [outside, len(others) - outside]]
@@ -105,7 +105,7 @@ class _Search:
         self.rules = int((np.triu(self.weight) > 0).sum())
         self.held: Floats = self.masks @ self.masks.T  # (R, R) trials
 
-    def best(self, group: NDArray[np.int64]) -> tuple[int, int, float]:
+    def find_best(self, group: NDArray[np.int64]) -> tuple[int, int, float]:
         """Return the best two conditions, equal if one suffices, and their clarity in standard deviations."""
         total, size = self.masks.shape[1], len(group)
         part = self.masks[:, group]

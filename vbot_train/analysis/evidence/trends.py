@@ -1,14 +1,10 @@
-"""Trends over a range, improvement over time, and distances between trials."""
+"""Trends over a range, and improvement over time."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-
-from vbot_train.analysis.evidence.ranges import Range
-from vbot_train.study.trials import Trial
 
 RESAMPLES = 1000
 FEWEST = 6  # minimum number of trials in the outer half of a range
@@ -87,17 +83,3 @@ def measure_early_share(values: Array) -> tuple[float, float, float]:
     shares = np.divide(early, late, out=np.ones_like(early), where=late > 0)
     low, high = np.quantile(shares[1:], [0.05, 0.95])
     return float(shares[0]), float(low), float(high)
-
-
-def measure_distance(trials: Sequence[Trial], ranges: Sequence[Range]) -> float:
-    """Compute the mean distance between two trials over all ranges; 1 is the width of a range on its own scale."""
-    return float(np.mean([_apart(there, [trial.params[there.key] for trial in trials]) for there in ranges]))
-
-
-def _apart(there: Range, values: Sequence[object]) -> float:
-    pairs = len(values) * (len(values) - 1) / 2
-    if there.ordered:
-        places = np.sort([there.place(value) for value in values])
-        return float((places * (2 * np.arange(len(places)) - len(places) + 1)).sum() / pairs)
-    counts = np.unique([str(value) for value in values], return_counts=True)[1]
-    return float(1 - (counts * (counts - 1) / 2).sum() / pairs)

@@ -44,7 +44,7 @@ class Budget:
         self._elsewhere = elsewhere
         self._training_s = training_s
 
-    def left_s(self, counts: TrialCounts) -> float | None:
+    def compute_left_s(self, counts: TrialCounts) -> float | None:
         """Return the time left [s], None without a limit."""
         if self._budget_s is None:
             return None
@@ -57,12 +57,12 @@ class Budget:
             counts: The study's trials.
             share: Share of its training that the trial has still to do, in (0, 1].
         """
-        left_s, training_s = self._left_for_search_s(counts), self._estimate_training_s(counts)
+        left_s, training_s = self._compute_left_for_search_s(counts), self._estimate_training_s(counts)
         return left_s is None or left_s > training_s * share
 
     def forecast(self, counts: TrialCounts, total: int) -> int | None:
         """Forecast how many of the study's ``total`` trials will have ended when the budget is spent; None: unknown."""
-        trial_s, left_s = estimate_trial_s(counts.trials), self._left_for_search_s(counts)
+        trial_s, left_s = estimate_trial_s(counts.trials), self._compute_left_for_search_s(counts)
         if left_s is None or trial_s is None:
             return None
         now = datetime.now(UTC)
@@ -71,9 +71,9 @@ class Budget:
         ends_s = forecast_ends_s(rest_s, total - counts.started, trial_s, max(self._workers, len(running)))
         return counts.started - len(running) + sum(end_s <= left_s for end_s in ends_s)
 
-    def _left_for_search_s(self, counts: TrialCounts) -> float | None:
+    def _compute_left_for_search_s(self, counts: TrialCounts) -> float | None:
         """Return the time left without what is reserved for confirming and testing [s], None without a limit."""
-        left_s = self.left_s(counts)
+        left_s = self.compute_left_s(counts)
         if left_s is None or self._budget_s is None:
             return None
         later = max(self._stages.trainings - sum(trial.state.is_finished() for trial in self._elsewhere), 0)

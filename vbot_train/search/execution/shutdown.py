@@ -20,7 +20,7 @@ class ShutdownRequest:
         handle_stop_signals(self._receive)
 
     @contextmanager
-    def gently(self) -> Iterator[None]:
+    def stop_gently(self) -> Iterator[None]:
         """Shut down in order within this context. Outside of it no trial runs, and a signal ends the process."""
         self._gently = True
         try:

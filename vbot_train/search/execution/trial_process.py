@@ -38,7 +38,7 @@ class TrialProcess:
         command = [sys.executable, "-m", module, str(directory), "--trial", str(number)]
         with (directory / LOG).open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, **_detached()
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, **_build_detached_options()
             )
         self._received: SimpleQueue[Message] = SimpleQueue()
         self._reader = threading.Thread(target=self._receive, daemon=True)
@@ -77,7 +77,7 @@ class TrialProcess:
         while not self.has_ended():
             time.sleep(0.05)
 
-    def messages(self) -> Iterator[Message]:
+    def read_messages(self) -> Iterator[Message]:
         """Yield the messages that have arrived since the last call."""
         while True:
             try:
@@ -129,7 +129,7 @@ class TrialProcess:
                 self._received.put(json.loads(line))
 
 
-def _detached() -> dict[str, Any]:
+def _build_detached_options() -> dict[str, Any]:
     """Return Popen options with which a console's Ctrl-C does not reach the process."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}

@@ -48,7 +48,9 @@ class Points(Protocol):
     distributions: dict[str, BaseDistribution]
     seed: int
 
-    def candidate(self, params: Mapping[str, Any], seed: int | None = None, *, shared: bool = False) -> Candidate:
+    def compose_candidate(
+        self, params: Mapping[str, Any], seed: int | None = None, *, shared: bool = False
+    ) -> Candidate:
         """Compose the configuration of a point."""
 
 
@@ -169,9 +171,9 @@ class TrialQueue:
             return self._take(self._count().waiting[0])
 
     @retry_while_locked
-    def left_s(self) -> float | None:
+    def compute_left_s(self) -> float | None:
         """Return what is left of the budget [s], None without one."""
-        return self.budget.left_s(self._count())
+        return self.budget.compute_left_s(self._count())
 
     @retry_while_locked
     def forecast(self) -> int | None:
@@ -184,19 +186,19 @@ class TrialQueue:
         trials = [*self._elsewhere, *self._count().trials]
         return any(trial.state == TrialState.COMPLETE for trial in trials)
 
-    def best(self) -> tuple[float, int] | None:
+    def find_best(self) -> tuple[float, int] | None:
         """Return value and number of the best trial, None before the first."""
         trials = [trial for trial in self._count().trials if trial.state == TrialState.COMPLETE]
         values = [(trial.value, trial.number) for trial in trials if trial.value is not None]
         better = max if self._study.direction == StudyDirection.MAXIMIZE else min
         return better(values, key=lambda value: value[0]) if values else None
 
-    def given_up(self) -> list[int]:
+    def list_given_up(self) -> list[int]:
         """Return the numbers of the trials that were given up because they were killed."""
         return [trial.number for trial in self._count().given_up]
 
     @retry_while_locked
-    def done(self) -> int:
+    def count_done(self) -> int:
         """Count the trials that have ended for good."""
         counts = self._count()
         return counts.started - sum(trial.state == TrialState.RUNNING for trial in counts.counted)
@@ -208,7 +210,7 @@ class TrialQueue:
         """Return the share of its training that the next trial has still to do, in [0, 1]."""
         if not counts.interrupted:
             return 1.0
-        done = read_last_env_steps(self.trial_directory(counts.interrupted[0].number))
+        done = read_last_env_steps(self.locate_trial_directory(counts.interrupted[0].number))
         return max(1 - done / self._env_steps, 0.0)
 
     def _queue_again(self, trial: FrozenTrial) -> None:
@@ -223,12 +225,12 @@ class TrialQueue:
         self._count_rejected()
         if params is None:
             return False
-        seeds = self._free_seeds(params, counts.taken.get(identify(params), []))
+        seeds = self._choose_free_seeds(params, counts.taken.get(identify(params), []))
         for seed in seeds:
             self._queue(params, seed, seeds, {ORIGIN: "proposed"})
         return True
 
-    def _free_seeds(self, params: Mapping[str, Any], taken: Collection[int]) -> list[int]:
+    def _choose_free_seeds(self, params: Mapping[str, Any], taken: Collection[int]) -> list[int]:
         """Return the seeds for a configuration: the first ones that neither it nor a later stage uses."""
         if "seed" in params:
             return [params["seed"]]
@@ -250,14 +252,16 @@ class TrialQueue:
         trial = optuna.Trial(self._study, frozen._trial_id)
         self.reporter.begin(trial)
         shared = self._workers > 1 or self._worker_lock.shares_host()
-        candidate = self._space.candidate(read_params(frozen), trial.user_attrs.get(SEED), shared=shared)
+        candidate = self._space.compose_candidate(read_params(frozen), trial.user_attrs.get(SEED), shared=shared)
         history = trial.user_attrs.get(HISTORY)
         source = None if history is None else Path(history)
         if source is not None and not _is_trained_on(source, candidate):
             source = None
-        return QueuedTrial(trial, candidate, self.trial_directory(trial.number), source, compute_runtime_s(frozen))
+        return QueuedTrial(
+            trial, candidate, self.locate_trial_directory(trial.number), source, compute_runtime_s(frozen)
+        )
 
-    def trial_directory(self, number: int) -> Path:
+    def locate_trial_directory(self, number: int) -> Path:
         """Return the directory of a trial."""
         return locate_trial(self._trials_dir, number)
 

@@ -23,7 +23,11 @@ def write_experiment(candidate: Candidate) -> str:
     set over an option, but not taken out of it.
     """
     config = candidate.config
-    base = {key: value for key, value in candidate.base.items() if key not in GROUPS or not _lacks(config[key], value)}
+    base = {
+        key: value
+        for key, value in candidate.base.items()
+        if key not in GROUPS or not _has_missing_options(config[key], value)
+    }
     body: dict[str, Any] = {
         "defaults": [{f"override /{group}": candidate.choices[group] if group in base else None} for group in GROUPS],
         **find_difference({key: config[key] for key in KEYS}, base, config),
@@ -58,10 +62,10 @@ def _resolve(value: Any, whole: Mapping[str, Any]) -> Any:
     return OmegaConf.create({**whole, "value": value}).value if refers else value
 
 
-def _lacks(config: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
+def _has_missing_options(config: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
     """Check whether a key of the base is missing in a config."""
     nested = [key for key, value in base.items() if isinstance(value, Mapping) and isinstance(config.get(key), Mapping)]
-    return not base.keys() <= config.keys() or any(_lacks(config[key], base[key]) for key in nested)
+    return not base.keys() <= config.keys() or any(_has_missing_options(config[key], base[key]) for key in nested)
 
 
 def record_trial(directory: Path, number: int, candidate: Candidate, hydra_record: DictConfig) -> None:

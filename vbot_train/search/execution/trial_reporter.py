@@ -129,7 +129,7 @@ class TrialReporter:
 
     def complete(self, trial: optuna.Trial, result: TrialResult) -> None:
         """Tell the study the final result."""
-        value = result.objective(self._metric)
+        value = result.get_objective(self._metric)
         state = TrialState.FAIL if value is None else TrialState.COMPLETE
         trial.set_user_attr(CAUSE, result.cause)
         trial.set_user_attr(STATUS, result.status)

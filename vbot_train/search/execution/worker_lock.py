@@ -33,7 +33,7 @@ class WorkerLock:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._host = socket.gethostname()
         self.name = f"{self._host}-{os.getpid()}-{secrets.token_hex(3)}"
-        self._own = create_file_lock(self._file(self.name))
+        self._own = create_file_lock(self._locate_file(self.name))
         self._study = create_file_lock(self._folder / "study.lock")
 
     def __enter__(self) -> Self:
@@ -51,7 +51,7 @@ class WorkerLock:
         with self.hold():
             self._own.release()
             self._remove(self.name)
-            return self.others()
+            return self.list_others()
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -64,12 +64,9 @@ class WorkerLock:
 
     def is_alive(self, name: str | None) -> bool:
         """Check whether a worker lives. Call it only within ``hold``."""
-        if name is None:
-            return False
         if name == self.name:
             return True
-        path = self._file(name)
-        if not path.exists():
+        if name is None or not (path := self._locate_file(name)).exists():
             return False
         try:
             create_file_lock(path).acquire(timeout=0).lock.release()  # first: Windows removes no file that is open
@@ -78,21 +75,21 @@ class WorkerLock:
         self._remove(name)
         return False
 
-    def others(self) -> list[str]:
+    def list_others(self) -> list[str]:
         """Return the names of the other living workers. Call it only within ``hold``."""
         names = {path.stem for path in self._folder.glob("*.lock")} - {"study", self.name}
         return sorted(name for name in names if self.is_alive(name))
 
     def shares_host(self) -> bool:
         """Check whether another worker lives on this machine. Call it only within ``hold``."""
-        return self._host in map(parse_host, self.others())
+        return self._host in map(parse_host, self.list_others())
 
     def _remove(self, name: str) -> None:
         """Remove the lock file of a dead worker. A file that is held open (Windows) stays for the next attempt."""
         with suppress(PermissionError):
-            self._file(name).unlink(missing_ok=True)
+            self._locate_file(name).unlink(missing_ok=True)
 
-    def _file(self, name: str) -> Path:
+    def _locate_file(self, name: str) -> Path:
         return self._folder / f"{name}.lock"
 
 

@@ -90,7 +90,7 @@ class WorkerPool:
             HopelessError: The first trials all ended in the same bad way.
             ConfigError: No feasible point was found.
         """
-        with self._no_trial_left_behind():
+        with self._end_all_trials():
             while not self._must_stop():
                 self._start_trials()
                 if not self._running and not self._others_train:
@@ -117,7 +117,7 @@ class WorkerPool:
                 self._start(queued)
 
     def _note_deadline(self) -> None:
-        left_s = self._queue.left_s()
+        left_s = self._queue.compute_left_s()
         self._deadline = None if left_s is None else time.time() + left_s
 
     def _start(self, queued: QueuedTrial) -> None:
@@ -154,7 +154,7 @@ class WorkerPool:
             running.process.stop("timeout", f"longer than search.trial_minutes={minutes}")
 
     def _read_messages(self, running: RunningTrial) -> None:
-        for message in running.process.messages():
+        for message in running.process.read_messages():
             match message["kind"]:
                 case "begun":
                     self._queue.reporter.note_start(running.queued, message["env_steps"])
@@ -195,8 +195,8 @@ class WorkerPool:
         self._causes[key] = None if is_good or self._causes.get(key, cause) is None else cause
 
     def _show_end(self, queued: QueuedTrial, result: TrialResult) -> None:
-        value = result.objective(self._metric)
-        self._display.finish(queued.trial.number, queued.candidate, result, value, self._queue.done())
+        value = result.get_objective(self._metric)
+        self._display.finish(queued.trial.number, queued.candidate, result, value, self._queue.count_done())
         self._look_again = 0.0
 
     def _stop_if_hopeless(self) -> None:
@@ -204,27 +204,27 @@ class WorkerPool:
         causes = list(self._causes.values())
         if not is_hopeless(causes) or self._queue.has_completed():
             return
-        where = self._queue.trial_directory(0).parent
+        where = self._queue.locate_trial_directory(0).parent
         raise HopelessError(
             f"the first {HOPELESS} trials ended alike, so the search stops: {causes[-1]}"
             f"; train.log and error.txt in {where} say more"
         )
 
     @contextmanager
-    def _no_trial_left_behind(self) -> Iterator[None]:
+    def _end_all_trials(self) -> Iterator[None]:
         try:
             yield
         finally:
             if self._running and self._stop.number is not None:
-                self._display.stopping(len(self._running))
+                self._display.report_stopping(len(self._running))
             for running in self._running:
-                running.process.stop("interrupted", self._why())
+                running.process.stop("interrupted", self._explain_interruption())
             for running in list(self._running):
                 running.process.wait()
                 self._read_messages(running)
                 self._finish(running)
 
-    def _why(self) -> str:
+    def _explain_interruption(self) -> str:
         """Return the reason for which trials are interrupted."""
         if self._stop.number is not None:
             return "the search was stopped"

@@ -40,14 +40,14 @@ class Rule:
         self.name = name
         self.text = text
         if not isinstance(text, str) or len(text) > _LONGEST_RULE:
-            raise self._error(f"must be a string of at most {_LONGEST_RULE} characters")
+            raise self._build_error(f"must be a string of at most {_LONGEST_RULE} characters")
         try:
             tree = ast.parse(text.strip(), mode="eval")
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            raise self._error(f"not an expression ({error.args[0]})") from error
+            raise self._build_error(f"not an expression ({error.args[0]})") from error
         for node in ast.walk(tree):
             if not isinstance(node, _GRAMMAR):
-                raise self._error(
+                raise self._build_error(
                     f"{type(node).__name__} is not allowed, only comparisons, arithmetic, in, and, or, not"
                 )
         self._expression = tree.body
@@ -65,14 +65,14 @@ class Rule:
         try:
             value = _Evaluator(config, choices).eval(self.text, previously_parsed=self._expression)
         except KeyError as error:
-            raise self._error(f"no such key {error.args[0]}") from error
+            raise self._build_error(f"no such key {error.args[0]}") from error
         except (simpleeval.InvalidExpression, TypeError, ValueError, ArithmeticError, RecursionError) as error:
-            raise self._error(f"cannot be evaluated ({error})") from error
+            raise self._build_error(f"cannot be evaluated ({error})") from error
         if not isinstance(value, bool):
-            raise self._error(f"must be true or false, is {value!r}")
+            raise self._build_error(f"must be true or false, is {value!r}")
         return value
 
-    def _error(self, reason: str) -> ConfigError:
+    def _build_error(self, reason: str) -> ConfigError:
         return ConfigError(join_lines(f"search.constraints.{self.name}={self.text}: {reason}"))
 
 
@@ -84,17 +84,17 @@ class _Evaluator(simpleeval.EvalWithCompoundTypes):
         self._config = config
         self._choices = choices
         # Floats only: integers cannot grow without bound, strings cannot be formatted or repeated.
-        self.operators[ast.Pow] = lambda a, b: _number(a) ** _number(b)
-        self.operators[ast.Mod] = lambda a, b: _number(a) % _number(b)
-        self.operators[ast.Mult] = lambda a, b: _number(a) * _number(b)
-        self.nodes[ast.Name] = self.nodes[ast.Attribute] = self._value_of_key
+        self.operators[ast.Pow] = lambda a, b: _read_number(a) ** _read_number(b)
+        self.operators[ast.Mod] = lambda a, b: _read_number(a) % _read_number(b)
+        self.operators[ast.Mult] = lambda a, b: _read_number(a) * _read_number(b)
+        self.nodes[ast.Name] = self.nodes[ast.Attribute] = self._look_up_value
 
-    def _value_of_key(self, node: ast.expr) -> Any:
+    def _look_up_value(self, node: ast.expr) -> Any:
         key = ast.unparse(node)
         return self._choices[key] if key in self._choices else look_up(self._config, key)
 
 
-def _number(value: Any) -> float:
+def _read_number(value: Any) -> float:
     if not isinstance(value, int | float):
         raise TypeError(f"{value!r} is not a number")
     return float(value)

@@ -40,11 +40,11 @@ def to_text(value: Any) -> str:
     """Return a choice in Hydra's grammar."""
     if isinstance(value, str):
         is_list = not isinstance(parse(value), str)
-        return value if is_list or _reads_as(value, value) else QuotedString(value, Quote.single).with_quotes()
+        return value if is_list or _parse_as(value, value) else QuotedString(value, Quote.single).with_quotes()
     return "null" if value is None else str(value)
 
 
-def _reads_as(text: str, value: Any) -> bool:
+def _parse_as(text: str, value: Any) -> bool:
     """Check whether Hydra's grammar reads a text as this value; it reads 256 as a number, not as a string."""
     try:
         return repr(_parse_text(text)) == repr(value)
@@ -60,32 +60,32 @@ def parse_distribution(override: Override) -> BaseDistribution:
     """
     line = override.input_line
     if override.is_choice_sweep() or not override.is_sweep_override():
-        if not (choices := _choices_in(override)):
+        if not (choices := _list_choices(override)):
             raise ConfigError(f"{line}: there is no such option")
-        return CategoricalDistribution(_unique(choices))
+        return CategoricalDistribution(_drop_duplicates(choices))
     try:
         _check_length(override)
         distribution = create_optuna_distribution_from_override(override)
     except (ValueError, NotImplementedError, AssertionError, OverflowError) as error:  # errors in the user's input
         raise ConfigError(f"{line}: {error}") from error
     if isinstance(distribution, CategoricalDistribution):  # a range that was cast or shuffled
-        return CategoricalDistribution(_unique(distribution.choices))
+        return CategoricalDistribution(_drop_duplicates(distribution.choices))
     assert isinstance(distribution, IntDistribution | FloatDistribution)
     if isinstance(distribution, FloatDistribution) and not math.isfinite(distribution.high - distribution.low):
         raise ConfigError(f"{line}: the range must be finite")
     return distribution
 
 
-def _choices_in(override: Override) -> list[Any]:
+def _list_choices(override: Override) -> list[Any]:
     """List the values of an override, or its single value. For a config group, each is an option's name."""
     elements = override.sweep_iterator() if override.is_sweep_override() else [override.value()]
-    choices = [_as_choice(element) for element in elements]
+    choices = [_format_choice(element) for element in elements]
     loader = override.config_loader
     options = loader.get_group_options(override.key_or_group) if loader else []
     return [find_option_name(choice, options) for choice in choices] if options else choices
 
 
-def _unique(choices: Iterable[Any]) -> list[Any]:
+def _drop_duplicates(choices: Iterable[Any]) -> list[Any]:
     """Return the choices without repeats; 8 and 8.0 are the same."""
     found: dict[Any, Any] = {}
     for choice in choices:
@@ -109,7 +109,7 @@ def _check_length(override: Override) -> None:
         raise ValueError(f"{steps:,} steps, more than {MOST_LISTED:,}; an interval(...) has none")
 
 
-def _as_choice(element: Any) -> Any:
+def _format_choice(element: Any) -> Any:
     """Convert an element of a sweep to a value that Optuna can store."""
     if isinstance(element, QuotedString):
         return element.text
@@ -120,7 +120,7 @@ def find_option_name(value: Any, options: Iterable[str]) -> str:
     """Return the config group option that a value names; ``256``, ``1e3`` and ``null`` are names there."""
     if isinstance(value, str):
         return value
-    return next((option for option in options if _reads_as(option, value)), to_text(value))
+    return next((option for option in options if _parse_as(option, value)), to_text(value))
 
 
 def find(distribution: BaseDistribution, value: Any) -> list[Any]:

@@ -64,11 +64,11 @@ class InitialPoints:
         self._broken_rules = broken_rules
         self._metric = metric
 
-    def default(self) -> InitialPoint:
+    def make_default(self) -> InitialPoint:
         """Return the composed configuration as a point."""
         return self._make_point("the default configuration", "default", self._config, self._choices)
 
-    def enqueued(self, entries: Sequence[Any]) -> Iterator[InitialPoint]:
+    def list_enqueued(self, entries: Sequence[Any]) -> Iterator[InitialPoint]:
         """Yield the points that ``search.enqueue`` lists.
 
         Raises:
@@ -76,23 +76,23 @@ class InitialPoints:
         """
         for entry in entries:
             if isinstance(entry, Mapping):
-                yield self._overridden(f"search.enqueue={dict(entry)}", entry)
+                yield self._make_overridden_point(f"search.enqueue={dict(entry)}", entry)
             elif isinstance(entry, str) and "=" in entry:
-                yield self._overridden(f"search.enqueue={entry!r}", _parse(entry))
+                yield self._make_overridden_point(f"search.enqueue={entry!r}", _parse(entry))
             elif isinstance(entry, str):
-                directory, count = _directory_and_count(entry)
-                yield from self.best_of(directory, "search.enqueue", count)
+                directory, count = _split_entry(entry)
+                yield from self.list_best_of(directory, "search.enqueue", count)
             else:
                 raise ConfigError(f"search.enqueue={entry}: give overrides such as 'ppo.rollouts=24', or a study")
 
-    def best_of(self, directory: Path, key: str, count: int | None) -> Iterator[InitialPoint]:
+    def list_best_of(self, directory: Path, key: str, count: int | None) -> Iterator[InitialPoint]:
         """Yield the best configurations of a study; if ``count`` is None, all that it has trained.
 
         Raises:
             ConfigError: There is no such study, or none of its trials was completed.
         """
         study = open_earlier(directory, key, self._config["storage"])
-        for trials in self._groups(study, key, count):
+        for trials in self._group_trials(study, key, count):
             name = f"trial {trials[0].number} of {directory}"
             try:
                 config, choices = read_settings(study, trials[0])
@@ -101,11 +101,11 @@ class InitialPoints:
                 continue
             point = self._make_point(name, "enqueued", config, choices)
             histories = {seed: path for trial in trials for seed, path in trial.run_directories.items()}
-            name = point.name + self._what_is_other(point, config)
+            name = point.name + self._describe_changes(point, config)
             yield replace(point, name=name, histories=histories if key == "search.enqueue" else {})
         yield from list_unreadable(study, "enqueued")
 
-    def _groups(self, study: Study, key: str, count: int | None) -> list[list[Trial]]:
+    def _group_trials(self, study: Study, key: str, count: int | None) -> list[list[Trial]]:
         """Return the trials of each configuration to try, the best first."""
         groups = [found.trials for found in list_best_configurations(study, self._metric, key)[:count]]
         if count is not None:
@@ -114,17 +114,17 @@ class InitialPoints:
         is_seed_searched = "seed" in self._space.distributions
         return [[trial] for trials in groups for trial in trials] if is_seed_searched else groups
 
-    def _what_is_other(self, point: InitialPoint, then: Mapping[str, Any]) -> str:
+    def _describe_changes(self, point: InitialPoint, then: Mapping[str, Any]) -> str:
         """Describe the settings that differ from the earlier trial's, as this search does not vary them."""
         if point.params is None:
             return ""
-        before, now = result_settings(then), result_settings(self._space.candidate(point.params).config)
+        before, now = result_settings(then), result_settings(self._space.compose_candidate(point.params).config)
         before["seed"] = now["seed"]  # not compared
         other = [f"{key}={value}" for key, value in now.items() if not is_same(before.get(key), value)]
         more = f" and {len(other) - SHOWN} more" if len(other) > SHOWN else ""
         return f", but with {', '.join(other[:SHOWN])}{more}" if other else ""
 
-    def _overridden(self, name: str, values: Mapping[str, Any]) -> InitialPoint:
+    def _make_overridden_point(self, name: str, values: Mapping[str, Any]) -> InitialPoint:
         """Return the composed configuration with a few values changed."""
         config, choices = _copy_nested(self._config), dict(self._choices)
         for key, given in values.items():
@@ -154,7 +154,7 @@ class InitialPoints:
             params = self._space.point(config, choices)
         except OutsideError as error:
             return InitialPoint(name, origin, None, str(error))
-        if rules := self._broken_rules(self._space.candidate(params)):
+        if rules := self._broken_rules(self._space.compose_candidate(params)):
             return InitialPoint(name, origin, None, f"it breaks the rule {rules[0]}")
         return InitialPoint(name, origin, params)
 
@@ -220,7 +220,7 @@ def read_settings(study: Study, trial: Trial) -> tuple[dict[str, Any], dict[str,
     return load_recorded_config(trial.directory), choices
 
 
-def _directory_and_count(entry: str) -> tuple[Path, int | None]:
+def _split_entry(entry: str) -> tuple[Path, int | None]:
     """Split an entry into a study's directory and the number of its best to take, None for all.
 
     Drives and directory names may contain colons: only a number or ``all`` after the last one is the number.

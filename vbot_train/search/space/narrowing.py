@@ -68,7 +68,7 @@ def narrow_space(
             continue
         before = searched.get(key, own)
         try:
-            values = [_value_of(key, config, choices) for config, choices in best]
+            values = [_read_value(key, config, choices) for config, choices in best]
         except KeyError:  # the key did not exist in the earlier study's version of the code
             values = []
         narrow[key] = narrow_range(key, before, *convert_to_choices(before, values)) if values else before
@@ -77,7 +77,7 @@ def narrow_space(
     return Narrowing(narrow, notes)
 
 
-def _value_of(key: str, config: Mapping[str, Any], choices: Mapping[str, str | None]) -> Any:
+def _read_value(key: str, config: Mapping[str, Any], choices: Mapping[str, str | None]) -> Any:
     """Return a trial's value of a key; raise KeyError if an experiment wrote out a group, which has no option name."""
     if key in choices and choices[key] is None:
         raise KeyError(key)
@@ -86,11 +86,11 @@ def _value_of(key: str, config: Mapping[str, Any], choices: Mapping[str, str | N
 
 def convert_to_choices(distribution: BaseDistribution, values: Sequence[Any]) -> tuple[Any, list[Any]]:
     """Return the best value and the others as the distribution stores them (a list is a choice of text)."""
-    written = [(find(distribution, value) or [_text_of(value)])[0] for value in values]
+    written = [(find(distribution, value) or [_format_value(value)])[0] for value in values]
     return written[0], written[1:]
 
 
-def _text_of(value: Any) -> Any:
+def _format_value(value: Any) -> Any:
     return f"[{','.join(map(str, value))}]" if isinstance(value, list) else value
 
 
@@ -105,23 +105,23 @@ def narrow_range(key: str, distribution: BaseDistribution, best: Any, others: Se
     """
     match distribution:
         case CategoricalDistribution(choices=choices):
-            return CategoricalDistribution(_near(choices, best, others))
+            return CategoricalDistribution(_find_near(choices, best, others))
         case FloatDistribution(step=None, log=log):
-            low, high = _window(key, distribution, best, others)
-            smallest, largest = _limits(key, distribution)
-            low = max(_rounded(low, ROUND_FLOOR), min(smallest, best))
-            high = min(_rounded(high, ROUND_CEILING), max(largest, best))
+            low, high = _find_window(key, distribution, best, others)
+            smallest, largest = _find_limits(key, distribution)
+            low = max(_round_value(low, ROUND_FLOOR), min(smallest, best))
+            high = min(_round_value(high, ROUND_CEILING), max(largest, best))
             return FloatDistribution(low, high, log=log)
         case FloatDistribution(step=float(step)):
-            start, stop = _steps(key, distribution, best, others, step)
+            start, stop = _count_steps(key, distribution, best, others, step)
             return FloatDistribution(compute_step(distribution, start), compute_step(distribution, stop), step=step)
         case IntDistribution(low=low, step=step, log=log):
-            start, stop = _steps(key, distribution, best, others, step)
+            start, stop = _count_steps(key, distribution, best, others, step)
             return IntDistribution(low + step * start, low + step * stop, step=step, log=log)
     raise TypeError(distribution)
 
 
-def _near(choices: Sequence[Any], best: Any, others: Sequence[Any]) -> list[Any]:
+def _find_near(choices: Sequence[Any], best: Any, others: Sequence[Any]) -> list[Any]:
     """Keep the best choice and the others; if all choices are numbers, also the neighbours of the best."""
     known, kept = list(dict.fromkeys([*choices, best, *others])), {best, *others}
     if all(isinstance(choice, int | float) for choice in known):
@@ -131,11 +131,11 @@ def _near(choices: Sequence[Any], best: Any, others: Sequence[Any]) -> list[Any]
     return [choice for choice in known if choice in kept]
 
 
-def _steps(
+def _count_steps(
     key: str, distribution: IntDistribution | FloatDistribution, best: Any, others: Sequence[Any], step: float
 ) -> tuple[int, int]:
     """Return the first and last step of the new range, within the old one."""
-    low, high = _window(key, distribution, best, others)
+    low, high = _find_window(key, distribution, best, others)
     steps = round((distribution.high - distribution.low) / step)
     # Rounded, so that 2.9999999999999996 steps are not two, and 4.000000000000001 not five.
     start, stop = (round((end - distribution.low) / step, 9) for end in (low, high))
@@ -143,7 +143,7 @@ def _steps(
     return min(max(start, 0), steps), max(min(stop, steps), 0)
 
 
-def _window(
+def _find_window(
     key: str, distribution: IntDistribution | FloatDistribution, best: float, others: Sequence[float]
 ) -> tuple[float, float]:
     if distribution.log:
@@ -152,12 +152,12 @@ def _window(
     else:
         half = (distribution.high - distribution.low) * SHARE / 2
         around = (best - half, best + half)
-    smallest, largest = _limits(key, distribution)
+    smallest, largest = _find_limits(key, distribution)
     low, high = max(min(*around, *others), smallest), min(max(*around, *others), largest)
     return min(low, best), max(high, best)
 
 
-def _limits(key: str, distribution: IntDistribution | FloatDistribution) -> tuple[float, float]:
+def _find_limits(key: str, distribution: IntDistribution | FloatDistribution) -> tuple[float, float]:
     """Return the smallest and largest valid value: within ``BOUNDS``, and a weight keeps its sign."""
     smallest, largest, closed, _ = BOUNDS.get(key, (-math.inf, math.inf, True, False))
     if distribution.low >= 0:
@@ -169,5 +169,5 @@ def _limits(key: str, distribution: IntDistribution | FloatDistribution) -> tupl
     return smallest, largest
 
 
-def _rounded(value: float, rounding: str) -> float:
+def _round_value(value: float, rounding: str) -> float:
     return float(Context(prec=DIGITS, rounding=rounding).create_decimal(Decimal(f"{value:.12g}")))

@@ -49,8 +49,8 @@ def survey_space(space: Space, broken_rules: BrokenRules, *, grid: bool, seed: i
     Raises:
         ConfigError: None of the points is feasible.
     """
-    points = list(space.cells() if grid else draw_random_points(space, seed, SURVEY_POINTS))
-    broken = [broken_rules(space.candidate(point)) for point in points]
+    points = list(space.list_cells() if grid else draw_random_points(space, seed, SURVEY_POINTS))
+    broken = [broken_rules(space.compose_candidate(point)) for point in points]
     first = Counter(rules[0] for rules in broken if rules)
     feasible = [point for point, rules in zip(points, broken, strict=True) if not rules]
     if not feasible:
@@ -161,6 +161,6 @@ class SampledProposals:
     def _accepts(self, params: dict[str, Any], taken: Collection[Identity]) -> bool:
         if not self._repeats and identify(params) in taken:
             return False
-        rules = self._broken_rules(self._space.candidate(params))
+        rules = self._broken_rules(self._space.compose_candidate(params))
         self.rejected.update(rules[:1])
         return not rules

@@ -32,9 +32,9 @@ class SamplerStudy:
     def __init__(self, direction: StudyDirection) -> None:
         self._direction = direction
         self._worst: float | None = None  # value among the completed configurations
-        self._empty()
+        self._reset()
 
-    def _empty(self) -> None:
+    def _reset(self) -> None:
         self.study = optuna.create_study(direction=self._direction)
         self._known: dict[object, TrialState] = {}
         self._running: dict[object, int] = {}  # trial number here of each running configuration
@@ -46,7 +46,7 @@ class SamplerStudy:
         values = [told.value for told in configurations if told.value is not None]
         worst = (min if self._direction == StudyDirection.MAXIMIZE else max)(values, default=None)
         if self._holds_lost and worst != self._worst:
-            self._empty()
+            self._reset()
         self._worst = worst
         for told in configurations:
             if self._known.get(told.key) != told.state and self._add(told):
@@ -81,12 +81,12 @@ def list_told_configurations(counts: TrialCounts) -> list[Told]:
     groups: dict[object, list[FrozenTrial]] = {}
     for trial in counts.trials:
         if trial.state != TrialState.WAITING:
-            groups.setdefault(_key(trial), []).append(trial)
-    unfinished = {_key(trial) for trial in counts.counted if trial.state == TrialState.WAITING}
+            groups.setdefault(_identify(trial), []).append(trial)
+    unfinished = {_identify(trial) for trial in counts.counted if trial.state == TrialState.WAITING}
     return [_tell(key, trials, counts.lost, is_waiting=key in unfinished) for key, trials in groups.items()]
 
 
-def _key(trial: FrozenTrial) -> object:
+def _identify(trial: FrozenTrial) -> object:
     """Return the key of a configuration on several seeds; any other trial is a configuration of its own."""
     key = identify_configuration(trial)
     return key if len(key[1]) > 1 else trial.number

@@ -81,12 +81,12 @@ def split_overrides(
     distributions: dict[str, BaseDistribution] = {}
     fixed = []
     for override in parser.parse_overrides([f"{key}={value}" for key, value in params.items()]):
-        distributions[override.get_key_element()] = _distribution(override)
+        distributions[override.get_key_element()] = _find_distribution(override)
     for line, override in zip(arguments, parser.parse_overrides(list(arguments)), strict=True):
         key = override.get_key_element()
         if not override.is_delete() and override.is_sweep_override():
             distributions.pop(key, None)
-            distributions[key] = _distribution(override)
+            distributions[key] = _find_distribution(override)
         else:
             distributions.pop(key.lstrip("+"), None)
             if key.lstrip("+") not in SECRET_KEYS:
@@ -94,7 +94,7 @@ def split_overrides(
     return distributions, fixed
 
 
-def _distribution(override: Override) -> BaseDistribution:
+def _find_distribution(override: Override) -> BaseDistribution:
     """Parse an override's distribution; paths of ``init_from`` are relative to the directory it was typed in."""
     found = parse_distribution(override)
     if override.get_key_element() != "init_from" or not isinstance(found, CategoricalDistribution):
@@ -143,7 +143,7 @@ class Space:
         for key in distributions:
             self._check_searchable(key, config)
         self._composed: dict[tuple[Any, ...], Composed] = {}
-        for options in itertools.product(*(self._options(group) for group in self.groups)):
+        for options in itertools.product(*(self._list_options(group) for group in self.groups)):
             overrides = [f"{group}={to_text(option)}" for group, option in zip(self.groups, options, strict=True)]
             self._composed[options] = self._compose(overrides, config, loader)
         self._default = self._compose([], config, loader)
@@ -170,7 +170,7 @@ class Space:
         if top == "reward" and metric == "episode_reward_mean":
             raise ConfigError(f"{key}: rewards cannot be searched with search.metric={metric}, which they define")
 
-    def _options(self, group: str) -> Sequence[Any]:
+    def _list_options(self, group: str) -> Sequence[Any]:
         distribution = self.distributions[group]
         if not isinstance(distribution, CategoricalDistribution):
             raise ConfigError(f"{group}: a config group takes choice(OPTION, ...)")
@@ -187,7 +187,7 @@ class Space:
     def _check_options_differ(self) -> None:
         """Check that no two combinations are equal: fixed or searched keys below a group may override its options."""
         seen: list[tuple[dict[str, Any], str]] = []
-        for name, content in self.combinations():
+        for name, content in self.list_combinations():
             rest = OmegaConf.create({group: content[group] for group in GROUPS})
             for key in self.distributions.keys() - set(self.groups):
                 if key.split(".")[0] in GROUPS:
@@ -205,7 +205,7 @@ class Space:
         if may_be_kl and "ppo.learning_rate" in self.distributions:
             raise ConfigError(f"{SCHEDULE_KEY}=kl: cannot be used where ppo.learning_rate is searched")
 
-    def candidate(self, params: Params, seed: int | None = None, *, shared: bool = False) -> Candidate:
+    def compose_candidate(self, params: Params, seed: int | None = None, *, shared: bool = False) -> Candidate:
         """Compose the configuration of a point.
 
         Args:
@@ -214,13 +214,13 @@ class Space:
             shared: Whether it will share the machine; if so, thread counts that the config leaves open are 1.
         """
         composed = self._composed[tuple(params[group] for group in self.groups)]
-        return self._candidate(composed, correct_params(params, self.distributions), seed, shared=shared)
+        return self._build_candidate(composed, correct_params(params, self.distributions), seed, shared=shared)
 
-    def default(self, seed: int | None = None, *, shared: bool = False) -> Candidate:
+    def compose_default(self, seed: int | None = None, *, shared: bool = False) -> Candidate:
         """Compose the default configuration, which need not be a point of the space; arguments as in ``candidate``."""
-        return self._candidate(self._default, {}, seed, shared=shared)
+        return self._build_candidate(self._default, {}, seed, shared=shared)
 
-    def _candidate(self, composed: Composed, params: Params, seed: int | None, *, shared: bool) -> Candidate:
+    def _build_candidate(self, composed: Composed, params: Params, seed: int | None, *, shared: bool) -> Candidate:
         open_keys = [key for key in THREAD_KEYS if look_up(composed.content, key) is None]
         threads = dict.fromkeys(open_keys, 1 if shared else None)
         values = {"seed": self.seed if seed is None else seed, **threads, **params}
@@ -231,13 +231,13 @@ class Space:
         config = to_plain(composed.config)
         return Candidate(dict(params), config, composed.choices, composed.base, [*self.fixed, *overrides])
 
-    def combinations(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def list_combinations(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each combination of searched config group options: its name and its composed config."""
         for options, composed in self._composed.items():
             name = " ".join(f"{group}={to_text(option)}" for group, option in zip(self.groups, options, strict=True))
             yield name, composed.content
 
-    def cells(self) -> Iterator[dict[str, Any]]:
+    def list_cells(self) -> Iterator[dict[str, Any]]:
         """Yield every point of a grid, the last key varying fastest.
 
         Raises:

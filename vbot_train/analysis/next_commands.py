@@ -1,0 +1,37 @@
+"""Command lines that continue from a study: train, search around, film or analyze its winner."""
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from vbot_train.analysis.stages import Verdict
+from vbot_train.study.record import StudyRecord
+
+OWN_GROUPS = ("env", "reward", "training", "simulation", "ppo", "network", "evaluation")
+
+
+def list_next_commands(verdict: Verdict, analysis: Path) -> Iterator[tuple[str, str]]:
+    """Yield pairs of purpose and command for the next steps; the winner is that of this analysis folder."""
+    if verdict.winner is None:
+        return
+    directory = verdict.study.directory.as_posix()  # forward slashes need no quoting
+    again = ["--config-dir", analysis.as_posix(), "experiment=best"]
+    trial = verdict.winner.trials[0].directory.as_posix()
+    other = "success_rate" if verdict.metric != "success_rate" else "episode_reward_mean"
+    around = ["-m", "search=fine_tune", f"search.around={directory}", *list_own_settings(verdict.study.record)]
+    for purpose, module, arguments in (
+        ("the winner again, to the digit (same machine, same number of threads)", "vbot_train", again),
+        ("the winner on seeds of your own", "vbot_train", ["-m", *again, "seed=11,12,13", "search.confirm=none"]),
+        ("search closely around the best", "vbot_train", around),
+        ("look at the winner walk", "vbot_train.evaluate", [trial, "--video", "winner.mp4"]),
+        ("the analysis by another metric", "vbot_train.analyze", [directory, "--metric", other]),
+    ):
+        yield purpose, shlex.join(["python", "-m", module, *arguments])
+
+
+def list_own_settings(record: StudyRecord) -> list[str]:
+    """Return the study's overrides of task and training outside of its search space, to keep in another search."""
+    given = [str(argument) for argument in record.command[1:]]
+    keys = {argument: argument.partition("=")[0].lstrip("+") for argument in given}
+    own = [argument for argument, key in keys.items() if key.split(".")[0] in OWN_GROUPS]
+    return [argument for argument in own if keys[argument] not in record.space]
