@@ -44,6 +44,7 @@ def read_lives(trial: optuna.Trial | FrozenTrial) -> list[Life]:
 def begin_life(trial: optuna.Trial, host: str) -> None:
     """Record that a trial starts, or is resumed, now."""
     earlier = read_lives(trial) if LIVES in trial.user_attrs else []
+    earlier = [life for life in earlier if life.end is not None]  # a start that failed afterwards is repeated
     _write(trial, [*earlier, Life(datetime.now(UTC), host=host)])
 
 

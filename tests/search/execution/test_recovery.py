@@ -1,14 +1,18 @@
 """What was interrupted is continued, what crashed is trained again, and no result is ever overwritten."""
 
 import os
+import sqlite3
 import threading
 import time
 
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 from workers import CELLS, METRIC, Same, begin, ended_process
 
+from vbot_train.search.execution import trial_reporter
 from vbot_train.search.execution.fallback import load_result_or_fallback
+from vbot_train.search.space.initial_points import InitialPoint
 from vbot_train.study.accounting import CAUSE, ORIGIN, RETRY_OF, SEED, STATUS, WORKER
 from vbot_train.study.lives import LIVES, compute_runtime_s, end_life, read_lives
 from vbot_train.training.result import FILE_NAME, TrialResult
@@ -70,16 +74,70 @@ def test_a_trial_that_is_killed_twice_while_its_worker_lives_is_given_up_unless_
 
 
 @pytest.mark.parametrize("between", ["interrupted", "worker died"])
-def test_only_two_kills_that_follow_each_other_count(join, between):
+@pytest.mark.parametrize(("state", "is_given_up"), [(0, True), (100, False)])
+def test_a_life_that_ends_otherwise_between_two_kills_does_not_count_unless_it_advanced(
+    join, between, state, is_given_up
+):
+    def take(from_env_steps):
+        queued = worker.queue.take()
+        worker.queue.reporter.note_start(queued, from_env_steps)
+        return queued
+
     worker = join(total=1)
-    assert worker.queue.reporter.end(worker.queue.take(), ended_process(was_killed=True)) is None
+    assert worker.queue.reporter.end(take(0), ended_process(was_killed=True)) is None
+    queued = take(0)
     if between == "interrupted":
-        worker.end(worker.queue.take(), "interrupted")
+        worker.end(queued, "interrupted")
     else:
-        worker.queue.take()
         worker.worker_lock.leave()
         worker = join(total=1)
-    assert worker.queue.reporter.end(worker.queue.take(), ended_process(was_killed=True)) is None
+    assert (worker.queue.reporter.end(take(state), ended_process(was_killed=True)) is not None) == is_given_up
+
+
+def test_a_trial_that_dies_again_before_it_trains_is_given_up(join):
+    worker = join(total=1)
+    queued = worker.queue.take()
+    worker.queue.reporter.note_start(queued, 100)
+    assert worker.queue.reporter.end(queued, ended_process(was_killed=True)) is None
+    assert worker.queue.reporter.end(worker.queue.take(), ended_process(was_killed=True)) is not None
+
+
+def test_a_start_that_a_locked_database_cuts_short_is_repeated(join, monkeypatch):
+    worker, begin_life, calls = join(total=1), trial_reporter.begin_life, []
+
+    def fail_once(trial, host):
+        begin_life(trial, host)
+        calls.append(host)
+        if len(calls) == 1:
+            raise OperationalError("UPDATE", {}, sqlite3.OperationalError("database is locked"))
+
+    monkeypatch.setattr(trial_reporter, "begin_life", fail_once)
+    queued = worker.queue.take()
+    assert queued.trial.number == 0 and len(calls) == 2
+    assert worker.trial(0).state == TrialState.RUNNING and len(read_lives(worker.trial(0))) == 1
+
+
+def test_the_time_of_earlier_lives_is_not_counted_again_when_a_result_is_found(join):
+    worker = join(total=1)
+    worker.end(worker.queue.take(), "interrupted", lived_s=100.0)
+    queued = worker.queue.take()
+    queued.directory.mkdir(parents=True, exist_ok=True)
+    TrialResult("completed", 0, 42, metrics={METRIC: 7.5}, wall_time_s=140.0).save(queued.directory)
+    worker.worker_lock.leave()
+    assert join(total=1).queue.take() is None
+    assert compute_runtime_s(worker.trial(0)) == pytest.approx(140.0, abs=0.1)
+
+
+def test_a_result_that_a_dead_worker_had_taken_over_costs_no_time(join, tmp_path):
+    worker = join(total=1)
+    worker.queue.enqueue([InitialPoint("old", "enqueued", CELLS[0], histories={42: tmp_path})])
+    queued = worker.queue.take()
+    queued.directory.mkdir(parents=True)
+    TrialResult("completed", 0, 42, metrics={METRIC: 7.5}, wall_time_s=140.0, env_steps=9).save(queued.directory)
+    worker.worker_lock.leave()
+    assert join(total=1).queue.take() is None
+    (life,) = read_lives(worker.trial(0))
+    assert compute_runtime_s(worker.trial(0)) == 0.0 and life.env_steps == 0
 
 
 def test_a_trial_that_was_killed_after_it_wrote_its_result_keeps_it(join):

@@ -5,12 +5,12 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from vbot_train.search.execution.fallback import KILLED_CAUSE, load_result_or_fallback, measure_last_life_s
+from vbot_train.search.execution.fallback import KILLED_CAUSE, LOG, load_result_or_fallback, measure_last_life_s
 from vbot_train.search.execution.trial_reporter import TrialReporter
 from vbot_train.search.execution.worker_lock import WorkerLock
-from vbot_train.study.accounting import SEED, WORKER, read_params
+from vbot_train.study.accounting import HISTORY, SEED, WORKER, read_params
 from vbot_train.study.layout import locate_trial
-from vbot_train.study.lives import end_life
+from vbot_train.study.lives import compute_runtime_s, end_life
 from vbot_train.study.trials import is_own
 from vbot_train.training.progress import read_last_env_steps
 from vbot_train.training.result import FILE_NAME
@@ -59,5 +59,8 @@ def _recover_trial(
     seed = read_params(frozen).get("seed", frozen.user_attrs.get(SEED, default_seed))
     cause = "its result cannot be read"
     result = load_result_or_fallback(directory, "failed", cause, trial=frozen.number, seed=seed, wall_time_s=seconds)
-    end_life(trial, max(seconds, result.wall_time_s), result.env_steps)
+    if HISTORY in frozen.user_attrs and not (directory / LOG).exists():  # a result that was taken over costs nothing
+        end_life(trial, 0.0, 0)
+    else:
+        end_life(trial, max(seconds, result.wall_time_s - compute_runtime_s(frozen)), result.env_steps)
     reporter.complete(trial, result)

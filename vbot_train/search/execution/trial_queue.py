@@ -247,10 +247,11 @@ class TrialQueue:
 
     def _take(self, frozen: FrozenTrial) -> QueuedTrial:
         """Start a waiting trial, or continue an interrupted one."""
-        self._study._storage.set_trial_state_values(frozen._trial_id, TrialState.RUNNING)
         set_params(self._study, frozen, self._space.distributions)
         trial = optuna.Trial(self._study, frozen._trial_id)
         self.reporter.begin(trial)
+        # Last, so that the trial still waits if an earlier step has failed and is repeated.
+        self._study._storage.set_trial_state_values(frozen._trial_id, TrialState.RUNNING)
         shared = self._workers > 1 or self._worker_lock.shares_host()
         candidate = self._space.compose_candidate(read_params(frozen), trial.user_attrs.get(SEED), shared=shared)
         history = trial.user_attrs.get(HISTORY)

@@ -147,7 +147,13 @@ class TrialReporter:
 def _is_killed_again(trial: optuna.Trial, process: TrialProcess) -> bool:
     """Check whether a trial was killed twice while its worker lived, without a new state in between.
 
-    Such a trial may itself be the cause, for example because it needs too much memory.
+    Such a trial may itself be the cause, for example because it needs too much memory. A life that ended with its
+    worker in between does not count.
     """
-    earlier = read_lives(trial)[:-1]
-    return bool(earlier) and earlier[-1].killed and not process.has_advanced
+    *earlier, last = read_lives(trial)
+    states = {last.from_env_steps} - {None}  # that the lives after a kill started from; None: it never trained
+    for life in reversed(earlier):
+        if life.killed and len(states) <= 1:
+            return not process.has_advanced
+        states |= {life.from_env_steps} - {None}
+    return False

@@ -136,8 +136,11 @@ class WorkerPool:
     def _take_over(self, queued: QueuedTrial, history: Path) -> None:
         """Copy the result of a finished trial of the same configuration instead of training it again."""
         for source in [*history.glob("progress.csv"), *history.glob("checkpoints"), *history.glob("seed_*")]:
-            copy = shutil.copytree if source.is_dir() else shutil.copy2
-            copy(source, queued.directory / source.name)
+            target = queued.directory / source.name
+            if source.is_dir():
+                shutil.copytree(source, target, dirs_exist_ok=True)  # a killed worker may have copied a part
+            else:
+                shutil.copy2(source, target)
         result = replace(TrialResult.load(history), trial=queued.trial.number)
         result.save(queued.directory)
         self._queue.reporter.tell(queued, result, 0.0, env_steps=result.env_steps)
