@@ -58,6 +58,7 @@ def ended_process(*, asked=None, runtime_s=1.0, env_steps=0, was_killed=False, h
         env_steps=env_steps,
         was_killed=was_killed,
         has_advanced=has_advanced,
+        disk_fault=None,
         describe_end=lambda: "the trial's process was killed (signal 9); out of memory?",
     )
 

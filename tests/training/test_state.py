@@ -3,6 +3,7 @@ refused, and nothing is changed.
 """
 
 import csv
+import errno
 import json
 import random
 import signal
@@ -146,6 +147,20 @@ def test_a_training_that_is_killed_ends_as_if_it_never_was(trained, tmp_path, up
         train(config, tmp_path, report=kill_at(update))
     saved = torch.load(state_path(tmp_path), weights_only=True)
     assert len(rows_of(tmp_path)) == update > saved["loop"]["number"]  # what is on the disk is newer than the state
+    train(config, tmp_path)
+    assert_as_if_never_stopped(tmp_path, directory)
+
+
+def test_a_training_that_finds_the_disk_full_keeps_its_state_and_ends_as_if_it_never_was(whole, tmp_path):
+    config, directory = whole
+
+    def fill_disk(event):
+        if event.get("number") == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        train(config, tmp_path, report=fill_disk)
+    assert state_path(tmp_path).exists() and not (tmp_path / "result.yaml").exists()
     train(config, tmp_path)
     assert_as_if_never_stopped(tmp_path, directory)
 

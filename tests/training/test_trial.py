@@ -1,5 +1,6 @@
 """The process of a trial: what it leaves when it ends before it trains."""
 
+import errno
 import threading
 import time
 
@@ -8,7 +9,7 @@ from omegaconf import OmegaConf
 
 from vbot_train.training.channel import INTERRUPTED
 from vbot_train.training.result import TrialResult, TrialStopped
-from vbot_train.training.run_directory import own_run_directory
+from vbot_train.training.run_directory import own_run_directory, state_path
 from vbot_train.training.stop import StopRequest
 from vbot_train.training.trial import train_trial
 
@@ -38,6 +39,20 @@ def test_a_failure_before_the_training_has_a_cause_and_a_traceback(tmp_path, end
     assert (result.status, result.cause) == ("failed", "ImportError: no mujoco")
     assert (result.trial, result.seed, result.seeds) == (3, 7, [7])
     assert "raise_it" in (tmp_path / "error.txt").read_text(encoding="utf-8")
+
+
+def test_a_full_disk_ends_a_trial_for_good_only_if_it_has_no_state(tmp_path, end_with, capsys):
+    state_path(tmp_path).parent.mkdir()
+    state_path(tmp_path).touch()
+    with pytest.raises(SystemExit) as ended:
+        end_with(OSError(errno.ENOSPC, "No space left on device"))
+    assert ended.value.code == INTERRUPTED and not (tmp_path / "result.yaml").exists()
+    cause = "OSError: [Errno 28] No space left on device"
+    assert capsys.readouterr().out == f"{ {'kind': 'disk_fault', 'cause': cause} }\n"
+    state_path(tmp_path).unlink()
+    with pytest.raises(OSError, match="No space left"):
+        end_with(OSError(errno.ENOSPC, "No space left on device"))
+    assert TrialResult.load(tmp_path).cause == cause
 
 
 def test_a_time_limit_before_the_training_is_its_end(tmp_path, end_with):

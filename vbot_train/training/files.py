@@ -3,6 +3,7 @@
 Windows refuses to replace or remove a file that another process has open, so these operations are retried for a while.
 """
 
+import errno
 import os
 import secrets
 import time
@@ -15,10 +16,16 @@ import yaml
 
 HELD_S = 1.0  # readers and virus scanners keep a file open for much less time
 POLL_S = 0.02
+DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # full, quota exceeded, defective
 
 
 class FileError(ValueError):
     """One of the project's files cannot be used; the message names it."""
+
+
+def is_disk_fault(error: BaseException) -> bool:
+    """Check whether an error says that the disk takes no more data, whatever the program does."""
+    return isinstance(error, OSError) and error.errno in DISK_FAULTS
 
 
 def read_yaml(path: Path) -> Any:

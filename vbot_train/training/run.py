@@ -170,7 +170,7 @@ class Run:
         row = recorder.write(update, selected)
         self.is_concluded = True
         number = {} if selected is None else {"evaluation": self.selection.count(update.number)}
-        self.report({"kind": "update", **{key: _count_updates(value) for key, value in row.items()}, **number})
+        self.report({"kind": "update", **{key: _replace_non_finite(value) for key, value in row.items()}, **number})
         if selected is not None or time.monotonic() - self.saved >= self.state_every_s:
             self.save_state(recorder)
 
@@ -216,7 +216,7 @@ class Run:
         )
 
 
-def _count_updates(value: float | None) -> float | None:
+def _replace_non_finite(value: float | None) -> float | None:
     """Replace NaN and infinity, which standard JSON does not allow, by None."""
     return value if value is None or math.isfinite(value) else None
 

@@ -76,7 +76,8 @@ def run_single(config: DictConfig) -> None:
         print(f"interrupted: {asked}; to go on: {format_line_to_continue(sys.argv[1:], run_dir)}")  # noqa: T201 - as above
         raise SystemExit(128 + interruption.number) from None
     except OSError as error:  # for example, the disk is full
-        raise SystemExit(f"{error}; what was written before lies in {run_dir}") from error
+        line = f"; to go on: {format_line_to_continue(sys.argv[1:], run_dir)}" if state_path(run_dir).exists() else ""
+        raise SystemExit(f"{error}; what was written before lies in {run_dir}{line}") from error
     if result.status != "completed":
         raise SystemExit(f"{result.status}: {result.cause}; see {run_dir}")
     from vbot_train.evaluation.held_out import build_metrics_table

@@ -7,10 +7,10 @@ from typing import Any
 
 from vbot_train.agent.trainer import DivergedError
 from vbot_train.config.checks import check_config
-from vbot_train.training.files import write_atomically
+from vbot_train.training.files import is_disk_fault, write_atomically
 from vbot_train.training.result import TrialResult, TrialStopped
 from vbot_train.training.run import Report, Run, count_update_threads
-from vbot_train.training.run_directory import describe_cause, own_run_directory
+from vbot_train.training.run_directory import describe_cause, own_run_directory, state_path
 from vbot_train.training.state import read_state, remove_state
 from vbot_train.training.stop import StopRequest
 
@@ -42,7 +42,7 @@ def train(
 
     Returns:
         The result with status ``completed``, ``diverged``, or that of ``TrialStopped`` (``pruned``, ``timeout``). Any
-        other error is recorded as ``failed`` and raised.
+        other error is raised, and recorded as ``failed`` unless the run can be resumed (the disk is full).
 
     Raises:
         ConfigError: The config is invalid, ``run_dir`` is in use or holds a finished run, or its state cannot be
@@ -68,7 +68,8 @@ def train(
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            if run.is_learning or state is None:  # otherwise keep the files: another process may still resume the run
+            can_resume = state_path(run_dir).exists() and (is_disk_fault(error) or not run.is_learning)
+            if not can_resume:
                 record_failure(run, error)
             raise
         result.save(run_dir)

@@ -7,12 +7,14 @@ and receives stop requests on standard input; see ``channel``.
 import argparse
 import faulthandler
 import signal
+import traceback
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from vbot_train.training.channel import INTERRUPTED, Channel
+from vbot_train.training.files import is_disk_fault
 from vbot_train.training.result import TrialStopped
 from vbot_train.training.stop import StopRequest
 
@@ -49,7 +51,7 @@ def train_trial(run_dir: Path, number: int, stop: StopRequest, report: Report, t
         SystemExit: The trial was interrupted.
     """
     from vbot_train.config.composition import load_recorded_config
-    from vbot_train.training.run_directory import own_run_directory, record_early_end
+    from vbot_train.training.run_directory import describe_cause, own_run_directory, record_early_end, state_path
 
     config = load_recorded_config(run_dir)
     with own_run_directory(run_dir, LOCK_TIMEOUT_S):
@@ -61,6 +63,10 @@ def train_trial(run_dir: Path, number: int, stop: StopRequest, report: Report, t
                 raise SystemExit(INTERRUPTED) from stopped
             record_early_end(run_dir, stopped.status, stopped, trial=number, seed=config["seed"])
         except Exception as error:
+            if is_disk_fault(error) and state_path(run_dir).exists():
+                traceback.print_exc()
+                report({"kind": "disk_fault", "cause": describe_cause(error)})
+                raise SystemExit(INTERRUPTED) from error
             record_early_end(run_dir, "failed", error, trial=number, seed=config["seed"])
             raise
 

@@ -1,11 +1,12 @@
 """When a search gives up."""
 
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from vbot_train.search.execution.worker_pool import WorkerPool, count_evaluations, is_hopeless
+from vbot_train.search.execution.worker_pool import RunningTrial, WorkerPool, copy_run, count_evaluations, is_hopeless
 
 CRASH = "failed: the trial's process ended with code 3, see train.log"
 
@@ -46,3 +47,31 @@ def test_a_budget_is_spent_while_the_host_sleeps(monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda seconds: next(polls))
     WorkerPool(queue, metric="", workers=1, stop=SimpleNamespace(number=None), record=None, display=None).run()
     assert queue.out_of_time
+
+
+def test_a_run_that_was_copied_in_part_is_copied_whole(tmp_path):
+    source, target = tmp_path / "old", tmp_path / "new"
+    (source / "checkpoints").mkdir(parents=True)
+    for name in ("progress.csv", "checkpoints/best.pt", "checkpoints/last.pt", "result.yaml"):
+        (source / name).write_text(name, encoding="utf-8")
+    (target / "checkpoints").mkdir(parents=True)
+    (target / "checkpoints" / "best.pt").write_text("hal", encoding="utf-8")
+    for _ in range(2):
+        copy_run(source, target)
+    copied = {path.relative_to(target).as_posix(): path.read_text("utf-8") for path in target.rglob("*.*")}
+    assert copied == {name: name for name in ("progress.csv", "checkpoints/best.pt", "checkpoints/last.pt")}
+
+
+def test_a_trial_that_finds_the_disk_full_ends_the_search_and_is_continued_later():
+    fault = "OSError: [Errno 28] No space left on device"
+    process = SimpleNamespace(has_ended=lambda: True, read_messages=list, disk_fault=fault, env_steps=7)
+    queued = SimpleNamespace(trial=SimpleNamespace(number=3), directory=Path("trials/003"))
+    put_back = []
+    queue = SimpleNamespace(reporter=SimpleNamespace(end=lambda queued, process: None))
+    display = SimpleNamespace(put_back=lambda number, *_: put_back.append(number))
+    stop = SimpleNamespace(number=None, trials=[process])
+    pool = WorkerPool(queue, metric="", workers=1, stop=stop, record=None, display=display)
+    pool._running.append(RunningTrial(queued, process))
+    with pytest.raises(OSError, match=r"trials/003: OSError: \[Errno 28\] No space left on device"):
+        pool._watch(pool._running[0])
+    assert put_back == [3] and pool._running == []

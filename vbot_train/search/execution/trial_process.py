@@ -15,6 +15,7 @@ from vbot_train.search.execution.fallback import LOG
 from vbot_train.training.channel import GRACE_S, INTERRUPTED
 
 MODULE = "vbot_train.training.trial"  # what a trial runs
+CONTROL_C_EXIT = 0xC000013A  # exit code on Windows of a process that a console event has ended
 
 Message = dict[str, Any]
 
@@ -33,6 +34,7 @@ class TrialProcess:
         self.state_env_steps: int | None = None  # of the newest state that it has written
         self.env_steps = 0  # trained so far, earlier lives included
         self.asked: tuple[str, str] | None = None  # status and cause that it was asked to end with
+        self.disk_fault: str | None = None  # why it could not write its files any more
         self._kill_at: float | None = None  # of time.monotonic(), where it was asked to stop
         self._began = time.time()
         command = [sys.executable, "-m", module, str(directory), "--trial", str(number)]
@@ -91,10 +93,10 @@ class TrialProcess:
     def was_killed(self) -> bool:
         """Whether it was ended from outside, and not by its worker or by a crash of its own."""
         code = self.process.returncode
-        if self.asked is not None or code is None:
+        if self.asked is not None or self.disk_fault is not None or code is None:
             return False
         if sys.platform == "win32":
-            return code == 1  # TerminateProcess; a failure in Python leaves a result
+            return code in (1, INTERRUPTED, CONTROL_C_EXIT)  # 1: TerminateProcess; a failure in Python leaves a result
         # By these signals a process ends that has brought itself down; by any other, somebody outside has ended it.
         crashes = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP}
         return code == INTERRUPTED or (code < 0 and -code not in crashes)
@@ -107,6 +109,8 @@ class TrialProcess:
     def describe_end(self) -> str:
         """Describe how the process ended, for a trial without a result."""
         code = self.process.returncode
+        if self.disk_fault is not None:
+            return self.disk_fault
         if code == 0:
             return "the trial's process ended without a result, see train.log"
         if self.was_killed:
@@ -121,6 +125,8 @@ class TrialProcess:
                 self.state_env_steps = message["env_steps"]
             case "update":
                 self.env_steps = message["env_steps"]
+            case "disk_fault":
+                self.disk_fault = message["cause"]
 
     def _receive(self) -> None:
         assert self.process.stdout is not None
@@ -130,7 +136,7 @@ class TrialProcess:
 
 
 def _build_detached_options() -> dict[str, Any]:
-    """Return Popen options with which a console's Ctrl-C does not reach the process."""
+    """Return Popen options with which nothing that happens to a console (Ctrl-C, closing) reaches the process."""
     if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     return {"start_new_session": True}

@@ -83,7 +83,8 @@ class TrialReporter:
         with self._worker_lock.hold():
             has_result = (queued.directory / FILE_NAME).exists()
             is_given_up = process.was_killed and not has_result and _is_killed_again(queued.trial, process)
-            if not has_result and not is_given_up and (status == "interrupted" or process.was_killed):
+            can_go_on = status == "interrupted" or process.was_killed or process.disk_fault is not None
+            if can_go_on and not has_result and not is_given_up:
                 self.put_back(queued.trial, cause, seconds, process.env_steps, killed=process.was_killed)
                 return None
             if is_given_up:

@@ -16,7 +16,9 @@ from vbot_train.search.execution.trial_queue import TrialQueue
 from vbot_train.search.execution.trial_reporter import QueuedTrial
 from vbot_train.study.accounting import Identity, identify
 from vbot_train.study.layout import is_recorded
+from vbot_train.training.progress import PROGRESS_CSV
 from vbot_train.training.result import TrialResult
+from vbot_train.training.run_directory import CHECKPOINTS
 
 POLL_S = 0.2
 TAKE_AGAIN_S = 2.0  # another worker may be interrupted, and its trials become available
@@ -89,6 +91,7 @@ class WorkerPool:
         Raises:
             HopelessError: The first trials all ended in the same bad way.
             ConfigError: No feasible point was found.
+            OSError: A trial cannot write its files: the disk is full.
         """
         with self._end_all_trials():
             while not self._must_stop():
@@ -135,12 +138,7 @@ class WorkerPool:
 
     def _take_over(self, queued: QueuedTrial, history: Path) -> None:
         """Copy the result of a finished trial of the same configuration instead of training it again."""
-        for source in [*history.glob("progress.csv"), *history.glob("checkpoints"), *history.glob("seed_*")]:
-            target = queued.directory / source.name
-            if source.is_dir():
-                shutil.copytree(source, target, dirs_exist_ok=True)  # a killed worker may have copied a part
-            else:
-                shutil.copy2(source, target)
+        copy_run(history, queued.directory)
         result = replace(TrialResult.load(history), trial=queued.trial.number)
         result.save(queued.directory)
         self._queue.reporter.tell(queued, result, 0.0, env_steps=result.env_steps)
@@ -151,6 +149,8 @@ class WorkerPool:
         self._read_messages(running)
         if has_ended:
             self._finish(running)
+            if running.process.disk_fault is not None:
+                raise OSError(f"{running.queued.directory}: {running.process.disk_fault}")
             self._stop_if_hopeless()
         elif running.is_overdue():
             minutes = running.queued.candidate.config["search"]["trial_minutes"]
@@ -232,6 +232,15 @@ class WorkerPool:
         if self._stop.number is not None:
             return "the search was stopped"
         return OUT_OF_TIME if self._queue.out_of_time else "the search ended before it"
+
+
+def copy_run(source: Path, target: Path) -> None:
+    """Copy a finished run without its result. May be repeated: a killed worker may have copied a part."""
+    for path in [*source.glob(PROGRESS_CSV), *source.glob(CHECKPOINTS), *source.glob("seed_*")]:
+        if path.is_dir():
+            shutil.copytree(path, target / path.name, dirs_exist_ok=True)
+        else:
+            shutil.copy2(path, target / path.name)
 
 
 def is_hopeless(causes: Sequence[str | None]) -> bool:
