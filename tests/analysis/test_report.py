@@ -55,7 +55,9 @@ def test_the_headline_is_the_tested_value_beside_the_defaults(verdict):
     assert default.startswith("the default, tested alike: episode_reward_mean 10.5 [10, 11]")
     assert against.startswith("one run of the winner beats one of the default with probability 1.00; difference")
     assert "confirming said episode_reward_mean 17 [17, 17]" in before and "search saw episode_reward_mean 20" in before
-    assert caution.endswith("holds the truth in 50% of cases")  # two runs lie on one side of the middle in 2 of 4
+    assert caution.endswith(
+        "contains the true median in 50% of cases"
+    )  # two runs lie on one side of the middle in 2 of 4
 
 
 def test_a_winner_that_breaks_in_its_test_is_not_praised_for_the_seed_that_it_survived():

@@ -120,7 +120,7 @@ def test_a_finished_run_is_not_continued(lonely_run, start):
     output, _ = process.communicate(timeout=60)
     assert (process.returncode, output) == (
         1,
-        "hydra.run.dir=run: already holds result.yaml of another run; give another\n",
+        "hydra.run.dir=run: already holds the result.yaml of a finished run; give another\n",
     )
 
 

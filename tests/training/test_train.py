@@ -139,7 +139,7 @@ def test_an_unexpected_error_is_recorded_as_failed_and_raised(tmp_path, monkeypa
 
 
 def test_a_result_is_never_overwritten(smoke_run):
-    with pytest.raises(ConfigError, match=r"already holds result\.yaml"):
+    with pytest.raises(ConfigError, match=r"already holds the result\.yaml"):
         train(compose_config(SMOKE), smoke_run[0])
 
 

@@ -26,7 +26,7 @@ from vbot_train.study.errors import StudyError
 from vbot_train.terminal import detach_from_terminal
 from vbot_train.training.files import write_atomically
 from vbot_train.training.result import METRICS, ResultError
-from vbot_train.training.seed_statistics import caution_few_seeds
+from vbot_train.training.seed_statistics import caution_few_seeds, name_mean
 
 LOG_WIDTH = 140  # minimum columns, if the output is not a terminal
 SIDE_WIDTH = 36
@@ -123,7 +123,7 @@ def write_legend(found: Comparison) -> Iterator[str]:
             yield f"{name}: one training seed; rates with their 95 % Wilson interval over its {side.episodes} episodes"
             continue
         truth = f": {caution}" if (caution := caution_few_seeds(runs)) else ""
-        yield f"{name}: interquartile mean of {runs} training seeds, with its 95 % bootstrap interval over them{truth}"
+        yield f"{name}: {name_mean(runs)} of {runs} training seeds, with its 95 % bootstrap interval over them{truth}"
         fewer = {metric: row[i].runs for metric, row in found.metrics.items() if row[i].runs < runs}
         if fewer:
             yield f"{name}: fewer runs have a value of {', '.join(f'{key} ({count})' for key, count in fewer.items())}"

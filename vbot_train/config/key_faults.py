@@ -13,7 +13,7 @@ NOT_IN_EVERY_OPTION = ("simulation.device", "simulation.nconmax", "simulation.nj
 GLOBAL_GROUPS = ("experiment", "method", "search")
 HEADER = "# @package _global_"
 GONE = {  # keys of earlier versions, with their replacements
-    "search.seeds_per_trial": "search.seeds_per_configuration=",
+    "search.seeds_per_trial": "search.seeds_per_configuration={}",
     "resume": """a new study= with search.enqueue='["multirun/OLD:all"]'""",
 }
 
@@ -44,8 +44,8 @@ def _faults(prefix: str, node: Mapping[str, Any], known: Tree) -> Iterator[str]:
 
 def explain_gone_key(argument: str) -> str | None:
     """Return the message for a command-line override with a key of an earlier version; None for any other key."""
-    key = argument.partition("=")[0].lstrip("+~")
-    return f"{argument}: there is no such key any more; type {GONE[key]}" if key in GONE else None
+    key, _, value = argument.lstrip("+~").partition("=")
+    return f"{argument}: there is no such key any more; type {GONE[key].format(value)}" if key in GONE else None
 
 
 def _unknown(prefix: str, name: Any, value: Any, known: Tree) -> str:

@@ -9,7 +9,7 @@ from rich.progress import TimeRemainingColumn as EtaColumn
 
 from vbot_train.analysis.ranking import format_params
 from vbot_train.search.space.space import Candidate
-from vbot_train.training.result import METRICS, TrialResult
+from vbot_train.training.result import TrialResult
 
 DAY_S = 86_400.0
 TRIAL = "trial"
@@ -21,8 +21,6 @@ class Display:
     Args:
         metric: Metric that the search optimizes.
         total: Number of trials at which the search ends.
-        done: Number of trials that have already ended.
-        best: Value and number of the best trial so far.
         budget_hours: Wall-clock budget of the study [h], None without a limit.
         stage: Shown in each line: ``trial`` during the search, ``confirm`` or ``test`` in a later stage.
     """
@@ -31,8 +29,6 @@ class Display:
         self,
         metric: str,
         total: int,
-        done: int,
-        best: tuple[float, int] | None,
         budget_hours: float | None,
         stage: str = TRIAL,
     ) -> None:
@@ -49,9 +45,8 @@ class Display:
             speed_estimate_period=DAY_S,  # trials end minutes apart, so average over all of them
             disable=not self._console.is_terminal,
         )
-        self._all = self._progress.add_task(stage, total=total, completed=done)
+        self._all = self._progress.add_task(stage, total=total)
         self._tasks: dict[int, TaskID] = {}
-        self._best = best
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -73,12 +68,11 @@ class Display:
         """Update the env steps of a running trial."""
         self._progress.update(self._tasks[number], completed=env_steps)
 
-    def put_back(self, number: int, env_steps: int) -> None:
-        """Report that a trial was interrupted after ``env_steps`` env steps and will be continued."""
+    def put_back(self, number: int, env_steps: int, state_env_steps: int) -> None:
+        """Report that a trial was interrupted at ``env_steps`` env steps, and the step from which it will go on."""
         self._progress.remove_task(self._tasks.pop(number))
-        self._console.print(
-            f"{self._stage} {number:>3}  interrupted after {env_steps:,} env steps, to be continued", highlight=False
-        )
+        text = f"interrupted at {env_steps:,} env steps, to be continued from {state_env_steps:,}"
+        self._console.print(f"{self._stage} {number:>3}  {text}", highlight=False)
 
     def forecast(self, fit: int | None) -> None:
         """Print how many trials will fit into the budget; nothing if ``fit`` is None."""
@@ -91,11 +85,9 @@ class Display:
         trials = f"{running} running trial" + ("s" if running > 1 else "")
         self._console.print(f"stopping {trials}; Ctrl-C again ends at once", highlight=False)
 
-    def finish(self, number: int, candidate: Candidate, result: TrialResult, value: float | None, done: int) -> None:
-        """Report an ended trial (``value`` is None if it cannot be ranked); ``done`` trials have ended now."""
+    def finish(self, number: int, candidate: Candidate, result: TrialResult, value: float | None) -> None:
+        """Report an ended trial; ``value`` is None if it cannot be ranked."""
         self._progress.remove_task(self._tasks.pop(number))
-        if value is not None and self._is_better(value):
-            self._best = (value, number)
         score = result.cause if value is None else f"{self._metric} {value:.4g}"
         success = result.metrics.get("success_rate")
         outcome = f"{result.status}  {score}" + ("" if success is None else f", success {success:.1%}")
@@ -105,9 +97,8 @@ class Display:
             markup=False,
             soft_wrap=True,
         )
-        best = f", best {self._best[0]:.4g} (trial {self._best[1]})" if self._best and self._stage == TRIAL else ""
-        self._progress.update(self._all, completed=done, description=f"{self._stage}{best}")
 
-    def _is_better(self, value: float) -> bool:
-        sign = 1 if METRICS[self._metric] == "maximize" else -1
-        return self._best is None or sign * value > sign * self._best[0]
+    def show_total(self, done: int, best: tuple[float, int] | None) -> None:
+        """Show how many trials have ended, and the best configuration: its value and its first trial's number."""
+        text = f", best {best[0]:.4g} (trial {best[1]})" if best is not None and self._stage == TRIAL else ""
+        self._progress.update(self._all, completed=done, description=f"{self._stage}{text}")

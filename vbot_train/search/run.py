@@ -236,7 +236,8 @@ class Search:
         spec = self.spec
         self.worked.append((stage, queue, total))
         hours = spec.job["budget_hours"]
-        with Display(spec.metric, total, queue.count_done(), queue.find_best(), hours, stage) as display:
+        with Display(spec.metric, total, hours, stage) as display:
+            display.show_total(queue.count_done(), queue.find_best())
             pool = WorkerPool(
                 queue,
                 metric=spec.metric,

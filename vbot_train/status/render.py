@@ -196,8 +196,9 @@ def describe_best(progress: Progress) -> str:
 def count_ends(progress: Progress) -> Iterator[str]:
     """Yield a line with the number of ended trials by status, including retried ones."""
     study = progress.verdict.study
-    counts = Counter(trial.result.status for trial in (*study.trials, *study.confirm, *study.test))
-    if texts := [f"{counts[status]} {status}" for status in STATUSES if counts[status]]:
+    counts = Counter(study.counts) + Counter(trial.result.status for trial in (*study.confirm, *study.test))
+    ends = [status for status in STATUSES if counts[status] and status != "interrupted"]  # that one will go on
+    if texts := [f"{counts[status]} {status}" for status in ends]:
         yield f"ended     {', '.join(texts)}"
 
 

@@ -1,5 +1,6 @@
 """Load a study: its record, its trials and their results."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -87,8 +88,10 @@ def build_study(
                 left_out.append(LeftOut(stage, trial.number, trial.params, str(error)))
     waiting = [trial for trial in trials[TRIALS] if trial.state == TrialState.WAITING]
     interrupted = sum(trial.user_attrs.get("status") == "interrupted" for trial in waiting)
-    own = merge_seeds(loaded.pop(TRIALS), record.retries)
-    return Study(directory, record, own, infeasible or {}, **loaded, left_out=left_out, interrupted=interrupted)
+    single = loaded.pop(TRIALS)
+    own = merge_seeds(single, record.retries)
+    statuses = Counter(trial.result.status for trial in single) + Counter(interrupted=interrupted)
+    return Study(directory, record, own, infeasible or {}, **loaded, left_out=left_out, statuses=statuses)
 
 
 def _load_trial(trial: FrozenTrial, folder: Path) -> Trial:

@@ -81,14 +81,13 @@ class Study:
     confirm: list[Trial] = field(default_factory=list)  # finalists, trained again on new seeds; see analysis.stages
     test: list[Trial] = field(default_factory=list)  # winner and default, on separate seeds and starts
     left_out: list[LeftOut] = field(default_factory=list)  # trials of all stages that do not count
-    interrupted: int = 0  # number of the search's trials that wait to be resumed
+    statuses: Mapping[str, int] | None = None  # of every trial, a seed each; None: those of ``trials``
 
     @property
     def counts(self) -> dict[str, int]:
         """Number of trials by status, including zeros."""
-        counts = Counter(trial.result.status for trial in self.trials)
-        counts["interrupted"] += self.interrupted
-        return {status: counts[status] for status in STATUSES}
+        counts = Counter(trial.result.status for trial in self.trials) if self.statuses is None else self.statuses
+        return {status: counts.get(status, 0) for status in STATUSES}
 
     @property
     def pruned(self) -> list[Trial]:

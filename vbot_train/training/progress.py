@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from vbot_train.training.files import remove_file
 from vbot_train.training.run_directory import StateError
 
 PROGRESS_CSV = "progress.csv"
@@ -45,6 +46,6 @@ def drop_later_rows(run_dir: Path, sizes: Mapping[str, int]) -> None:
     """Truncate every file to its recorded size, and remove event files that are newer."""
     for path in (run_dir / PROGRESS_CSV, *run_dir.glob(EVENTS)):
         if path.name not in sizes:
-            path.unlink()
+            remove_file(path)
         elif path.stat().st_size > sizes[path.name]:
             os.truncate(path, sizes[path.name])

@@ -55,6 +55,7 @@ class TrialResult:
     evaluation_env_steps: int = 0
     wall_time_s: float = 0.0
     unstable_robots: int = 0  # episodes ended by unstable physics, in training and in the final evaluations
+    machines: list[dict[str, Any]] = field(default_factory=list)  # if it was continued under other circumstances: all
     cause: str | None = None  # reason of a failure, one line; the traceback is in error.txt
     schema_version: int | str = SCHEMA_VERSION  # load() refuses other major versions only, such as "2.1"
     unknown: dict[str, Any] = field(default_factory=dict)  # additional keys written by a newer version
@@ -82,7 +83,7 @@ class TrialResult:
         text = yaml.safe_dump(content, sort_keys=False)
         try:
             write_atomically(path, text)
-        except (KeyboardInterrupt, TrialStopped):  # a signal arrived during the write: the result must still be saved
+        except KeyboardInterrupt:  # a signal arrived during the write: the result must still be saved
             if not path.exists():
                 write_atomically(path, text)
             raise

@@ -27,7 +27,13 @@ from vbot_train.training.recorder import Recorder
 from vbot_train.training.result import TrialResult, TrialStopped
 from vbot_train.training.run_directory import CHECKPOINTS, StateError
 from vbot_train.training.selection import Selection
-from vbot_train.training.state import describe_reason, load_random_state, read_random_state, write_state
+from vbot_train.training.state import (
+    describe_machine,
+    describe_reason,
+    load_random_state,
+    read_random_state,
+    write_state,
+)
 from vbot_train.training.stop import StopRequest
 
 MAX_TORCH_THREADS = 4  # enough for such small networks; on two idle cores, two threads beat one (LOG.md, 2026-11-24)
@@ -60,6 +66,7 @@ class Run:
         self.is_concluded = True  # whether the evaluation due after ``update``, if any, is finished
         self.selection: Selection | None = None
         self.applied: dict[str, Any] = {}
+        self.machines = [describe_machine(config, count_update_threads(config))]  # on which it has trained
         self.evaluation_env_steps = 0
         self.unstable_robots = 0
         self.updates = config["training"]["env_steps"] // self.rollout
@@ -98,6 +105,7 @@ class Run:
             self.update = None if state["update"] is None else Update(**state["update"])
             self.is_concluded = state["is_concluded"]
             self.earlier_s = state["wall_time_s"]
+            self.machines = [*(each for each in state["machines"] if each != self.machines[-1]), self.machines[-1]]
             self.loop.load_state_dict(state["loop"])
             load_random_state(state["random"], self.env.device)
             self.unstable_robots = self.env.unstable_robots
@@ -141,8 +149,7 @@ class Run:
                 self._conclude(update, recorder)
                 self.stop.check()
         except TrialStopped as asked:
-            # Other TrialStopped come from signal handlers at any point, where the state is not consistent.
-            if asked is self.stop.asked and asked.status == "interrupted":
+            if asked.status == "interrupted":
                 self.save_state(recorder)
             raise
 
@@ -181,6 +188,7 @@ class Run:
             "update": asdict(self.update) if self.update else None,
             "is_concluded": self.is_concluded,
             "wall_time_s": self.wall_time_s,
+            "machines": self.machines,
             "loop": self.loop.state_dict(),
             "random": read_random_state(self.env.device),
             "selection": self.selection.state_dict(),
@@ -212,6 +220,7 @@ class Run:
             evaluation_env_steps=self.evaluation_env_steps + selection_env_steps,
             wall_time_s=round(self.wall_time_s, 3),
             unstable_robots=self.unstable_robots,
+            machines=self.machines if len(self.machines) > 1 else [],
             **found,
         )
 

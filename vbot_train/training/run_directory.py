@@ -62,7 +62,7 @@ def take_run_directory(run_dir: Path, timeout_s: float = 0.0) -> BaseFileLock:
 def _find_fault(run_dir: Path) -> str | None:
     """Return why no training can start or resume in a directory, None if it can."""
     if (run_dir / FILE_NAME).exists():
-        return f"already holds {FILE_NAME} of another run"
+        return f"already holds the {FILE_NAME} of a finished run"
     checkpoints = run_dir / CHECKPOINTS
     # A run that was killed before its first state leaves an empty folder, or a partial state under a temporary name.
     if not state_path(run_dir).exists() and any(not path.name.startswith(".") for path in checkpoints.glob("*")):

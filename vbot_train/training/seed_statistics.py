@@ -40,6 +40,11 @@ def bootstrap_difference_interval(
     return round(float(low), 6), round(float(high), 6)
 
 
+def name_mean(runs: int) -> str:
+    """Return the name of the mean over so many runs: the interquartile mean drops values from four runs on."""
+    return "mean" if runs < 4 else "interquartile mean"
+
+
 def caution_few_seeds(runs: int) -> str | None:
     """Return a warning about an interval over too few runs; None if there are enough runs.
 
@@ -48,7 +53,7 @@ def caution_few_seeds(runs: int) -> str | None:
     """
     if not 2 <= runs <= FEW:
         return None
-    return f"of so few from the lowest to the highest, which holds the truth in {1 - 2 ** (1 - runs):.0%} of cases"
+    return f"of {runs} values it is their range, which contains the true median in {1 - 2 ** (1 - runs):.0%} of cases"
 
 
 def estimate_probability_of_improvement(ours: Sequence[float], theirs: Sequence[float], *, maximize: bool) -> float:

@@ -13,7 +13,7 @@ from skrl.agents.torch.ppo import PPO
 from vbot_train.agent.ppo import compute_mean_action, save_checkpoint
 from vbot_train.agent.trainer import Update
 from vbot_train.evaluation.held_out import build_env, estimate_standard_errors, evaluate, summarize
-from vbot_train.training.files import write_atomically
+from vbot_train.training.files import remove_file, write_atomically
 from vbot_train.training.result import METRICS
 
 KEPT = ("best_update", "env_steps", "env_steps_to_success")
@@ -104,7 +104,7 @@ class Selection:
             setattr(self, name, state[name])
         self._chosen = None if state["chosen"] is None else state["chosen"].numpy().tobytes()
         if self._chosen is None:
-            self._path.unlink(missing_ok=True)
+            remove_file(self._path)
         elif not self._path.is_file() or self._path.read_bytes() != self._chosen:
             write_atomically(self._path, self._chosen)
 

@@ -5,10 +5,12 @@ A run that resumes from the file reaches the same result. Each component provide
 it executes no code.
 """
 
+import importlib.metadata
 import io
 import logging
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import torch
 
 from vbot_train.config.composition import ConfigError
 from vbot_train.training.comparable import refuse_other_config
-from vbot_train.training.files import write_atomically
+from vbot_train.training.files import remove_file, write_atomically
 from vbot_train.training.run_directory import StateError, state_path
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ def write_state(run_dir: Path, config: Mapping[str, Any], threads: int, parts: M
     head = {
         "schema_version": SCHEMA_VERSION,
         "config": {**config, "storage": None},
-        "made_by": _describe_maker(threads),
+        "made_by": describe_machine(config, threads),
     }
     torch.save({**head, **parts}, content)
     write_atomically(path, content.getvalue())
@@ -60,7 +62,7 @@ def read_state(run_dir: Path, config: Mapping[str, Any], threads: int) -> dict[s
         refuse_other_config(str(path), state["config"], config)
     except ConfigError as error:
         raise StateError(str(error)) from error
-    _warn_of_changes(path, state["made_by"], _describe_maker(threads))
+    _warn_of_changes(path, state["made_by"], describe_machine(config, threads))
     return state
 
 
@@ -68,7 +70,8 @@ def remove_state(run_dir: Path) -> None:
     """Remove the state of a finished training run, and temporary files that killed processes left."""
     path = state_path(run_dir)
     for each in (path, *path.parent.glob(f".*.{path.name}")):
-        each.unlink(missing_ok=True)
+        with suppress(OSError):  # the result is written, so a state that cannot be removed does no harm
+            remove_file(each)
 
 
 def read_random_state(device: torch.device) -> dict[str, Any]:
@@ -91,7 +94,9 @@ def _load(path: Path) -> dict[str, Any]:
             if not isinstance(state[key], kind):
                 raise TypeError(f"its {key} is damaged")
     except Exception as error:  # torch raises many exception types for a bad file; they mean the same to the user
-        raise StateError(f"{path}: not the state of a training ({describe_reason(error)})") from error
+        log.info("%s: %s", path, describe_reason(error))
+        what = "it is truncated, or something else; give another directory to begin anew"
+        raise StateError(f"{path}: not the state of a training: {what}") from error
     return dict(state)
 
 
@@ -101,9 +106,11 @@ def describe_reason(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _describe_maker(threads: int) -> dict[str, Any]:
+def describe_machine(config: Mapping[str, Any], threads: int) -> dict[str, Any]:
     """Return what, besides the config, can change the numerical result of a training run in the last digits."""
-    return {"host": platform.node(), "torch": str(torch.__version__), "training.torch_threads": threads}
+    settings = {"training.torch_threads": threads, "simulation.device": config["simulation"].get("device", "cpu")}
+    versions = {name: importlib.metadata.version(name) for name in ("torch", "mujoco", "numpy")}
+    return {"host": platform.node(), **settings, **versions}
 
 
 def _warn_of_changes(path: Path, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:

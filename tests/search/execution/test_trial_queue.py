@@ -269,6 +269,16 @@ def test_trials_that_a_script_added_or_left_running_are_neither_counted_nor_the_
     assert (worker.queue.count_done(), worker.queue.find_best()) == (2, (1.0, 2))
 
 
+def test_the_best_is_the_configuration_with_the_best_mean_over_all_its_seeds(join):
+    worker = join(total=4, seeds_per_configuration=2)
+    worker.queue.enqueue([InitialPoint(name, "enqueued", CELLS[k]) for k, name in enumerate("ab")])
+    worker.end(worker.queue.take(), reward=9.0)
+    assert worker.queue.find_best() is None  # the other seed is missing
+    for reward in (1.0, 6.0, 5.0):
+        worker.end(worker.queue.take(), reward=reward)
+    assert worker.queue.find_best() == (5.5, 2)
+
+
 @pytest.mark.parametrize("params", [{"ppo.rollouts": 17, "ppo.learning_epochs": 2}, {"ppo.rollouts": 16}, {"x": "y"}])
 def test_what_a_script_queued_and_is_no_point_of_the_space_is_taken_out_of_the_queue(join, params):
     worker = join(total=2)

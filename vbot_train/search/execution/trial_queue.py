@@ -23,6 +23,7 @@ from vbot_train.search.execution.worker_lock import WorkerLock
 from vbot_train.search.resume import trains_to_same_result
 from vbot_train.search.space.initial_points import InitialPoint
 from vbot_train.search.space.proposals import Proposals
+from vbot_train.search.space.sampler_study import list_told_configurations
 from vbot_train.search.space.space import Candidate
 from vbot_train.search.stages import NO_STAGES, Plan
 from vbot_train.study.accounting import (
@@ -187,9 +188,9 @@ class TrialQueue:
         return any(trial.state == TrialState.COMPLETE for trial in trials)
 
     def find_best(self) -> tuple[float, int] | None:
-        """Return value and number of the best trial, None before the first."""
-        trials = [trial for trial in self._count().trials if trial.state == TrialState.COMPLETE]
-        values = [(trial.value, trial.number) for trial in trials if trial.value is not None]
+        """Return the value of the best configuration, a mean over its seeds, and its first trial's number, or None."""
+        configurations = list_told_configurations(self._count())
+        values = [(told.value, told.trial.number) for told in configurations if told.value is not None]
         better = max if self._study.direction == StudyDirection.MAXIMIZE else min
         return better(values, key=lambda value: value[0]) if values else None
 

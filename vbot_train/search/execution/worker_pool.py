@@ -180,7 +180,9 @@ class WorkerPool:
         self._stop.trials.remove(running.process)
         result = self._queue.reporter.end(running.queued, running.process)
         if result is None:
-            self._display.put_back(running.queued.trial.number, running.process.env_steps)
+            process = running.process
+            state_env_steps = process.state_env_steps or process.from_env_steps or 0
+            self._display.put_back(running.queued.trial.number, process.env_steps, state_env_steps)
             self._look_again = 0.0
             return
         self._note_end(running.queued, result)
@@ -199,7 +201,8 @@ class WorkerPool:
 
     def _show_end(self, queued: QueuedTrial, result: TrialResult) -> None:
         value = result.get_objective(self._metric)
-        self._display.finish(queued.trial.number, queued.candidate, result, value, self._queue.count_done())
+        self._display.finish(queued.trial.number, queued.candidate, result, value)
+        self._display.show_total(self._queue.count_done(), self._queue.find_best())
         self._look_again = 0.0
 
     def _stop_if_hopeless(self) -> None:
