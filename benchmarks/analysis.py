@@ -22,7 +22,7 @@ import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
-from vbot_train.analysis.stages import DEFAULT, TRIAL
+from vbot_train.analysis.verdict import DEFAULT, TRIAL
 from vbot_train.training.result import METRICS, TrialResult
 
 SPACE: dict[str, BaseDistribution] = {

@@ -21,7 +21,7 @@ from vbot_train.agent.networks import build_mlp
 from vbot_train.config.composition import count_cores
 from vbot_train.env.observations import SIZE
 from vbot_train.env.simulation import JOINTS, ROBOT_XML
-from vbot_train.training.run import count_update_threads
+from vbot_train.training.training_run import count_update_threads
 
 CHUNKS = (None, 1, 4, 16, 64)  # robots that a thread takes at a time; None: MuJoCo's own choice
 Floats = NDArray[np.float64]

@@ -23,7 +23,7 @@ import torch
 import yaml
 
 from vbot_train.config.composition import compose_config
-from vbot_train.training import run
+from vbot_train.training import training_run
 from vbot_train.training.run_directory import state_path
 from vbot_train.training.train import train
 
@@ -97,17 +97,17 @@ def same(one: Any, other: Any) -> bool:
 
 def cost(line: list[str], directory: Path) -> dict[str, Any]:
     """What the states of a whole training take, of its time and on the disk."""
-    seconds, sizes, write = list[float](), list[int](), run.Run.save_state
+    seconds, sizes, write = list[float](), list[int](), training_run.Run.save_state
 
-    def timed(self: run.Run, recorder: Any) -> None:
+    def timed(self: training_run.Run, recorder: Any) -> None:
         start = time.perf_counter()
         write(self, recorder)
         seconds.append(time.perf_counter() - start)
         sizes.append(state_path(directory).stat().st_size)
 
-    run.Run.save_state = timed  # type: ignore[method-assign]
+    training_run.Run.save_state = timed  # type: ignore[method-assign]
     result = train(compose_config(line), directory)
-    run.Run.save_state = write  # type: ignore[method-assign]
+    training_run.Run.save_state = write  # type: ignore[method-assign]
     return {
         "states": len(seconds),
         "ms_each": round(1e3 * sum(seconds) / len(seconds), 1),

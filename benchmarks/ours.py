@@ -22,8 +22,8 @@ from vbot_train.config.composition import find_checkpoint
 from vbot_train.env.navigation import NavigationEnv
 from vbot_train.evaluation.held_out import build_env, evaluate
 from vbot_train.training.recorder import Recorder
-from vbot_train.training.run import count_update_threads
 from vbot_train.training.selection import Selection
+from vbot_train.training.training_run import count_update_threads
 
 SETTLE = 50  # control steps before anything is measured: robots all at their starts are not what training sees
 SHORT_S = 1.0  # length of the held-out episodes that stand for whole ones [s]

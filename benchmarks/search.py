@@ -29,7 +29,8 @@ from vbot_train.search.space.constraints import compile_rules, find_broken_rules
 from vbot_train.search.space.proposals import GridProposals, Proposals, SampledProposals, survey_space
 from vbot_train.search.space.samplers import build_sampler
 from vbot_train.search.space.space import Candidate, Space, split_overrides
-from vbot_train.study.accounting import STATUS, TrialCounts
+from vbot_train.study.accounting import TrialCounts
+from vbot_train.study.attributes import STATUS
 from vbot_train.study.storage import quiet_optuna
 
 TRIALS = 40

@@ -13,9 +13,8 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 from sqlalchemy import NullPool
 
-from vbot_train.study.accounting import CAUSE, STATUS, WORKER
+from vbot_train.study.attributes import CAUSE, LIVES, STATUS, WORKER
 from vbot_train.study.layout import STUDY_DB
-from vbot_train.study.lives import LIVES
 from vbot_train.study.record import StudyRecord
 from vbot_train.training.result import TrialResult
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from optuna.distributions import FloatDistribution, IntDistribution
 
-from vbot_train.analysis.stages import TRIAL
+from vbot_train.analysis.verdict import TRIAL
 from vbot_train.study.record import StudyRecord
 from vbot_train.study.trials import Study, Trial
 from vbot_train.training.result import METRICS, TrialResult

@@ -59,7 +59,7 @@ def test_the_analysis_imports_neither_hydra_nor_torch_nor_mujoco():
     ("argument", "instead"),
     [
         ("resume=fork", """a new study= with search.enqueue='["multirun/OLD:all"]'"""),
-        ("search.seeds_per_trial=3", "search.seeds_per_configuration="),
+        ("search.seeds_per_trial=3", "search.seeds_per_configuration=3"),
     ],
 )
 def test_a_key_that_is_gone_is_answered_with_what_to_type_instead(tmp_path, argument, instead):
@@ -208,7 +208,7 @@ def test_a_refusal_ends_the_process_with_exit_code_1(tmp_path, arguments):
     assert "ppo.learning_rate=-1: must be more than 0" in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("module", ["vbot_train.analyze", "vbot_train.evaluate", "vbot_train.status.command"])
+@pytest.mark.parametrize("module", ["vbot_train.analyze", "vbot_train.evaluate", "vbot_train.status.status_command"])
 def test_a_directory_that_is_no_study_and_no_run_is_refused(tmp_path, module):
     done = run(tmp_path, str(tmp_path), module=module)
     assert done.returncode == 1

@@ -10,9 +10,9 @@ from optuna.distributions import IntDistribution
 from standing import LATER, SPACE, add_trials, ended, number_trials, record_of, write_study
 
 from vbot_train import analyze
-from vbot_train.compare.command import main as compare
-from vbot_train.status.command import main as status
-from vbot_train.study.accounting import SEED, SEEDS
+from vbot_train.compare.compare_command import main as compare
+from vbot_train.status.status_command import main as status
+from vbot_train.study.attributes import SEED, SEEDS
 from vbot_train.training.result import METRICS, TrialResult
 
 CURVE = "env_steps,success_rate,reward\n100,0.0,nan\n200,0.5,2.0\n"

@@ -19,8 +19,8 @@ from vbot_train.analysis.headline import format_spread_over_seeds, write_headlin
 from vbot_train.analysis.importance import EstimatorName, ImportanceReport, measure_importance
 from vbot_train.analysis.ranking import TOP, Configuration, describe_seeds, format_cell, format_params
 from vbot_train.analysis.report import write_report
-from vbot_train.analysis.stages import Verdict
 from vbot_train.analysis.summary import summarize
+from vbot_train.analysis.verdict import Verdict
 from vbot_train.study.errors import StudyError
 from vbot_train.study.loading import load_study
 from vbot_train.study.trials import Trial, tell_left_out

@@ -10,7 +10,7 @@ import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from vbot_train.analysis.evidence.ranges import Range
-from vbot_train.analysis.stages import Verdict
+from vbot_train.analysis.verdict import Verdict
 from vbot_train.study.record import StudyRecord
 from vbot_train.study.trials import Study, Trial
 from vbot_train.training.result import TrialResult

@@ -35,7 +35,7 @@ from vbot_train.analysis.evidence.ranges import Range, measure_distance
 from vbot_train.analysis.evidence.regions import find_region
 from vbot_train.analysis.evidence.trends import measure_early_share
 from vbot_train.analysis.ranking import Configuration
-from vbot_train.analysis.stages import Verdict
+from vbot_train.analysis.verdict import Verdict
 from vbot_train.search.space.constraints import compile_rules
 from vbot_train.study.record import StudyRecord
 from vbot_train.study.trials import Study, Trial

@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 
 from vbot_train.analysis.importance import measure_importance
 from vbot_train.analysis.report_figures import convert_to_optuna
-from vbot_train.analysis.stages import Verdict
+from vbot_train.analysis.verdict import Verdict
 from vbot_train.analyze import analyze, main
 from vbot_train.study.errors import StudyError
 from vbot_train.study.loading import load_study

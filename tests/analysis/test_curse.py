@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from studies import METRIC, retrained, screened, study
 
-from vbot_train.analysis.stages import Verdict
+from vbot_train.analysis.verdict import Verdict
 from vbot_train.training.seed_statistics import bootstrap_interval
 
 STUDIES, CONFIGURATIONS = 200, 50

@@ -8,8 +8,8 @@ import yaml
 from studies import METRIC, screened, study
 
 from vbot_train.analysis.ranking import describe_seeds, rank_configurations
-from vbot_train.analysis.stages import Verdict
 from vbot_train.analysis.summary import describe, list_replicates
+from vbot_train.analysis.verdict import Verdict
 
 FAILED = {"status": "failed", "seed": 43, "rate": 1e-3}  # of the configuration of trial 0, on its second seed
 

@@ -15,7 +15,7 @@ from vbot_train.analysis.headline import write_headline
 from vbot_train.analysis.importance import Importance, ImportanceReport
 from vbot_train.analysis.next_commands import list_next_commands, list_own_settings
 from vbot_train.analysis.report import list_table_rows, write_report
-from vbot_train.analysis.stages import Verdict
+from vbot_train.analysis.verdict import Verdict
 from vbot_train.study.record import StudyRecord
 
 PATIENCE_MS = 200_000  # the page brings five megabytes of plotly, and a busy machine takes its time

@@ -23,7 +23,7 @@ from vbot_train.search.execution.trial_queue import TrialQueue
 from vbot_train.search.execution.worker_lock import WorkerLock
 from vbot_train.search.space.proposals import GridProposals
 from vbot_train.search.space.space import Space, split_overrides
-from vbot_train.study.accounting import STATUS
+from vbot_train.study.attributes import STATUS
 from vbot_train.study.layout import EXPERIMENT_YAML, STUDY_DB, STUDY_YAML
 from vbot_train.study.storage import connect, quiet_optuna
 from vbot_train.training.result import METRICS, TrialResult

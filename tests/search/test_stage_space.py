@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from studies import retrained, screened, study
 
-from vbot_train.analysis.stages import DEFAULT, TRIAL, Verdict
+from vbot_train.analysis.verdict import DEFAULT, TRIAL, Verdict
 from vbot_train.config.composition import ConfigError
 from vbot_train.search.stage_space import StageSpace, list_trainings
 from vbot_train.search.stages import NO_STAGES, Plan, check_disjoint, plan_stages

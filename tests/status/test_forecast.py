@@ -6,17 +6,17 @@ import pytest
 from standing import ended, life, number_trials, record_of, running
 from studies import METRIC, study
 
-from vbot_train.analysis.stages import Verdict
+from vbot_train.analysis.verdict import Verdict
 from vbot_train.status.forecast import (
     count_active_workers,
     count_fitting_trials,
     estimate_duration_s,
     forecast_remaining_s,
 )
-from vbot_train.status.progress import Progress, Stage, Training
+from vbot_train.status.observer import Progress, Stage, Training
 from vbot_train.status.render import describe_end
 from vbot_train.study.accounting import TrialCounts
-from vbot_train.study.lives import LIVES
+from vbot_train.study.attributes import LIVES
 
 NOW = datetime(2026, 5, 4, 20, 0, tzinfo=UTC)
 

@@ -9,19 +9,8 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from vbot_train.search.space.sampler_study import SamplerStudy
-from vbot_train.study.accounting import (
-    ORIGIN,
-    RETRY_OF,
-    SEED,
-    SEEDS,
-    STATUS,
-    WORKER,
-    TrialCounts,
-    identify,
-    identify_configuration,
-    read_params,
-)
-from vbot_train.study.lives import LIVES
+from vbot_train.study.accounting import TrialCounts, identify, identify_configuration, read_params
+from vbot_train.study.attributes import LIVES, ORIGIN, RETRY_OF, SEED, SEEDS, STATUS, WORKER
 
 UNIT = FloatDistribution(0, 1)
 

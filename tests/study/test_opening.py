@@ -8,7 +8,7 @@ import optuna
 import pytest
 from standing import record_of
 
-from vbot_train.status.progress import Observer
+from vbot_train.status.observer import Observer
 from vbot_train.study import storage
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STUDY_DB

@@ -6,8 +6,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 from standing import life
 
-from vbot_train.study.accounting import STATUS
-from vbot_train.study.lives import LIVES, WALL_TIME_S
+from vbot_train.study.attributes import LIVES, STATUS, WALL_TIME_S
 from vbot_train.study.timing import (
     compute_reserve_s,
     compute_spent_s,

@@ -20,7 +20,7 @@ from vbot_train.analysis.evidence.ranges import Range, list_ranges, measure_dist
 from vbot_train.analysis.evidence.regions import Region, find_region
 from vbot_train.analysis.evidence.trends import Trend, find_trend, measure_early_share
 from vbot_train.analysis.ranking import Configuration, group_by_configuration, name_configuration
-from vbot_train.analysis.stages import Verdict
+from vbot_train.analysis.verdict import Verdict
 from vbot_train.study.trials import Trial
 from vbot_train.training.result import METRICS
 

@@ -18,7 +18,7 @@ from vbot_train.analysis.curves import CurveError, read_curve
 from vbot_train.analysis.importance import ImportanceReport
 from vbot_train.analysis.pictures import save
 from vbot_train.analysis.ranking import format_params, name_configuration
-from vbot_train.analysis.stages import DEFAULT, Verdict
+from vbot_train.analysis.verdict import DEFAULT, Verdict
 from vbot_train.study.trials import Trial
 from vbot_train.training.files import remove_file
 from vbot_train.training.result import METRICS

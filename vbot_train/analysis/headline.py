@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from vbot_train.analysis.ranking import Configuration, describe_seeds, format_cell, name_configuration
-from vbot_train.analysis.stages import Retrained, Verdict
+from vbot_train.analysis.verdict import Retrained, Verdict
 from vbot_train.training.result import METRICS
 from vbot_train.training.seed_statistics import (
     bootstrap_difference_interval,

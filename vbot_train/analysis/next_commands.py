@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from vbot_train.analysis.stages import Verdict
+from vbot_train.analysis.verdict import Verdict
 from vbot_train.study.record import StudyRecord
 
 OWN_GROUPS = ("env", "reward", "training", "simulation", "ppo", "network", "evaluation")

@@ -14,7 +14,7 @@ from vbot_train.analysis.importance import ImportanceReport
 from vbot_train.analysis.next_commands import list_next_commands
 from vbot_train.analysis.ranking import TOP, describe_seeds, format_cell, format_params, name_configuration
 from vbot_train.analysis.report_figures import Figure, build_figures
-from vbot_train.analysis.stages import Retrained, Verdict
+from vbot_train.analysis.verdict import Retrained, Verdict
 from vbot_train.study.trials import tell_left_out
 from vbot_train.training.files import write_atomically
 

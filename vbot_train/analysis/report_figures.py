@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 from vbot_train.analysis.figures import training_success
 from vbot_train.analysis.importance import ImportanceReport
 from vbot_train.analysis.ranking import TOP, name_configuration
-from vbot_train.analysis.stages import DEFAULT, TRIAL, Retrained, Verdict
+from vbot_train.analysis.verdict import DEFAULT, TRIAL, Retrained, Verdict
 from vbot_train.study.trials import Trial
 from vbot_train.training.result import METRICS
 from vbot_train.training.seed_statistics import bootstrap_interval, caution_few_seeds

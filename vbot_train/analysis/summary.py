@@ -6,7 +6,7 @@ from typing import Any
 from vbot_train.analysis.advice import Advice
 from vbot_train.analysis.importance import ImportanceReport
 from vbot_train.analysis.ranking import TOP, Configuration, describe_lost, name_configuration
-from vbot_train.analysis.stages import ALSO, DEFAULT, Verdict
+from vbot_train.analysis.verdict import ALSO, DEFAULT, Verdict
 from vbot_train.study.trials import Trial
 from vbot_train.training.result import compute_iqm
 

@@ -8,7 +8,7 @@ from typing import Any
 from vbot_train.analysis.curves import Curve, CurveError, read_curve
 from vbot_train.analysis.headline import list_failed_seeds
 from vbot_train.analysis.ranking import Configuration, name_configuration
-from vbot_train.analysis.stages import Verdict
+from vbot_train.analysis.verdict import Verdict
 from vbot_train.compare.comparison import ComparedRun
 from vbot_train.config.composition import ConfigError, load_recorded_config, look_up
 from vbot_train.study.errors import StudyError

@@ -1,4 +1,4 @@
-"""Videos of episodes, rendered by ``vbot_train.evaluation.render`` in a separate process."""
+"""Videos of episodes, rendered by ``vbot_train.evaluation.film_renderer`` in a separate process."""
 
 import io
 import os
@@ -57,7 +57,7 @@ def write_video(robot_xml: Path, episodes: Sequence[NDArray[Any]], out: Path, *,
 def _render(*arguments: str, given: bytes = b"") -> str | None:
     """Run the renderer. Returns the last line of its error output if it failed, else None."""
     env = os.environ | {"MUJOCO_GL": find_gl_library()}
-    command = [sys.executable, "-m", "vbot_train.evaluation.render", *arguments]
+    command = [sys.executable, "-m", "vbot_train.evaluation.film_renderer", *arguments]
     done = subprocess.run(command, input=given, capture_output=True, env=env)
     if done.returncode == 0:
         return None

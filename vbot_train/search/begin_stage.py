@@ -8,7 +8,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
-from vbot_train.analysis.stages import Verdict
+from vbot_train.analysis.verdict import Verdict
 from vbot_train.config.composition import ConfigError, load_recorded_config
 from vbot_train.search.execution.trial_queue import TrialQueue
 from vbot_train.search.execution.worker_lock import WorkerLock
@@ -17,7 +17,8 @@ from vbot_train.search.space.proposals import GridProposals
 from vbot_train.search.spec import SearchSpec
 from vbot_train.search.stage_space import StageSpace, list_trainings
 from vbot_train.search.stages import check_disjoint
-from vbot_train.study.accounting import SEED, WORKER, TrialCounts
+from vbot_train.study.accounting import TrialCounts
+from vbot_train.study.attributes import SEED, WORKER
 from vbot_train.study.opening import look_into, look_into_stages, open_stage
 from vbot_train.study.record import StudyRecord
 from vbot_train.study.storage import retry_while_locked

@@ -14,7 +14,8 @@ from vbot_train.search.execution.waiting_trials import queue_trial
 from vbot_train.search.space.constraints import BUILT_IN
 from vbot_train.search.space.space import Candidate
 from vbot_train.search.spec import SearchSpec
-from vbot_train.study.accounting import ORIGIN, TrialCounts, identify, read_params
+from vbot_train.study.accounting import TrialCounts, identify, read_params
+from vbot_train.study.attributes import ORIGIN
 from vbot_train.training.result import FILE_NAME, ResultError, TrialResult
 
 PROPOSALS = 10  # shown by a dry run

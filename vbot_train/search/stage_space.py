@@ -11,7 +11,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, IntDistribution
 
 from vbot_train.analysis.ranking import drop_seed, name_configuration
-from vbot_train.analysis.stages import DEFAULT, TRIAL, Verdict
+from vbot_train.analysis.verdict import DEFAULT, TRIAL, Verdict
 from vbot_train.search.space.initial_points import InitialPoint
 from vbot_train.search.space.space import Candidate, Space
 from vbot_train.search.stages import Plan

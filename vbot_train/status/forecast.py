@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from vbot_train.status.progress import Progress, Stage, Training
+from vbot_train.status.observer import Progress, Stage, Training
 from vbot_train.study.lives import list_spans
 from vbot_train.study.timing import (
     HOUR_S,

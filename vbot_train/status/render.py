@@ -12,11 +12,11 @@ from rich.text import Text
 
 from vbot_train.analysis.headline import format_value
 from vbot_train.analysis.ranking import describe_seeds, format_cell, format_params, rank_key
-from vbot_train.analysis.stages import DEFAULT, TRIAL, Verdict
+from vbot_train.analysis.verdict import DEFAULT, TRIAL, Verdict
 from vbot_train.search.execution.fallback import mask_numbers
 from vbot_train.status.forecast import count_active_workers, count_fitting_trials, forecast_remaining_s
-from vbot_train.status.progress import Progress, Stage, Training
-from vbot_train.study.accounting import CAUSE, STATUS
+from vbot_train.status.observer import Progress, Stage, Training
+from vbot_train.study.attributes import CAUSE, STATUS
 from vbot_train.study.layout import TRIALS
 from vbot_train.study.record import StudyRecord
 from vbot_train.study.timing import HOUR_S

@@ -7,19 +7,10 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from vbot_train.study.attributes import CAUSE, RETRY_OF, SEED, SEEDS, STATUS
 from vbot_train.study.lives import read_lives
 from vbot_train.study.steps import correct_params
 from vbot_train.study.trials import is_own
-
-# User attributes of a trial in the study, in addition to its lives.
-STATUS = "status"  # status of its result
-CAUSE = "cause"
-SEED = "seed"  # training seed
-SEEDS = "seeds"  # all training seeds of its configuration, one trial per seed; absent if there is only one
-WORKER = "worker"  # worker that runs it
-ORIGIN = "origin"  # default, enqueued, history or proposed; in a later stage, the name of the stage
-HISTORY = "history"  # directory of an earlier study's trial whose result is reused
-RETRY_OF = "retry_of"  # number of the trial that it repeats
 
 OUTSIDE = ("process was killed", "No space left on device")  # in causes external to the trial
 

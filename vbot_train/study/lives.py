@@ -12,8 +12,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-LIVES = "lives"  # user attribute of a trial
-WALL_TIME_S = "wall_time_s"  # used in older studies instead: counted from Optuna's start, which is local time
+from vbot_train.study.attributes import LIVES, WALL_TIME_S
 
 Span = tuple[datetime, datetime]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from vbot_train.study.attributes import CAUSE, INFEASIBLE, KILLED, ORIGIN, RETRY_OF, SEED, SEEDS, STATUS
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import SETTINGS, STAGES, STUDY_YAML, TRIALS, locate_trial, name_stage
 from vbot_train.study.lives import find_end, read_lives
@@ -53,7 +54,7 @@ def load_study(directory: Path, storage: str | None = None) -> Study:
             for stage in STAGES
             if (name := name_stage(record.study, stage)) in optuna.get_all_study_names(storage_there)
         }
-        infeasible = study.user_attrs.get("infeasible", {})
+        infeasible = study.user_attrs.get(INFEASIBLE, {})
     except READ_ERRORS as error:
         raise StudyError(f"{directory}: its study cannot be read ({extract_database_message(error)})") from error
     return build_study(directory, record, trials, infeasible)
@@ -87,7 +88,7 @@ def build_study(
             except FileError as error:
                 left_out.append(LeftOut(stage, trial.number, trial.params, str(error)))
     waiting = [trial for trial in trials[TRIALS] if trial.state == TrialState.WAITING]
-    interrupted = sum(trial.user_attrs.get("status") == "interrupted" for trial in waiting)
+    interrupted = sum(trial.user_attrs.get(STATUS) == "interrupted" for trial in waiting)
     single = loaded.pop(TRIALS)
     own = merge_seeds(single, record.retries)
     statuses = Counter(trial.result.status for trial in single) + Counter(interrupted=interrupted)
@@ -116,11 +117,11 @@ def _load_trial(trial: FrozenTrial, folder: Path) -> Trial:
         result=result,
         directory=path,
         intermediate=trial.intermediate_values,
-        origin=trial.user_attrs.get("origin"),
+        origin=trial.user_attrs.get(ORIGIN),
         ended=find_end(trial),
-        killed=trial.user_attrs.get("killed", False) or any(life.killed for life in read_lives(trial)[-1:]),
-        retry_of=trial.user_attrs.get("retry_of"),
-        seeds=tuple(trial.user_attrs.get("seeds", ())),
+        killed=trial.user_attrs.get(KILLED, False) or any(life.killed for life in read_lives(trial)[-1:]),
+        retry_of=trial.user_attrs.get(RETRY_OF),
+        seeds=tuple(trial.user_attrs.get(SEEDS, ())),
         seed_runs=seed_runs,
     )
 
@@ -143,8 +144,8 @@ def _read_results(directory: Path) -> tuple[TrialResult, dict[Path, TrialResult]
 def _result_in_database(trial: FrozenTrial) -> TrialResult:
     """Build the result of a trial without a value from the database."""
     attributes = trial.user_attrs
-    seed = int(trial.params.get("seed", attributes.get("seed", 0)))
-    return TrialResult(attributes["status"], trial.number, seed, [seed], cause=attributes.get("cause"))
+    seed = int(trial.params.get("seed", attributes.get(SEED, 0)))
+    return TrialResult(attributes[STATUS], trial.number, seed, [seed], cause=attributes.get(CAUSE))
 
 
 def _read_stamp(path: Path) -> tuple[int, int] | None:

@@ -10,7 +10,7 @@ import optuna
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from vbot_train.study.accounting import WORKER
+from vbot_train.study.attributes import ID, INFEASIBLE, WORKER
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STAGES, STUDY_DB, STUDY_YAML, TRIALS, WORKERS, name_stage
 from vbot_train.study.provenance import describe_provenance
@@ -20,7 +20,6 @@ from vbot_train.study.storage_url import hide_password
 from vbot_train.training.files import write_atomically
 from vbot_train.training.result import METRICS
 
-ID = "id"  # user attribute of a study
 ID_FILE = "study.id"
 
 Prepare = Callable[[optuna.Study], None]
@@ -61,7 +60,7 @@ def begin_study(
         study.set_user_attr(ID, own_id)
         for stale in _find_stages(database, name).values():
             optuna.delete_study(study_name=stale, storage=database)
-        study.set_user_attr("infeasible", dict(infeasible))
+        study.set_user_attr(INFEASIBLE, dict(infeasible))
     prepare(study)
     (directory / TRIALS).mkdir(exist_ok=True)
     replace(record, storage=hide_password(storage), **describe_provenance()).write(directory)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from optuna.trial import FrozenTrial
 
-from vbot_train.study.accounting import STATUS
+from vbot_train.study.attributes import STATUS
 from vbot_train.study.lives import compute_runtime_s, list_spans
 
 HOUR_S = 3600.0

@@ -11,7 +11,9 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from vbot_train.study.attributes import LOOP, ORIGIN, STATUS, WORKER
 from vbot_train.study.record import StudyRecord
+from vbot_train.training.progress import PROGRESS_CSV
 from vbot_train.training.result import METRICS, STATUSES, TrialResult
 
 NAMED = 5  # omitted trials that are listed one by one
@@ -57,7 +59,7 @@ class Trial:
     @property
     def progress_files(self) -> list[Path]:
         """The progress file of each training seed that has one."""
-        return sorted(path for folder in self.run_of_directory if (path := folder / "progress.csv").exists())
+        return sorted(path for folder in self.run_of_directory if (path := folder / PROGRESS_CSV).exists())
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class Study:
     record: StudyRecord
     trials: list[Trial]  # trials of the search that have ended, by number
     infeasible: dict[str, int]  # number of rejected proposals (of a grid: cells) by constraint
-    confirm: list[Trial] = field(default_factory=list)  # finalists, trained again on new seeds; see analysis.stages
+    confirm: list[Trial] = field(default_factory=list)  # finalists, trained again on new seeds; see analysis.verdict
     test: list[Trial] = field(default_factory=list)  # winner and default, on separate seeds and starts
     left_out: list[LeftOut] = field(default_factory=list)  # trials of all stages that do not count
     statuses: Mapping[str, int] | None = None  # of every trial, a seed each; None: those of ``trials``
@@ -107,7 +109,7 @@ class Study:
 
 def is_own(trial: FrozenTrial) -> bool:
     """Check whether a search, not a script, runs or ended a trial; true for waiting trials, which a search will run."""
-    signs = ("status",) if trial.state.is_finished() else ("worker", "loop", "origin")  # "loop" in older studies
+    signs = (STATUS,) if trial.state.is_finished() else (WORKER, LOOP, ORIGIN)
     return trial.state == TrialState.WAITING or any(sign in trial.user_attrs for sign in signs)
 
 

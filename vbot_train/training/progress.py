@@ -1,16 +1,10 @@
-"""The progress of a run on the disk: ``progress.csv``, with one row per update, and TensorBoard's event files."""
+"""Read ``progress.csv``, to which training appends one row per update."""
 
 import csv
 import io
-import os
-from collections.abc import Mapping
 from pathlib import Path
 
-from vbot_train.training.files import remove_file
-from vbot_train.training.run_directory import StateError
-
 PROGRESS_CSV = "progress.csv"
-EVENTS = "events.out.tfevents.*"
 
 
 def read_whole_rows(path: Path) -> list[dict[str, str]]:
@@ -25,27 +19,3 @@ def read_last_env_steps(run_dir: Path) -> int:
         return int(read_whole_rows(run_dir / PROGRESS_CSV)[-1]["env_steps"])
     except (OSError, IndexError, KeyError, TypeError, ValueError):
         return 0
-
-
-def check_rows(run_dir: Path, sizes: Mapping[str, int]) -> None:
-    """Check that no rows of ``progress.csv`` are missing, before a run is resumed.
-
-    Args:
-        run_dir: The run's directory.
-        sizes: Result of ``Recorder.state_dict``.
-
-    Raises:
-        StateError: Rows are missing.
-    """
-    progress = run_dir / PROGRESS_CSV
-    if not progress.is_file() or progress.stat().st_size < sizes[PROGRESS_CSV]:
-        raise StateError(f"{progress}: rows are missing that the training to be continued has written")
-
-
-def drop_later_rows(run_dir: Path, sizes: Mapping[str, int]) -> None:
-    """Truncate every file to its recorded size, and remove event files that are newer."""
-    for path in (run_dir / PROGRESS_CSV, *run_dir.glob(EVENTS)):
-        if path.name not in sizes:
-            remove_file(path)
-        elif path.stat().st_size > sizes[path.name]:
-            os.truncate(path, sizes[path.name])

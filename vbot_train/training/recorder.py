@@ -12,7 +12,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from skrl.utils.tensorboard import SummaryWriter
 
 from vbot_train.agent.trainer import Update
-from vbot_train.training.progress import EVENTS, PROGRESS_CSV, drop_later_rows
+from vbot_train.training.progress import PROGRESS_CSV
+from vbot_train.training.row_files import EVENTS, drop_later_rows
 
 # Held-out metrics written, with the optimized one, into the row of the update after which they were measured.
 SELECTION_METRICS = ("episode_reward_mean", "success_rate", "fall_rate")

@@ -93,8 +93,13 @@ def record_early_end(run_dir: Path, status: str, error: BaseException, *, trial:
     """
     if (run_dir / FILE_NAME).exists():
         return
-    write_atomically(run_dir / "error.txt", "".join(traceback.format_exception(error)))
+    write_traceback(run_dir, error)
     TrialResult(status=status, trial=trial, seed=seed, seeds=[seed], cause=describe_cause(error)).save(run_dir)
+
+
+def write_traceback(run_dir: Path, error: BaseException) -> None:
+    """Write the traceback of the exception that ended a run to ``error.txt``."""
+    write_atomically(run_dir / "error.txt", "".join(traceback.format_exception(error)))
 
 
 def describe_cause(error: BaseException) -> str:

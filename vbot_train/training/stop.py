@@ -1,6 +1,11 @@
-"""A request to stop a training run, made from a signal handler or from another thread."""
+"""How a training run and its caller talk: events that it reports, and a request to stop it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from vbot_train.training.result import TrialStopped
+
+Report = Callable[[Mapping[str, Any]], None]  # receives the events of a training run
 
 
 class StopRequest:

@@ -1,18 +1,17 @@
 """Train one config and write ``result.yaml``, for every outcome except an interruption."""
 
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vbot_train.agent.trainer import DivergedError
 from vbot_train.config.checks import check_config
-from vbot_train.training.files import is_disk_fault, write_atomically
+from vbot_train.training.files import is_disk_fault
 from vbot_train.training.result import TrialResult, TrialStopped
-from vbot_train.training.run import Report, Run, count_update_threads
-from vbot_train.training.run_directory import describe_cause, own_run_directory, state_path
-from vbot_train.training.state import read_state, remove_state
-from vbot_train.training.stop import StopRequest
+from vbot_train.training.run_directory import describe_cause, own_run_directory, state_path, write_traceback
+from vbot_train.training.saved_state import read_state, remove_state
+from vbot_train.training.stop import Report, StopRequest
+from vbot_train.training.training_run import Run, count_update_threads
 
 STATE_EVERY_S = 60.0  # a killed run loses at most this time plus one update
 
@@ -57,13 +56,13 @@ def train(
             run.build(state)
             result = run.result("completed", **run.learn_and_evaluate(bar, state))
         except DivergedError as error:
-            save_traceback(run_dir)
+            write_traceback(run_dir, error)
             result = run.result("diverged", cause=str(error))
         except TrialStopped as asked:
             if asked.status == "interrupted":
                 raise
             if asked.status != "pruned":
-                save_traceback(run_dir)
+                write_traceback(run_dir, asked)
             result = run.result(asked.status, cause=asked.cause)
         except KeyboardInterrupt:
             raise
@@ -77,15 +76,10 @@ def train(
     return result
 
 
-def save_traceback(run_dir: Path) -> None:
-    """Write the traceback of the exception that ended a run to ``error.txt``."""
-    write_atomically(run_dir / "error.txt", traceback.format_exc())
-
-
 def record_failure(run: Run, error: BaseException) -> None:
     """Record an unexpected error as the run's result. If the disk does not allow it, add a note to the error."""
     try:
-        save_traceback(run.run_dir)
+        write_traceback(run.run_dir, error)
         run.result("failed", cause=describe_cause(error)).save(run.run_dir)
         remove_state(run.run_dir)
     except OSError as other:

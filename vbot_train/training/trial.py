@@ -16,9 +16,8 @@ from typing import Any
 from vbot_train.training.channel import INTERRUPTED, Channel
 from vbot_train.training.files import is_disk_fault
 from vbot_train.training.result import TrialStopped
-from vbot_train.training.stop import StopRequest
+from vbot_train.training.stop import Report, StopRequest
 
-Report = Callable[[Mapping[str, Any]], None]
 LOCK_TIMEOUT_S = 60.0  # for a process of a dead worker, which still writes the state that this one continues from
 
 Train = Callable[[Mapping[str, Any], Path, int, StopRequest, Report], None]

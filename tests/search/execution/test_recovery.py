@@ -13,8 +13,8 @@ from workers import CELLS, METRIC, Same, begin, ended_process
 from vbot_train.search.execution import trial_reporter
 from vbot_train.search.execution.fallback import load_result_or_fallback
 from vbot_train.search.space.initial_points import InitialPoint
-from vbot_train.study.accounting import CAUSE, ORIGIN, RETRY_OF, SEED, STATUS, WORKER
-from vbot_train.study.lives import LIVES, compute_runtime_s, end_life, read_lives
+from vbot_train.study.attributes import CAUSE, LIVES, ORIGIN, RETRY_OF, SEED, STATUS, WORKER
+from vbot_train.study.lives import compute_runtime_s, end_life, read_lives
 from vbot_train.training.result import FILE_NAME, TrialResult
 from vbot_train.training.run_directory import LOCK, own_run_directory
 

@@ -18,8 +18,8 @@ from vbot_train.search.execution import worker_lock
 from vbot_train.search.space.initial_points import InitialPoint
 from vbot_train.search.space.proposals import GridProposals
 from vbot_train.search.spec import count_workers
-from vbot_train.study.accounting import CAUSE, HISTORY, ORIGIN, SEED, SEEDS, STATUS, WORKER
-from vbot_train.study.lives import LIVES, compute_runtime_s, read_lives
+from vbot_train.study.attributes import CAUSE, HISTORY, LIVES, ORIGIN, SEED, SEEDS, STATUS, WORKER
+from vbot_train.study.lives import compute_runtime_s, read_lives
 from vbot_train.training.result import TrialResult
 
 

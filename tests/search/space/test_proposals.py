@@ -12,7 +12,8 @@ from optuna.trial import TrialState, create_trial
 from vbot_train.config.composition import ConfigError
 from vbot_train.search.space import proposals as proposals_module
 from vbot_train.search.space.proposals import GridProposals, SampledProposals, draw_random_points, survey_space
-from vbot_train.study.accounting import ORIGIN, STATUS, TrialCounts, identify
+from vbot_train.study.accounting import TrialCounts, identify
+from vbot_train.study.attributes import ORIGIN, STATUS
 
 KEY = "ppo.learning_rate"
 

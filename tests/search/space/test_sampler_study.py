@@ -6,7 +6,8 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from vbot_train.search.space.sampler_study import SamplerStudy
-from vbot_train.study.accounting import CAUSE, RETRY_OF, SEED, SEEDS, STATUS, TrialCounts
+from vbot_train.study.accounting import TrialCounts
+from vbot_train.study.attributes import CAUSE, RETRY_OF, SEED, SEEDS, STATUS
 
 UNIT = FloatDistribution(0, 1)
 

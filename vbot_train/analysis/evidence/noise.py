@@ -9,7 +9,7 @@ from scipy import stats
 
 from vbot_train.analysis.evidence.trends import test_improvement
 from vbot_train.analysis.ranking import Configuration
-from vbot_train.analysis.stages import Verdict
+from vbot_train.analysis.verdict import Verdict
 from vbot_train.study.trials import Study
 from vbot_train.training.result import METRICS
 

@@ -8,7 +8,8 @@ from optuna.trial import FrozenTrial, TrialState
 from vbot_train.search.execution.fallback import KILLED_CAUSE, LOG, load_result_or_fallback, measure_last_life_s
 from vbot_train.search.execution.trial_reporter import TrialReporter
 from vbot_train.search.execution.worker_lock import WorkerLock
-from vbot_train.study.accounting import HISTORY, SEED, WORKER, read_params
+from vbot_train.study.accounting import read_params
+from vbot_train.study.attributes import HISTORY, SEED, WORKER
 from vbot_train.study.layout import locate_trial
 from vbot_train.study.lives import compute_runtime_s, end_life
 from vbot_train.study.trials import is_own

@@ -26,16 +26,8 @@ from vbot_train.search.space.proposals import Proposals
 from vbot_train.search.space.sampler_study import list_told_configurations
 from vbot_train.search.space.space import Candidate
 from vbot_train.search.stages import NO_STAGES, Plan
-from vbot_train.study.accounting import (
-    HISTORY,
-    ORIGIN,
-    RETRY_OF,
-    SEED,
-    SEEDS,
-    TrialCounts,
-    identify,
-    read_params,
-)
+from vbot_train.study.accounting import TrialCounts, identify, read_params
+from vbot_train.study.attributes import HISTORY, INFEASIBLE, ORIGIN, RETRY_OF, SEED, SEEDS
 from vbot_train.study.layout import locate_trial
 from vbot_train.study.lives import compute_runtime_s
 from vbot_train.study.storage import retry_while_locked
@@ -242,8 +234,8 @@ class TrialQueue:
 
     def _count_rejected(self) -> None:
         if self._proposals.rejected:
-            total = Counter(self._study.user_attrs.get("infeasible", {})) + self._proposals.rejected
-            self._study.set_user_attr("infeasible", dict(total))
+            total = Counter(self._study.user_attrs.get(INFEASIBLE, {})) + self._proposals.rejected
+            self._study.set_user_attr(INFEASIBLE, dict(total))
             self._proposals.rejected.clear()
 
     def _take(self, frozen: FrozenTrial) -> QueuedTrial:

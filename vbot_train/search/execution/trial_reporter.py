@@ -10,7 +10,7 @@ from vbot_train.search.execution.fallback import load_result_or_fallback
 from vbot_train.search.execution.trial_process import TrialProcess
 from vbot_train.search.execution.worker_lock import WorkerLock, parse_host
 from vbot_train.search.space.space import Candidate
-from vbot_train.study.accounting import CAUSE, STATUS, WORKER
+from vbot_train.study.attributes import CAUSE, STATUS, WORKER
 from vbot_train.study.lives import begin_life, end_life, note_start, read_lives
 from vbot_train.study.storage import retry_while_locked
 from vbot_train.training.result import FILE_NAME, TrialResult

@@ -8,7 +8,8 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from vbot_train.search.space.distributions import holds
-from vbot_train.study.accounting import ORIGIN, read_params
+from vbot_train.study.accounting import read_params
+from vbot_train.study.attributes import ORIGIN
 
 Distributions = Mapping[str, BaseDistribution]
 

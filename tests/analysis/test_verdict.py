@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from studies import METRIC, retrained, screened, study
 
-from vbot_train.analysis.stages import DEFAULT, Verdict
 from vbot_train.analysis.summary import describe, describe_best
+from vbot_train.analysis.verdict import DEFAULT, Verdict
 
 THREE = [screened(0, 10.0, origin="default"), screened(1, 30.0), screened(2, 20.0)]  # finalists: 1, then 2
 CONFIRMED = [retrained(1, 1001, 5.0), retrained(2, 1001, 18.0), retrained(1, 1002, 15.0), retrained(2, 1002, 16.0)]

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from vbot_train.config.composition import ConfigError
-from vbot_train.status.progress import Observer
+from vbot_train.status.observer import Observer
 from vbot_train.status.render import render_status
 from vbot_train.study.errors import StudyError
 from vbot_train.study.timing import HOUR_S

@@ -11,12 +11,12 @@ from standing import add_trials, again, ended, life, number_trials, record_of, r
 from studies import METRIC
 from studies import study as study_of
 
-from vbot_train.analysis.stages import Verdict
-from vbot_train.status.progress import Observer, Progress, Stage, Training
+from vbot_train.analysis.verdict import Verdict
+from vbot_train.status.observer import Observer, Progress, Stage, Training
 from vbot_train.study import storage
 from vbot_train.study.accounting import TrialCounts
+from vbot_train.study.attributes import LIVES
 from vbot_train.study.errors import StudyError
-from vbot_train.study.lives import LIVES
 from vbot_train.study.storage_url import hide_password
 
 NOW = datetime(2026, 5, 4, 20, 0, tzinfo=UTC)

@@ -15,10 +15,10 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from vbot_train.analysis.stages import Verdict
+from vbot_train.analysis.verdict import Verdict
 from vbot_train.study.accounting import TrialCounts, read_params
 from vbot_train.study.errors import StudyError
-from vbot_train.study.layout import STAGES, STUDY_YAML, TRIALS, name_stage
+from vbot_train.study.layout import STAGES, STUDY_YAML, TRIALS, locate_trial, name_stage
 from vbot_train.study.lives import compute_runtime_s, find_end, read_lives
 from vbot_train.study.loading import build_study
 from vbot_train.study.record import StudyRecord
@@ -191,7 +191,7 @@ class Observer:
         folder = self.directory / name
         running = [
             read_training(
-                trial, folder / f"{trial.number:03d}", record.config["training"]["env_steps"], record.metric, now
+                trial, locate_trial(folder, trial.number), record.config["training"]["env_steps"], record.metric, now
             )
             for trial in trials
             if trial.state == TrialState.RUNNING

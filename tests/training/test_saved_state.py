@@ -313,7 +313,7 @@ def test_a_training_that_cannot_go_on_here_is_left_as_it_is(stopped, monkeypatch
 
     config, directory = stopped
     before = contents(directory)
-    monkeypatch.setattr("vbot_train.training.run.build_env", no_gpu)
+    monkeypatch.setattr("vbot_train.training.training_run.build_env", no_gpu)
     with pytest.raises(ConfigError, match="found no GPU"):
         train(config, directory)
     assert contents(directory) == before

@@ -1,4 +1,4 @@
-"""The rendering process: ``python -m vbot_train.evaluation.render [ROBOT.xml OUT.mp4] < EPISODES.npz``.
+"""The rendering process: ``python -m vbot_train.evaluation.film_renderer [ROBOT.xml OUT.mp4] < EPISODES.npz``.
 
 MuJoCo loads its OpenGL library at import, and some drivers crash instead of raising an error. Rendering therefore runs
 in a separate process, whose exit code and error output ``vbot_train.evaluation.video`` checks.
@@ -103,7 +103,7 @@ def render_film(robot_xml: Path, out: Path, frames_per_s: float) -> None:
 
 def main() -> None:
     """Render the episodes read from standard input into a video; without arguments, test whether rendering works."""
-    parser = argparse.ArgumentParser(prog="python -m vbot_train.evaluation.render", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m vbot_train.evaluation.film_renderer", description=main.__doc__)
     parser.add_argument("robot_xml", type=Path, nargs="?")
     parser.add_argument("out", type=Path, nargs="?")
     parser.add_argument("--fps", type=float, default=50.0)

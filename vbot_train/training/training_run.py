@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -22,22 +22,21 @@ from vbot_train.config.composition import count_cores, find_checkpoint
 from vbot_train.env.episodes import Episodes
 from vbot_train.env.navigation import NavigationEnv
 from vbot_train.evaluation.held_out import build_env, compute_mean_reward_terms, evaluate, summarize
-from vbot_train.training.progress import check_rows
 from vbot_train.training.recorder import Recorder
 from vbot_train.training.result import TrialResult, TrialStopped
+from vbot_train.training.row_files import check_rows
 from vbot_train.training.run_directory import CHECKPOINTS, StateError
-from vbot_train.training.selection import Selection
-from vbot_train.training.state import (
+from vbot_train.training.saved_state import (
     describe_machine,
     describe_reason,
     load_random_state,
     read_random_state,
     write_state,
 )
-from vbot_train.training.stop import StopRequest
+from vbot_train.training.selection import Selection
+from vbot_train.training.stop import Report, StopRequest
 
 MAX_TORCH_THREADS = 4  # enough for such small networks; on two idle cores, two threads beat one (LOG.md, 2026-11-24)
-Report = Callable[[Mapping[str, Any]], None]
 
 
 class Run:
