@@ -42,6 +42,7 @@ def test_every_trial_of_a_killed_search_continues_where_it_was(searches):
         assert not any(life["killed"] for life in lives)
 
 
+@pytest.mark.slow
 def test_a_larger_total_adds_trials_and_the_same_one_adds_none(searches):
     searches.run(*RANDOM, "search.max_trials=2")
     free = ["workers=1", "budget_hours=9", "search.trial_minutes=5", "method=bayesian"]
@@ -65,6 +66,7 @@ def test_interruptions_and_workers_do_not_change_which_points_a_random_search_tr
     assert searches.rates() == at_once.rates()
 
 
+@pytest.mark.slow
 def test_a_changed_setting_is_refused_with_what_it_was_and_is(searches):
     searches.run(RATES, "search.max_trials=1")
     before = searches.stamps()
@@ -268,6 +270,7 @@ def test_pruned_trials_are_pruned_in_the_study_and_apart_in_the_analysis(searche
     assert not {f"config_{n:03d}" for n in pruned} & {row["config_id"] for row in analysis["top_5_configs"]}
 
 
+@pytest.mark.slow
 def test_the_budget_is_told_kept_and_may_be_raised(searches):
     hours = 10 / 3600  # a trial takes some two seconds
     output = searches.run(RATES, "workers=1", f"budget_hours={hours}", IDLE_S="1.5")
@@ -278,6 +281,7 @@ def test_the_budget_is_told_kept_and_may_be_raised(searches):
     assert searches.rates() == [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3]
 
 
+@pytest.mark.slow
 def test_what_runs_when_the_budget_is_spent_is_interrupted_and_trained_with_a_larger_one(searches):
     searches.run(RATES, "search.max_trials=1", f"budget_hours={3 / 3600}", code=1, IDLE_S="60")
     attributes = searches.attributes(0)
@@ -317,6 +321,7 @@ def test_a_dry_run_of_a_grid_counts_its_cells_by_rule(searches):
     assert not (searches.cwd / "multirun").exists()
 
 
+@pytest.mark.slow
 def test_initial_points_are_announced_tried_first_and_left_out_with_a_word(searches):
     searches.run(*RANDOM, "study=old", "search.max_trials=1")
     enqueue = "search.enqueue=['ppo.learning_rate=1.2e-3','ppo.learning_rate=1','ppo.learning_rate=1.8e-3']"
@@ -339,6 +344,7 @@ def test_what_a_search_was_narrowed_to_holds_though_the_other_study_went_on(sear
     assert searches.statuses() == ["completed"] * 3
 
 
+@pytest.mark.slow
 def test_optunas_own_tool_lists_the_trials(searches):
     searches.run(RATES, "search.max_trials=2")
     storage = f"sqlite:///{searches.study}/study.db"

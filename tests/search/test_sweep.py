@@ -50,6 +50,7 @@ def test_quick_with_a_fixed_key_runs_the_remaining_cells_once_each(tmp_path):
     assert best.read_text(encoding="utf-8").startswith("# @package _global_\n")
 
 
+@pytest.mark.slow
 def test_a_plain_sweep_is_a_grid_whose_exported_best_trains_to_the_same_metrics(tmp_path):
     _, results, analysis = search(tmp_path, "network=small,large", "seed=3")
     assert [result.applied["policy_hidden_layer_sizes"] for result in results] == [[128, 64], [512, 256, 128]]
@@ -79,6 +80,7 @@ def test_seeds_are_replicates_with_their_interquartile_mean(tmp_path):
     assert row["episode_reward_mean"]["range"] == [min(values), max(values)]
 
 
+@pytest.mark.slow
 def test_a_search_in_which_nothing_completes_says_so_and_fails(tmp_path):
     process = start(tmp_path, "ppo.learning_rate=1e3,2e3")
     output = process.communicate(timeout=200)[0]
