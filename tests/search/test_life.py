@@ -205,6 +205,7 @@ def test_a_trial_that_is_killed_twice_without_a_new_state_in_between_is_given_up
     assert result.cause.startswith("the trial's process was killed (signal 9); out of memory?; twice")
 
 
+@pytest.mark.slow
 def test_a_trial_that_is_killed_again_after_a_new_state_is_continued(searches):
     process = searches.start(RATES, "search.max_trials=1", "training.evaluations=8", IDLE_S="4")
     for life, rows in ((1, 2), (2, 4), (3, 6)):
@@ -217,6 +218,7 @@ def test_a_trial_that_is_killed_again_after_a_new_state_is_continued(searches):
     assert searches.statuses() == ["completed"]
 
 
+@pytest.mark.slow
 def test_a_trial_that_is_told_to_stop_from_outside_is_continued(searches):
     process = searches.start(RATES, "search.max_trials=1", IDLE_S="6")
     searches.wait_for_rows(0, 2)
@@ -303,6 +305,7 @@ def test_a_configuration_drawn_again_is_a_replicate_or_another_is_drawn(searches
     assert searches.rates() == [1e-4, 1e-3]  # no more of them exist
 
 
+@pytest.mark.slow
 def test_a_dry_run_shows_what_the_search_then_tries_and_leaves_nothing(searches):
     output = searches.run(*RANDOM, "search.dry_run=true")
     assert "points are feasible" in output and "break unstable" in output and "env steps" in output

@@ -36,6 +36,7 @@ def settings(results, *names):
     return sorted(tuple(result.applied[name] for name in names) for result in results)
 
 
+@pytest.mark.slow
 def test_quick_with_a_fixed_key_runs_the_remaining_cells_once_each(tmp_path):
     output, results, analysis = search(tmp_path, "search=quick", "ppo.rollouts=24", "training=smoke")
     assert [result.status for result in results] == ["completed"] * 3
