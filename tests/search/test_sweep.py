@@ -66,7 +66,7 @@ def test_a_recorded_trial_can_be_run_again_elsewhere_but_not_over_itself(tmp_pat
     _, results, _ = search(tmp_path, "search=quick", "ppo.rollouts=24", "ppo.learning_rate=1e-3,3e-4")
     again = [sys.executable, "-m", "vbot_train", "--experimental-rerun", "multirun/s/trials/001"]
     over = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert over.returncode == 1 and "already holds result.yaml" in over.stderr
+    assert over.returncode == 1 and "already holds the result.yaml" in over.stderr
     subprocess.run([*again, "hydra.run.dir=again"], cwd=tmp_path, check=True, timeout=300)
     assert TrialResult.load(tmp_path / "again").metrics == results[1].metrics
 
