@@ -9,7 +9,6 @@ from vbot_train.study.trials import Trial
 from vbot_train.training.result import TrialResult, compute_iqm
 
 MEANS = ("metrics", "last_metrics", "reward_terms")  # fields of a result that have a mean over seeds
-KILLS = 1  # in older studies, a trial that was killed more often was given up
 
 
 def choose_attempt(attempts: Sequence[Trial], retries: int) -> Trial | None:
@@ -21,8 +20,8 @@ def choose_attempt(attempts: Sequence[Trial], retries: int) -> Trial | None:
     if last.result.status == "failed":
         times = sum(trial.result.status == "failed" for trial in attempts)
         return last if last.killed or times > retries else None
-    if last.result.status == "interrupted":  # in older studies
-        return last if sum(trial.killed for trial in attempts) > KILLS else None
+    if last.result.status == "interrupted":  # in older studies, where one that was killed twice was given up
+        return last if sum(trial.killed for trial in attempts) > 1 else None
     return last
 
 
@@ -52,13 +51,12 @@ def _merge(by_seed: Mapping[int, Sequence[Trial]], retries: int) -> Trial | None
         return None
     first = trials[0]
     number = min(trial.number for attempts in by_seed.values() for trial in attempts)
-    ends = [trial.ended for trial in trials if trial.ended is not None]
     return replace(
         first,
         number=number,
         result=combine_results(number, [trial.result for trial in trials]),
         intermediate=_average_intermediate([trial.intermediate for trial in trials]),
-        ended=max(ends, default=None),
+        ended=max((trial.ended for trial in trials if trial.ended is not None), default=None),
         killed=any(trial.killed for trial in trials),
         retry_of=None,
         seed_runs={trial.directory: trial.result for trial in trials},
