@@ -23,7 +23,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState, create_trial
 
 from vbot_train.analysis.verdict import DEFAULT, TRIAL
-from vbot_train.training.result import METRICS, TrialResult
+from vbot_train.training.metrics import METRICS
+from vbot_train.training.result import TrialResult
 
 SPACE: dict[str, BaseDistribution] = {
     "ppo.learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
@@ -106,7 +107,7 @@ def draw_from(distribution: BaseDistribution, draw: random.Random) -> object:
 
 def write_database(storage: str, name: str, rows: list[tuple]) -> None:  # type: ignore[type-arg]
     """Write the trials into the study's database, in one go."""
-    study = optuna.create_study(study_name=name, storage=storage, direction=METRICS["episode_reward_mean"])
+    study = optuna.create_study(study_name=name, storage=storage, direction=METRICS["episode_reward_mean"].direction)
     study.add_trials(
         create_trial(
             params=params,

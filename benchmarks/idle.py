@@ -24,8 +24,9 @@ from hydra.core.plugins import Plugins
 from vbot_train.__main__ import main
 from vbot_train.search.sweeper import VBotSweeper, VBotSweeperConf
 from vbot_train.training import trial
+from vbot_train.training.metrics import METRICS
 from vbot_train.training.progress import PROGRESS_CSV, read_whole_rows
-from vbot_train.training.result import METRICS, TrialResult
+from vbot_train.training.result import TrialResult
 from vbot_train.training.stop import StopRequest
 
 

@@ -8,7 +8,8 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from vbot_train.analysis.verdict import TRIAL
 from vbot_train.study.record import StudyRecord
 from vbot_train.study.trials import Study, Trial
-from vbot_train.training.result import METRICS, TrialResult
+from vbot_train.training.metrics import METRICS
+from vbot_train.training.result import TrialResult
 
 METRIC = "episode_reward_mean"
 SPACE = {"ppo.learning_rate": FloatDistribution(1e-5, 1e-2, log=True), "ppo.rollouts": IntDistribution(16, 64)}

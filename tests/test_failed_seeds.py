@@ -13,7 +13,8 @@ from vbot_train import analyze
 from vbot_train.compare.compare_command import main as compare
 from vbot_train.status.status_command import main as status
 from vbot_train.study.attributes import SEED, SEEDS
-from vbot_train.training.result import METRICS, TrialResult
+from vbot_train.training.metrics import METRICS
+from vbot_train.training.result import TrialResult
 
 CURVE = "env_steps,success_rate,reward\n100,0.0,nan\n200,0.5,2.0\n"
 TOP, NEXT = {"ppo.learning_rate": 1e-3, "network": "small"}, {"ppo.learning_rate": 2e-3, "network": "small"}

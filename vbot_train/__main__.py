@@ -8,7 +8,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from vbot_train.config.composition import CONF_DIR, quote_option
-from vbot_train.config.key_faults import explain_gone_key
+from vbot_train.config.gone_keys import explain_gone_key
 from vbot_train.signals import handle_stop_signals, quit_at_once
 from vbot_train.terminal import detach_from_terminal
 

@@ -26,7 +26,7 @@ from vbot_train.study.loading import load_study
 from vbot_train.study.trials import Trial, tell_left_out
 from vbot_train.terminal import detach_from_terminal
 from vbot_train.training.files import remove_file, write_atomically
-from vbot_train.training.result import METRICS
+from vbot_train.training.metrics import METRICS
 
 LOG_WIDTH = 140  # columns, if the output is not a terminal
 SHOWN = 10  # configurations on the leaderboard
@@ -82,7 +82,7 @@ def choose_folder(verdict: Verdict) -> Path:
 
 def order_rows(found: Sequence[Configuration], metric: str, sort: str | None) -> list[Configuration]:
     """Return configurations, given best first, in the order ``sort``."""
-    best_first = "descending" if METRICS[metric] == "maximize" else "ascending"
+    best_first = "descending" if METRICS[metric].is_maximized else "ascending"
     return list(found) if sort in (None, best_first) else list(reversed(found))
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from hydra.errors import CompactHydraException
 from rich.console import Console
 
-from vbot_train.config.bounds import COUNT, SEED, find_number_faults
-from vbot_train.config.checks import refuse
 from vbot_train.config.composition import ConfigError
+from vbot_train.config.key_types import COUNT_BOUNDS, SEED_BOUNDS
+from vbot_train.config.validation import check_number
 from vbot_train.evaluation.recorded import find_subject
 from vbot_train.evaluation.video import check_video
 from vbot_train.terminal import detach_from_terminal
@@ -79,12 +79,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 def check_arguments(arguments: argparse.Namespace) -> None:
     """Raise a ConfigError for invalid arguments, before anything runs."""
-    refuse(find_number_faults("--episodes", arguments.episodes, COUNT))
-    refuse(find_number_faults("--video-episodes", arguments.video_episodes, COUNT))
+    check_number("--episodes", arguments.episodes, COUNT_BOUNDS)
+    check_number("--video-episodes", arguments.video_episodes, COUNT_BOUNDS)
     if arguments.seed is not None and any(given.startswith("evaluation.seed=") for given in arguments.overrides):
         raise ConfigError(f"--seed={arguments.seed}: evaluation.seed is given too, and is the same")
     if arguments.seed is not None:
-        refuse(find_number_faults("--seed", arguments.seed, SEED))
+        check_number("--seed", arguments.seed, SEED_BOUNDS)
     if arguments.json is not None and not arguments.json.absolute().parent.is_dir():
         raise ConfigError(f"--json={arguments.json}: there is no folder {arguments.json.parent}")
     if arguments.video is not None:

@@ -19,7 +19,8 @@ from vbot_train.analysis.verdict import Verdict
 from vbot_train.analyze import analyze, main
 from vbot_train.study.errors import StudyError
 from vbot_train.study.loading import load_study
-from vbot_train.training.result import METRICS, TrialResult, compute_iqm
+from vbot_train.training.metrics import METRICS
+from vbot_train.training.result import TrialResult, compute_iqm
 
 SPACE = {
     "ppo.learning_rate": FloatDistribution(1e-5, 1e-2, log=True),

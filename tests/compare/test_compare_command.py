@@ -11,7 +11,8 @@ from optuna.distributions import FloatDistribution
 from standing import add_trials, again, ended, write_study
 
 from vbot_train.compare.compare_command import main
-from vbot_train.training.result import METRICS, TrialResult
+from vbot_train.training.metrics import METRICS
+from vbot_train.training.result import TrialResult
 
 CURVE = "env_steps,success_rate,reward\n100,0.0,nan\n200,0.5,2.0\n"
 

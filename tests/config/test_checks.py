@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import pytest
 
-from vbot_train.config.bounds import BOUNDS
 from vbot_train.config.checks import check_config, check_evaluation, count_gpus
 from vbot_train.config.composition import ConfigError, compose_config, list_training_seeds
+from vbot_train.config.keys import find_bounds
 from vbot_train.search.dry_run import count_env_steps
-from vbot_train.search.settings import check_search, check_settings
+from vbot_train.search.settings import check_pruner, check_search
 from vbot_train.search.space.constraints import compile_rules
 from vbot_train.search.spec import count_workers
 from vbot_train.search.stages import plan_stages
@@ -200,7 +200,7 @@ def without(config, path):
 def begin_single(config):
     """What a single run reads before it trains, the rules among it."""
     check_config(config)
-    check_settings(config)
+    check_pruner(config["pruner"])
     compile_rules(config["search"]["constraints"])
 
 
@@ -284,7 +284,7 @@ def test_every_value_of_a_wrong_size_is_refused_under_a_key_or_is_a_valid_one(ev
 
 
 def test_no_number_may_be_beyond_what_float32_can_square(every_key, fault_of):
-    numbers = [path for path in keys_of(every_key) if ".".join(path) in BOUNDS or path[0] == "reward"]
+    numbers = [path for path in keys_of(every_key) if find_bounds(".".join(path)) is not None]
     assert len(numbers) > 60
     for path in numbers:
         assert fault_of(with_value(every_key, path, 1e20)) is not None, path

@@ -6,8 +6,8 @@ from omegaconf import OmegaConf
 
 from vbot_train.config.checks import check_config
 from vbot_train.config.composition import CONF_DIR, compose_config, look_up, quote_option
-from vbot_train.config.known_keys import read_reward_kernels
-from vbot_train.training.result import METRICS
+from vbot_train.config.reward_terms import Reward
+from vbot_train.training.metrics import METRICS
 
 OPTIONS = [f"{path.parent.name}={path.stem}" for path in sorted(CONF_DIR.glob("*/*.yaml"))]
 
@@ -29,7 +29,7 @@ def test_every_key_that_a_preset_searches_exists(path):
 
 @pytest.mark.parametrize("path", sorted(CONF_DIR.glob("reward/*.yaml")), ids=lambda path: path.stem)
 def test_every_reward_option_lists_every_term(path):
-    assert OmegaConf.load(path).keys() == read_reward_kernels().keys()
+    assert OmegaConf.load(path).keys() == Reward.model_fields.keys()
 
 
 def test_presets_override_method_and_training():

@@ -11,7 +11,7 @@ from torch import tensor
 from torch.testing import assert_close
 
 from vbot_train.config.composition import CONF_DIR
-from vbot_train.config.known_keys import read_reward_kernels
+from vbot_train.config.reward_terms import Approach, Reward
 from vbot_train.env import rewards
 
 E = math.e
@@ -143,9 +143,17 @@ def test_rates_scale_with_weight_and_dt_and_events_with_weight_alone(state):
     assert_close(rows, tensor([[-5.0, 0.0], [0.04, 0.04 / E]]))  # 2 x 0.02 x e^0; 2 x 0.02 x e^(-5 / 5)
 
 
-def test_the_source_lists_every_public_term_once():
-    assert list(rewards.TERMS) == list(read_reward_kernels())
+def test_every_term_of_the_schema_has_a_kernel():
+    assert rewards.TERMS.keys() == Reward.model_fields.keys()
     assert len(rewards.TERMS) == 23
+
+
+def test_a_kernel_whose_arguments_differ_from_its_model_is_refused():
+    def approach(state, *, speed_m_s):
+        return state.goal_speed.clamp(max=speed_m_s)
+
+    with pytest.raises(TypeError, match=r"approach: takes \['speed_m_s'\], its model Approach has other fields"):
+        rewards.rate(Approach)(approach)
 
 
 @pytest.mark.parametrize("option", ["default", "predecessor"])

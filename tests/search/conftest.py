@@ -26,7 +26,8 @@ from vbot_train.search.space.space import Space, split_overrides
 from vbot_train.study.attributes import STATUS
 from vbot_train.study.layout import EXPERIMENT_YAML, STUDY_DB, STUDY_YAML
 from vbot_train.study.storage import connect, quiet_optuna
-from vbot_train.training.result import METRICS, TrialResult
+from vbot_train.training.metrics import METRICS
+from vbot_train.training.result import TrialResult
 
 quiet_optuna()
 

@@ -11,7 +11,8 @@ from studies import METRIC, screened, study
 from vbot_train.analysis.ranking import rank_configurations
 from vbot_train.study.loading import load_study
 from vbot_train.study.seeds import combine_results, merge_seeds
-from vbot_train.training.result import METRICS, TrialResult
+from vbot_train.training.metrics import METRICS
+from vbot_train.training.result import TrialResult
 
 SEEDS = (5, 6, 7)
 

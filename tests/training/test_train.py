@@ -10,7 +10,8 @@ import yaml
 from vbot_train.agent.ppo import build_agent, load_checkpoint
 from vbot_train.config.composition import ConfigError, compose_config
 from vbot_train.env.navigation import NavigationEnv
-from vbot_train.training.result import METRICS, TrialResult, TrialStopped
+from vbot_train.training.metrics import METRICS
+from vbot_train.training.result import TrialResult, TrialStopped
 from vbot_train.training.train import train
 
 SMOKE = ["training=smoke", "simulation.threads=1"]

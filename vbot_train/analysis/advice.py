@@ -22,7 +22,7 @@ from vbot_train.analysis.evidence.trends import Trend, find_trend, measure_early
 from vbot_train.analysis.ranking import Configuration, group_by_configuration, name_configuration
 from vbot_train.analysis.verdict import Verdict
 from vbot_train.study.trials import Trial
-from vbot_train.training.result import METRICS
+from vbot_train.training.metrics import METRICS
 
 ENOUGH = 10  # trials needed to test for trends
 WIDEN = 2  # number of ranges to widen, narrowest first
@@ -171,7 +171,7 @@ def _towards(found: Sequence[Sequence[Trial]], there: Range, metric: str, *, up:
 def _mean_value(trials: Sequence[Trial], metric: str) -> float:
     """Return the mean over a configuration's trials with a value, higher is better; minus infinity without any."""
     values = [value for trial in trials if (value := trial.result.get_objective(metric)) is not None]
-    return float(np.mean(values)) * (1 if METRICS[metric] == "maximize" else -1) if values else -math.inf
+    return float(np.mean(values)) * METRICS[metric].sign if values else -math.inf
 
 
 def _list_diverged(verdict: Verdict) -> list[Trial]:
@@ -285,7 +285,7 @@ def _gain(verdict: Verdict, first: int) -> float:
 
 def _in_time(verdict: Verdict) -> NDArray[np.float64]:
     """Return the value of each trial by number, higher is better; minus infinity for trials without a value."""
-    sign = 1 if METRICS[verdict.metric] == "maximize" else -1
+    sign = METRICS[verdict.metric].sign
     trials = sorted(verdict.study.trials, key=lambda trial: trial.number)
     found = [trial.result.get_objective(verdict.metric) for trial in trials]
     return np.array([-math.inf if value is None else sign * value for value in found])

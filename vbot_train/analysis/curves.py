@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vbot_train.study.trials import Study
-from vbot_train.training.result import METRICS
+from vbot_train.training.metrics import METRICS
 
 COLUMNS = ("env_steps", "success_rate", "reward")
 SHARES = (0.25, 0.5, 0.75, 1.0)  # of the length of the shortest curve, or of the smallest budget
@@ -89,7 +89,7 @@ def trace_best_so_far(study: Study, metric: str) -> BestSoFar:
 
     Env steps of failed and pruned trials count too; those of evaluations do not.
     """
-    choose = max if METRICS[metric] == "maximize" else min
+    choose = max if METRICS[metric].is_maximized else min
     env_steps: list[int] = []
     best: list[float | None] = []
     for trial in study.trials:

@@ -21,7 +21,7 @@ from vbot_train.analysis.ranking import format_params, name_configuration
 from vbot_train.analysis.verdict import DEFAULT, Verdict
 from vbot_train.study.trials import Trial
 from vbot_train.training.files import remove_file
-from vbot_train.training.result import METRICS
+from vbot_train.training.metrics import METRICS
 from vbot_train.training.seed_statistics import bootstrap_interval
 
 log = logging.getLogger(__name__)
@@ -72,10 +72,10 @@ def draw_history(verdict: Verdict, path: Path) -> None:
     """Draw the value of every completed trial by number, and the best value so far."""
     trials = sorted(verdict.study.rank(verdict.metric), key=lambda trial: trial.number)
     numbers, values = [t.number for t in trials], [t.result.get_objective(verdict.metric) or 0.0 for t in trials]
-    better = np.maximum if METRICS[verdict.metric] == "maximize" else np.minimum
+    best = METRICS[verdict.metric].accumulate_best(values)
     figure, axes = plt.subplots(figsize=(8, 3.5), layout="constrained")
     axes.plot(numbers, values, ".", color="0.6", label="trial")
-    axes.step(numbers, better.accumulate(values), where="post", color="C0", label="best so far")
+    axes.step(numbers, best, where="post", color="C0", label="best so far")
     axes.set(xlabel="trial", ylabel=verdict.metric)
     axes.legend(fontsize="small")
     _save(figure, path)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from vbot_train.analysis.ranking import Configuration, describe_seeds, format_cell, name_configuration
 from vbot_train.analysis.verdict import Retrained, Verdict
-from vbot_train.training.result import METRICS
+from vbot_train.training.metrics import METRICS
 from vbot_train.training.seed_statistics import (
     bootstrap_difference_interval,
     caution_few_seeds,
@@ -60,7 +60,7 @@ def compare_with_default(winner: Configuration, tested: Retrained, verdict: Verd
     if min(len(ours), len(theirs)) < 2:
         yield "one seed each: that says nothing of other seeds"
         return
-    probability = estimate_probability_of_improvement(ours, theirs, maximize=METRICS[metric] == "maximize")
+    probability = estimate_probability_of_improvement(ours, theirs, maximize=METRICS[metric].is_maximized)
     whole = not tested.failed_seeds(metric) and not default.failed_seeds(metric)
     ends = bootstrap_difference_interval(ours, theirs) if whole else None
     by = "" if ends is None else f"; difference 95 % [{ends[0]:+.4g}, {ends[1]:+.4g}]"

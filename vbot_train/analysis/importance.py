@@ -16,7 +16,7 @@ from vbot_train.analysis.estimators.fanova import Fanova
 from vbot_train.analysis.estimators.ped_anova import PedAnova
 from vbot_train.analysis.estimators.resampling import Estimator, find_units, resample
 from vbot_train.study.trials import Trial
-from vbot_train.training.result import METRICS
+from vbot_train.training.metrics import METRICS
 
 EstimatorName = Literal["ped_anova", "fanova"]
 
@@ -81,7 +81,7 @@ def measure_importance(
         return report(unknown, f"insufficient: {len(known)} of {ENOUGH_TRIALS} completed trials")
     if not names:
         return report(unknown, "insufficient: no parameter took more than one value")
-    sign = -1.0 if METRICS[metric] == "maximize" else 1.0
+    sign = -METRICS[metric].sign
     losses = sign * np.array([values[trial.number] for trial in known], dtype=np.float64)
     evaluate: Estimator = Fanova(known, names, seed) if estimator == "fanova" else PedAnova(known, names, BEST)
     found = resample(evaluate, losses, find_units(known, names), COUNTS[estimator], seed)

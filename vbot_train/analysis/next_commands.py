@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vbot_train.analysis.verdict import Verdict
+from vbot_train.config.keys import GROUPS
 from vbot_train.study.record import StudyRecord
 
-OWN_GROUPS = ("env", "reward", "training", "simulation", "ppo", "network", "evaluation")
+OWN_GROUPS = (*GROUPS, "evaluation")
 
 
 def list_next_commands(verdict: Verdict, analysis: Path) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,8 @@ from typing import Any
 from vbot_train.study.seeds import choose_attempt
 from vbot_train.study.steps import correct_params
 from vbot_train.study.trials import Study, Trial
-from vbot_train.training.result import METRICS, TrialResult, compute_iqm
+from vbot_train.training.metrics import METRICS
+from vbot_train.training.result import TrialResult, compute_iqm
 
 TOP = 5
 
@@ -104,8 +105,7 @@ def rank_key(runs: Collection[TrialResult], metric: str) -> tuple[int, float]:
         metric: Metric to rank by.
     """
     values = [value for run in runs if (value := run.get_objective(metric)) is not None]
-    sign = -1 if METRICS[metric] == "maximize" else 1
-    return len(runs) - len(values), sign * compute_iqm(values) if values else math.inf
+    return len(runs) - len(values), -METRICS[metric].sign * compute_iqm(values) if values else math.inf
 
 
 def describe_seeds(runs: Collection[TrialResult], metric: str) -> str:

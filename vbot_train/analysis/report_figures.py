@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import optuna
 import plotly.graph_objects as go
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -16,7 +15,7 @@ from vbot_train.analysis.importance import ImportanceReport
 from vbot_train.analysis.ranking import TOP, name_configuration
 from vbot_train.analysis.verdict import DEFAULT, TRIAL, Retrained, Verdict
 from vbot_train.study.trials import Trial
-from vbot_train.training.result import METRICS
+from vbot_train.training.metrics import METRICS
 from vbot_train.training.seed_statistics import bootstrap_interval, caution_few_seeds
 
 BLUE, ORANGE, GREEN, GREY, RED = "#3366aa", "#dd7722", "#228855", "#999999", "#bb3333"
@@ -69,7 +68,7 @@ def build_figures(verdict: Verdict, importance: ImportanceReport) -> Iterator[Fi
 
 def convert_to_optuna(verdict: Verdict) -> optuna.Study:
     """Convert the completed trials to an in-memory Optuna study, with the same numbers."""
-    study = optuna.create_study(direction=METRICS[verdict.metric])  # type: ignore[arg-type]
+    study = optuna.create_study(direction=METRICS[verdict.metric].direction)
     ranked = {trial.number: trial for trial in verdict.study.rank(verdict.metric)}
     for number in range(max(ranked) + 1):
         trial = ranked.get(number)
@@ -209,12 +208,11 @@ def plot_wall_clock(verdict: Verdict) -> go.Figure:
     rows.sort()
     hours = [(ended - rows[0][0]).total_seconds() / 3600 for ended, *_ in rows]
     values = [value for *_, value in rows]
-    better = np.maximum if METRICS[verdict.metric] == "maximize" else np.minimum
     text = [f"trial {number}" for _, number, _ in rows]
     figure = go.Figure()
     marker = {"color": GREY, "size": 6}
     figure.add_scatter(x=hours, y=values, mode="markers", name="trial", text=text, marker=marker)
-    best = better.accumulate(values)
+    best = METRICS[verdict.metric].accumulate_best(values)
     figure.add_scatter(x=hours, y=best, mode="lines", name="best so far", line={"color": BLUE, "shape": "hv"})
     figure.update_layout(xaxis_title="wall clock [h]", yaxis_title=verdict.metric)
     return _finish(figure)

@@ -5,7 +5,6 @@ its own: *confirm* trains the ``top_k`` finalists again and chooses the winner a
 default once more, on held-out starts used nowhere else. No choice is based on a tested value.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +13,8 @@ from typing import Any
 from vbot_train.analysis.ranking import Configuration, describe_lost, list_failed_seeds, rank_configurations, rank_key
 from vbot_train.study.seeds import choose_attempt
 from vbot_train.study.trials import Study, Trial
-from vbot_train.training.result import METRICS, TrialResult, compute_iqm
+from vbot_train.training.metrics import METRICS
+from vbot_train.training.result import TrialResult, compute_iqm
 from vbot_train.training.seed_statistics import bootstrap_interval
 
 TRIAL = "trial"  # the only parameter of a later stage's trial: number of the search trial whose configuration it trains
@@ -35,8 +35,7 @@ class Retrained:
 
     def values_or_worst(self, metric: str) -> list[float]:
         """Return one value per seed; plus or minus infinity, the worse one, for failed seeds."""
-        worst = -math.inf if METRICS[metric] == "maximize" else math.inf
-        return [*self.values(metric), *(worst for _ in self.failed_seeds(metric))]
+        return [*self.values(metric), *(METRICS[metric].worst for _ in self.failed_seeds(metric))]
 
     def mean(self, metric: str) -> float | None:
         """Return the interquartile mean over the seeds that have a value; None if none has."""

@@ -25,7 +25,8 @@ from vbot_train.config.composition import ConfigError
 from vbot_train.study.errors import StudyError
 from vbot_train.terminal import detach_from_terminal
 from vbot_train.training.files import write_atomically
-from vbot_train.training.result import METRICS, ResultError
+from vbot_train.training.metrics import METRICS
+from vbot_train.training.result import ResultError
 from vbot_train.training.seed_statistics import caution_few_seeds, name_mean
 
 LOG_WIDTH = 140  # minimum columns, if the output is not a terminal
@@ -131,8 +132,7 @@ def write_legend(found: Comparison) -> Iterator[str]:
 
 def list_differences(found: Comparison) -> Table:
     """Build the table of differences between the first side and each other one."""
-    better = "higher" if METRICS[found.metric] == "maximize" else "lower"
-    filled = Table(f"{found.metric} ({better} is better)", box=SIMPLE_HEAD, pad_edge=False)
+    filled = Table(f"{found.metric} ({METRICS[found.metric].better} is better)", box=SIMPLE_HEAD, pad_edge=False)
     for column in ("difference, 95 % interval", "P(#1 better)", ""):
         filled.add_column(column, overflow="fold")
     for name, row in zip(name_runs(found)[1:], found.differences, strict=True):

@@ -11,7 +11,8 @@ import numpy as np
 from vbot_train.analysis.curves import BestSoFar, Curve, find_common_env_steps, mean_curve, trace_best_so_far
 from vbot_train.study.errors import StudyError
 from vbot_train.study.trials import Study, tell_left_out
-from vbot_train.training.result import METRICS, TrialResult, compute_iqm
+from vbot_train.training.metrics import METRICS
+from vbot_train.training.result import TrialResult, compute_iqm
 from vbot_train.training.seed_statistics import (
     bootstrap_difference_interval,
     bootstrap_interval,
@@ -212,7 +213,7 @@ def estimate_difference(ours: ComparedRun, theirs: ComparedRun, metric: str) -> 
     if min(len(a), len(b)) == 1:
         how = f"{len(a)} against {len(b)} seeds: one says nothing of other seeds"
         return Difference(round(compute_iqm(a) - compute_iqm(b), 6), None, None, how)
-    probability = estimate_probability_of_improvement(a, b, maximize=METRICS[metric] == "maximize")
+    probability = estimate_probability_of_improvement(a, b, maximize=METRICS[metric].is_maximized)
     if our.keys() == their.keys():
         pairs = [our[seed] - their[seed] for seed in our]
         return Difference(

@@ -1,46 +1,27 @@
-"""Validation of configs before anything trains. Imports neither torch nor mujoco, which load slowly."""
+"""Checks of values that must fit together. Imports neither torch nor mujoco, which load slowly."""
 
 import ctypes
 import functools
 import re
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from vbot_train.config.bounds import (
-    BOUNDS,
-    CHOICES,
-    COUNT,
-    FINITE,
-    FLAGS,
-    RANGES,
-    find_number_faults,
-    find_value_faults,
-)
-from vbot_train.config.composition import ConfigError, find_checkpoint, join_lines, load_recorded_config, read_backend
-from vbot_train.config.key_faults import find_key_faults
+from vbot_train.config.composition import find_checkpoint, load_recorded_config
+from vbot_train.config.key_types import COUNT_BOUNDS
+from vbot_train.config.reward_terms import Reward
+from vbot_train.config.schema import Config, Env, Evaluation, Ppo, Simulation, Training
+from vbot_train.config.validation import refuse, validate_config, validate_group
 
 CUDA_DRIVERS = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}  # macOS has none
 MIN_SAMPLES = 2  # per mini-batch: the variance of a single sample is NaN, and would make the running scalers NaN
-EVALUATED = [  # numbers and ranges that an evaluation reads; env.standard_env_steps is for training=standard only
-    key
-    for key in (*BOUNDS, *RANGES)
-    if key.startswith(("env.", "evaluation.", "simulation.")) and key != "env.standard_env_steps"
-]
-NOT_EVALUATED = [key for key in (*BOUNDS, *RANGES, *CHOICES, *FLAGS) if key not in EVALUATED]
 
 
-def refuse(faults: Iterable[str]) -> None:
-    """Raise the first fault, if there is one, as a ConfigError with a one-line message."""
-    for fault in faults:
-        raise ConfigError(join_lines(fault))
-
-
-def check_config(config: Mapping[str, Any]) -> None:
-    """Raise an error if a config cannot be trained.
+def check_config(config: Mapping[str, Any]) -> Config:
+    """Return the typed config, if it can be trained.
 
     Args:
         config: A config composed by this version, in plain containers. Recorded configs may have other keys.
@@ -48,13 +29,16 @@ def check_config(config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: Describes the first fault found.
     """
-    check_values(config)
-    refuse(_mini_batch_faults(config["training"], config["ppo"]))
+    checked = check_values(config)
+    refuse(_mini_batch_faults(checked.training, checked.ppo))
+    return checked
 
 
-def check_values(config: Mapping[str, Any]) -> None:
+def check_values(config: Mapping[str, Any]) -> Config:
     """Check all that ``check_config`` does except the mini-batch size, which a search checks per configuration."""
-    refuse(_faults(config))
+    checked = validate_config(config)
+    refuse(_faults(checked))
+    return checked
 
 
 def check_evaluation(config: Mapping[str, Any]) -> None:
@@ -63,7 +47,11 @@ def check_evaluation(config: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: Describes the first fault found.
     """
-    refuse(_environment_faults(config))
+    of_training = {"standard_env_steps": 1}  # an evaluation does not read it, and older records lack it
+    env = validate_group(Env, "env", of_training | config["env"])
+    simulation = validate_group(Simulation, "simulation", config["simulation"])
+    evaluation = validate_group(Evaluation, "evaluation", config["evaluation"])
+    refuse(_environment_faults(env, simulation, evaluation, config["seed"]))
 
 
 def check_simulation(simulation: Mapping[str, Any]) -> None:
@@ -72,59 +60,42 @@ def check_simulation(simulation: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: Describes the first fault found.
     """
-    refuse(_simulation_faults(simulation))
+    refuse(_simulation_faults(validate_group(Simulation, "simulation", simulation)))
 
 
-def _faults(config: Mapping[str, Any]) -> Iterator[str]:
-    yield from find_key_faults(config)
-    yield from _environment_faults(config)
-    yield from find_value_faults(config, NOT_EVALUATED)
-    yield from _network_faults(config["network"])
+def _faults(config: Config) -> Iterator[str]:
+    yield from _environment_faults(config.env, config.simulation, config.evaluation, config.seed)
     yield from _length_faults(config)
-    yield from _reward_faults(config["reward"])
-    yield from _checkpoint_faults(config["init_from"], config["network"]["hidden_layer_sizes"])
+    yield from _reward_faults(config.reward)
+    yield from _checkpoint_faults(config.init_from, list(config.network.hidden_layer_sizes))
 
 
-def _environment_faults(config: Mapping[str, Any]) -> Iterator[str]:
+def _environment_faults(env: Env, simulation: Simulation, evaluation: Evaluation, seed: int) -> Iterator[str]:
     """Yield the faults in the config groups that an evaluation reads."""
-    yield from find_value_faults(config, EVALUATED)
-    yield from _simulation_faults(config["simulation"])
-    yield from _time_faults(config["env"])
-    yield from _place_faults(config["env"])
-    yield from _seed_faults(config)
+    yield from _simulation_faults(simulation)
+    yield from _time_faults(env)
+    yield from _place_faults(env)
+    yield from _seed_faults(seed, evaluation)
 
 
-def _seed_faults(config: Mapping[str, Any]) -> Iterator[str]:
+def _seed_faults(seed: int, evaluation: Evaluation) -> Iterator[str]:
     """Check that training, checkpoint selection and the final evaluation use different start states."""
-    seed, selection, reported = config["seed"], *(config["evaluation"][key] for key in ("selection_seed", "seed"))
-    if selection == reported:
-        yield f"evaluation.selection_seed={selection}: must differ from evaluation.seed"
-    if seed in (selection, reported):
+    if evaluation.selection_seed == evaluation.seed:
+        yield f"evaluation.selection_seed={evaluation.seed}: must differ from evaluation.seed"
+    if seed in (evaluation.selection_seed, evaluation.seed):
         yield f"seed={seed}: is one of the evaluation's seeds, whose starts training must not see"
 
 
-def _network_faults(network: Mapping[str, Any]) -> Iterator[str]:
-    sizes = network["hidden_layer_sizes"]
-    if not isinstance(sizes, list) or not sizes:
-        yield f"network.hidden_layer_sizes={sizes}: must be a list of at least one layer width"
+def _simulation_faults(simulation: Simulation) -> Iterator[str]:
+    if simulation.backend != "warp":
         return
-    for place, size in enumerate(sizes):
-        yield from find_number_faults(f"network.hidden_layer_sizes[{place}]", size, COUNT)
-
-
-def _simulation_faults(simulation: Mapping[str, Any]) -> Iterator[str]:
-    backend, backends = read_backend(simulation), CHOICES["simulation.backend"]
-    if backend not in backends:
-        yield f"simulation.backend={backend}: choose one of {', '.join(backends)}"
-    if backend == "warp" and (missing := [key for key in ("device", "nconmax", "njmax") if key not in simulation]):
-        yield f"simulation.{missing[0]}: is missing; simulation=warp has it"
-    for key in simulation.keys() & {"nconmax", "njmax"}:
-        yield from find_number_faults(f"simulation.{key}", simulation[key], COUNT)
-    if backend != "warp":
-        return
+    lacking = {"device": "device" not in simulation.model_fields_set}
+    lacking |= {"nconmax": simulation.nconmax is None, "njmax": simulation.njmax is None}
+    for key in (key for key, is_lacking in lacking.items() if is_lacking):
+        yield f"simulation.{key}: is missing; simulation=warp has it"
     if find_spec("mujoco_warp") is None:
         yield "simulation=warp: needs the extra `gpu`: pip install 'mujoco-warp>=4,<5'"
-    yield from _device_faults(simulation["device"])
+    yield from _device_faults(simulation.device)
 
 
 def _device_faults(device: Any) -> Iterator[str]:
@@ -139,48 +110,46 @@ def _device_faults(device: Any) -> Iterator[str]:
         yield f"simulation.device={device}: no such GPU, found {count_gpus()} from cuda:0 on"
 
 
-def _time_faults(env: Mapping[str, Any]) -> Iterator[str]:
-    control_dt_s, latency = float(env["physics_dt_s"]) * env["physics_steps"], env["randomization"]["latency_steps"]
-    steps, interval_s = float(env["episode_length_s"]) / control_dt_s, env["randomization"]["push"]["interval_s"]
-    if not 0.5 < steps <= COUNT[1]:
-        lasts = f"lasts {steps:g} control steps of {control_dt_s:g} s"
-        yield f"env.episode_length_s={env['episode_length_s']}: {lasts}; must be at least 1 and at most {COUNT[1]}"
-    if interval_s[0] <= control_dt_s:
-        yield f"env.randomization.push.interval_s={interval_s}: must be longer than a control step, {control_dt_s:g} s"
+def _time_faults(env: Env) -> Iterator[str]:
+    dt_s, latency, interval_s = env.control_dt_s, env.randomization.latency_steps, env.randomization.push.interval_s
+    steps = env.episode_length_s / dt_s
+    if not 0.5 < steps <= COUNT_BOUNDS.high:
+        lasts = f"lasts {steps:g} control steps of {dt_s:g} s"
+        at_most = f"must be at least 1 and at most {COUNT_BOUNDS.high}"
+        yield f"env.episode_length_s={env.episode_length_s}: {lasts}; {at_most}"
+    if interval_s[0] <= dt_s:
+        given = ", ".join(f"{end:g}" for end in interval_s)
+        yield f"env.randomization.push.interval_s=[{given}]: must be longer than a control step, {dt_s:g} s"
     if latency >= steps:
         yield f"env.randomization.latency_steps={latency}: an episode has only {steps:g} control steps"
 
 
-def _place_faults(env: Mapping[str, Any]) -> Iterator[str]:
-    spawn = env["spawn"]
-    if spawn["min_radius_m"] > spawn["max_radius_m"]:
-        yield f"env.spawn.min_radius_m={spawn['min_radius_m']}: more than env.spawn.max_radius_m"
-    if spawn["max_radius_m"] >= env["platform_radius_m"]:
-        yield f"env.spawn.max_radius_m={spawn['max_radius_m']}: must lie on the platform"
+def _place_faults(env: Env) -> Iterator[str]:
+    if env.spawn.min_radius_m > env.spawn.max_radius_m:
+        yield f"env.spawn.min_radius_m={env.spawn.min_radius_m:g}: more than env.spawn.max_radius_m"
+    if env.spawn.max_radius_m >= env.platform_radius_m:
+        yield f"env.spawn.max_radius_m={env.spawn.max_radius_m:g}: must lie on the platform"
 
 
-def _length_faults(config: Mapping[str, Any]) -> Iterator[str]:
-    training, rollout = config["training"], config["training"]["num_envs"] * config["ppo"]["rollouts"]
-    if training["env_steps"] < rollout:
-        yield f"training.env_steps={training['env_steps']}: less than one update's {rollout} samples"
+def _length_faults(config: Config) -> Iterator[str]:
+    env_steps, rollout = config.training.env_steps, config.rollout_env_steps
+    if env_steps < rollout:
+        yield f"training.env_steps={env_steps}: less than one update's {rollout} samples"
 
 
-def _mini_batch_faults(training: Mapping[str, Any], ppo: Mapping[str, Any]) -> Iterator[str]:
-    rollout, mini_batches = training["num_envs"] * ppo["rollouts"], ppo["mini_batches"]
-    if rollout // mini_batches < MIN_SAMPLES:
-        sizes = f"training.num_envs={training['num_envs']} x ppo.rollouts={ppo['rollouts']}"
+def _mini_batch_faults(training: Training, ppo: Ppo) -> Iterator[str]:
+    rollout = training.num_envs * ppo.rollouts
+    if rollout // ppo.mini_batches < MIN_SAMPLES:
+        sizes = f"training.num_envs={training.num_envs} x ppo.rollouts={ppo.rollouts}"
         yield (
-            f"ppo.mini_batches={mini_batches}: each needs at least {MIN_SAMPLES} of the rollout's {rollout} samples"
+            f"ppo.mini_batches={ppo.mini_batches}: each needs at least {MIN_SAMPLES} of the rollout's {rollout} samples"
             f" ({sizes})"
         )
 
 
-def _checkpoint_faults(init_from: Any, hidden: list[int]) -> Iterator[str]:
+def _checkpoint_faults(init_from: str | None, hidden: list[int]) -> Iterator[str]:
     """Check that ``init_from`` is a zip file and, for a run, that the network matches; loading it checks the rest."""
     if init_from is None:
-        return
-    if not isinstance(init_from, str):
-        yield f"init_from={init_from}: must be the directory of a run, or a checkpoint"
         return
     try:
         path = find_checkpoint(Path(init_from))
@@ -198,11 +167,8 @@ def _checkpoint_faults(init_from: Any, hidden: list[int]) -> Iterator[str]:
             yield f"init_from={init_from}: its network.hidden_layer_sizes={its_own}, this run's are {hidden}"
 
 
-def _reward_faults(reward: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    for name, params in reward.items():
-        for key, value in params.items():
-            yield from find_number_faults(f"reward.{name}.{key}", value, FINITE)
-    if all(params["weight"] == 0 for params in reward.values()):
+def _reward_faults(reward: Reward) -> Iterator[str]:
+    if all(term.weight == 0 for term in reward.get_terms().values()):
         yield "reward: every weight is 0"
 
 

@@ -20,8 +20,6 @@ from vbot_train.config.cpu_quota import read_cpu_quota
 
 ROOT = Path(__file__).parents[2]
 CONF_DIR = ROOT / "conf"
-# Config groups that determine a trial's result.
-GROUPS = ("env", "reward", "ppo", "network", "training", "simulation")
 
 
 class ConfigError(CompactHydraException):

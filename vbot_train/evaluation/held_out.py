@@ -78,7 +78,7 @@ def keep_first_per_robot(episodes: Episodes) -> Episodes:
 
 
 def summarize(episodes: Episodes) -> dict[str, float | None]:
-    """Compute the metrics of ``result.METRICS``, except ``env_steps_to_success``, which training measures."""
+    """Compute the metrics of ``metrics.METRICS``, except ``env_steps_to_success``, which training measures."""
     values = compute_per_episode(episodes)
     return {name: (compute_median if name == MEDIAN else compute_mean)(each) for name, each in values.items()}
 

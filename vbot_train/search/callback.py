@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vbot_train.config.checks import check_config, check_values
 from vbot_train.config.composition import join_lines, read_choices, to_plain
-from vbot_train.search.settings import check_choices, check_settings
+from vbot_train.search.settings import check_choices, check_pruner
 from vbot_train.search.space.constraints import compile_rules, find_broken_rules
 from vbot_train.training.comparable import refuse_other_record
 from vbot_train.training.run_directory import state_path, take_run_directory
@@ -67,7 +67,7 @@ class SearchCallback(Callback):
             raise SystemExit(f"search={option}: a search needs -m, as in: python -m vbot_train -m search={option}")
         check_choices(read_choices(config))
         check_config(job)
-        check_settings(job)
+        check_pruner(job["pruner"])
         self._compile(job, config)
         if (name := self.broken_rule(job, read_choices(config))) is not None:
             text = next(rule.text for rule in self._rules if rule.name == name)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 
+from vbot_train.config.keys import THREAD_KEYS
 from vbot_train.search.naming import format_as_override, parse_key
-from vbot_train.training.comparable import THREAD_KEYS
 
 COMMAND = "VBOT_TRAIN_COMMAND"  # environment variable: arguments of the launching command line, never in a file
 

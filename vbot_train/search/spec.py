@@ -9,7 +9,6 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 from optuna.study import StudyDirection
 
-from vbot_train.config.bounds import SEED
 from vbot_train.config.checks import check_values
 from vbot_train.config.composition import (
     ConfigError,
@@ -19,6 +18,7 @@ from vbot_train.config.composition import (
     read_choices,
     to_plain,
 )
+from vbot_train.config.key_types import SEED_BOUNDS
 from vbot_train.search.callback import SearchCallback
 from vbot_train.search.resume import list_option_settings
 from vbot_train.search.space.distributions import count_values, list_ends, list_values
@@ -36,7 +36,7 @@ from vbot_train.search.space.space import Candidate, OutsideError, Space, read_s
 from vbot_train.search.stages import check_disjoint, plan_stages
 from vbot_train.study.accounting import identify
 from vbot_train.study.record import StudyRecord
-from vbot_train.training.result import METRICS
+from vbot_train.training.metrics import METRICS
 
 DEFAULT_TRIALS = 20
 AROUND_TOP = 5  # best trials of search.around: the ranges hold them, and they are tried first
@@ -115,7 +115,7 @@ class SearchSpec:
     @property
     def direction(self) -> StudyDirection:
         """Whether the metric is maximized or minimized."""
-        return StudyDirection[METRICS[self.metric].upper()]
+        return StudyDirection[METRICS[self.metric].direction.upper()]
 
     def broken_rules(self, candidate: Candidate) -> list[str]:
         """Check a candidate's values, and return the names of the rules that it breaks."""
@@ -195,8 +195,10 @@ class SearchSpec:
         """Check that the last seed is valid: a configuration that is drawn again is trained on the next seeds."""
         draws = 1 if self.grid else self.total
         last = self.seed + draws * self.seeds_per_configuration - 1
-        if "seed" not in self.space.distributions and last > SEED[1]:
-            raise ConfigError(f"seed={self.seed}: trials may need seeds up to {last}, and the largest is {SEED[1]}")
+        if "seed" not in self.space.distributions and last > SEED_BOUNDS.high:
+            raise ConfigError(
+                f"seed={self.seed}: trials may need seeds up to {last}, and the largest is {SEED_BOUNDS.high}"
+            )
 
     def _count_total(self) -> int:
         wanted, cells = self.job["search"]["max_trials"], len(self.survey.feasible)

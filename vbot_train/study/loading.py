@@ -19,7 +19,8 @@ from vbot_train.study.storage import READ_ERRORS, extract_database_message, open
 from vbot_train.study.storage_url import HIDDEN
 from vbot_train.study.trials import LeftOut, Study, Trial, is_own
 from vbot_train.training.files import FileError, read_whole_yaml, read_yaml
-from vbot_train.training.result import FILE_NAME, METRICS, ResultError, TrialResult
+from vbot_train.training.metrics import METRICS
+from vbot_train.training.result import FILE_NAME, ResultError, TrialResult
 
 REMEMBERED = 10_000  # files that are cached until they change
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, Literal, cast
+from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
@@ -18,12 +18,11 @@ from vbot_train.study.record import StudyRecord
 from vbot_train.study.storage import connect, open_existing, report_storage_errors
 from vbot_train.study.storage_url import hide_password
 from vbot_train.training.files import write_atomically
-from vbot_train.training.result import METRICS
+from vbot_train.training.metrics import METRICS
 
 ID_FILE = "study.id"
 
 Prepare = Callable[[optuna.Study], None]
-Direction = Literal["maximize", "minimize"]
 
 
 def begin_study(
@@ -47,7 +46,7 @@ def begin_study(
     Raises:
         StudyError: The database cannot be used, or contains a study of this name from another directory.
     """
-    name, direction = record.study, cast(Direction, METRICS[record.metric])
+    name, direction = record.study, METRICS[record.metric].direction
     own_id = read_or_create_id(directory)
     with report_storage_errors(storage, directory):
         database = connect(storage, directory)
@@ -132,7 +131,7 @@ def open_stage(directory: Path, storage: str | None, stage: str) -> optuna.Study
         return optuna.create_study(
             study_name=name_stage(record.study, stage),
             storage=open_existing(home, directory),
-            direction=cast(Direction, METRICS[record.metric]),
+            direction=METRICS[record.metric].direction,
             pruner=optuna.pruners.NopPruner(),
             load_if_exists=True,
         )

@@ -13,8 +13,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.study.attributes import LOOP, ORIGIN, STATUS, WORKER
 from vbot_train.study.record import StudyRecord
+from vbot_train.training.metrics import METRICS
 from vbot_train.training.progress import PROGRESS_CSV
-from vbot_train.training.result import METRICS, STATUSES, TrialResult
+from vbot_train.training.result import STATUSES, TrialResult
 
 NAMED = 5  # omitted trials that are listed one by one
 
@@ -98,8 +99,7 @@ class Study:
 
     def rank(self, metric: str) -> list[Trial]:
         """List the completed trials with a value of the metric, best first; ties are ordered by time to goal."""
-        sign = -1 if METRICS[metric] == "maximize" else 1
-        rows = []
+        sign, rows = -METRICS[metric].sign, []
         for trial in self.trials:
             value, time_s = trial.result.get_objective(metric), trial.result.get_objective("time_to_goal_s")
             if value is not None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from vbot_train.config.composition import (
-    GROUPS,
     ConfigError,
     join_lines,
     load_recorded_config,
@@ -15,12 +14,7 @@ from vbot_train.config.composition import (
     with_absolute_paths,
     with_randomization,
 )
-
-# The keys that a trial's result depends on.
-RESULT_KEYS = (*GROUPS, "seed", "init_from", "evaluation", "search.metric")
-# Number of threads of a trial; null chooses it. Two threads on a machine with other load cost a factor of ten.
-THREAD_KEYS = ("simulation.threads", "training.torch_threads")
-HARDWARE_KEYS = (*THREAD_KEYS, "simulation.device")  # in those groups, but without effect on the result
+from vbot_train.config.keys import HARDWARE_KEYS, RESULT_KEYS
 
 
 def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,19 +20,6 @@ SCHEMA_VERSION = 1
 NUMBERS = ("metrics", "last_metrics", "reward_terms")  # keys whose values map names to numbers
 STATUSES = ("completed", "pruned", "diverged", "timeout", "failed", "interrupted")
 
-# Metrics that a search may optimize, with the direction of optimization.
-METRICS: dict[str, str] = {
-    "episode_reward_mean": "maximize",
-    "success_rate": "maximize",
-    "fall_rate": "minimize",
-    "out_of_bounds_rate": "minimize",
-    "time_to_goal_s": "minimize",
-    "final_distance_m": "minimize",
-    "episode_length_mean": "maximize",
-    "env_steps_to_success": "minimize",
-    "stage1_points": "maximize",
-}
-
 
 class ResultError(FileError):
     """A result file cannot be used; the message names the file."""

@@ -14,7 +14,7 @@ from vbot_train.agent.ppo import compute_mean_action, save_checkpoint
 from vbot_train.agent.trainer import Update
 from vbot_train.evaluation.held_out import build_env, estimate_standard_errors, evaluate, summarize
 from vbot_train.training.files import remove_file, write_atomically
-from vbot_train.training.result import METRICS
+from vbot_train.training.metrics import METRICS
 
 KEPT = ("best_update", "env_steps", "env_steps_to_success")
 SUCCESS = 0.9  # success rate at which env_steps_to_success is recorded
@@ -112,4 +112,4 @@ class Selection:
         """Convert a metric to a score; an unobserved metric gets the worst score."""
         if value is None:
             return Score()
-        return Score(value if METRICS[self._metric] == "maximize" else -value, error)
+        return Score(METRICS[self._metric].sign * value, error)

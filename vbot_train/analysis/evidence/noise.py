@@ -11,7 +11,7 @@ from vbot_train.analysis.evidence.trends import test_improvement
 from vbot_train.analysis.ranking import Configuration
 from vbot_train.analysis.verdict import Verdict
 from vbot_train.study.trials import Study
-from vbot_train.training.result import METRICS
+from vbot_train.training.metrics import METRICS
 
 READ = 50  # trials with several seeds whose files are read; more would hardly improve the estimate
 ALPHA = 0.02  # false positive rate: equal configurations that seem to differ
@@ -112,7 +112,7 @@ def _measure_lead(
     verdict: Verdict, screened: NDArray[np.float64], noise: Scatter, without: Collection[int]
 ) -> tuple[float | None, float]:
     """Return the lead of the finalists, on fresh seeds, over the average configuration, and its one-sided p-value."""
-    sign = 1 if METRICS[verdict.metric] == "maximize" else -1
+    sign = METRICS[verdict.metric].sign
     found = [again.values(verdict.metric) for number, again in verdict.confirmed.items() if number not in without]
     fresh = [value for values in found for value in values]
     if not fresh:
@@ -124,7 +124,7 @@ def _measure_lead(
 
 def _list_by_number(verdict: Verdict) -> NDArray[np.float64]:
     """Return the values of the configurations in the order of their numbers, higher is better."""
-    sign = 1 if METRICS[verdict.metric] == "maximize" else -1
+    sign = METRICS[verdict.metric].sign
     found = sorted(verdict.screened, key=lambda configuration: configuration.number)
     return np.array([sign * (configuration.mean(verdict.metric) or 0.0) for configuration in found])
 

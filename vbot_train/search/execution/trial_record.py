@@ -7,13 +7,12 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from vbot_train.config.composition import GROUPS
+from vbot_train.config.keys import GROUPS, RESULT_KEYS
 from vbot_train.search.space.space import Candidate
 from vbot_train.study.layout import CONFIG_YAML, EXPERIMENT_YAML, HYDRA
 from vbot_train.training.files import write_atomically
 
-# What changes a trial's result; the study's own keys (budget, workers, name) do not.
-KEYS = (*GROUPS, "seed", "init_from", "evaluation")
+KEYS = [key for key in RESULT_KEYS if "." not in key]
 
 
 def write_experiment(candidate: Candidate) -> str:

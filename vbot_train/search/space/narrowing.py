@@ -14,8 +14,9 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from vbot_train.config.bounds import BOUNDS
 from vbot_train.config.composition import look_up
+from vbot_train.config.key_types import Bounds
+from vbot_train.config.keys import find_bounds
 from vbot_train.search.space.distributions import describe, find
 from vbot_train.search.space.initial_points import list_best_configurations, open_earlier, read_settings
 from vbot_train.search.space.space import read_space
@@ -98,7 +99,7 @@ def narrow_range(key: str, distribution: BaseDistribution, best: Any, others: Se
     """Return a narrower range around the best value.
 
     Args:
-        key: Config key; ``BOUNDS`` has its valid values.
+        key: Config key; the schema has its valid values.
         distribution: The range so far.
         best: Best known value; it may lie outside the range.
         others: Values of the next best trials.
@@ -158,13 +159,14 @@ def _find_window(
 
 
 def _find_limits(key: str, distribution: IntDistribution | FloatDistribution) -> tuple[float, float]:
-    """Return the smallest and largest valid value: within ``BOUNDS``, and a weight keeps its sign."""
-    smallest, largest, closed, _ = BOUNDS.get(key, (-math.inf, math.inf, True, False))
+    """Return the smallest and largest valid value: within the schema's bounds, and a weight keeps its sign."""
+    bounds = find_bounds(key) or Bounds(-math.inf, math.inf)
+    smallest, largest = bounds.low, bounds.high
     if distribution.low >= 0:
         smallest = max(smallest, 0.0)
     if distribution.high <= 0:
         largest = min(largest, 0.0)
-    if not distribution.log and not closed:
+    if not distribution.log and bounds.excludes_low:
         smallest = distribution.low
     return smallest, largest
 

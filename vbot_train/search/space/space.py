@@ -13,7 +13,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from vbot_train.config.composition import CONF_DIR, GROUPS, ConfigError, look_up, make_absolute, read_choices, to_plain
+from vbot_train.config.composition import CONF_DIR, ConfigError, look_up, make_absolute, read_choices, to_plain
+from vbot_train.config.keys import GROUPS, SEARCHABLE, THREAD_KEYS
 from vbot_train.search.space.distributions import (
     count_values,
     describe,
@@ -26,13 +27,10 @@ from vbot_train.search.space.distributions import (
 )
 from vbot_train.study.steps import correct_params
 from vbot_train.study.storage_url import SECRET_KEYS
-from vbot_train.training.comparable import THREAD_KEYS
 
 Params = Mapping[str, Any]
 
-# A search compares trials, so that only keys that keep them comparable can vary.
 SCHEDULE_KEY = "ppo.learning_rate_schedule"
-SEARCHABLE = ("ppo", "network", "reward", "seed", "init_from")
 LARGEST_GRID = 10_000  # cells; each is composed and checked before the first trial, in about 10 ms
 
 

@@ -1,0 +1,84 @@
+"""What is wrong with a config, in one line for the user: the key, the value, and what it must be."""
+
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from vbot_train.config.gone_keys import GONE, explain_gone_key
+from vbot_train.config.keys import list_keys, list_subkeys
+from vbot_train.config.schema import Config
+
+# Config groups whose options set keys of other groups. Without HEADER, Hydra puts these keys below the group's name.
+GLOBAL_GROUPS = ("experiment", "method", "search")
+HEADER = "# @package _global_"
+# Pydantic's errors about keys. They come first, in this order: a misspelt key explains why another is missing.
+KEY_ERRORS = ("extra_forbidden", "model_type", "missing")
+
+
+def explain_errors(error: ValidationError, prefix: str = "") -> Iterator[str]:
+    """Yield one line for each error: first those about keys (unknown, missing), then those about values.
+
+    Args:
+        error: What pydantic found.
+        prefix: Key of the group that was validated, with a dot at its end; empty for the whole config.
+    """
+    errors = error.errors(include_url=False)
+    rank = {kind: place for place, kind in enumerate(KEY_ERRORS)}
+    for each in sorted(errors, key=lambda each: rank.get(each["type"], len(KEY_ERRORS))):
+        yield _explain(each, prefix)
+
+
+def _explain(error: ErrorDetails, prefix: str) -> str:
+    key, value, context = prefix + ".".join(map(str, error["loc"])), error["input"], error.get("ctx", {})
+    match error["type"]:
+        case "extra_forbidden":
+            return _explain_unknown(key, value)
+        case "missing":
+            return f"{key}: is missing"
+        case "model_type":
+            return f"{key}={value}: must have the keys {', '.join(_list_siblings(f'{key}.'))}"
+        case "literal_error":
+            options = re.findall(r"'([^']*)'", context["expected"])  # 'none', 'linear' or 'kl'
+            return f"{key}={value}: choose one of {', '.join(options)}"
+        case "bool_type":
+            return f"{key}={value}: must be true or false"
+    if "index" in context and isinstance(value, list | tuple):
+        key, value = f"{key}[{context['index']}]", value[context["index"]]
+    message = error["msg"].replace("KEYS", " and ".join(_list_siblings(f"{key}.")))
+    return f"{key}: {message}" if context.get("is_secret") else f"{key}={value}: {message}"
+
+
+def _explain_unknown(key: str, value: Any) -> str:
+    if key in GONE:
+        return str(explain_gone_key(f"{key}={value}"))
+    prefix, name = key[: key.rfind(".") + 1], key.rpartition(".")[2]
+    siblings, group = _list_siblings(prefix), key.split(".")[0]
+    while isinstance(value, Mapping) and value:  # descend to the first value
+        inner, value = next(iter(value.items()))
+        key = f"{key}.{inner}"
+    if group in GLOBAL_GROUPS and (not prefix or name in ("hydra", *list_subkeys(Config))):
+        wanted = f"its file must begin with the line {HEADER}, no byte order mark before it"
+        return f"{key}={value}: nothing reads it there; if it comes from an option of {group}, {wanted}"
+    return f"{key}={value}: no such key; {_hint(prefix, name, siblings)}"
+
+
+def _hint(prefix: str, name: str, siblings: list[str]) -> str:
+    """Suggest the most similar key at the same level, else one at another level, else list all keys of the level."""
+    if near := get_close_matches(name, siblings, n=1):
+        return f"did you mean {prefix}{near[0]}?"
+    elsewhere = {key.rpartition(".")[2]: key for key in list_keys()}
+    near = get_close_matches(name, elsewhere, n=1, cutoff=0.8)
+    if near and not prefix.startswith("reward."):  # each term has its own arguments
+        return f"did you mean {elsewhere[near[0]]}?"
+    return f"there are {', '.join(f'{prefix}{own}' for own in siblings)}"
+
+
+def _list_siblings(prefix: str) -> list[str]:
+    """Return the names directly below a group, whose key ends with a dot."""
+    key = list_keys().get(prefix.rstrip("."))
+    model: type[BaseModel] | None = Config if not prefix else key.model if key else None
+    return [] if model is None else list_subkeys(model)

@@ -1,0 +1,12 @@
+"""Keys of earlier versions, and what to type instead."""
+
+GONE = {
+    "search.seeds_per_trial": "search.seeds_per_configuration={}",
+    "resume": """a new study= with search.enqueue='["multirun/OLD:all"]'""",
+}
+
+
+def explain_gone_key(argument: str) -> str | None:
+    """Return the message for a command-line override with a key of an earlier version; None for any other key."""
+    key, _, value = argument.lstrip("+~").partition("=")
+    return f"{argument}: there is no such key any more; type {GONE[key].format(value)}" if key in GONE else None

@@ -1,0 +1,265 @@
+"""Every key of a config with its type and bounds, and its role in a search. ``conf/`` documents what each key means."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from vbot_train.config.groups import ConfigGroup, Group
+from vbot_train.config.key_types import (
+    COUNT_BOUNDS,
+    SEED_BOUNDS,
+    SEEDS_BOUNDS,
+    Count,
+    Duration,
+    EnvSteps,
+    Flag,
+    Must,
+    NotNegative,
+    NotNegativePair,
+    Positive,
+    PositivePair,
+    Role,
+    Seed,
+    SeedCount,
+    Share,
+    StandardDeviation,
+    Threads,
+    Tilt,
+    Whole,
+    Workers,
+    check_items,
+    fault,
+)
+from vbot_train.config.reward_terms import Reward
+from vbot_train.training.metrics import METRICS
+
+
+class Spawn(Group):
+    """Start states."""
+
+    joint_noise_rad: NotNegative
+    min_radius_m: NotNegative
+    max_radius_m: Positive
+
+
+class Action(Group):
+    """From the policy's action to joint targets."""
+
+    scale_rad: Positive
+    smoothing: Share
+
+
+class Push(Group):
+    """Pushes of the robots."""
+
+    max_m_s: NotNegative
+    interval_s: PositivePair
+
+
+class Noise(Group):
+    """Noise on the observation, uniform within +- the value."""
+
+    base_lin_vel_m_s: NotNegative
+    base_ang_vel_rad_s: NotNegative
+    projected_gravity: NotNegative
+    joint_pos_rad: NotNegative
+    joint_vel_rad_s: NotNegative
+
+
+class Randomization(Group):
+    """Domain randomization."""
+
+    friction: NotNegativePair
+    payload_kg: NotNegativePair
+    com_offset_m: NotNegative
+    motor_strength: PositivePair
+    latency_steps: Whole
+    push: Push
+    noise: Noise
+
+
+class Env(ConfigGroup):
+    """The task."""
+
+    episode_length_s: Positive
+    physics_dt_s: Positive
+    physics_steps: Count
+    goal_radius_m: Positive
+    inner_fence_radius_m: Positive
+    platform_radius_m: Positive
+    max_tilt_deg: Tilt
+    max_joint_speed_rad_s: Positive
+    standard_env_steps: EnvSteps
+    spawn: Spawn
+    action: Action
+    randomization: Randomization
+
+    @property
+    def control_dt_s(self) -> float:
+        """Duration of a control step [s]."""
+        return self.physics_dt_s * self.physics_steps
+
+
+class Ppo(ConfigGroup):
+    """PPO hyperparameters."""
+
+    learning_rate: Positive
+    learning_rate_schedule: Literal["none", "linear", "kl"]
+    kl_target: Positive
+    discount_factor: Share
+    gae_lambda: Share
+    ratio_clip: Positive
+    value_clip: NotNegative
+    grad_norm_clip: NotNegative
+    entropy_loss_scale: NotNegative
+    value_loss_scale: NotNegative
+    learning_epochs: Count
+    mini_batches: Count
+    rollouts: Count
+    kl_threshold: NotNegative
+    initial_std: StandardDeviation
+    mixed_precision: Flag
+
+
+def _check_widths(sizes: Any) -> Any:
+    if not isinstance(sizes, list | tuple) or not sizes:
+        raise fault("must be a list of at least one layer width")
+    check_items(sizes, COUNT_BOUNDS)
+    return sizes
+
+
+class Network(ConfigGroup):
+    """Networks of policy and value function."""
+
+    hidden_layer_sizes: Annotated[tuple[int, ...], BeforeValidator(_check_widths)]
+
+
+class Training(ConfigGroup):
+    """Robots, length and evaluation of a training."""
+
+    num_envs: Count
+    env_steps: EnvSteps
+    evaluations: Count
+    selection_episodes: Count
+    evaluation_episodes: Count
+    torch_threads: Annotated[Threads | None, Role.HARDWARE]
+
+
+class Simulation(ConfigGroup):
+    """What steps the robots. The keys with a default are those of ``warp`` only."""
+
+    backend: Literal["mujoco", "warp"]
+    threads: Annotated[Threads | None, Role.HARDWARE]
+    device: Annotated[Any, Role.HARDWARE] = None
+    nconmax: Count | None = None
+    njmax: Count | None = None
+
+
+class Evaluation(Group):
+    """Seeds of the held-out start states."""
+
+    selection_seed: Seed
+    seed: Seed
+
+
+class Pruner(ConfigGroup):
+    """A pruner of Optuna; its other keys are the arguments of its class."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    target: str = Field(alias="_target_")
+
+
+def _check_seeds(seeds: Any) -> Any:
+    if not isinstance(seeds, list | tuple):
+        return SEEDS_BOUNDS.check(seeds)
+    check_items(seeds, SEED_BOUNDS)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise fault("must be a number, or seeds that differ")
+    return seeds
+
+
+Seeds = Annotated[int | tuple[int, ...], BeforeValidator(_check_seeds)]
+
+
+def _read_stage(value: Any) -> Any:
+    if value in (None, "none"):
+        return None
+    if not isinstance(value, Mapping | Group):
+        raise fault("must be none, or have the keys KEYS")
+    return value
+
+
+class Confirm(Group):
+    """The stage that trains the best configurations again."""
+
+    top_k: Whole
+    seeds: Seeds
+
+
+class Test(Group):
+    """The stage that trains the winner and the default."""
+
+    seeds: Seeds
+    evaluation_seed: Seed
+
+
+def _check_metric(metric: Any) -> Any:
+    if not isinstance(metric, str) or metric not in METRICS:
+        raise fault(f"choose one of {', '.join(METRICS)}")
+    return metric
+
+
+def _is_text(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_name(value: Any) -> bool:
+    return value is not None and re.fullmatch(r"\w[\w.-]*", str(value)) is not None
+
+
+class Search(Group):
+    """Settings of a search."""
+
+    name: Annotated[Any, Must(_is_name, "be a name, of letters, digits, '_', '.' and '-'")]
+    max_trials: Count | None
+    metric: Annotated[str, BeforeValidator(_check_metric), Role.RESULT]
+    constraints: Any  # names with rules; ``search.space.constraints`` checks them
+    seeds_per_configuration: SeedCount
+    enqueue: Annotated[
+        list[Any], Must(lambda value: isinstance(value, list), "be a list, as in search.enqueue=[multirun/NAME:3]")
+    ]
+    around: Annotated[str | None, Must(_is_text, "be the directory of a study")]
+    duplicates: Literal["replicate", "skip"]
+    retries: Whole
+    trial_minutes: Duration | None
+    confirm: Annotated[Confirm | None, BeforeValidator(_read_stage)]
+    test: Annotated[Test | None, BeforeValidator(_read_stage)]
+    dry_run: Flag
+
+
+class Config(Group):
+    """A composed config."""
+
+    env: Annotated[Env, Role.RESULT]
+    reward: Annotated[Reward, Role.SEARCHABLE]
+    ppo: Annotated[Ppo, Role.SEARCHABLE]
+    network: Annotated[Network, Role.SEARCHABLE]
+    training: Annotated[Training, Role.RESULT]
+    simulation: Annotated[Simulation, Role.RESULT]
+    pruner: Pruner
+    seed: Annotated[Seed, Role.SEARCHABLE]
+    init_from: Annotated[str | None, Must(_is_text, "be the directory of a run, or a checkpoint"), Role.SEARCHABLE]
+    evaluation: Annotated[Evaluation, Role.RESULT]
+    study: Any  # ``search.naming`` checks it
+    storage: Annotated[str | None, Must(_is_text, "be a SQLAlchemy URL", is_secret=True)]
+    workers: Workers
+    budget_hours: Duration | None
+    search: Search
+
+    @property
+    def rollout_env_steps(self) -> int:
+        """Env steps of all robots between two updates."""
+        return self.training.num_envs * self.ppo.rollouts
