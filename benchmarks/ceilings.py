@@ -5,9 +5,7 @@ Every function runs in a process of its own and takes the composed config.
 
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import mujoco
 import numpy as np
@@ -19,6 +17,7 @@ from torch import Tensor, nn
 
 from vbot_train.agent.networks import build_mlp
 from vbot_train.config.composition import count_cores
+from vbot_train.config.schema import Config
 from vbot_train.env.observations import SIZE
 from vbot_train.env.simulation import JOINTS, ROBOT_XML
 from vbot_train.training.training_run import count_update_threads
@@ -35,7 +34,7 @@ class Move:
     control: Floats  # (E, physics steps, J) [rad]
 
 
-def physics(config: Mapping[str, Any], steps: int) -> dict[str, float]:
+def physics(config: Config, steps: int) -> dict[str, float]:
     """Bare ``mujoco.rollout``, one call per control step, by chunk size.
 
     The control steps are those that the environment really took: it is watched, then they are repeated from the same
@@ -55,7 +54,7 @@ def physics(config: Mapping[str, Any], steps: int) -> dict[str, float]:
     return {str(chunk): sound[chunk] / seconds[chunk] for chunk in CHUNKS}
 
 
-def watch_moves(config: Mapping[str, Any], steps: int) -> list[Move]:
+def watch_moves(config: Config, steps: int) -> list[Move]:
     """Let the environment's robots move, and write down what its simulation is told."""
     env, agent = prepare(config)
     observation = settled(env, agent)
@@ -63,7 +62,7 @@ def watch_moves(config: Mapping[str, Any], steps: int) -> list[Move]:
     simulation, step = env.simulation, env.simulation.step
 
     def watched(joint_target: Tensor) -> None:
-        control = joint_target.unsqueeze(1).expand(-1, config["env"]["physics_steps"], -1)
+        control = joint_target.unsqueeze(1).expand(-1, config.env.physics_steps, -1)
         state = torch.cat([torch.zeros(env.num_envs, 1), simulation.qpos, simulation.qvel], dim=1)
         moves.append(Move(state.double().numpy(), control.double().contiguous().numpy()))
         step(joint_target)
@@ -77,16 +76,16 @@ def watch_moves(config: Mapping[str, Any], steps: int) -> list[Move]:
 class BarePhysics:
     """The robot's model on MuJoCo's thread pool, and nothing else."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: Config) -> None:
         mujoco.set_mju_user_warning(lambda text: None)  # broken robots are counted below
         self.model = mujoco.MjModel.from_xml_path(str(ROBOT_XML))
-        self.model.opt.timestep = config["env"]["physics_dt_s"]
-        self.steps = config["env"]["physics_steps"]
-        self.max_joint_speed = config["env"]["max_joint_speed_rad_s"]
-        threads = config["simulation"]["threads"] or count_cores()
+        self.model.opt.timestep = config.env.physics_dt_s
+        self.steps = config.env.physics_steps
+        self.max_joint_speed = config.env.max_joint_speed_rad_s
+        threads = config.simulation.threads or count_cores()
         self.rollout = Rollout(nthread=threads if threads > 1 else 0)
         self.data = [mujoco.MjData(self.model) for _ in range(threads)]
-        robots = config["training"]["num_envs"]
+        robots = config.training.num_envs
         self.models = [self.model] * robots
         state_size = mujoco.mj_stateSize(self.model, mujoco.mjtState.mjSTATE_FULLPHYSICS)
         self.states = np.zeros((robots, self.steps, state_size))
@@ -114,10 +113,10 @@ class BarePhysics:
         return int((finite & slow).sum())
 
 
-def learner(config: Mapping[str, Any], updates: int) -> dict[str, float]:
+def learner(config: Config, updates: int) -> dict[str, float]:
     """PPO in bare torch on made-up rollouts, by precision."""
     torch.set_num_threads(count_update_threads(config))
-    torch.manual_seed(config["seed"])
+    torch.manual_seed(config.seed)
     rates = {}
     for precision in ("fp32", "bf16"):
         bare = BareLearner(config, bf16=precision == "bf16")
@@ -132,15 +131,15 @@ def learner(config: Mapping[str, Any], updates: int) -> dict[str, float]:
 class BareLearner:
     """The arithmetic of PPO: no scalers, no bookkeeping, no environment. T control steps of E robots per update."""
 
-    def __init__(self, config: Mapping[str, Any], *, bf16: bool) -> None:
-        self.ppo, self.bf16 = config["ppo"], bf16
-        hidden = config["network"]["hidden_layer_sizes"]
+    def __init__(self, config: Config, *, bf16: bool) -> None:
+        self.ppo, self.bf16 = config.ppo, bf16
+        hidden = config.network.hidden_layer_sizes
         self.policy = build_mlp(hidden, JOINTS, output_gain=0.01)
         self.value = build_mlp(hidden, 1, output_gain=1.0)
-        self.log_std = nn.Parameter(torch.full((JOINTS,), math.log(self.ppo["initial_std"])))
+        self.log_std = nn.Parameter(torch.full((JOINTS,), math.log(self.ppo.initial_std)))
         self.parameters = [*self.policy.parameters(), *self.value.parameters(), self.log_std]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=self.ppo["learning_rate"], fused=True)
-        shape = (self.ppo["rollouts"], config["training"]["num_envs"])
+        self.optimizer = torch.optim.Adam(self.parameters, lr=self.ppo.learning_rate, fused=True)
+        shape = (self.ppo.rollouts, config.training.num_envs)
         self.seen = torch.randn(*shape, SIZE)
         self.last_seen = torch.randn(shape[1], SIZE)
         self.rewards, self.alive = torch.randn(shape), (torch.rand(shape) > 0.002).float()
@@ -155,8 +154,8 @@ class BareLearner:
         advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
         columns = (self.observations, self.actions, self.log_probs, self.values, returns, advantages)
         samples = [column.flatten(0, 1) for column in columns]
-        for _ in range(self.ppo["learning_epochs"]):
-            for index in torch.randperm(len(samples[0])).chunk(self.ppo["mini_batches"]):
+        for _ in range(self.ppo.learning_epochs):
+            for index in torch.randperm(len(samples[0])).chunk(self.ppo.mini_batches):
                 self.descend(*(column[index] for column in samples))
 
     def mean_of(self, observation: Tensor) -> Tensor:
@@ -187,7 +186,7 @@ class BareLearner:
     @torch.no_grad()
     def advantages(self) -> Tensor:
         """Generalized advantage estimates (T, E)."""
-        discount, decay = self.ppo["discount_factor"], self.ppo["gae_lambda"]
+        discount, decay = self.ppo.discount_factor, self.ppo.gae_lambda
         following = self.value_of(self.last_seen)
         advantages, advantage = torch.zeros_like(self.rewards), torch.zeros_like(following)
         for t in reversed(range(len(self.rewards))):
@@ -202,14 +201,14 @@ class BareLearner:
         """One mini-batch: clipped surrogate, clipped value, entropy; then a step of Adam."""
         mean, predicted = self.mean_of(observation), self.value_of(observation)
         ratio = (self.log_prob(action, mean) - log_prob).exp()
-        clipped = ratio.clip(1 - self.ppo["ratio_clip"], 1 + self.ppo["ratio_clip"])
+        clipped = ratio.clip(1 - self.ppo.ratio_clip, 1 + self.ppo.ratio_clip)
         policy_loss = -torch.min(advantage * ratio, advantage * clipped).mean()
-        if self.ppo["value_clip"] > 0:
-            predicted = value + (predicted - value).clip(-self.ppo["value_clip"], self.ppo["value_clip"])
-        value_loss = self.ppo["value_loss_scale"] * nn.functional.mse_loss(predicted, returns)
+        if self.ppo.value_clip > 0:
+            predicted = value + (predicted - value).clip(-self.ppo.value_clip, self.ppo.value_clip)
+        value_loss = self.ppo.value_loss_scale * nn.functional.mse_loss(predicted, returns)
         entropy = self.log_std.sum()  # but for a constant
         self.optimizer.zero_grad()
-        (policy_loss + value_loss - self.ppo["entropy_loss_scale"] * entropy).backward()
-        if self.ppo["grad_norm_clip"] > 0:
-            nn.utils.clip_grad_norm_(self.parameters, self.ppo["grad_norm_clip"])
+        (policy_loss + value_loss - self.ppo.entropy_loss_scale * entropy).backward()
+        if self.ppo.grad_norm_clip > 0:
+            nn.utils.clip_grad_norm_(self.parameters, self.ppo.grad_norm_clip)
         self.optimizer.step()

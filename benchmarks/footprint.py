@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from vbot_train.config.composition import compose_config
+from vbot_train.config.validation import compose_validated
 
 LINE = [sys.executable, "-m", "vbot_train", "hydra.run.dir=run"]
 BRIEF = ["training.evaluations=1", "training.selection_episodes=1", "training.evaluation_episodes=1"]
@@ -94,15 +94,15 @@ def doubling(num_envs: int, updates: int, keys: list[str]) -> dict[str, float]:
 
 def robots(num_envs: int, keys: list[str]) -> list[str]:
     """Overrides for another number of robots, mini-batches as large as they were."""
-    config = compose_config(keys)
-    mini_batches = max(1, config["ppo"]["mini_batches"] * num_envs // config["training"]["num_envs"])
+    config = compose_validated(keys)
+    mini_batches = max(1, config.ppo.mini_batches * num_envs // config.training.num_envs)
     return [*keys, f"training.num_envs={num_envs}", f"ppo.mini_batches={mini_batches}"]
 
 
 def rollout(keys: list[str]) -> int:
     """Env steps per update."""
-    config = compose_config(keys)
-    return int(config["training"]["num_envs"] * config["ppo"]["rollouts"])
+    config = compose_validated(keys)
+    return int(config.training.num_envs * config.ppo.rollouts)
 
 
 def train(env_steps: int, keys: list[str]) -> Footprint:

@@ -18,7 +18,7 @@ import torch
 
 from vbot_train.agent.ppo import build_agent
 from vbot_train.agent.trainer import TrainingLoop
-from vbot_train.config.composition import compose_config
+from vbot_train.config.validation import compose_validated
 from vbot_train.env.navigation import NavigationEnv, is_finite
 from vbot_train.evaluation.held_out import build_env
 
@@ -46,7 +46,7 @@ def main() -> None:
 
 def config_of(device: str) -> dict:
     """The default configuration, on a device."""
-    return compose_config(["simulation=warp", f"simulation.device={device}"])
+    return compose_validated(["simulation=warp", f"simulation.device={device}"])
 
 
 def physics_speed(env: NavigationEnv, steps: int) -> float:
@@ -75,8 +75,8 @@ def task_speed(env: NavigationEnv, steps: int) -> float:
 def training_speed(env: NavigationEnv, device: str, updates: int) -> float:
     """Env steps per second of a training, the median of its updates after the first."""
     config = config_of(device)
-    hidden = config["network"]["hidden_layer_sizes"]
-    agent = build_agent(config["ppo"], hidden, num_envs=env.num_envs, env_steps=1, device=env.device)
+    hidden = config.network.hidden_layer_sizes
+    agent = build_agent(config.ppo, hidden, num_envs=env.num_envs, env_steps=1, device=env.device)
     unstable_before = env.unstable_robots
     speeds = [update.env_steps_per_s for update in TrainingLoop(agent, env, updates=updates)]
     rate = statistics.median(speeds[1:]) if updates > 1 else math.nan

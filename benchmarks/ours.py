@@ -7,7 +7,7 @@ has made no env step.
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from torch import Tensor
 from vbot_train.agent.ppo import Learner, build_agent, compute_mean_action, load_checkpoint
 from vbot_train.agent.trainer import TrainingLoop
 from vbot_train.config.composition import find_checkpoint
+from vbot_train.config.schema import Config
 from vbot_train.env.navigation import NavigationEnv
 from vbot_train.evaluation.held_out import build_env, evaluate
 from vbot_train.training.recorder import Recorder
@@ -54,16 +55,16 @@ class Stopwatch:
         setattr(owner, method, timed)
 
 
-def prepare(config: Mapping[str, Any]) -> tuple[NavigationEnv, Learner]:
+def prepare(config: Config) -> tuple[NavigationEnv, Learner]:
     """The environment and the agent, as ``train`` builds them; the agent that ``init_from`` names, if any."""
     torch.set_num_threads(1)  # but for updates
-    torch.manual_seed(config["seed"])
-    training = config["training"]
-    env = build_env(config, num_envs=training["num_envs"], seed=config["seed"])
-    hidden = config["network"]["hidden_layer_sizes"]
-    agent = build_agent(config["ppo"], hidden, num_envs=training["num_envs"], env_steps=training["env_steps"])
-    if config["init_from"] is not None:
-        load_checkpoint(agent, find_checkpoint(Path(config["init_from"])), optimizer=False)
+    torch.manual_seed(config.seed)
+    training = config.training
+    env = build_env(config, num_envs=training.num_envs, seed=config.seed)
+    hidden = config.network.hidden_layer_sizes
+    agent = build_agent(config.ppo, hidden, num_envs=training.num_envs, env_steps=training.env_steps)
+    if config.init_from is not None:
+        load_checkpoint(agent, find_checkpoint(Path(config.init_from)), optimizer=False)
     return env, agent
 
 
@@ -82,7 +83,7 @@ def settled(env: NavigationEnv, agent: Learner) -> Tensor:
     return observation
 
 
-def environment(config: Mapping[str, Any], steps: int) -> dict[str, float]:
+def environment(config: Config, steps: int) -> dict[str, float]:
     """``NavigationEnv.step`` alone: env steps/s, and the microseconds of each of its two parts."""
     env, agent = prepare(config)
     observation = settled(env, agent)
@@ -103,7 +104,7 @@ def environment(config: Mapping[str, Any], steps: int) -> dict[str, float]:
     }
 
 
-def training(config: Mapping[str, Any], env_steps: int) -> dict[str, Any]:
+def training(config: Config, env_steps: int) -> dict[str, Any]:
     """``TrainingLoop`` from end to end: env steps/s, and where the time goes.
 
     What follows its updates, logging and evaluation, stands beside it as a share of it. That of evaluation is worked
@@ -123,13 +124,13 @@ def training(config: Mapping[str, Any], env_steps: int) -> dict[str, Any]:
     whole = us.pop("all") - us["logging"] - us["evaluation"]
     logging_us = us.pop("logging")
     one_selection = us.pop("evaluation") * (updates * rollout - unstable)  # [us]
-    full_us = whole * config["training"]["env_steps"]
+    full_us = whole * config.training.env_steps
     return {
         "env_steps_per_s": MICRO / whole,
         "total_us": whole,
         "parts_us": us,
         "logging_share": logging_us / whole,
-        "selection_share": one_selection * config["training"]["evaluations"] / full_us,
+        "selection_share": one_selection * config.training.evaluations / full_us,
         "held_out_share": _held_out_us(config, agent) / full_us,
         "unstable_robots": unstable,
     }
@@ -143,14 +144,12 @@ def _watch_parts(watch: Stopwatch, env: NavigationEnv, agent: Learner) -> None:
     watch.watch(agent, "update", "update")  # and what the value function thinks of the rollout
 
 
-def _learn_and_record(
-    config: Mapping[str, Any], env: NavigationEnv, agent: Learner, updates: int, watch: Stopwatch
-) -> None:
+def _learn_and_record(config: Config, env: NavigationEnv, agent: Learner, updates: int, watch: Stopwatch) -> None:
     """What ``train`` does, with a single evaluation while the agent learns."""
-    once = {**config, "training": {**config["training"], "evaluations": 1}}
+    once = config.model_copy(update={"training": config.training.model_copy(update={"evaluations": 1})})
     with tempfile.TemporaryDirectory() as folder:
         selection = Selection(once, agent, Path(folder) / "best.pt", updates)
-        with Recorder(Path(folder), config["search"]["metric"], env_steps=1, bar=False) as recorder:
+        with Recorder(Path(folder), config.search.metric, env_steps=1, bar=False) as recorder:
             for update in TrainingLoop(agent, env, updates=updates, threads=count_update_threads(config)):
                 with watch("evaluation"):
                     metrics = selection(update)
@@ -158,11 +157,12 @@ def _learn_and_record(
                     recorder.write(update, metrics)
 
 
-def _held_out_us(config: Mapping[str, Any], agent: Learner) -> float:
+def _held_out_us(config: Config, agent: Learner) -> float:
     """Both evaluations at the end of a training, of the best and of the last checkpoint [us]."""
-    length_s = config["env"]["episode_length_s"]
-    short = {**config, "env": {**config["env"], "episode_length_s": min(SHORT_S, length_s)}}
-    env = build_env(short, num_envs=config["training"]["evaluation_episodes"], seed=0)
+    length_s = config.env.episode_length_s
+    short_s = min(SHORT_S, length_s)
+    short = config.model_copy(update={"env": config.env.model_copy(update={"episode_length_s": short_s})})
+    env = build_env(short, num_envs=config.training.evaluation_episodes, seed=0)
     start = time.perf_counter()
-    evaluate(env, partial(compute_mean_action, agent), config["evaluation"]["seed"])
-    return 2 * (time.perf_counter() - start) * MICRO * length_s / short["env"]["episode_length_s"]
+    evaluate(env, partial(compute_mean_action, agent), config.evaluation.seed)
+    return 2 * (time.perf_counter() - start) * MICRO * length_s / short_s

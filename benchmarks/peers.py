@@ -9,7 +9,6 @@ Every function runs in a process of its own and takes the composed config.
 
 import math
 import time
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -24,6 +23,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
 from vbot_train.agent.ppo import build_agent
 from vbot_train.config.composition import count_cores
+from vbot_train.config.schema import Config
 from vbot_train.env.gym import VBotNavigation  # noqa: F401 - the package tells Gymnasium about the task
 
 TASK = "VBotNavigation-v0"
@@ -31,7 +31,7 @@ WARM_UP = 4  # control steps before anything is measured
 Rates = dict[int, float]  # env steps/s by the learner's torch threads
 
 
-def sb3(config: Mapping[str, Any], samples: int, updates: int, threads: list[int], kind: str, num_envs: int) -> Rates:
+def sb3(config: Config, samples: int, updates: int, threads: list[int], kind: str, num_envs: int) -> Rates:
     """Stable-Baselines3's PPO on single robots, stepped in turn (``dummy``) or by processes (``subproc``)."""
     torch.set_num_threads(1)  # before processes are forked: each steps one robot
     makers = [partial(gymnasium.make, TASK)] * num_envs
@@ -39,15 +39,13 @@ def sb3(config: Mapping[str, Any], samples: int, updates: int, threads: list[int
     return _learn_sb3(config, env, samples, updates, threads)
 
 
-def sb3_on_ours(
-    config: Mapping[str, Any], samples: int, updates: int, threads: list[int], kind: str, num_envs: int
-) -> Rates:
+def sb3_on_ours(config: Config, samples: int, updates: int, threads: list[int], kind: str, num_envs: int) -> Rates:
     """The same learner on this project's vector environment, which Stable-Baselines3 has no counterpart of."""
     env = gymnasium.make_vec(TASK, num_envs=num_envs, threads=count_cores())
     return _learn_sb3(config, Adapter(env), samples, updates, threads)
 
 
-def _learn_sb3(config: Mapping[str, Any], env: VecEnv, samples: int, updates: int, threads: list[int]) -> Rates:
+def _learn_sb3(config: Config, env: VecEnv, samples: int, updates: int, threads: list[int]) -> Rates:
     agent = PPO("MlpPolicy", env, **sb3_settings(config, env.num_envs, samples))
     PPO("MlpPolicy", env, **sb3_settings(config, env.num_envs, WARM_UP * env.num_envs)).learn(1)  # a warm-up
     rates = {}
@@ -60,34 +58,32 @@ def _learn_sb3(config: Mapping[str, Any], env: VecEnv, samples: int, updates: in
     return rates
 
 
-def sb3_settings(config: Mapping[str, Any], num_envs: int, samples: int) -> dict[str, Any]:
+def sb3_settings(config: Config, num_envs: int, samples: int) -> dict[str, Any]:
     """The config in Stable-Baselines3's words, for updates on so many samples."""
-    ppo, hidden = config["ppo"], config["network"]["hidden_layer_sizes"]
+    ppo, hidden = config.ppo, config.network.hidden_layer_sizes
     return {
-        "learning_rate": ppo["learning_rate"],
+        "learning_rate": ppo.learning_rate,
         "n_steps": samples // num_envs,
         "batch_size": min(batch_size(config), samples),
-        "n_epochs": ppo["learning_epochs"],
-        "gamma": ppo["discount_factor"],
-        "gae_lambda": ppo["gae_lambda"],
-        "clip_range": ppo["ratio_clip"],
-        "clip_range_vf": ppo["value_clip"] or None,
-        "ent_coef": ppo["entropy_loss_scale"],
-        "vf_coef": ppo["value_loss_scale"],
-        "max_grad_norm": ppo["grad_norm_clip"] or math.inf,
+        "n_epochs": ppo.learning_epochs,
+        "gamma": ppo.discount_factor,
+        "gae_lambda": ppo.gae_lambda,
+        "clip_range": ppo.ratio_clip,
+        "clip_range_vf": ppo.value_clip or None,
+        "ent_coef": ppo.entropy_loss_scale,
+        "vf_coef": ppo.value_loss_scale,
+        "max_grad_norm": ppo.grad_norm_clip or math.inf,
         "policy_kwargs": {
             "net_arch": {"pi": hidden, "vf": hidden},
             "activation_fn": torch.nn.ELU,
-            "log_std_init": math.log(ppo["initial_std"]),
+            "log_std_init": math.log(ppo.initial_std),
         },
         "device": "cpu",
-        "seed": config["seed"],
+        "seed": config.seed,
     }
 
 
-def stock_skrl(
-    config: Mapping[str, Any], samples: int, updates: int, threads: list[int], kind: str, num_envs: int
-) -> Rates:
+def stock_skrl(config: Config, samples: int, updates: int, threads: list[int], kind: str, num_envs: int) -> Rates:
     """Sequential trainer of skrl on Gymnasium's own vector environments, ``sync`` or ``async``.
 
     The agent is this project's, which is faster than skrl's own: trainer and environments alone are compared.
@@ -107,12 +103,12 @@ def stock_skrl(
     return rates
 
 
-def _train_skrl(config: Mapping[str, Any], env: Any, samples: int, timesteps: int) -> None:
+def _train_skrl(config: Config, env: Any, samples: int, timesteps: int) -> None:
     """Train on updates of so many samples."""
     rollouts, mini_batches = samples // env.num_envs, max(1, samples // batch_size(config))
     agent = build_agent(
-        {**config["ppo"], "rollouts": rollouts, "mini_batches": mini_batches},
-        config["network"]["hidden_layer_sizes"],
+        config.ppo.model_copy(update={"rollouts": rollouts, "mini_batches": mini_batches}),
+        config.network.hidden_layer_sizes,
         num_envs=env.num_envs,
         env_steps=timesteps * env.num_envs,
     )
@@ -120,10 +116,10 @@ def _train_skrl(config: Mapping[str, Any], env: Any, samples: int, timesteps: in
     SequentialTrainer(env=env, agents=agent, cfg=quiet).train()
 
 
-def batch_size(config: Mapping[str, Any]) -> int:
+def batch_size(config: Config) -> int:
     """Samples of a mini-batch."""
-    ppo = config["ppo"]
-    return int(config["training"]["num_envs"] * ppo["rollouts"] // ppo["mini_batches"])
+    ppo = config.ppo
+    return config.rollout_env_steps // ppo.mini_batches
 
 
 class Adapter(VecEnv):

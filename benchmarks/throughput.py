@@ -31,9 +31,10 @@ import peers
 from rich.console import Console
 from tables import own_table, peers_table
 
-from vbot_train.config.composition import compose_config, count_cores
+from vbot_train.config.composition import count_cores
+from vbot_train.config.schema import Config
+from vbot_train.config.validation import compose_validated
 
-Config = Mapping[str, Any]
 Way = tuple[str, int, int]  # how a peer steps robots, how many, and torch threads of its learner
 
 
@@ -95,11 +96,11 @@ def main() -> None:
 
 def settings(num_envs: int, size: Size, init_from: str | None) -> Config:
     """The defaults with another number of robots, and as many more mini-batches."""
-    standard = compose_config([*size.overrides])
-    mini_batches = max(1, standard["ppo"]["mini_batches"] * num_envs // standard["training"]["num_envs"])
+    standard = compose_validated([*size.overrides])
+    mini_batches = max(1, standard.ppo.mini_batches * num_envs // standard.training.num_envs)
     start = [f"init_from='{Path(init_from).absolute()}'"] if init_from else []
     overrides = [f"training.num_envs={num_envs}", f"ppo.mini_batches={mini_batches}", *start]
-    return compose_config([*size.overrides, *overrides])
+    return compose_validated([*size.overrides, *overrides])
 
 
 def measure(configs: Mapping[int, Config], size: Size, repeats: int, names: list[str]) -> dict[str, Any]:
@@ -136,7 +137,7 @@ def conclude(own: Mapping[str, Any], rates: Mapping[str, float]) -> dict[str, An
 
 def measure_ours(config: Config, size: Size) -> dict[str, Any]:
     """One round of this project's figures."""
-    rollout = config["training"]["num_envs"] * config["ppo"]["rollouts"]
+    rollout = config.training.num_envs * config.ppo.rollouts
     return {
         "environment": apart(ours.environment, config, size.steps),
         "physics": apart(ceilings.physics, config, size.steps),
@@ -159,8 +160,8 @@ def try_ways(name: str, config: Config, size: Size) -> dict[Way, float]:
 
 def measure_peers(config: Config, best: Mapping[str, Way], size: Size) -> dict[str, float]:
     """One round of the peers, each as it is best, updating on as many samples as ours."""
-    robots = config["training"]["num_envs"]
-    samples = robots * config["ppo"]["rollouts"]
+    robots = config.training.num_envs
+    samples = robots * config.ppo.rollouts
     rates = {}
     for name, (kind, number, threads) in best.items():
         rates[name] = apart(PEERS[name][0], config, samples, 1, [threads], kind, number)[threads]
@@ -214,7 +215,7 @@ def machine(config: Config) -> dict[str, Any]:
     return {
         "processor": processor(),
         "cores": count_cores(),
-        "mixed_precision": config["ppo"]["mixed_precision"],
+        "mixed_precision": config.ppo.mixed_precision,
         **{name: importlib.metadata.version(name) for name in packages},
     }
 

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from vbot_train.config.composition import compose_config
+from vbot_train.config.reward_terms import Reward
+from vbot_train.config.schema import Env
 from vbot_train.env.navigation import NavigationEnv
 from vbot_train.env.state import RobotState
 
@@ -120,8 +122,8 @@ def make_env(config):
 
     def make(num_envs, *, reward=None, seed=0, threads=1, simulation=None, **changes):
         return NavigationEnv(
-            config["env"] | changes,
-            reward or config["reward"],
+            Env.model_validate(config["env"] | changes),
+            Reward.model_validate(reward or config["reward"]),
             num_envs=num_envs,
             seed=seed,
             threads=threads,

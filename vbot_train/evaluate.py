@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
     check_arguments(arguments)
     subject = find_subject(arguments.run, arguments.env, arguments.overrides)
     if arguments.seed is not None:
-        subject.config["evaluation"]["seed"] = arguments.seed
+        subject = subject.with_seed(arguments.seed)
     from vbot_train.evaluation.assessment import (  # imports torch and mujoco, so only after the checks above
         assess,
         build_tables,

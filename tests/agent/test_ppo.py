@@ -7,7 +7,7 @@ from skrl.agents.torch.ppo.ppo import compute_gae
 from torch.testing import assert_close
 
 from vbot_train.agent.ppo import Learner, build_agent
-from vbot_train.config.composition import compose_config
+from vbot_train.config.validation import compose_validated
 
 ROBOTS, STEPS = 4, 3
 NEVER = torch.zeros(ROBOTS, 1, dtype=torch.bool)
@@ -16,12 +16,14 @@ NEVER = torch.zeros(ROBOTS, 1, dtype=torch.bool)
 @pytest.fixture
 def build(monkeypatch):
     """Build an agent with equal random weights, in float32 unless told: a ``Learner``, or skrl's own class."""
-    ppo = compose_config([f"ppo.rollouts={STEPS}", "ppo.mini_batches=2"])["ppo"]
+    ppo = compose_validated([f"ppo.rollouts={STEPS}", "ppo.mini_batches=2"]).ppo
 
     def made(kind=Learner, mixed_precision=False):
         monkeypatch.setattr("vbot_train.agent.ppo.Learner", kind)
         torch.manual_seed(0)
-        agent = build_agent(ppo | {"mixed_precision": mixed_precision}, [16], num_envs=ROBOTS, env_steps=1000)
+        agent = build_agent(
+            ppo.model_copy(update={"mixed_precision": mixed_precision}), [16], num_envs=ROBOTS, env_steps=1000
+        )
         agent.enable_training_mode(True)
         return agent
 

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from vbot_train.agent.ppo import build_agent
 from vbot_train.agent.trainer import TrainingLoop
-from vbot_train.config.composition import compose_config
+from vbot_train.config.validation import compose_validated
 from vbot_train.evaluation.held_out import build_env
 
 
@@ -20,10 +20,10 @@ def make_loop():
 
     def make(schedule, seed=0):
         overrides = ["env.episode_length_s=0.5", "simulation.threads=1", "ppo.kl_target=0.0001"]
-        config = compose_config([*overrides, f"ppo.learning_rate_schedule={schedule}"])
+        config = compose_validated([*overrides, f"ppo.learning_rate_schedule={schedule}"])
         torch.manual_seed(seed)
         env = build_env(config, num_envs=16, seed=seed)
-        agent = build_agent(config["ppo"], [16], num_envs=16, env_steps=4 * 16 * config["ppo"]["rollouts"])
+        agent = build_agent(config.ppo, [16], num_envs=16, env_steps=4 * 16 * config.ppo.rollouts)
         return TrainingLoop(agent, env, updates=4), agent
 
     return make

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from vbot_train.config.composition import compose_config
+from vbot_train.config.validation import compose_validated
 from vbot_train.evaluation.held_out import build_env
 
 ROBOTS, EARLIER, LATER = 32, 30, 60  # robots; control steps before and after the state is taken
@@ -20,7 +20,7 @@ def make(request):
     overrides += ["env.spawn.min_radius_m=0.4", "env.spawn.max_radius_m=0.8"]
     if request.param == "section001_robust":
         overrides.append("env.randomization.push.interval_s=[0.1,0.5]")
-    config = compose_config(overrides)
+    config = compose_validated(overrides)
     return lambda seed: build_env(config, num_envs=ROBOTS, seed=seed)
 
 

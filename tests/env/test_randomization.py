@@ -54,10 +54,9 @@ def run(env, steps, **reset):
 
 @pytest.mark.parametrize("option", ["section001", "section001_far"])
 def test_what_is_off_draws_nothing_and_touches_no_robot(option, make_puppet_env):
-    config = compose_config([f"env={option}"])["env"]
-    env = make_puppet_env(4, **config)
+    env = make_puppet_env(4, **compose_config([f"env={option}"])["env"])
     generator = Generator().manual_seed(0)
-    randomization = Randomization(config["randomization"], num_envs=4, control_dt_s=0.02, generator=generator)
+    randomization = Randomization(env.config.randomization, num_envs=4, control_dt_s=0.02, generator=generator)
     state, action = env._state(), torch.ones(4, 12)
     for _ in range(1000):
         randomization.begin(env.simulation, torch.arange(4))

@@ -21,7 +21,7 @@ def build(make_puppet_env):
 
     def build_starts(seed):
         env, generator = make_puppet_env(1), Generator().manual_seed(seed)
-        randomization = Randomization(env.config["randomization"], num_envs=1, control_dt_s=0.02, generator=generator)
+        randomization = Randomization(env.config.randomization, num_envs=1, control_dt_s=0.02, generator=generator)
         starts = ResetPool(env.config, simulation=env.simulation, randomization=randomization, generator=generator)
         return starts, generator
 

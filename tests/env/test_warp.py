@@ -11,6 +11,7 @@ from torch.testing import assert_close
 
 from vbot_train.config.checks import check_config
 from vbot_train.config.composition import ConfigError, compose_config
+from vbot_train.config.validation import compose_validated, validate_config
 from vbot_train.env import simulation, warp
 from vbot_train.env.body_params import BodyParams
 from vbot_train.env.simulation import MujocoSimulation
@@ -25,8 +26,8 @@ ROBOTS = 64
 
 def make(num_envs=ROBOTS):
     """Robots on Warp's CPU device."""
-    config = compose_config(ON_CPU)
-    return build_simulation(config["simulation"], config["env"], num_envs)
+    config = compose_validated(ON_CPU)
+    return build_simulation(config.simulation, config.env, num_envs)
 
 
 @pytest.fixture
@@ -169,8 +170,8 @@ def test_robots_are_placed_and_kicked_alone():
 
 @pytest.mark.slow
 def test_an_episode_starts_as_it_does_under_mujoco_and_pays_alike(config):
-    ours = build_env(compose_config(ON_CPU), num_envs=8, seed=0)
-    theirs = build_env(config, num_envs=8, seed=0)
+    ours = build_env(compose_validated(ON_CPU), num_envs=8, seed=0)
+    theirs = build_env(validate_config(config), num_envs=8, seed=0)
     assert torch.equal(ours.reset(seed=3, stagger=True), theirs.reset(seed=3, stagger=True))
     step, other = ours.step(torch.zeros(8, 12)), theirs.step(torch.zeros(8, 12))
     assert_close(step.observation, other.observation, atol=1e-2, rtol=0)
@@ -180,7 +181,7 @@ def test_an_episode_starts_as_it_does_under_mujoco_and_pays_alike(config):
 @pytest.mark.slow
 @pytest.mark.parametrize("speed", [float("nan"), 1e6])
 def test_a_robot_whose_physics_breaks_is_counted_and_leaves_the_others_alone(speed):
-    broken, whole = (build_env(compose_config(ON_CPU), num_envs=3, seed=0) for _ in range(2))
+    broken, whole = (build_env(compose_validated(ON_CPU), num_envs=3, seed=0) for _ in range(2))
     broken.reset(), whole.reset()
     broken.simulation.qvel[1] = speed
     others = tensor([0, 2])
@@ -200,7 +201,7 @@ def test_the_next_control_steps_from_a_state_are_the_same():
         "env.episode_length_s=0.4",
         "env.randomization.push.interval_s=[0.1,0.5]",
     ]
-    env, other = (build_env(compose_config(overrides), num_envs=8, seed=seed) for seed in (1, 2))
+    env, other = (build_env(compose_validated(overrides), num_envs=8, seed=seed) for seed in (1, 2))
     actions = 3 * torch.randn(75, 8, 12, generator=torch.Generator().manual_seed(0))
     for one in (env, other):
         one.reset(stagger=True)
@@ -220,7 +221,7 @@ def test_a_short_training_learns_to_move_towards_the_goal(tmp_path):
     ppo = ["network=small", "ppo.learning_rate=1e-3", "ppo.mini_batches=8"]
     config = compose_config([*ON_CPU, *length, *ppo])
     config["reward"] = {"forward_velocity": {"weight": 1.0, "min_m_s": -1.0, "max_m_s": 1.0}}  # pays metres won
-    env = build_env(config, num_envs=32, seed=0)
+    env = build_env(validate_config(config), num_envs=32, seed=0)
     standing = summarize(evaluate(env, lambda observation: torch.zeros(32, 12), config["evaluation"]["seed"]))
     result = train(config, tmp_path)
     assert (result.status, result.unstable_robots) == ("completed", 0)
@@ -260,5 +261,5 @@ def test_a_gpu_that_torch_cannot_use_is_refused():
 
 
 def test_a_run_from_a_gpu_is_evaluated_elsewhere_by_mujoco():
-    options = compose_config(["simulation=warp", "simulation.backend=mujoco"])
-    assert isinstance(build_simulation(options["simulation"], options["env"], 2), MujocoSimulation)
+    options = compose_validated(["simulation=warp", "simulation.backend=mujoco"])
+    assert isinstance(build_simulation(options.simulation, options.env, 2), MujocoSimulation)

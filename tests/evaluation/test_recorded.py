@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vbot_train.config.composition import ConfigError, compose_config, read_backend
+from vbot_train.config.composition import ConfigError, compose_config
+from vbot_train.config.schema import Spawn
+from vbot_train.config.validation import compose_validated
 from vbot_train.evaluation.recorded import find_subject
 
 
@@ -29,12 +31,12 @@ def test_a_run_stands_for_its_best_checkpoint_and_a_file_for_itself(run_dir):
     last = run_dir / "checkpoints" / "last.pt"
     subject = find_subject(last, None, [])
     assert subject.checkpoint == last
-    assert subject.config["env"] == compose_config()["env"]
+    assert subject.config.env == compose_validated().env
 
 
 def test_a_checkpoint_is_found_from_its_own_folder(run_dir, monkeypatch):
     monkeypatch.chdir(run_dir)
-    assert find_subject(Path("checkpoints/last.pt"), None, []).config["init_from"] == "no/longer/there"
+    assert find_subject(Path("checkpoints/last.pt"), None, []).config.env == compose_validated().env
 
 
 def test_of_a_trial_on_several_seeds_the_first_is_taken_and_named(tmp_path):
@@ -50,9 +52,9 @@ def test_of_a_trial_on_several_seeds_the_first_is_taken_and_named(tmp_path):
 def test_the_environment_and_single_keys_of_it_can_be_others(run_dir):
     overrides = ["env.spawn.max_radius_m=10", "env.goal_radius_m=2.5e-1", "evaluation.seed=7"]
     config = find_subject(run_dir, "section001_far", overrides).config
-    assert config["env"]["spawn"] == {"min_radius_m": 8.0, "max_radius_m": 10, "joint_noise_rad": 0.05}
-    assert (config["env"]["goal_radius_m"], config["evaluation"]["seed"]) == (0.25, 7)
-    assert config["reward"] == compose_config()["reward"]
+    assert config.env.spawn == Spawn(min_radius_m=8.0, max_radius_m=10, joint_noise_rad=0.05)
+    assert (config.env.goal_radius_m, config.evaluation.seed) == (0.25, 7)
+    assert config.reward == compose_validated().reward
 
 
 def test_a_run_from_before_robots_could_be_randomized_is_one_without_randomization(run_dir):
@@ -60,11 +62,10 @@ def test_a_run_from_before_robots_could_be_randomized_is_one_without_randomizati
     config = yaml.safe_load(recorded.read_text(encoding="utf-8"))
     del config["env"]["randomization"]
     recorded.write_text(yaml.safe_dump(config), encoding="utf-8")
-    assert find_subject(run_dir, None, []).config["env"] == compose_config()["env"]
-    robust = find_subject(run_dir, "section001_robust", ["env.randomization.payload_kg=[2,3]"]).config["env"]
-    assert robust["randomization"] == compose_config(["env=section001_robust"])["env"]["randomization"] | {
-        "payload_kg": [2, 3]
-    }
+    assert find_subject(run_dir, None, []).config.env == compose_validated().env
+    robust = find_subject(run_dir, "section001_robust", ["env.randomization.payload_kg=[2,3]"]).config.env
+    as_asked = compose_validated(["env=section001_robust", "env.randomization.payload_kg=[2,3]"])
+    assert robust.randomization == as_asked.env.randomization
 
 
 def test_a_run_from_a_gpu_is_evaluated_where_there_is_none_if_it_is_told_how(tmp_path, monkeypatch):
@@ -80,10 +81,10 @@ def test_a_run_from_a_gpu_is_evaluated_where_there_is_none_if_it_is_told_how(tmp
 def test_a_run_from_mujoco_can_be_evaluated_on_warp(tmp_path, recorded):
     pytest.importorskip("mujoco_warp")
     run = record(tmp_path, "checkpoints/best.pt", simulation=recorded)
-    assert read_backend(find_subject(run, None, []).config["simulation"]) == "mujoco"
+    assert find_subject(run, None, []).config.simulation.backend == "mujoco"
     subject = find_subject(run, None, ["simulation.backend=warp", "simulation.device=cpu"])
-    option = compose_config(["simulation=warp", "simulation.device=cpu"])["simulation"]
-    assert subject.config["simulation"] == option | {"threads": 1}
+    option = compose_validated(["simulation=warp", "simulation.device=cpu", "simulation.threads=1"]).simulation
+    assert subject.config.simulation == option
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Construction of skrl's PPO from the config, its applied settings, and checkpoints."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,11 @@ from torch.optim.lr_scheduler import LinearLR
 
 from vbot_train.agent.networks import ACTION_SPACE, OBSERVATION_SPACE, Policy, Value, read_hidden_sizes
 from vbot_train.config.composition import ConfigError
+from vbot_train.config.schema import Ppo
 from vbot_train.training.files import write_atomically
 
 # Keys of conf/ppo defined by this project; all others are fields of skrl's PPO_CFG.
 OWN_KEYS = {"learning_rate_schedule", "kl_target", "initial_std"}
-# Fields of PPO_CFG that build_agent sets itself.
-RESERVED = {
-    "time_limit_bootstrap",
-    "rewards_shaper",
-    "experiment",
-    *(f"learning_rate_scheduler{end}" for end in ("", "_kwargs")),
-    *(f"{name}_preprocessor{end}" for name in ("observation", "state", "value") for end in ("", "_kwargs")),
-}
 
 
 class Learner(PPO):
@@ -108,7 +101,7 @@ class Learner(PPO):
 
 
 def build_agent(
-    ppo: Mapping[str, Any], hidden: list[int], *, num_envs: int, env_steps: int, device: torch.device | str = "cpu"
+    ppo: Ppo, hidden: Sequence[int], *, num_envs: int, env_steps: int, device: torch.device | str = "cpu"
 ) -> Learner:
     """Build the agent.
 
@@ -119,20 +112,17 @@ def build_agent(
         env_steps: Total number of env steps of the training; a linear schedule ends there.
         device: Device of networks and rollouts; that of the environment.
     """
-    policy = Policy(hidden, initial_std=ppo["initial_std"], device=device)
-    fields = {key: value for key, value in ppo.items() if key not in OWN_KEYS}
-    if unknown := fields.keys() - PPO_CFG.__dataclass_fields__.keys() | fields.keys() & RESERVED:
-        raise ConfigError(f"ppo.{min(unknown)}={fields[min(unknown)]}: no field of skrl's PPO that can be set here")
+    policy = Policy(hidden, initial_std=ppo.initial_std, device=device)
     agent = Learner(
         models={"policy": policy, "value": Value(hidden, device=device)},
-        memory=RandomMemory(memory_size=ppo["rollouts"], num_envs=num_envs, device=device),
+        memory=RandomMemory(memory_size=ppo.rollouts, num_envs=num_envs, device=device),
         observation_space=OBSERVATION_SPACE,
         action_space=ACTION_SPACE,
         device=device,
         cfg=PPO_CFG(
-            **fields,
+            **ppo.model_dump(exclude=OWN_KEYS),
             time_limit_bootstrap=True,  # without it, skrl's advantages continue into the next episode
-            **_build_schedule(ppo, updates=env_steps // (num_envs * ppo["rollouts"])),
+            **_build_schedule(ppo, updates=env_steps // (num_envs * ppo.rollouts)),
             observation_preprocessor=RunningStandardScaler,
             observation_preprocessor_kwargs={"size": OBSERVATION_SPACE, "device": device},
             value_preprocessor=RunningStandardScaler,
@@ -148,15 +138,15 @@ def build_agent(
     return agent
 
 
-def _build_schedule(ppo: Mapping[str, Any], updates: int) -> dict[str, Any]:
+def _build_schedule(ppo: Ppo, updates: int) -> dict[str, Any]:
     """Return the learning-rate schedule as fields of PPO_CFG. skrl steps a schedule once per learning epoch."""
-    match ppo["learning_rate_schedule"]:
+    match ppo.learning_rate_schedule:
         case "linear":  # down to 1 %
-            epochs = max(1, updates * ppo["learning_epochs"])
+            epochs = max(1, updates * ppo.learning_epochs)
             kwargs = {"start_factor": 1.0, "end_factor": 0.01, "total_iters": epochs}
             return {"learning_rate_scheduler": LinearLR, "learning_rate_scheduler_kwargs": kwargs}
         case "kl":
-            kwargs = {"kl_threshold": ppo["kl_target"]}
+            kwargs = {"kl_threshold": ppo.kl_target}
             return {"learning_rate_scheduler": KLAdaptiveLR, "learning_rate_scheduler_kwargs": kwargs}
     return {}
 

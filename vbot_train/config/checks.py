@@ -13,8 +13,8 @@ from typing import Any
 from vbot_train.config.composition import find_checkpoint, load_recorded_config
 from vbot_train.config.key_types import COUNT_BOUNDS
 from vbot_train.config.reward_terms import Reward
-from vbot_train.config.schema import Config, Env, Evaluation, Ppo, Simulation, Training
-from vbot_train.config.validation import refuse, validate_config, validate_group
+from vbot_train.config.schema import Config, Env, Evaluation, Ppo, RecordedConfig, Simulation, Training
+from vbot_train.config.validation import refuse, validate_config, validate_recorded
 
 CUDA_DRIVERS = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}  # macOS has none
 MIN_SAMPLES = 2  # per mini-batch: the variance of a single sample is NaN, and would make the running scalers NaN
@@ -41,41 +41,30 @@ def check_values(config: Mapping[str, Any]) -> Config:
     return checked
 
 
-def check_evaluation(config: Mapping[str, Any]) -> None:
-    """Raise an error if an evaluation cannot run. Other keys are not read: the config may be of another version.
+def check_evaluation(config: Mapping[str, Any]) -> RecordedConfig:
+    """Return the typed part of a run's recorded config that an evaluation reads, if the evaluation can run.
 
     Raises:
         ConfigError: Describes the first fault found.
     """
-    of_training = {"standard_env_steps": 1}  # an evaluation does not read it, and older records lack it
-    env = validate_group(Env, "env", of_training | config["env"])
-    simulation = validate_group(Simulation, "simulation", config["simulation"])
-    evaluation = validate_group(Evaluation, "evaluation", config["evaluation"])
-    refuse(_environment_faults(env, simulation, evaluation, config["seed"]))
-
-
-def check_simulation(simulation: Mapping[str, Any]) -> None:
-    """Raise an error if an option of ``conf/simulation/`` cannot run on this machine.
-
-    Raises:
-        ConfigError: Describes the first fault found.
-    """
-    refuse(_simulation_faults(validate_group(Simulation, "simulation", simulation)))
+    checked = validate_recorded(config)
+    refuse(_environment_faults(checked))
+    return checked
 
 
 def _faults(config: Config) -> Iterator[str]:
-    yield from _environment_faults(config.env, config.simulation, config.evaluation, config.seed)
+    yield from _environment_faults(config)
     yield from _length_faults(config)
     yield from _reward_faults(config.reward)
     yield from _checkpoint_faults(config.init_from, list(config.network.hidden_layer_sizes))
 
 
-def _environment_faults(env: Env, simulation: Simulation, evaluation: Evaluation, seed: int) -> Iterator[str]:
+def _environment_faults(config: Config | RecordedConfig) -> Iterator[str]:
     """Yield the faults in the config groups that an evaluation reads."""
-    yield from _simulation_faults(simulation)
-    yield from _time_faults(env)
-    yield from _place_faults(env)
-    yield from _seed_faults(seed, evaluation)
+    yield from _simulation_faults(config.simulation)
+    yield from _time_faults(config.env)
+    yield from _place_faults(config.env)
+    yield from _seed_faults(config.seed, config.evaluation)
 
 
 def _seed_faults(seed: int, evaluation: Evaluation) -> Iterator[str]:
@@ -168,7 +157,7 @@ def _checkpoint_faults(init_from: str | None, hidden: list[int]) -> Iterator[str
 
 
 def _reward_faults(reward: Reward) -> Iterator[str]:
-    if all(term.weight == 0 for term in reward.get_terms().values()):
+    if not reward.list_terms():
         yield "reward: every weight is 0"
 
 

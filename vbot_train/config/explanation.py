@@ -19,21 +19,16 @@ HEADER = "# @package _global_"
 KEY_ERRORS = ("extra_forbidden", "model_type", "missing")
 
 
-def explain_errors(error: ValidationError, prefix: str = "") -> Iterator[str]:
-    """Yield one line for each error: first those about keys (unknown, missing), then those about values.
-
-    Args:
-        error: What pydantic found.
-        prefix: Key of the group that was validated, with a dot at its end; empty for the whole config.
-    """
+def explain_errors(error: ValidationError) -> Iterator[str]:
+    """Yield one line for each error: first those about keys (unknown, missing), then those about values."""
     errors = error.errors(include_url=False)
     rank = {kind: place for place, kind in enumerate(KEY_ERRORS)}
     for each in sorted(errors, key=lambda each: rank.get(each["type"], len(KEY_ERRORS))):
-        yield _explain(each, prefix)
+        yield _explain(each)
 
 
-def _explain(error: ErrorDetails, prefix: str) -> str:
-    key, value, context = prefix + ".".join(map(str, error["loc"])), error["input"], error.get("ctx", {})
+def _explain(error: ErrorDetails) -> str:
+    key, value, context = ".".join(map(str, error["loc"])), error["input"], error.get("ctx", {})
     match error["type"]:
         case "extra_forbidden":
             return _explain_unknown(key, value)

@@ -9,6 +9,11 @@ class Term(Group):
 
     weight: Finite
 
+    @property
+    def arguments(self) -> dict[str, float]:
+        """The keyword arguments of the term's kernel."""
+        return self.model_dump(exclude={"weight"})
+
 
 class PositionTracking(Term):
     """Arguments of ``position_tracking``."""
@@ -83,22 +88,26 @@ class Boundary(Term):
 
 
 class Reward(ConfigGroup):
-    """The reward: its terms by name. A term that an option of ``conf/reward/`` does not list is not used."""
+    """The reward: its terms by name, in the order in which they are summed.
 
+    A term that an option of ``conf/reward/`` does not list is not used.
+    """
+
+    approach: Approach | None = None
+    approach_ahead: Approach | None = None
     position_tracking: PositionTracking | None = None
-    fine_position_tracking: FinePositionTracking | None = None
     heading_tracking: HeadingTracking | None = None
     forward_velocity: ForwardVelocity | None = None
     distance_progress: DistanceProgress | None = None
-    alive_bonus: Term | None = None
-    approach: Approach | None = None
-    approach_ahead: Approach | None = None
     arrival_bonus: Term | None = None
     inner_fence_bonus: Term | None = None
+    fine_position_tracking: FinePositionTracking | None = None
     stopping: Stopping | None = None
     zero_turning: ZeroTurning | None = None
     near_target_speed: NearTargetSpeed | None = None
     departure: Departure | None = None
+    alive_bonus: Term | None = None
+    termination: Term | None = None
     boundary: Boundary | None = None
     orientation: Term | None = None
     lin_vel_z: Term | None = None
@@ -107,8 +116,8 @@ class Reward(ConfigGroup):
     dof_vel: Term | None = None
     dof_acc: Term | None = None
     action_rate: Term | None = None
-    termination: Term | None = None
 
-    def get_terms(self) -> dict[str, Term]:
-        """Return the terms that are listed, by name, in the order of the fields."""
-        return {name: term for name in type(self).model_fields if (term := getattr(self, name)) is not None}
+    def list_terms(self) -> dict[str, Term]:
+        """Return the terms with a weight, by name; a term of weight 0 is not computed."""
+        terms = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: term for name, term in terms.items() if term is not None and term.weight != 0}

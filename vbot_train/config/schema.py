@@ -240,6 +240,18 @@ class Search(Group):
     dry_run: Flag
 
 
+class RecordedConfig(Group):
+    """The part of a run's recorded config that an evaluation reads."""
+
+    env: Env
+    reward: Reward
+    ppo: Ppo
+    network: Network
+    simulation: Simulation
+    seed: Seed
+    evaluation: Evaluation
+
+
 class Config(Group):
     """A composed config."""
 

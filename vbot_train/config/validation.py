@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
+from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticCustomError
 
-from vbot_train.config.composition import ConfigError, join_lines
+from vbot_train.config.composition import ConfigError, compose_config, join_lines, to_plain
 from vbot_train.config.explanation import explain_errors
 from vbot_train.config.key_types import Bounds
 from vbot_train.config.keys import list_keys
-from vbot_train.config.schema import Config
+from vbot_train.config.schema import Config, RecordedConfig
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -27,21 +28,26 @@ def validate_config(config: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: Describes the first unknown or missing key or invalid value.
     """
-    return _validate(Config, config, "")
+    return _validate(Config, config)
 
 
-def validate_group(model: type[Model], name: str, content: Any) -> Model:
-    """Return one group of a recorded config, which may be of another version: keys that are unknown now are dropped.
+def compose_validated(overrides: list[str] | None = None) -> Config:
+    """Compose ``conf/config.yaml`` with overrides, outside a Hydra application; the result is typed."""
+    return validate_config(compose_config(overrides))
 
-    Args:
-        model: The group's model.
-        name: The group's key.
-        content: The group in plain containers.
+
+def validate_recorded(config: Mapping[str, Any]) -> RecordedConfig:
+    """Return what an evaluation reads of a run's recorded config, which may be of another version.
+
+    Keys that are unknown now are dropped. Keys that are new since then get the value of today's default.
 
     Raises:
         ConfigError: Describes the first missing key or invalid value.
     """
-    return _validate(model, drop_unknown_keys(name, content), f"{name}.")
+    now = compose_config()
+    then = {name: drop_unknown_keys(name, config[name]) for name in RecordedConfig.model_fields if name in config}
+    newer = OmegaConf.create({group: now[group] for group in ("env", "ppo", "simulation")})
+    return _validate(RecordedConfig, to_plain(DictConfig(OmegaConf.merge(newer, then))))
 
 
 def check_number(key: str, value: Any, bounds: Bounds) -> None:
@@ -64,9 +70,9 @@ def drop_unknown_keys(name: str, content: Any) -> Any:
     }
 
 
-def _validate(model: type[Model], content: Any, prefix: str) -> Model:
+def _validate(model: type[Model], content: Any) -> Model:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        refuse(explain_errors(error, prefix))
+        refuse(explain_errors(error))
         raise

@@ -21,7 +21,7 @@ from gymnasium.utils import EzPickle
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from vbot_train.config.composition import compose_config
+from vbot_train.config.validation import compose_validated
 from vbot_train.env import PROCESS
 from vbot_train.env.episodes import Episodes
 from vbot_train.env.navigation import NavigationEnv
@@ -39,9 +39,9 @@ def build(env: str, reward: str, num_envs: int, threads: int) -> NavigationEnv:
     """Build the task from options of ``conf/env/`` and ``conf/reward/``, with a random seed until one is given."""
     if os.getpid() != PROCESS:  # forked: it would wait forever for the parent's OpenMP threads
         torch.set_num_threads(1)
-    config = compose_config([f"env={env}", f"reward={reward}"])
+    config = compose_validated([f"env={env}", f"reward={reward}"])
     seed = int(np.random.SeedSequence().generate_state(1)[0])
-    return NavigationEnv(config["env"], config["reward"], num_envs=num_envs, seed=seed, threads=threads)
+    return NavigationEnv(config.env, config.reward, num_envs=num_envs, seed=seed, threads=threads)
 
 
 def to_numpy(observation: torch.Tensor) -> Floats:

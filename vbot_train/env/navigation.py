@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from vbot_train.config.reward_terms import Reward
+from vbot_train.config.schema import Env
 from vbot_train.env import observations, terminations
 from vbot_train.env.episodes import RunningEpisodes, Step
 from vbot_train.env.frames import (
@@ -85,8 +87,8 @@ class NavigationEnv:
 
     def __init__(
         self,
-        config: Mapping[str, Any],
-        reward: Mapping[str, Mapping[str, float]],
+        config: Env,
+        reward: Reward,
         *,
         num_envs: int,
         seed: int,
@@ -94,21 +96,21 @@ class NavigationEnv:
         simulation: Simulation | None = None,
     ) -> None:
         self.config = config
-        self.reward_terms = {name: dict(params) for name, params in reward.items() if params["weight"] != 0}
+        self.reward_terms = reward.list_terms()
         self.num_envs = num_envs
-        self.control_dt_s = config["physics_dt_s"] * config["physics_steps"]
-        self.max_steps = round(config["episode_length_s"] / self.control_dt_s)
+        self.control_dt_s = config.control_dt_s
+        self.max_steps = round(config.episode_length_s / self.control_dt_s)
         self.unstable_robots = 0
         self.simulation: Simulation = simulation or MujocoSimulation(
             num_envs,
-            physics_dt_s=config["physics_dt_s"],
-            physics_steps=config["physics_steps"],
+            physics_dt_s=config.physics_dt_s,
+            physics_steps=config.physics_steps,
             threads=threads,
         )
         self.device = self.simulation.device
         self._generator = Generator().manual_seed(seed)  # on the CPU, so that all devices have the same starts
         self._randomization = Randomization(
-            config["randomization"],
+            config.randomization,
             num_envs=num_envs,
             control_dt_s=self.control_dt_s,
             generator=self._generator,
@@ -204,20 +206,20 @@ class NavigationEnv:
 
     def _act(self, action: Tensor) -> Tensor:
         """Smooth the action and step the physics. Returns (E,) bool, True where the action was finite."""
-        params = self.config["action"]
+        params = self.config.action
         valid = is_finite(action)
         self._prev_action = self._action
-        self._action = torch.lerp(action.nan_to_num().clamp(-1.0, 1.0), self._action, params["smoothing"])
+        self._action = torch.lerp(action.nan_to_num().clamp(-1.0, 1.0), self._action, params.smoothing)
         self._prev_joint_vel = self.simulation.qvel[:, 6:].clone()  # some simulations update their tensors in place
         self._randomization.push(self.simulation)
         action = self._randomization.delayed(self._action)
-        self.simulation.step(self.simulation.standing_joint_pos + params["scale_rad"] * action)
+        self.simulation.step(self.simulation.standing_joint_pos + params.scale_rad * action)
         return valid
 
     def _contain_unstable(self, valid: Tensor) -> Tensor:
         """Find robots with unstable physics or an invalid action, and place them in a start pose. Returns (E,) bool."""
         qpos, qvel = self.simulation.qpos, self.simulation.qvel
-        slow = qvel[:, 6:].abs().amax(dim=1) <= self.config["max_joint_speed_rad_s"]
+        slow = qvel[:, 6:].abs().amax(dim=1) <= self.config.max_joint_speed_rad_s
         unstable = ~(is_finite(qpos) & is_finite(qvel) & slow & valid)
         if unstable.any():
             index = unstable.nonzero().squeeze(1)
@@ -228,8 +230,8 @@ class NavigationEnv:
 
     def _find_failures(self, state: RobotState, unstable: Tensor) -> tuple[Tensor, Tensor]:
         """Compute which robots fell and which left the platform. Returns two (E,) bool."""
-        tilted = terminations.is_tilted(state, max_tilt_deg=self.config["max_tilt_deg"])
-        left = terminations.is_off_platform(state, platform_radius_m=self.config["platform_radius_m"])
+        tilted = terminations.is_tilted(state, max_tilt_deg=self.config.max_tilt_deg)
+        left = terminations.is_off_platform(state, platform_radius_m=self.config.platform_radius_m)
         return unstable | tilted | terminations.is_touching(state), left & ~unstable
 
     def _state(self) -> RobotState:
@@ -238,7 +240,7 @@ class NavigationEnv:
         rotation = compute_rotation(qpos[:, 3:7])
         error_b = compute_goal_error(qpos, rotation)
         distance = torch.linalg.vector_norm(qpos[:, :2], dim=1)
-        reached = distance < self.config["goal_radius_m"]
+        reached = distance < self.config.goal_radius_m
         arrived = self._episode.arrival_step >= 0
         since = (self._episode.steps - self._episode.arrival_step) * self.control_dt_s
         return RobotState(
@@ -263,7 +265,7 @@ class NavigationEnv:
             goal_reached_before=arrived | reached,
             goal_reached_for_s=since * arrived,
             first_arrival=reached & ~arrived,
-            first_fence=(distance < self.config["inner_fence_radius_m"]) & ~self._episode.fenced,
+            first_fence=(distance < self.config.inner_fence_radius_m) & ~self._episode.fenced,
             terminated=torch.zeros(len(qpos), dtype=torch.bool, device=self.device),
         )
 

@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from vbot_train.config.schema import Randomization as RandomizationConfig
 from vbot_train.env.body_params import BodyParams
 from vbot_train.env.simulation import Simulation
 from vbot_train.env.state import RobotState
 
-NOMINAL = {"friction": [1.0, 1.0], "payload_kg": [0.0, 0.0], "com_offset_m": 0.0, "motor_strength": [1.0, 1.0]}
+NOMINAL = {"friction": (1.0, 1.0), "payload_kg": (0.0, 0.0), "com_offset_m": 0.0, "motor_strength": (1.0, 1.0)}
 SENSED = {  # noisy quantities: key of the config -> field of RobotState
     "base_lin_vel_m_s": "base_lin_vel_b",
     "base_ang_vel_rad_s": "base_ang_vel_b",
@@ -36,13 +37,15 @@ class Randomization:
         generator: Random generator, on the CPU.
     """
 
-    def __init__(self, config: Mapping[str, Any], *, num_envs: int, control_dt_s: float, generator: Generator) -> None:
+    def __init__(
+        self, config: RandomizationConfig, *, num_envs: int, control_dt_s: float, generator: Generator
+    ) -> None:
         self._config = config
         self._generator = generator
         self._control_dt_s = control_dt_s
-        self._bodies = any(config[key] != nominal for key, nominal in NOMINAL.items())
-        self._pushes = config["push"]["max_m_s"] > 0
-        self._noise = {SENSED[key]: size for key, size in config["noise"].items() if size > 0}
+        self._bodies = any(getattr(config, key) != nominal for key, nominal in NOMINAL.items())
+        self._pushes = config.push.max_m_s > 0
+        self._noise = {SENSED[key]: size for key, size in config.noise if size > 0}
         self._late: list[Tensor] = []  # actions that have not taken effect yet, oldest first
         self._until_push = torch.zeros(num_envs, dtype=torch.long)  # [control steps], on the CPU
 
@@ -68,7 +71,7 @@ class Randomization:
 
     def delayed(self, action: Tensor) -> Tensor:
         """Return the action (E, J) that takes effect now: that of ``latency_steps`` ago, 0 before the first one."""
-        steps = self._config["latency_steps"]
+        steps = self._config.latency_steps
         if steps == 0:
             return action
         if not self._late:
@@ -99,25 +102,25 @@ class Randomization:
     def _dynamics(self, count: int, device: torch.device) -> BodyParams:
         draws = torch.rand(count, 6, generator=self._generator).to(device)
         return BodyParams(
-            friction=_between(self._config["friction"], draws[:, 0]),
-            payload_kg=_between(self._config["payload_kg"], draws[:, 1]),
-            com_offset_m=self._config["com_offset_m"] * (2 * draws[:, 2:5] - 1),
-            motor_strength=_between(self._config["motor_strength"], draws[:, 5]),
+            friction=_between(self._config.friction, draws[:, 0]),
+            payload_kg=_between(self._config.payload_kg, draws[:, 1]),
+            com_offset_m=self._config.com_offset_m * (2 * draws[:, 2:5] - 1),
+            motor_strength=_between(self._config.motor_strength, draws[:, 5]),
         )
 
     def _intervals(self, count: int) -> Tensor:
         """Draw times between pushes. Returns (count,) [control steps]."""
-        seconds = _between(self._config["push"]["interval_s"], torch.rand(count, generator=self._generator))
+        seconds = _between(self._config.push.interval_s, torch.rand(count, generator=self._generator))
         return (seconds / self._control_dt_s).round().long()
 
     def _kicks(self, count: int) -> Tensor:
         """Draw pushes with uniform direction and size. Returns (count, 2) [m/s], world frame."""
         draws = torch.rand(count, 2, generator=self._generator)
-        speed, angle = self._config["push"]["max_m_s"] * draws[:, 0], 2 * math.pi * draws[:, 1]
+        speed, angle = self._config.push.max_m_s * draws[:, 0], 2 * math.pi * draws[:, 1]
         return torch.stack([speed * torch.cos(angle), speed * torch.sin(angle)], dim=1)
 
 
-def _between(ends: list[float], share: Tensor) -> Tensor:
+def _between(ends: tuple[float, float], share: Tensor) -> Tensor:
     """Interpolate linearly between the ends of a range, at shares (K,) in [0, 1)."""
     low, high = ends
     return low + (high - low) * share

@@ -6,11 +6,11 @@ operation, so a batch of a thousand starts costs little more than a single one.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
+from vbot_train.config.schema import Env
 from vbot_train.env import observations
 from vbot_train.env.frames import compute_bearing, compute_goal_error, compute_projected_gravity, compute_rotation
 from vbot_train.env.randomization import Randomization
@@ -46,14 +46,14 @@ class ResetPool:
 
     def __init__(
         self,
-        config: Mapping[str, Any],
+        config: Env,
         *,
         simulation: Simulation,
         randomization: Randomization,
         generator: Generator,
     ) -> None:
-        self._spawn = Spawn(**config["spawn"])
-        self._goal_radius_m = config["goal_radius_m"]
+        self._spawn = Spawn(**config.spawn.model_dump())
+        self._goal_radius_m = config.goal_radius_m
         self._joint_pos = simulation.standing_joint_pos
         self._height_m = simulation.standing_height_m
         self._randomization = randomization

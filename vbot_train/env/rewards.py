@@ -238,24 +238,18 @@ class Rewards:
     """The weighted reward terms of the config; their sum is the reward of a control step.
 
     Args:
-        terms: For each term its ``weight`` and the keyword arguments of its kernel.
+        terms: Weight and arguments of each term.
         dt_s: Duration of a control step [s], which scales rates.
         device: Device of the robots' tensors.
     """
 
-    def __init__(
-        self, terms: Mapping[str, Mapping[str, float]], dt_s: float, device: torch.device | str = "cpu"
-    ) -> None:
-        scales = [params["weight"] * (1.0 if name in EVENTS else dt_s) for name, params in terms.items()]
+    def __init__(self, terms: Mapping[str, Term], dt_s: float, device: torch.device | str = "cpu") -> None:
+        scales = [term.weight * (1.0 if name in EVENTS else dt_s) for name, term in terms.items()]
         self._scales = torch.tensor(scales, device=device).unsqueeze(1)
         ended = torch.tensor([name == "termination" for name in terms], device=device).unsqueeze(1)
         self.failure = self._scales.where(ended, 0.0)  # (T, 1), the weighted terms of an unstable robot
-        self._terms = [partial(TERMS[name], **_kernel(params)) for name, params in terms.items()]
+        self._terms = [partial(TERMS[name], **term.arguments) for name, term in terms.items()]
 
     def __call__(self, state: RobotState) -> Tensor:
         """Compute the weighted terms after a control step. Returns (T, E), one row per term, in the config's order."""
         return torch.stack([term(state) for term in self._terms]) * self._scales
-
-
-def _kernel(params: Mapping[str, float]) -> dict[str, float]:
-    return {key: value for key, value in params.items() if key != "weight"}

@@ -103,11 +103,11 @@ def assess(subject: Subject, episodes: int, filmed: int = 0) -> tuple[Assessment
     """
     config = subject.config
     env = build_env(config, num_envs=episodes, seed=0)
-    hidden = config["network"]["hidden_layer_sizes"]
-    agent = build_agent(config["ppo"], hidden, num_envs=1, env_steps=1, device=env.device)
+    hidden = config.network.hidden_layer_sizes
+    agent = build_agent(config.ppo, hidden, num_envs=1, env_steps=1, device=env.device)
     load_checkpoint(agent, subject.checkpoint)
     policy = Watched(partial(compute_mean_action, agent), env.simulation, filmed)
-    ended = evaluate(env, policy, config["evaluation"]["seed"])
+    ended = evaluate(env, policy, config.evaluation.seed)
     steps = (ended.length_s / env.control_dt_s).round().long()
     poses = [robot.double().numpy() for robot in policy.list_poses(steps)] if filmed else []
     return describe(subject, env, ended), Film(poses, 1 / env.control_dt_s)
@@ -115,12 +115,12 @@ def assess(subject: Subject, episodes: int, filmed: int = 0) -> tuple[Assessment
 
 def describe(subject: Subject, env: NavigationEnv, ended: Episodes) -> Assessment:
     """Compute the results of finished episodes."""
-    spawn = subject.config["env"]["spawn"]
-    cells = count_outcomes(ended, min_radius_m=spawn["min_radius_m"], max_radius_m=spawn["max_radius_m"])
+    spawn = subject.config.env.spawn
+    cells = count_outcomes(ended, min_radius_m=spawn.min_radius_m, max_radius_m=spawn.max_radius_m)
     return Assessment(
         checkpoint=str(subject.checkpoint),
         env=subject.env,
-        seed=subject.config["evaluation"]["seed"],
+        seed=subject.config.evaluation.seed,
         episodes=len(ended.robot),
         metrics=summarize(ended),
         success_rate_interval_95=compute_wilson_interval(cells[0].counts["reached"], cells[0].episodes),

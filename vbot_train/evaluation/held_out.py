@@ -3,14 +3,15 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
-from typing import Any
 
 import numpy as np
 import torch
 from rich.table import Table
 from torch import Tensor
 
-from vbot_train.config.composition import count_cores, read_backend
+from vbot_train.config.composition import count_cores
+from vbot_train.config.schema import Config, Env, RecordedConfig
+from vbot_train.config.schema import Simulation as SimulationConfig
 from vbot_train.env.episodes import Episodes
 from vbot_train.env.navigation import NavigationEnv
 from vbot_train.env.simulation import MujocoSimulation, Simulation
@@ -18,25 +19,34 @@ from vbot_train.env.simulation import MujocoSimulation, Simulation
 MEDIAN = "time_to_goal_s"  # the only median (over successes); all other metrics are means over episodes
 
 
-def build_env(config: Mapping[str, Any], *, num_envs: int, seed: int) -> NavigationEnv:
+def build_env(config: Config | RecordedConfig, *, num_envs: int, seed: int) -> NavigationEnv:
     """Build the environment of a config with ``num_envs`` robots."""
     return NavigationEnv(
-        config["env"],
-        config["reward"],
+        config.env,
+        config.reward,
         num_envs=num_envs,
         seed=seed,
-        simulation=build_simulation(config["simulation"], config["env"], num_envs),
+        simulation=build_simulation(config.simulation, config.env, num_envs),
     )
 
 
-def build_simulation(simulation: Mapping[str, Any], env: Mapping[str, Any], num_envs: int) -> Simulation:
+def build_simulation(simulation: SimulationConfig, env: Env, num_envs: int) -> Simulation:
     """Build the simulation from options of ``conf/simulation/`` and ``conf/env/``, which sets the time steps."""
-    timing = {key: env[key] for key in ("physics_dt_s", "physics_steps")}
-    if read_backend(simulation) == "warp":
-        from vbot_train.env.warp import WarpSimulation  # needs an optional extra
+    physics_dt_s, physics_steps = env.physics_dt_s, env.physics_steps
+    if simulation.backend == "mujoco":
+        threads = simulation.threads or count_cores()
+        return MujocoSimulation(num_envs, physics_dt_s=physics_dt_s, physics_steps=physics_steps, threads=threads)
+    from vbot_train.env.warp import WarpSimulation  # needs an optional extra
 
-        return WarpSimulation(num_envs, **timing, **{key: simulation[key] for key in ("device", "nconmax", "njmax")})
-    return MujocoSimulation(num_envs, **timing, threads=simulation["threads"] or count_cores())
+    assert simulation.nconmax is not None and simulation.njmax is not None
+    return WarpSimulation(
+        num_envs,
+        physics_dt_s=physics_dt_s,
+        physics_steps=physics_steps,
+        device=simulation.device,
+        nconmax=simulation.nconmax,
+        njmax=simulation.njmax,
+    )
 
 
 def evaluate(

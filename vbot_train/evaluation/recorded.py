@@ -1,15 +1,15 @@
 """Lookup of a recorded checkpoint, and of the config to evaluate it with."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from vbot_train.config.checks import check_evaluation, check_simulation
+from vbot_train.config.checks import check_evaluation
 from vbot_train.config.composition import (
     CONF_DIR,
     ConfigError,
@@ -20,6 +20,7 @@ from vbot_train.config.composition import (
     read_backend,
     to_plain,
 )
+from vbot_train.config.schema import RecordedConfig
 from vbot_train.training.result import FILE_NAME, ResultError, TrialResult
 
 CHANGEABLE = ("env.", "evaluation.", "simulation.")
@@ -30,9 +31,14 @@ class Subject:
     """A checkpoint and the config to evaluate it with."""
 
     checkpoint: Path
-    config: dict[str, Any]  # the run's own config, possibly with a changed environment
+    config: RecordedConfig  # the run's own config, possibly with a changed environment
     note: str | None  # which of several seeds was selected
     env: str  # changes relative to the run's own environment, for display
+
+    def with_seed(self, seed: int) -> Self:
+        """Return the same with another seed of the held-out starts."""
+        evaluation = self.config.evaluation.model_copy(update={"seed": seed})
+        return replace(self, config=self.config.model_copy(update={"evaluation": evaluation}))
 
 
 def find_subject(run: Path, env_option: str | None, overrides: Sequence[str]) -> Subject:
@@ -58,14 +64,12 @@ def find_subject(run: Path, env_option: str | None, overrides: Sequence[str]) ->
     backend = {"backend": read_backend(config["simulation"])}
     config["simulation"] = _read_warp_settings() | config["simulation"] | backend
     config = _apply_overrides(config, overrides)
-    check_simulation(config["simulation"])
-    if env_option is not None or overrides:
-        check_evaluation(config)
+    checked = check_evaluation(config)
     checkpoint = run if run.is_file() else find_checkpoint(directory)
     if not checkpoint.is_file():
         raise ConfigError(f"{run}: has no checkpoint ({checkpoint} is missing){_describe_end(directory)}")
     env = " ".join([f"env={env_option}" if env_option else "its own env", *overrides])
-    return Subject(checkpoint, config, note, env)
+    return Subject(checkpoint, checked, note, env)
 
 
 def _describe_end(directory: Path) -> str:

@@ -12,6 +12,7 @@ from skrl.agents.torch.ppo import PPO
 
 from vbot_train.agent.ppo import compute_mean_action, save_checkpoint
 from vbot_train.agent.trainer import Update
+from vbot_train.config.schema import Config
 from vbot_train.evaluation.held_out import build_env, estimate_standard_errors, evaluate, summarize
 from vbot_train.training.files import remove_file, write_atomically
 from vbot_train.training.metrics import METRICS
@@ -52,18 +53,18 @@ class Selection:
 
     def __init__(
         self,
-        config: Mapping[str, Any],
+        config: Config,
         agent: PPO,
         path: Path,
         updates: int,
         check: Callable[[], None] | None = None,
     ) -> None:
-        evaluations = min(config["training"]["evaluations"], updates)
+        evaluations = min(config.training.evaluations, updates)
         self._due = [round(updates * k / evaluations) for k in range(1, evaluations + 1)]
         self._check = check
-        self._metric = config["search"]["metric"]
-        self._seed = config["evaluation"]["selection_seed"]
-        self._env = build_env(config, num_envs=config["training"]["selection_episodes"], seed=self._seed)
+        self._metric = config.search.metric
+        self._seed = config.evaluation.selection_seed
+        self._env = build_env(config, num_envs=config.training.selection_episodes, seed=self._seed)
         self._agent = agent
         self._path = path
         self._best = Score()

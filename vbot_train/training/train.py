@@ -48,10 +48,10 @@ def train(
             resumed.
         TrialStopped: The run was interrupted. It has no result; its state is saved.
     """
-    check_config(config)
+    checked = check_config(config)
     with own_run_directory(run_dir):
-        state = read_state(run_dir, config, count_update_threads(config))
-        run = Run(config, run_dir, trial, stop or StopRequest(), report or (lambda event: None), state_every_s)
+        state = read_state(run_dir, config, count_update_threads(checked))
+        run = Run(checked, config, run_dir, trial, stop or StopRequest(), report or (lambda event: None), state_every_s)
         try:
             run.build(state)
             result = run.result("completed", **run.learn_and_evaluate(bar, state))

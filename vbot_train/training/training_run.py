@@ -19,6 +19,7 @@ from vbot_train.agent.ppo import (
 )
 from vbot_train.agent.trainer import TrainingLoop, Update
 from vbot_train.config.composition import count_cores, find_checkpoint
+from vbot_train.config.schema import Config
 from vbot_train.env.episodes import Episodes
 from vbot_train.env.navigation import NavigationEnv
 from vbot_train.evaluation.held_out import build_env, compute_mean_reward_terms, evaluate, summarize
@@ -44,7 +45,8 @@ class Run:
 
     def __init__(
         self,
-        config: Mapping[str, Any],
+        config: Config,
+        recorded: Mapping[str, Any],
         run_dir: Path,
         trial: int | None,
         stop: StopRequest,
@@ -52,6 +54,7 @@ class Run:
         state_every_s: float,
     ) -> None:
         self.config = config
+        self.recorded = recorded  # the config in plain containers, for the state
         self.trial = trial
         self.checkpoints = run_dir / CHECKPOINTS
         self.run_dir = run_dir
@@ -65,26 +68,26 @@ class Run:
         self.is_concluded = True  # whether the evaluation due after ``update``, if any, is finished
         self.selection: Selection | None = None
         self.applied: dict[str, Any] = {}
-        self.machines = [describe_machine(config, count_update_threads(config))]  # on which it has trained
+        self.machines = [describe_machine(recorded, count_update_threads(config))]  # on which it has trained
         self.evaluation_env_steps = 0
         self.unstable_robots = 0
-        self.updates = config["training"]["env_steps"] // self.rollout
+        self.updates = config.training.env_steps // self.rollout
 
     def build(self, state: Mapping[str, Any] | None) -> None:
         """Build the environment and the agent, in their initial state or in the given state."""
-        config, training = self.config, self.config["training"]
+        config, training = self.config, self.config.training
         torch.set_num_threads(1)  # except during updates
-        torch.manual_seed(config["seed"])
-        self.env = build_env(config, num_envs=training["num_envs"], seed=config["seed"])
+        torch.manual_seed(config.seed)
+        self.env = build_env(config, num_envs=training.num_envs, seed=config.seed)
         self.agent = build_agent(
-            config["ppo"],
-            config["network"]["hidden_layer_sizes"],
-            num_envs=training["num_envs"],
-            env_steps=training["env_steps"],
+            config.ppo,
+            config.network.hidden_layer_sizes,
+            num_envs=training.num_envs,
+            env_steps=training.env_steps,
             device=self.env.device,
         )
-        if config["init_from"] is not None and state is None:
-            load_checkpoint(self.agent, find_checkpoint(Path(config["init_from"])), optimizer=False)
+        if config.init_from is not None and state is None:
+            load_checkpoint(self.agent, find_checkpoint(Path(config.init_from)), optimizer=False)
         self.applied = read_applied_settings(self.agent) | read_applied_to(self.env)
         self.loop = TrainingLoop(self.agent, self.env, updates=self.updates, threads=count_update_threads(config))
         best = self.checkpoints / "best.pt"
@@ -115,7 +118,7 @@ class Run:
     def learn_and_evaluate(self, bar: bool, state: Mapping[str, Any] | None) -> dict[str, Any]:
         """Train to the end, then evaluate the best and the last checkpoint. Returns fields of the result."""
         assert self.selection is not None
-        metric, env_steps = self.config["search"]["metric"], self.updates * self.rollout
+        metric, env_steps = self.config.search.metric, self.updates * self.rollout
         recorded = None if state is None else state["recorder"]
         self.report({"kind": "begun", "env_steps": self.env_steps})
         with Recorder(self.run_dir, metric, env_steps=env_steps, bar=bar, state=recorded) as recorder:
@@ -155,7 +158,7 @@ class Run:
     @property
     def rollout(self) -> int:
         """Env steps per update."""
-        return int(self.config["training"]["num_envs"] * self.config["ppo"]["rollouts"])
+        return self.config.rollout_env_steps
 
     @property
     def env_steps(self) -> int:
@@ -193,14 +196,14 @@ class Run:
             "selection": self.selection.state_dict(),
             "recorder": recorder.state_dict(),
         }
-        write_state(self.run_dir, self.config, count_update_threads(self.config), parts)
+        write_state(self.run_dir, self.recorded, count_update_threads(self.config), parts)
         self.saved = time.monotonic()
         self.report({"kind": "state", "env_steps": self.env_steps})
 
     def _evaluate(self) -> Episodes:
         """Evaluate the agent; return the held-out episodes from which the reported metrics are computed."""
-        env = build_env(self.config, num_envs=self.config["training"]["evaluation_episodes"], seed=0)
-        seed = self.config["evaluation"]["seed"]
+        env = build_env(self.config, num_envs=self.config.training.evaluation_episodes, seed=0)
+        seed = self.config.evaluation.seed
         episodes = evaluate(env, partial(compute_mean_action, self.agent), seed, self.stop.check)
         self.evaluation_env_steps += env.num_envs * env.max_steps
         self.unstable_robots += env.unstable_robots
@@ -212,8 +215,8 @@ class Run:
         return TrialResult(
             status=status,
             trial=self.trial,
-            seed=self.config["seed"],
-            seeds=[self.config["seed"]],
+            seed=self.config.seed,
+            seeds=[self.config.seed],
             applied=self.applied,
             env_steps=self.env_steps,
             evaluation_env_steps=self.evaluation_env_steps + selection_env_steps,
@@ -229,9 +232,9 @@ def _replace_non_finite(value: float | None) -> float | None:
     return value if value is None or math.isfinite(value) else None
 
 
-def count_update_threads(config: Mapping[str, Any]) -> int:
+def count_update_threads(config: Config) -> int:
     """Return torch's threads for updates: ``training.torch_threads``, if null the core count, capped at a maximum."""
-    return int(config["training"]["torch_threads"] or min(count_cores(), MAX_TORCH_THREADS))
+    return config.training.torch_threads or min(count_cores(), MAX_TORCH_THREADS)
 
 
 def read_applied_to(env: NavigationEnv) -> dict[str, Any]:
@@ -239,5 +242,5 @@ def read_applied_to(env: NavigationEnv) -> dict[str, Any]:
     return {
         "seed": torch.initial_seed(),
         "num_envs": env.num_envs,
-        "reward": {name: params["weight"] for name, params in env.reward_terms.items()},
+        "reward": {name: term.weight for name, term in env.reward_terms.items()},
     }
