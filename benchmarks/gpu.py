@@ -18,6 +18,7 @@ import torch
 
 from vbot_train.agent.ppo import build_agent
 from vbot_train.agent.trainer import TrainingLoop
+from vbot_train.config.schema import Config
 from vbot_train.config.validation import compose_validated
 from vbot_train.env.navigation import NavigationEnv, is_finite
 from vbot_train.evaluation.held_out import build_env
@@ -44,7 +45,7 @@ def main() -> None:
         print(f"{robots:6}  {built_s:9.1f}  {speeds}", flush=True)
 
 
-def config_of(device: str) -> dict:
+def config_of(device: str) -> Config:
     """The default configuration, on a device."""
     return compose_validated(["simulation=warp", f"simulation.device={device}"])
 

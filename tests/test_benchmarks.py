@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vbot_train.config.composition import compose_config
+from vbot_train.config.validation import compose_validated
 
 ROOT = Path(__file__).parents[1]
 SEEDS = range(1000, 1012)
@@ -115,7 +115,8 @@ def test_footprint_sees_the_first_update_and_memory(figures_of):
 def test_an_unstable_robot_makes_no_env_step(monkeypatch):
     pytest.importorskip("stable_baselines3")
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    bare = importlib.import_module("ceilings").BarePhysics(compose_config(["training=smoke", "simulation.threads=1"]))
+    config = compose_validated(["training=smoke", "simulation.threads=1"])
+    bare = importlib.import_module("ceilings").BarePhysics(config)
     states = np.zeros((4, 1 + bare.model.nq + bare.model.nv))
     states[1, 3], states[2, -1] = np.nan, -100.5  # a position, a joint's speed [rad/s]
     assert bare.sound(states) == 2

@@ -33,7 +33,7 @@ from vbot_train.study.storage_url import hide_password
         ("network.hidden_layer_sizes=[64,0]", "network.hidden_layer_sizes[1]=0: must be at least 1"),
         ("training.num_envs=0", "training.num_envs=0: must be at least 1"),
         ("training.env_steps=100", "training.env_steps=100: less than one update's 12288 samples"),
-        ("+reward.flying.weight=1", "reward.flying.weight=1: no such key; there are reward.position_tracking, "),
+        ("+reward.flying.weight=1", "reward.flying.weight=1: no such key; there are reward.approach, "),
         ("+reward.approach.sigma_m=1", "reward.approach.sigma_m=1: no such key; there are reward.approach.weight, "),
         ("reward.approach.weight=inf", "reward.approach.weight=inf"),
         ("search.metric=speed", "search.metric=speed: choose one of episode_reward_mean, "),

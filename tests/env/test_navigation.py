@@ -178,11 +178,11 @@ def test_a_joint_faster_than_100_rad_s_counts_as_broken(make_puppet_env):
 
 
 def test_becoming_unstable_later_in_an_episode_costs_a_fall_on_top_of_what_was_earned(make_puppet_env):
-    terms = {"termination": {"weight": -7.0}, "alive_bonus": {"weight": 50.0}}  # 50 x 0.02 s = 1 a step
+    terms = {"alive_bonus": {"weight": 50.0}, "termination": {"weight": -7.0}}  # 50 x 0.02 s = 1 a step
     env = make_puppet_env(1, reward=terms)
     env.step(rest(env)), env.step(rest(env))
     env.simulation.qvel = torch.full((1, 18), math.nan)
-    assert env.step(rest(env)).episodes.reward_terms.tolist() == [[-7.0, 2.0]]
+    assert env.step(rest(env)).episodes.reward_terms.tolist() == [[2.0, -7.0]]
 
 
 def test_without_a_price_for_falling_becoming_unstable_has_none(make_puppet_env):

@@ -11,7 +11,7 @@ from torch import tensor
 from torch.testing import assert_close
 
 from vbot_train.config.composition import CONF_DIR
-from vbot_train.config.reward_terms import Approach, Reward
+from vbot_train.config.reward_terms import Approach, PositionTracking, Reward, Term
 from vbot_train.env import rewards
 
 E = math.e
@@ -138,7 +138,7 @@ def test_zero_turning_needs_a_yaw_rate_below_its_bound(state):
 
 
 def test_rates_scale_with_weight_and_dt_and_events_with_weight_alone(state):
-    terms = {"termination": {"weight": -5.0}, "position_tracking": {"weight": 2.0, "sigma_m": 5.0}}
+    terms = {"termination": Term(weight=-5.0), "position_tracking": PositionTracking(weight=2.0, sigma_m=5.0)}
     rows = rewards.Rewards(terms, dt_s=0.02)(replace(state, terminated=tensor([True, False])))
     assert_close(rows, tensor([[-5.0, 0.0], [0.04, 0.04 / E]]))  # 2 x 0.02 x e^0; 2 x 0.02 x e^(-5 / 5)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import tensor
 
+from vbot_train.config.validation import compose_validated
 from vbot_train.env.episodes import Episodes
 from vbot_train.evaluation.held_out import estimate_standard_errors
 from vbot_train.training import selection
@@ -47,11 +48,7 @@ def select(monkeypatch, tmp_path):
         monkeypatch.setattr(
             selection, "save_checkpoint", lambda agent, path: saved.append(len(evaluations) - len(left))
         )
-        config = {
-            "training": {"evaluations": len(evaluations), "selection_episodes": 20},
-            "search": {"metric": metric},
-            "evaluation": {"selection_seed": 1},
-        }
+        config = compose_validated([f"training.evaluations={len(evaluations)}", f"search.metric={metric}"])
         choose = Selection(config, None, tmp_path / "best.pt", len(evaluations))
         for number in range(1, len(evaluations) + 1):
             choose(SimpleNamespace(number=number, env_steps=100 * number))

@@ -73,4 +73,4 @@ GROUPS = tuple(name for name in RESULT_KEYS if issubclass(list_keys()[name].mode
 SEARCHABLE = _list_outermost(Role.SEARCHABLE)
 HARDWARE_KEYS = _list_outermost(Role.HARDWARE)  # inside groups of RESULT_KEYS, but without effect on the result
 # Number of threads of a trial; null chooses it. Two threads on a machine with other load cost a factor of ten.
-THREAD_KEYS = tuple(name for name in HARDWARE_KEYS if find_bounds(name) is not None)
+THREAD_KEYS = tuple(sorted(name for name in HARDWARE_KEYS if find_bounds(name) is not None))

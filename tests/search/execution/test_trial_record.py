@@ -4,7 +4,8 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from vbot_train.config.composition import CONF_DIR, GROUPS, compose_config
+from vbot_train.config.composition import CONF_DIR, compose_config
+from vbot_train.config.keys import GROUPS
 from vbot_train.search.execution.trial_record import write_experiment
 
 LOUD = """# @package _global_
