@@ -7,9 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from vbot_train.config.checks import check_config, check_evaluation, count_gpus
-from vbot_train.config.composition import ConfigError, compose_config, list_training_seeds
+from vbot_train.config.composition import ConfigError, compose_config
 from vbot_train.config.keys import find_bounds
-from vbot_train.search.dry_run import count_env_steps
 from vbot_train.search.settings import check_pruner, check_search
 from vbot_train.search.space.constraints import compile_rules
 from vbot_train.search.spec import count_workers
@@ -206,13 +205,12 @@ def begin_single(config):
 
 def begin_search(config):
     """What a search reads at its start, but for earlier studies that it names."""
-    check_search(config)
+    checked = check_search(config)
     compile_rules(config["search"]["constraints"])
-    hide_password(config["storage"])
-    plan_stages(config["search"])
-    count_workers(config["workers"], config["simulation"])
-    list_training_seeds(config)
-    count_env_steps(config)
+    hide_password(checked.storage)
+    plan_stages(checked.search)
+    count_workers(checked.workers, checked.simulation)
+    assert checked.training_seeds and checked.trial_env_steps > 0
 
 
 @pytest.fixture(scope="module")

@@ -78,6 +78,12 @@ def test_a_config_cannot_be_changed():
         config.ppo.learning_rate = 1.0
 
 
+@pytest.mark.parametrize(("env_steps", "expected"), [(100_000, 5), (1_000, 3)])  # the second: 3 updates of 16 x 20
+def test_a_run_evaluates_no_more_often_than_it_updates(env_steps, expected):
+    length = [f"training.env_steps={env_steps}", "training.evaluations=5", "training.num_envs=16", "ppo.rollouts=20"]
+    assert compose_validated(length).evaluations == expected
+
+
 def test_of_an_older_run_unknown_keys_are_dropped_and_new_ones_have_todays_default():
     then = compose_config(["ppo.learning_rate=2e-4"])
     then["ppo"]["since_gone"] = 3

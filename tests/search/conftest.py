@@ -19,6 +19,7 @@ from sqlalchemy import Engine, event
 from workers import CELLS, METRIC, Worker
 
 from vbot_train.config.composition import CONF_DIR
+from vbot_train.config.validation import compose_validated
 from vbot_train.search.execution.trial_queue import TrialQueue
 from vbot_train.search.execution.worker_lock import WorkerLock
 from vbot_train.search.space.proposals import GridProposals
@@ -116,14 +117,19 @@ def join(tmp_path, empty_study, grid):
         ):
             study = optuna.load_study(study_name="s", storage=connect(None, tmp_path), pruner=pruner)
             worker_lock = locks.enter_context(WorkerLock(tmp_path))
-            search = {"metric": METRIC, "seeds_per_configuration": 1, "retries": 1, **job}
+            keys = {
+                "search.metric": METRIC,
+                "training.env_steps": 1000,
+                **{f"search.{key}": v for key, v in job.items()},
+            }
+            overrides = [f"{key}={value}" for key, value in keys.items()]
             queue = TrialQueue(
                 study,
                 directory / "trials",
                 worker_lock,
                 space,
                 proposals or GridProposals(CELLS),
-                job={"search": search, "budget_hours": budget_hours, "training": {"env_steps": 1000}},
+                config=compose_validated([*overrides, f"budget_hours={budget_hours or 'null'}"]),
                 total=total,
                 workers=workers,
             )

@@ -6,14 +6,18 @@ import pytest
 from studies import retrained, screened, study
 
 from vbot_train.analysis.verdict import DEFAULT, TRIAL, Verdict
-from vbot_train.config.composition import ConfigError
+from vbot_train.config.composition import ConfigError, compose_config
+from vbot_train.config.schema import Evaluation, Search
 from vbot_train.search.stage_space import StageSpace, list_trainings
 from vbot_train.search.stages import NO_STAGES, Plan, check_disjoint, plan_stages
 from vbot_train.study.trials import LeftOut
 
-SETTINGS = {"confirm": {"top_k": 5, "seeds": 3}, "test": {"seeds": 3, "evaluation_seed": 7}}
+SETTINGS = compose_config()["search"] | {
+    "confirm": {"top_k": 5, "seeds": 3},
+    "test": {"seeds": 3, "evaluation_seed": 7},
+}
 PLAN = Plan({"top_k": 2, "seeds": [1001, 1002]}, {"seeds": [2001], "evaluation_seed": 7})
-EVALUATION = {"selection_seed": 11, "seed": 12}
+EVALUATION = Evaluation(selection_seed=11, seed=12)
 TRIALS = [screened(0, 10.0), screened(1, 30.0), screened(2, 20.0)]
 
 
@@ -22,7 +26,7 @@ def pairs(points):
 
 
 def test_a_number_of_seeds_stands_for_the_stages_own_first_seeds():
-    plan = plan_stages(SETTINGS)
+    plan = plan_stages(Search.model_validate(SETTINGS))
     assert plan.confirm == {"top_k": 5, "seeds": [1001, 1002, 1003]}
     assert plan.test == {"seeds": [2001, 2002, 2003], "evaluation_seed": 7}
     assert plan.trainings == 5 * 3 + 2 * 3
@@ -30,12 +34,12 @@ def test_a_number_of_seeds_stands_for_the_stages_own_first_seeds():
 
 @pytest.mark.parametrize("confirm", [None, "none", {"top_k": 0, "seeds": 3}])
 def test_without_confirming_nothing_is_tested_either(confirm):
-    assert plan_stages(SETTINGS | {"confirm": confirm}) == NO_STAGES
+    assert plan_stages(Search.model_validate(SETTINGS | {"confirm": confirm})) == NO_STAGES
 
 
 @pytest.mark.parametrize("test", [None, "none"])
 def test_a_test_can_be_left_out_alone(test):
-    plan = plan_stages(SETTINGS | {"test": test})
+    plan = plan_stages(Search.model_validate(SETTINGS | {"test": test}))
     assert plan.test is None and plan.trainings == 15
 
 
@@ -46,7 +50,8 @@ def test_no_more_is_planned_than_there_are_configurations(configurations, traini
 
 
 def test_seeds_of_ones_own_are_taken_as_they_are():
-    assert plan_stages(SETTINGS | {"confirm": {"top_k": 1, "seeds": [5, 3]}}).seeds == [5, 3, 2001, 2002, 2003]
+    own = Search.model_validate(SETTINGS | {"confirm": {"top_k": 1, "seeds": [5, 3]}})
+    assert plan_stages(own).seeds == [5, 3, 2001, 2002, 2003]
 
 
 @pytest.mark.parametrize(

@@ -108,11 +108,6 @@ def with_randomization(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, "env": {**env, "randomization": to_plain(off)["randomization"]}}
 
 
-def list_training_seeds(config: Mapping[str, Any]) -> list[int]:
-    """Return the training seeds that a search uses for each configuration, one trial per seed."""
-    return [config["seed"] + k for k in range(config["search"]["seeds_per_configuration"])]
-
-
 def find_checkpoint(path: Path) -> Path:
     """Return the best checkpoint of a run directory; return a path to a file unchanged."""
     return path / "checkpoints" / "best.pt" if path.is_dir() else path
@@ -141,11 +136,6 @@ def count_cores() -> int:
         return os.cpu_count() or 1
     cores, quota = len(os.sched_getaffinity(0)), read_cpu_quota()
     return cores if quota is None else max(min(cores, int(quota)), 1)
-
-
-def needs_gpu(simulation: Mapping[str, Any]) -> bool:
-    """Whether an option of ``conf/simulation/`` needs a GPU."""
-    return read_backend(simulation) == "warp" and simulation["device"] != "cpu"
 
 
 def read_backend(simulation: Mapping[str, Any]) -> str:

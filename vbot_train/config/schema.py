@@ -156,6 +156,11 @@ class Simulation(ConfigGroup):
     nconmax: Count | None = None
     njmax: Count | None = None
 
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether it runs on a GPU."""
+        return self.backend == "warp" and self.device != "cpu"
+
 
 class Evaluation(Group):
     """Seeds of the held-out start states."""
@@ -275,3 +280,20 @@ class Config(Group):
     def rollout_env_steps(self) -> int:
         """Env steps of all robots between two updates."""
         return self.training.num_envs * self.ppo.rollouts
+
+    @property
+    def training_seeds(self) -> list[int]:
+        """Training seeds that a search uses for each configuration, one trial per seed."""
+        return [self.seed + k for k in range(self.search.seeds_per_configuration)]
+
+    @property
+    def trial_env_steps(self) -> float:
+        """Env steps of a trial: training, checkpoint selection, and the two evaluations at the end."""
+        training, steps = self.training, self.env.episode_length_s / self.env.control_dt_s
+        episodes = training.evaluations * training.selection_episodes + 2 * training.evaluation_episodes
+        return training.env_steps + episodes * steps
+
+    @property
+    def evaluations(self) -> int:
+        """Number of held-out evaluations while it trains: at most one per update."""
+        return min(self.training.evaluations, self.training.env_steps // self.rollout_env_steps)

@@ -44,7 +44,8 @@ def begin_stage(
     Raises:
         ConfigError: The study cannot be read.
     """
-    storage, settings = spec.job["storage"], spec.job["search"]
+    storage, settings = spec.config.storage, spec.config.search
+    once = settings.model_copy(update={"seeds_per_configuration": 1})
     if spec.plan.get_stage(stage) is None:
         return None
     verdict = Verdict(open_earlier(directory, "study", storage), spec.metric)
@@ -58,15 +59,15 @@ def begin_stage(
         study,
         directory / stage,
         worker_lock,
-        StageSpace(spec.space, verdict, spec.plan.get_evaluation_seed(stage, spec.job)),
+        StageSpace(spec.space, verdict, spec.plan.get_evaluation_seed(stage, spec.config.evaluation)),
         GridProposals([]),
-        job={**spec.job, "search": {**settings, "seeds_per_configuration": 1}},
+        config=spec.config.model_copy(update={"search": once}),
         workers=spec.workers,
         elsewhere=[*screened, *read_other_stages(spec, directory, worker_lock, but=stage)],
         training_s=estimate_training_s(screened),
     )
     join(total=0).enqueue(trainings, but=[trial.number for trial in verdict.study.left_out if trial.stage == stage])
-    total = TrialCounts(study.get_trials(deepcopy=False), settings["retries"]).promised
+    total = TrialCounts(study.get_trials(deepcopy=False), settings.retries).promised
     return join(total=total), total
 
 
@@ -74,14 +75,14 @@ def read_screening(spec: SearchSpec, directory: Path) -> list[FrozenTrial]:
     """Return the trials of the search itself, without those of later stages."""
     record = StudyRecord.read(directory)
     assert record is not None
-    return [trial for trial in look_into(directory, spec.job["storage"], record) if is_own(trial)]
+    return [trial for trial in look_into(directory, spec.config.storage, record) if is_own(trial)]
 
 
 def read_other_stages(
     spec: SearchSpec, directory: Path, worker_lock: WorkerLock, but: str | None = None
 ) -> list[FrozenTrial]:
     """Return the trials of all later stages except ``but``, without running trials of dead workers."""
-    stages = look_into_stages(directory, spec.job["storage"])
+    stages = look_into_stages(directory, spec.config.storage)
     trials = [trial for stage, trials in stages.items() if stage != but for trial in trials if is_own(trial)]
     with worker_lock.hold():
         return [
@@ -102,10 +103,10 @@ def check_unused_seeds(spec: SearchSpec, directory: Path, screened: Sequence[Fro
     Raises:
         ConfigError: A seed is used twice, or the test was begun with another evaluation seed.
     """
-    plan, stages = spec.plan, look_into_stages(directory, spec.job["storage"])
+    plan, stages = spec.plan, look_into_stages(directory, spec.config.storage)
     used = {stage: [t.user_attrs[SEED] for t in trials if SEED in t.user_attrs] for stage, trials in stages.items()}
     searched = [trial.user_attrs.get(SEED, spec.seed) for trial in screened if is_own(trial)]
-    evaluation = spec.job["evaluation"]
+    evaluation = spec.config.evaluation
     check_disjoint(replace(plan, test=None), [*searched, *used["test"]], evaluation)
     check_disjoint(plan, [*searched, *(seed for seed in used["confirm"] if seed not in plan.confirm_seeds)], evaluation)
     then = find_test_seed(directory)

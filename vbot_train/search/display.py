@@ -59,9 +59,10 @@ class Display:
 
     def start(self, number: int, candidate: Candidate) -> None:
         """Show a trial that has begun."""
-        training = candidate.config["training"]
         self._tasks[number] = self._progress.add_task(
-            f"{self._stage} {number}  {format_params(candidate.params)}", total=training["env_steps"], start=True
+            f"{self._stage} {number}  {format_params(candidate.params)}",
+            total=candidate.typed.training.env_steps,
+            start=True,
         )
 
     def update(self, number: int, env_steps: int) -> None:

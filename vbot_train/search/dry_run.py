@@ -1,9 +1,8 @@
 """Description of a planned search: printed at its start, and the only output of a dry run."""
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -58,7 +57,7 @@ def describe_dry_run(spec: SearchSpec, trials: Sequence[FrozenTrial], studies: P
         studies: Directory of other studies, whose trials give the speed of this machine.
     """
     yield from announce(spec)
-    counts = TrialCounts(trials, spec.job["search"]["retries"])
+    counts = TrialCounts(trials, spec.config.search.retries)
     ended = f", of which {counts.started} are there" if trials else ""
     yield f"  {spec.how_many}{ended}, {spec.workers} at a time"
     candidates = list(draw_first_proposals(spec, trials))
@@ -71,7 +70,7 @@ def describe_dry_run(spec: SearchSpec, trials: Sequence[FrozenTrial], studies: P
 def draw_first_proposals(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Iterator[Candidate]:
     """Yield the next ``PROPOSALS`` configurations, as if the sampler learned nothing from any of them."""
     study = optuna.create_study(direction=spec.direction)
-    proposals, retries = spec.build_proposals(), spec.job["search"]["retries"]
+    proposals, retries = spec.build_proposals(), spec.config.search.retries
     before = TrialCounts(trials, retries)
     study.add_trials(before.trials)
     ranges = spec.space.distributions
@@ -95,22 +94,14 @@ def estimate_cost(spec: SearchSpec, trials: float, candidates: Sequence[Candidat
     """Estimate the cost of trials like the candidates: env steps, and the time if the machine's speed is known."""
     if not candidates:
         return "nothing is left to train"
-    each = statistics.mean(count_env_steps(candidate.config) for candidate in candidates)
+    each = statistics.mean(candidate.typed.trial_env_steps for candidate in candidates)
     text = f"about {trials * each:,.0f} env steps, evaluation included"
-    speeds = read_speeds(studies, spec.job["training"]["env_steps"])
+    speeds = read_speeds(studies, spec.config.training.env_steps)
     if not speeds:
         return f"{text}; how long that takes is not known before a trial of this length was trained in {studies}"
     minutes = trials * each / statistics.median(speeds) / spec.workers / 60
     time = f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
     return f"{text}, some {time} at the speed of the last {len(speeds)} trials of this length in {studies}"
-
-
-def count_env_steps(config: Mapping[str, Any]) -> float:
-    """Count the env steps of a trial: training, checkpoint selection, and the two evaluations at the end."""
-    training, env = config["training"], config["env"]
-    episodes = training["evaluations"] * training["selection_episodes"] + 2 * training["evaluation_episodes"]
-    per_episode = env["episode_length_s"] / (env["physics_dt_s"] * env["physics_steps"])
-    return float(training["env_steps"] + episodes * per_episode)
 
 
 def read_speeds(studies: Path, length: int) -> list[float]:

@@ -181,12 +181,12 @@ class Search:
 
     def open(self) -> optuna.Study:
         """Begin the study, or continue it if it exists; the first of several workers begins it."""
-        spec, storage, now = self.spec, self.spec.job["storage"], self.spec.record()
+        spec, storage, now = self.spec, self.spec.config.storage, self.spec.record()
         with self.worker_lock.hold():
             record = StudyRecord.read(self.directory)
             if record is not None:
                 refuse_other(self.directory, record, now)
-                search = {**record.config["search"], "enqueue": spec.job["search"]["enqueue"]}
+                search = {**record.config["search"], "enqueue": spec.config.search.enqueue}
                 free = {key: getattr(now, key) for key in FREE_KEYS}
                 record = replace(record, config={**record.config, "search": search}, **free)
                 check_unused_seeds(spec, self.directory, look_into(self.directory, storage, record))
@@ -214,7 +214,7 @@ class Search:
             self.worker_lock,
             spec.space,
             spec.build_proposals(),
-            job=spec.job,
+            config=spec.config,
             total=spec.trials,
             workers=spec.workers,
             stages=spec.plan,
@@ -235,7 +235,7 @@ class Search:
     def _run_trials(self, queue: TrialQueue, stop: ShutdownRequest, total: int, stage: str = TRIAL) -> None:
         spec = self.spec
         self.worked.append((stage, queue, total))
-        hours = spec.job["budget_hours"]
+        hours = spec.config.budget_hours
         with Display(spec.metric, total, hours, stage) as display:
             display.show_total(queue.count_done(), queue.find_best())
             pool = WorkerPool(
@@ -265,13 +265,13 @@ class Search:
         for stage, queue, _ in self.worked:
             for number in queue.list_given_up():
                 show([f"{stage} {number} was killed twice without a new state in between, and is given up"])
-        callback.study_dir, callback.storage = self.directory, spec.job["storage"]
+        callback.study_dir, callback.storage = self.directory, spec.config.storage
         ended = ", ".join(self._describe_progress())
         queue = self.worked[0][1]
         if stop.number is not None:
             callback.closing_message = f"stopped, {ended}; to go on: {self._format_resume_line()}"
         elif any(queue.out_of_time for _, queue, _ in self.worked):
-            hours, line = spec.job["budget_hours"], self._format_resume_line()
+            hours, line = spec.config.budget_hours, self._format_resume_line()
             callback.closing_message = f"budget_hours={hours} is spent, {ended}; with a larger one this goes on: {line}"
         elif queue.count_done() < spec.trials and not hopeless:
             callback.closing_message = f"{ended}: nothing else is left to try in this space"
@@ -285,7 +285,7 @@ class Search:
     def _format_resume_line(self) -> str:
         """Return the command line that continues this search."""
         kept = drop_name(map(hide_password_in_argument, read_typed_arguments()))
-        return shlex.join(["python", "-m", "vbot_train", *kept, format_as_argument(self.spec.job["study"])])
+        return shlex.join(["python", "-m", "vbot_train", *kept, format_as_argument(self.spec.config.study)])
 
 
 @contextmanager

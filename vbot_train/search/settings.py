@@ -5,20 +5,22 @@ from typing import Any
 
 from vbot_train.config.checks import check_values
 from vbot_train.config.keys import GROUPS
+from vbot_train.config.schema import Config
 from vbot_train.config.validation import refuse
 
 NO_PRUNER = "optuna.pruners.NopPruner"
 
 
-def check_search(config: Mapping[str, Any]) -> None:
-    """Refuse a search that cannot run.
+def check_search(config: Mapping[str, Any]) -> Config:
+    """Return the typed config, if a search can run with it.
 
     Raises:
         ConfigError: With the first fault found.
     """
-    check_values(config)
+    checked = check_values(config)
     check_pruner(config["pruner"])
-    refuse(_find_pruning_faults(config))
+    refuse(_find_pruning_faults(checked))
+    return checked
 
 
 def check_choices(choices: Mapping[str, str]) -> None:
@@ -45,10 +47,10 @@ def check_pruner(pruner: Mapping[str, Any]) -> None:
         build_pruner(pruner)
 
 
-def _find_pruning_faults(config: Mapping[str, Any]) -> Iterator[str]:
-    if config["pruner"]["_target_"] == NO_PRUNER:
+def _find_pruning_faults(config: Config) -> Iterator[str]:
+    if config.pruner.target == NO_PRUNER:
         return
-    if (evaluations := config["training"]["evaluations"]) < 2:
+    if (evaluations := config.training.evaluations) < 2:
         yield f"training.evaluations={evaluations}: a pruner needs evaluations before the last one"
-    if config["search"]["metric"] == "env_steps_to_success":
+    if config.search.metric == "env_steps_to_success":
         yield "search.metric=env_steps_to_success: a pruner has nothing to go by, it is known at the end only"

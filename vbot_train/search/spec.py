@@ -13,12 +13,12 @@ from vbot_train.config.checks import check_values
 from vbot_train.config.composition import (
     ConfigError,
     count_cores,
-    list_training_seeds,
-    needs_gpu,
     read_choices,
     to_plain,
 )
 from vbot_train.config.key_types import SEED_BOUNDS
+from vbot_train.config.schema import Simulation
+from vbot_train.config.validation import validate_config
 from vbot_train.search.callback import SearchCallback
 from vbot_train.search.resume import list_option_settings
 from vbot_train.search.space.distributions import count_values, list_ends, list_values
@@ -50,7 +50,7 @@ class SearchSpec:
         params: The preset's sweep expressions, by key.
         arguments: Overrides of the command line.
         config: The composed config.
-        job: The same in plain containers, checked.
+        plain: The same in plain containers.
         context: Hydra's context.
         earlier: Record of the study that is continued; it has the ranges as search.around narrowed them then.
 
@@ -64,23 +64,25 @@ class SearchSpec:
         params: Mapping[str, Any],
         arguments: list[str],
         config: DictConfig,
-        job: dict[str, Any],
+        plain: dict[str, Any],
         context: HydraContext,
         earlier: StudyRecord | None,
     ) -> None:
         self.sampler = sampler
-        self.job = job
-        self.seed: int = job["seed"]
-        self.metric: str = job["search"]["metric"]
+        self.plain = plain
+        self.config = validate_config(plain)
+        settings = self.config.search
+        self.seed = self.config.seed
+        self.metric = settings.metric
         self.grid = is_grid(sampler)
-        self.workers = count_workers(job["workers"], job["simulation"])
+        self.workers = count_workers(self.config.workers, self.config.simulation)
         self.choices = read_choices(config)
         self.callback = next(c for c in context.callbacks.callbacks if isinstance(c, SearchCallback))
-        self.pruner = build_pruner(job["pruner"])
+        self.pruner = build_pruner(plain["pruner"])
         distributions, fixed = split_overrides(params, arguments, context.config_loader)
         if not distributions and not params:
             raise ConfigError("-m: nothing to search; add search=quick, or a sweep such as ppo.rollouts=24,48")
-        if "seed" in distributions and job["search"]["seeds_per_configuration"] > 1:
+        if "seed" in distributions and settings.seeds_per_configuration > 1:
             raise ConfigError("search.seeds_per_configuration: must be 1 where seed is searched")
         given = set(split_overrides({}, arguments, context.config_loader)[0])
         narrowing = self._narrow(distributions, given, earlier)
@@ -91,14 +93,14 @@ class SearchSpec:
         self.survey = survey_space(self.space, self.broken_rules, grid=self.grid, seed=self.seed)
         self.total = self._count_total()
         self._check_last_seed()
-        self.plan = plan_stages(job["search"]).limit_to(self._count_configurations())
-        check_disjoint(self.plan, self._list_training_seeds(), job["evaluation"])
+        self.plan = plan_stages(settings).limit_to(self._count_configurations())
+        check_disjoint(self.plan, self._list_training_seeds(), self.config.evaluation)
         self.points = drop_repeats(list(self._list_initial_points(None if earlier is None else earlier.config)))
 
     @property
     def seeds_per_configuration(self) -> int:
         """Number of training seeds of each configuration, a trial each."""
-        return int(self.job["search"]["seeds_per_configuration"])
+        return self.config.search.seeds_per_configuration
 
     @property
     def trials(self) -> int:
@@ -132,18 +134,18 @@ class SearchSpec:
             lambda seed: build_sampler(self.sampler, seed),
             seed=self.seed,
             direction=self.direction,
-            repeats=self.job["search"]["duplicates"] == "replicate" and "seed" not in self.space.distributions,
-            retries=self.job["search"]["retries"],
+            repeats=self.config.search.duplicates == "replicate" and "seed" not in self.space.distributions,
+            retries=self.config.search.retries,
         )
 
     def record(self) -> StudyRecord:
         """Return what ``study.yaml`` records of it."""
         return StudyRecord(
-            study=self.job["study"],
+            study=self.config.study,
             metric=self.metric,
             space=self.space.describe(),
             fixed=self.space.fixed,
-            options=list_option_settings(self.space.list_combinations(), self.job),
+            options=list_option_settings(self.space.list_combinations(), self.plain),
             constraints=self.callback.rules,
             feasible_share=self.survey.share,
             max_trials=self.total,
@@ -152,17 +154,17 @@ class SearchSpec:
             default=self._find_default(),
             sampler=to_plain(self.sampler),
             groups=self.choices,
-            config={**self.job, "storage": None},
+            config={**self.plain, "storage": None},
         )
 
     def _narrow(self, distributions: dict[str, Any], given: set[str], earlier: StudyRecord | None) -> Narrowing:
-        around = self.job["search"]["around"]
+        around = self.config.search.around
         if around is None:
             return Narrowing(distributions, [])
         if earlier is not None and earlier.config["search"].get("around") == around:
             then = read_space(earlier.space)
             return Narrowing({k: own if k in given else then.get(k, own) for k, own in distributions.items()}, [])
-        storage = self.job["storage"]
+        storage = self.config.storage
         return narrow_space(distributions, given, Path(around), self.metric, top=AROUND_TOP, storage=storage)
 
     def _count_configurations(self) -> int:
@@ -175,14 +177,14 @@ class SearchSpec:
     def _find_default(self) -> dict[str, Any] | None:
         """Return the composed configuration as a point of the space, without the seed; None if it lies outside."""
         try:
-            return self.space.point(self.job, self.choices, but="seed")
+            return self.space.point(self.plain, self.choices, but="seed")
         except OutsideError:
             return None
 
     def _list_training_seeds(self) -> Sequence[int]:
         """Return the seeds of the search; for configurations drawn again, ``TrialQueue`` skips those of the stages."""
         searched = list_values(self.space.distributions.get("seed"))
-        return list_training_seeds(self.job) if searched is None else searched
+        return self.config.training_seeds if searched is None else searched
 
     def _check_ends(self) -> None:
         """Check that the ends of each range are valid values: the points of the survey may all miss an invalid end."""
@@ -201,33 +203,31 @@ class SearchSpec:
             )
 
     def _count_total(self) -> int:
-        wanted, cells = self.job["search"]["max_trials"], len(self.survey.feasible)
+        wanted, cells = self.config.search.max_trials, len(self.survey.feasible)
         if self.grid:
             return cells if wanted is None else min(wanted, cells)
-        return DEFAULT_TRIALS if wanted is None else int(wanted)
+        return DEFAULT_TRIALS if wanted is None else wanted
 
     def _build_initial_points(self) -> InitialPoints:
-        return InitialPoints(self.space, self.job, self.choices, self.broken_rules, self.metric)
+        return InitialPoints(self.space, self.plain, self.choices, self.broken_rules, self.metric)
 
     def _list_initial_points(self, before: Mapping[str, Any] | None) -> Iterator[InitialPoint]:
         """Yield the initial points; for a continued study, only those that its config ``before`` lacks."""
-        source, settings = self._build_initial_points(), self.job["search"]
+        source, settings = self._build_initial_points(), self.config.search
         if before is None:
             yield source.make_default()
         then = {} if before is None else before["search"]
-        yield from source.list_enqueued(
-            [entry for entry in settings["enqueue"] if entry not in then.get("enqueue", [])]
-        )
-        if settings["around"] not in (None, then.get("around")):
-            yield from source.list_best_of(Path(settings["around"]), "search.around", AROUND_TOP)
+        yield from source.list_enqueued([entry for entry in settings.enqueue if entry not in then.get("enqueue", [])])
+        if settings.around is not None and settings.around != then.get("around"):
+            yield from source.list_best_of(Path(settings.around), "search.around", AROUND_TOP)
 
 
 def _drop_seed(point: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in point.items() if key != "seed"}
 
 
-def count_workers(workers: Any, simulation: Mapping[str, Any]) -> int:
+def count_workers(workers: int | str | None, simulation: Simulation) -> int:
     """Return the number of trial processes; ``auto`` is one per core, but one in all where they would share a GPU."""
     if workers in ("auto", None):
-        return 1 if needs_gpu(simulation) else count_cores()
+        return 1 if simulation.needs_gpu else count_cores()
     return int(workers)

@@ -1,12 +1,12 @@
 """Plan of the stages after a search: confirm its finalists, then test the winner and the default configuration."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from vbot_train.config.composition import ConfigError
+from vbot_train.config.schema import Evaluation, Search
 
-NONE = (None, "none")
 FIRST_SEED = {"confirm": 1001, "test": 2001}  # if a number of seeds is given, not a list
 
 
@@ -43,10 +43,10 @@ class Plan:
         """Return the settings of a stage, None if it is off."""
         return self.confirm if stage == "confirm" else self.test
 
-    def get_evaluation_seed(self, stage: str, config: Mapping[str, Any]) -> int:
+    def get_evaluation_seed(self, stage: str, evaluation: Evaluation) -> int:
         """Return the seed of the held-out start states that a stage reports on: the search's, or the test's."""
-        seed = config["evaluation"]["seed"] if stage == "confirm" or self.test is None else self.test["evaluation_seed"]
-        return int(seed)
+        is_same = stage == "confirm" or self.test is None
+        return evaluation.seed if is_same or self.test is None else int(self.test["evaluation_seed"])
 
     def __str__(self) -> str:
         if self.confirm is None:
@@ -61,34 +61,34 @@ class Plan:
 NO_STAGES = Plan(None, None)
 
 
-def plan_stages(settings: Mapping[str, Any]) -> Plan:
-    """Read ``search.confirm`` and ``search.test``, which must be valid."""
-    confirm, test = settings["confirm"], settings["test"]
-    if confirm in NONE or confirm["top_k"] == 0:
+def plan_stages(settings: Search) -> Plan:
+    """Read ``search.confirm`` and ``search.test``."""
+    confirm, test = settings.confirm, settings.test
+    if confirm is None or confirm.top_k == 0:
         return NO_STAGES
-    seeds = list_stage_seeds("confirm", confirm["seeds"])
-    tested = [] if test in NONE else list_stage_seeds("test", test["seeds"])
-    starts = None if test in NONE else {"seeds": tested, "evaluation_seed": test["evaluation_seed"]}
-    return Plan({"top_k": confirm["top_k"], "seeds": seeds}, starts if tested else None)
+    found = {"top_k": confirm.top_k, "seeds": list_stage_seeds("confirm", confirm.seeds)}
+    if test is None:
+        return Plan(found, None)
+    return Plan(found, {"seeds": list_stage_seeds("test", test.seeds), "evaluation_seed": test.evaluation_seed})
 
 
-def list_stage_seeds(stage: str, seeds: int | list[int]) -> list[int]:
+def list_stage_seeds(stage: str, seeds: int | Sequence[int]) -> list[int]:
     """List the training seeds of a stage."""
-    return seeds if isinstance(seeds, list) else [FIRST_SEED[stage] + k for k in range(seeds)]
+    return [FIRST_SEED[stage] + k for k in range(seeds)] if isinstance(seeds, int) else list(seeds)
 
 
-def check_disjoint(plan: Plan, screened: Container[int], evaluation: Mapping[str, int]) -> None:
+def check_disjoint(plan: Plan, screened: Container[int], evaluation: Evaluation) -> None:
     """Check that no seed of a stage is used elsewhere.
 
     Args:
         plan: The planned stages.
         screened: Training seeds that the search uses.
-        evaluation: Seeds of the held-out start states that training and search use, by key.
+        evaluation: Seeds of the held-out start states that training and search use.
 
     Raises:
         ConfigError: A seed is used twice; the message names the first.
     """
-    taken = {seed: f"evaluation.{key}" for key, seed in evaluation.items()}
+    taken = {seed: f"evaluation.{key}" for key, seed in evaluation}
     uses = [("search.confirm.seeds", seed) for seed in (plan.confirm or {}).get("seeds", [])]
     if plan.test is not None:
         uses += [("search.test.seeds", seed) for seed in plan.test["seeds"]]

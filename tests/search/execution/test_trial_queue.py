@@ -13,7 +13,7 @@ from optuna.trial import TrialState, create_trial
 from sqlalchemy import event
 from workers import CELLS, Same, at_random
 
-from vbot_train.config.composition import compose_config
+from vbot_train.config.validation import compose_validated
 from vbot_train.search.execution import worker_lock
 from vbot_train.search.space.initial_points import InitialPoint
 from vbot_train.search.space.proposals import GridProposals
@@ -401,7 +401,7 @@ def test_there_is_a_worker_per_core_but_a_single_one_on_a_gpu_unless_told_otherw
     monkeypatch, workers, options, count
 ):
     monkeypatch.setattr("vbot_train.search.spec.count_cores", lambda: 3)
-    assert count_workers(workers, compose_config(options)["simulation"]) == count
+    assert count_workers(workers, compose_validated(options).simulation) == count
 
 
 @pytest.mark.parametrize(("workers", "others", "threads"), [(1, 0, None), (2, 0, 1), (1, 1, 1)])

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vbot_train.search.execution.worker_pool import RunningTrial, WorkerPool, copy_run, count_evaluations, is_hopeless
+from vbot_train.search.execution.worker_pool import RunningTrial, WorkerPool, copy_run, is_hopeless
 
 CRASH = "failed: the trial's process ended with code 3, see train.log"
 
@@ -29,12 +29,6 @@ CRASH = "failed: the trial's process ended with code 3, see train.log"
 )
 def test_three_equal_failures_at_the_start_are_hopeless(causes, hopeless):
     assert is_hopeless(causes) is hopeless
-
-
-@pytest.mark.parametrize(("env_steps", "expected"), [(100_000, 5), (1_000, 3)])  # the second: 3 updates of 16 x 20
-def test_a_run_evaluates_no_more_often_than_it_updates(env_steps, expected):
-    training = {"env_steps": env_steps, "num_envs": 16, "evaluations": 5}
-    assert count_evaluations({"training": training, "ppo": {"rollouts": 20}}) == expected
 
 
 def test_a_budget_is_spent_while_the_host_sleeps(monkeypatch):

@@ -15,6 +15,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.config.composition import ConfigError, load_recorded_config
+from vbot_train.config.schema import Config
 from vbot_train.search.execution.budget import Budget
 from vbot_train.search.execution.recovery import recover_trials
 from vbot_train.search.execution.trial_reporter import QueuedTrial, TrialReporter
@@ -56,7 +57,7 @@ class TrialQueue:
         worker_lock: This worker's lock.
         space: What varies.
         proposals: What to try next.
-        job: The composed config.
+        config: The composed config.
         total: Number of trials at which the search ends; every seed of a configuration is one.
         workers: Trials that this worker trains at a time.
         stages: What is trained after it; of the budget, time is kept for that.
@@ -72,7 +73,7 @@ class TrialQueue:
         space: Points,
         proposals: Proposals,
         *,
-        job: Mapping[str, Any],
+        config: Config,
         total: int,
         workers: int = 1,
         stages: Plan = NO_STAGES,
@@ -86,14 +87,14 @@ class TrialQueue:
         self._proposals = proposals
         self._total = total
         self._workers = workers
-        self._seeds = job["search"]["seeds_per_configuration"]
-        self._retries = job["search"]["retries"]
-        self._env_steps = job["training"]["env_steps"]
+        self._seeds = config.search.seeds_per_configuration
+        self._retries = config.search.retries
+        self._env_steps = config.training.env_steps
         self._stages = stages
         self._elsewhere = elsewhere
-        self.reporter = TrialReporter(study, worker_lock, job["search"]["metric"])
+        self.reporter = TrialReporter(study, worker_lock, config.search.metric)
         self.budget = Budget(
-            job["budget_hours"], workers=workers, stages=stages, elsewhere=elsewhere, training_s=training_s
+            config.budget_hours, workers=workers, stages=stages, elsewhere=elsewhere, training_s=training_s
         )
         self.others_train = False  # whether other workers trained at the last take; the trial of one that dies is free
         self.out_of_time = False  # whether a trial was not started because it cannot finish within the budget

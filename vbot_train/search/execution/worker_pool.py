@@ -2,11 +2,10 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from vbot_train.search.display import Display
 from vbot_train.search.execution.fallback import mask_numbers
@@ -42,7 +41,7 @@ class RunningTrial:
 
     def is_overdue(self) -> bool:
         """Check whether all its lives together exceed ``search.trial_minutes``."""
-        minutes = self.queued.candidate.config["search"]["trial_minutes"]
+        minutes = self.queued.candidate.typed.search.trial_minutes
         return minutes is not None and self.queued.earlier_s + self.process.runtime_s > 60 * minutes
 
 
@@ -153,7 +152,7 @@ class WorkerPool:
                 raise OSError(f"{running.queued.directory}: {running.process.disk_fault}")
             self._stop_if_hopeless()
         elif running.is_overdue():
-            minutes = running.queued.candidate.config["search"]["trial_minutes"]
+            minutes = running.queued.candidate.typed.search.trial_minutes
             running.process.stop("timeout", f"longer than search.trial_minutes={minutes}")
 
     def _read_messages(self, running: RunningTrial) -> None:
@@ -171,7 +170,7 @@ class WorkerPool:
         if value is None or evaluation is None:
             return
         prune = self._queue.reporter.report(running.queued, evaluation, value)
-        if prune and evaluation < count_evaluations(running.queued.candidate.config):
+        if prune and evaluation < running.queued.candidate.typed.evaluations:
             running.process.stop("pruned", "the pruner stopped it")
 
     def _finish(self, running: RunningTrial) -> None:
@@ -254,10 +253,3 @@ def is_hopeless(causes: Sequence[str | None]) -> bool:
     """
     alike = {None if cause is None else mask_numbers(cause) for cause in causes}
     return len(causes) == HOPELESS and len(alike) == 1 and None not in alike
-
-
-def count_evaluations(config: Mapping[str, Any]) -> int:
-    """Return how many held-out evaluations a run makes: at most one per update."""
-    training = config["training"]
-    updates = training["env_steps"] // (training["num_envs"] * config["ppo"]["rollouts"])
-    return int(min(training["evaluations"], updates))

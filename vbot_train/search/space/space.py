@@ -15,6 +15,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from vbot_train.config.composition import CONF_DIR, ConfigError, look_up, make_absolute, read_choices, to_plain
 from vbot_train.config.keys import GROUPS, SEARCHABLE, THREAD_KEYS
+from vbot_train.config.schema import Config
+from vbot_train.config.validation import validate_config
 from vbot_train.search.space.distributions import (
     count_values,
     describe,
@@ -47,6 +49,11 @@ class Candidate:
     choices: dict[str, str]  # chosen option of each config group
     base: dict[str, Any]  # composed from conf/'s own options of GROUPS alone, unresolved
     overrides: list[str]  # those that compose it
+
+    @property
+    def typed(self) -> Config:
+        """Its configuration, typed."""
+        return validate_config(self.config)
 
 
 @dataclass(frozen=True, slots=True)
