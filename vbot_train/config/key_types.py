@@ -1,6 +1,7 @@
 """Types of config values. Each checks itself, with a message that follows ``key=value: `` in a line for the user."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -20,8 +21,26 @@ class Role(Enum):
     HARDWARE = "where and on how many threads a trial runs; without effect on its result"
 
 
+class Check(ABC):
+    """An annotation of a type that checks its values."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def check(self, value: Any) -> Any:
+        """Return a valid value unchanged.
+
+        Raises:
+            PydanticCustomError: Says what is wrong.
+        """
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Check before pydantic's own type check, which then always passes."""
+        return core_schema.no_info_before_validator_function(self.check, handler(source))
+
+
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Check):
     """Bounds of a number, as an annotation of its type.
 
     Args:
@@ -39,11 +58,7 @@ class Bounds:
     besides: tuple[Any, ...] = ()
 
     def check(self, value: Any) -> Any:
-        """Return a valid value unchanged.
-
-        Raises:
-            PydanticCustomError: Says what is wrong.
-        """
+        """See ``Check``."""
         if value in self.besides and not isinstance(value, bool):
             return value
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -56,13 +71,9 @@ class Bounds:
             raise fault(wanted + (f" and at most {self.high}" if is_bounded else ""))
         return value
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Check before pydantic's own type check, which then always passes."""
-        return core_schema.no_info_before_validator_function(self.check, handler(source))
-
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(Check):
     """Two numbers, [smallest, largest], as an annotation of a pair.
 
     Args:
@@ -72,11 +83,7 @@ class Interval:
     ends: Bounds
 
     def check(self, value: Any) -> Any:
-        """Return a valid pair unchanged.
-
-        Raises:
-            PydanticCustomError: Says what is wrong.
-        """
+        """See ``Check``."""
         if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
             raise fault("must be two numbers, [smallest, largest]")
         check_items(value, self.ends)
@@ -84,13 +91,9 @@ class Interval:
             raise fault("the smallest is more than the largest")
         return value
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Check before pydantic's own type check, which then always passes."""
-        return core_schema.no_info_before_validator_function(self.check, handler(source))
-
 
 @dataclass(frozen=True, slots=True)
-class Must:
+class Must(Check):
     """A condition on a value that is no number, as an annotation of its type.
 
     Args:
@@ -104,18 +107,10 @@ class Must:
     is_secret: bool = False
 
     def check(self, value: Any) -> Any:
-        """Return a valid value unchanged.
-
-        Raises:
-            PydanticCustomError: Says what is wrong.
-        """
+        """See ``Check``."""
         if not self.holds(value):
             raise fault(f"must {self.message}", is_secret=self.is_secret)
         return value
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Check before pydantic's own type check, which then always passes."""
-        return core_schema.no_info_before_validator_function(self.check, handler(source))
 
 
 def fault(message: str, **context: Any) -> PydanticCustomError:
