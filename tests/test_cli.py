@@ -208,7 +208,7 @@ def test_a_refusal_ends_the_process_with_exit_code_1(tmp_path, arguments):
     assert "ppo.learning_rate=-1: must be more than 0" in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("module", ["vbot_train.analyze", "vbot_train.evaluate", "vbot_train.status.status_command"])
+@pytest.mark.parametrize("module", ["vbot_train.analyze", "vbot_train.evaluate", "vbot_train.status"])
 def test_a_directory_that_is_no_study_and_no_run_is_refused(tmp_path, module):
     done = run(tmp_path, str(tmp_path), module=module)
     assert done.returncode == 1

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import subprocess
 import sys
 
@@ -304,3 +305,12 @@ def test_what_there_is_nothing_to_say_about_is_told_in_a_line(write_run, write_s
     assert compare(run, failed) == f"{failed}: no trial was completed with a value of episode_reward_mean"
     assert compare(run, run, "--figure", tmp_path / "f.pdf").endswith("must end in .png")
     assert compare(run, run, "--json", nowhere / "n.json").endswith("n.json: cannot be written there")
+
+
+def test_a_reader_that_has_gone_does_no_harm(write_run):
+    reader, writer = os.pipe()
+    os.close(reader)
+    line = [sys.executable, "-m", "vbot_train.compare", str(write_run("a")), str(write_run("b"))]
+    done = subprocess.run(line, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")

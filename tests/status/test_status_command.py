@@ -297,3 +297,13 @@ def test_watching_a_running_search_shows_a_trials_step_advancing(tmp_path):
 def steps_in(text):
     """Env steps of trial 0 in each picture."""
     return [int(steps.replace(",", "")) for steps in re.findall(r"trial 0\s+([\d,]+) / 200,000", text)]
+
+
+def test_a_reader_that_has_gone_does_no_harm(tmp_path):
+    study = write_study(tmp_path / "s", [ended(600.0)])
+    reader, writer = os.pipe()
+    os.close(reader)
+    line = [sys.executable, "-m", "vbot_train.status", str(study)]
+    done = subprocess.run(line, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")

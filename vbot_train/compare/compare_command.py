@@ -23,7 +23,6 @@ from vbot_train.compare.comparison import Comparison, Difference, Estimate, Inte
 from vbot_train.compare.figure import draw_comparison
 from vbot_train.config.composition import ConfigError
 from vbot_train.study.errors import StudyError
-from vbot_train.terminal import detach_from_terminal
 from vbot_train.training.files import write_atomically
 from vbot_train.training.metrics import METRICS
 from vbot_train.training.result import ResultError
@@ -265,8 +264,3 @@ def main() -> None:
         write(found, arguments.json, arguments.figure)
     except (ConfigError, StudyError, ResultError, CurveError) as error:
         raise SystemExit(str(error)) from None
-
-
-if __name__ == "__main__":
-    detach_from_terminal()
-    main()

@@ -1,6 +1,8 @@
 """``python -m vbot_train.status``."""
 
 from vbot_train.status.status_command import main
+from vbot_train.terminal import detach_from_terminal
 
 if __name__ == "__main__":
+    detach_from_terminal()
     main()

@@ -17,7 +17,6 @@ from vbot_train.status.observer import Observer
 from vbot_train.status.render import render_status
 from vbot_train.study.errors import StudyError
 from vbot_train.study.timing import HOUR_S
-from vbot_train.terminal import detach_from_terminal
 
 LOG_WIDTH = 140  # columns, if the output is not a terminal
 EVERY_S = 2.0
@@ -85,8 +84,3 @@ def main() -> None:
         show_status(arguments.study, arguments.storage, arguments.every if arguments.watch else None)
     except (StudyError, ConfigError) as error:
         raise SystemExit(str(error)) from None
-
-
-if __name__ == "__main__":
-    detach_from_terminal()
-    main()
