@@ -43,8 +43,7 @@ def _explain(error: ErrorDetails) -> str:
             return f"{key}={value}: must be true or false"
     if "index" in context and isinstance(value, list | tuple):
         key, value = f"{key}[{context['index']}]", value[context["index"]]
-    message = error["msg"].replace("KEYS", " and ".join(_list_siblings(f"{key}.")))
-    return f"{key}: {message}" if context.get("is_secret") else f"{key}={value}: {message}"
+    return f"{key}: {error['msg']}" if context.get("is_secret") else f"{key}={value}: {error['msg']}"
 
 
 def _explain_unknown(key: str, value: Any) -> str:

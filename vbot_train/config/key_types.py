@@ -1,13 +1,12 @@
 """Types of config values. Each checks itself, with a message that follows ``key=value: `` in a line for the user."""
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any
 
-from pydantic import GetCoreSchemaHandler, Strict
+from pydantic import BeforeValidator, GetCoreSchemaHandler, Strict
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 LARGEST = 1e9  # far above any useful setting; networks and rewards are float32, where squares overflow from 1.8e19
@@ -21,26 +20,8 @@ class Role(Enum):
     HARDWARE = "where and on how many threads a trial runs; without effect on its result"
 
 
-class Check(ABC):
-    """An annotation of a type that checks its values."""
-
-    __slots__ = ()
-
-    @abstractmethod
-    def check(self, value: Any) -> Any:
-        """Return a valid value unchanged.
-
-        Raises:
-            PydanticCustomError: Says what is wrong.
-        """
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Check before pydantic's own type check, which then always passes."""
-        return core_schema.no_info_before_validator_function(self.check, handler(source))
-
-
 @dataclass(frozen=True, slots=True)
-class Bounds(Check):
+class Bounds:
     """Bounds of a number, as an annotation of its type.
 
     Args:
@@ -58,7 +39,11 @@ class Bounds(Check):
     besides: tuple[Any, ...] = ()
 
     def check(self, value: Any) -> Any:
-        """See ``Check``."""
+        """Return a valid value unchanged.
+
+        Raises:
+            PydanticCustomError: Says what is wrong.
+        """
         if value in self.besides and not isinstance(value, bool):
             return value
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -71,30 +56,27 @@ class Bounds(Check):
             raise fault(wanted + (f" and at most {self.high}" if is_bounded else ""))
         return value
 
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Check before pydantic's own type check, which then always passes."""
+        return core_schema.no_info_before_validator_function(self.check, handler(source))
 
-@dataclass(frozen=True, slots=True)
-class Interval(Check):
-    """Two numbers, [smallest, largest], as an annotation of a pair.
 
-    Args:
-        ends: Bounds of both numbers.
-    """
+def pair(ends: Bounds) -> BeforeValidator:
+    """Return the check of two numbers, [smallest, largest], both within bounds."""
 
-    ends: Bounds
-
-    def check(self, value: Any) -> Any:
-        """See ``Check``."""
+    def check(value: Any) -> Any:
         if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
             raise fault("must be two numbers, [smallest, largest]")
-        check_items(value, self.ends)
+        check_items(value, ends)
         if value[0] > value[1]:
             raise fault("the smallest is more than the largest")
         return value
 
+    return BeforeValidator(check)
 
-@dataclass(frozen=True, slots=True)
-class Must(Check):
-    """A condition on a value that is no number, as an annotation of its type.
+
+def must(holds: Callable[[Any], bool], message: str, *, is_secret: bool = False) -> BeforeValidator:
+    """Return the check of a value that is no number.
 
     Args:
         holds: The condition.
@@ -102,15 +84,12 @@ class Must(Check):
         is_secret: Whether the value may hold a password, and stays out of the message.
     """
 
-    holds: Callable[[Any], bool]
-    message: str
-    is_secret: bool = False
-
-    def check(self, value: Any) -> Any:
-        """See ``Check``."""
-        if not self.holds(value):
-            raise fault(f"must {self.message}", is_secret=self.is_secret)
+    def check(value: Any) -> Any:
+        if not holds(value):
+            raise fault(f"must {message}", is_secret=is_secret)
         return value
+
+    return BeforeValidator(check)
 
 
 def fault(message: str, **context: Any) -> PydanticCustomError:
@@ -156,5 +135,5 @@ EnvSteps = Annotated[int, Bounds(1, 10**12, is_whole=True)]
 Threads = Annotated[int, Bounds(1, MAX_PARALLEL, is_whole=True)]
 Workers = Annotated[int | str | None, Bounds(1, MAX_PARALLEL, is_whole=True, besides=(None, "auto"))]
 Flag = Annotated[bool, Strict()]
-NotNegativePair = Annotated[tuple[float, float], Interval(NOT_NEGATIVE_BOUNDS)]
-PositivePair = Annotated[tuple[float, float], Interval(POSITIVE_BOUNDS)]
+NotNegativePair = Annotated[tuple[float, float], pair(NOT_NEGATIVE_BOUNDS)]
+PositivePair = Annotated[tuple[float, float], pair(POSITIVE_BOUNDS)]

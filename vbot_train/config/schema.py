@@ -15,7 +15,6 @@ from vbot_train.config.key_types import (
     Duration,
     EnvSteps,
     Flag,
-    Must,
     NotNegative,
     NotNegativePair,
     Positive,
@@ -31,6 +30,7 @@ from vbot_train.config.key_types import (
     Workers,
     check_items,
     fault,
+    must,
 )
 from vbot_train.config.reward_terms import Reward
 from vbot_train.training.metrics import METRICS
@@ -189,14 +189,6 @@ def _check_seeds(seeds: Any) -> Any:
 Seeds = Annotated[int | tuple[int, ...], BeforeValidator(_check_seeds)]
 
 
-def _read_stage(value: Any) -> Any:
-    if value in (None, "none"):
-        return None
-    if not isinstance(value, Mapping | Group):
-        raise fault("must be none, or have the keys KEYS")
-    return value
-
-
 class Confirm(Group):
     """The stage that trains the best configurations again."""
 
@@ -209,6 +201,19 @@ class Test(Group):
 
     seeds: Seeds
     evaluation_seed: Seed
+
+
+def _or_none(stage: type[Group]) -> BeforeValidator:
+    """Return the check of a stage that may be off, as ``none`` or null."""
+
+    def read(value: Any) -> Any:
+        if value in (None, "none"):
+            return None
+        if not isinstance(value, Mapping | Group):
+            raise fault(f"must be none, or have the keys {' and '.join(stage.model_fields)}")
+        return value
+
+    return BeforeValidator(read)
 
 
 def _check_metric(metric: Any) -> Any:
@@ -228,20 +233,20 @@ def _is_name(value: Any) -> bool:
 class Search(Group):
     """Settings of a search."""
 
-    name: Annotated[Any, Must(_is_name, "be a name, of letters, digits, '_', '.' and '-'")]
+    name: Annotated[Any, must(_is_name, "be a name, of letters, digits, '_', '.' and '-'")]
     max_trials: Count | None
     metric: Annotated[str, BeforeValidator(_check_metric), Role.RESULT]
     constraints: Any  # names with rules; ``search.space.constraints`` checks them
     seeds_per_configuration: SeedCount
     enqueue: Annotated[
-        list[Any], Must(lambda value: isinstance(value, list), "be a list, as in search.enqueue=[multirun/NAME:3]")
+        list[Any], must(lambda value: isinstance(value, list), "be a list, as in search.enqueue=[multirun/NAME:3]")
     ]
-    around: Annotated[str | None, Must(_is_text, "be the directory of a study")]
+    around: Annotated[str | None, must(_is_text, "be the directory of a study")]
     duplicates: Literal["replicate", "skip"]
     retries: Whole
     trial_minutes: Duration | None
-    confirm: Annotated[Confirm | None, BeforeValidator(_read_stage)]
-    test: Annotated[Test | None, BeforeValidator(_read_stage)]
+    confirm: Annotated[Confirm | None, _or_none(Confirm)]
+    test: Annotated[Test | None, _or_none(Test)]
     dry_run: Flag
 
 
@@ -268,10 +273,10 @@ class Config(Group):
     simulation: Annotated[Simulation, Role.RESULT]
     pruner: Pruner
     seed: Annotated[Seed, Role.SEARCHABLE]
-    init_from: Annotated[str | None, Must(_is_text, "be the directory of a run, or a checkpoint"), Role.SEARCHABLE]
+    init_from: Annotated[str | None, must(_is_text, "be the directory of a run, or a checkpoint"), Role.SEARCHABLE]
     evaluation: Annotated[Evaluation, Role.RESULT]
     study: Any  # ``search.naming`` checks it
-    storage: Annotated[str | None, Must(_is_text, "be a SQLAlchemy URL", is_secret=True)]
+    storage: Annotated[str | None, must(_is_text, "be a SQLAlchemy URL", is_secret=True)]
     workers: Workers
     budget_hours: Duration | None
     search: Search
@@ -294,6 +299,11 @@ class Config(Group):
         return training.env_steps + episodes * steps
 
     @property
+    def updates(self) -> int:
+        """Number of updates of a training."""
+        return self.training.env_steps // self.rollout_env_steps
+
+    @property
     def evaluations(self) -> int:
         """Number of held-out evaluations while it trains: at most one per update."""
-        return min(self.training.evaluations, self.training.env_steps // self.rollout_env_steps)
+        return min(self.training.evaluations, self.updates)

@@ -61,7 +61,7 @@ class Display:
         """Show a trial that has begun."""
         self._tasks[number] = self._progress.add_task(
             f"{self._stage} {number}  {format_params(candidate.params)}",
-            total=candidate.typed.training.env_steps,
+            total=candidate.validate().training.env_steps,
             start=True,
         )
 

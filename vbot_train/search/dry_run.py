@@ -94,7 +94,7 @@ def estimate_cost(spec: SearchSpec, trials: float, candidates: Sequence[Candidat
     """Estimate the cost of trials like the candidates: env steps, and the time if the machine's speed is known."""
     if not candidates:
         return "nothing is left to train"
-    each = statistics.mean(candidate.typed.trial_env_steps for candidate in candidates)
+    each = statistics.mean(candidate.validate().trial_env_steps for candidate in candidates)
     text = f"about {trials * each:,.0f} env steps, evaluation included"
     speeds = read_speeds(studies, spec.config.training.env_steps)
     if not speeds:

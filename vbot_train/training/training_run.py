@@ -71,7 +71,7 @@ class Run:
         self.machines = [describe_machine(recorded, count_update_threads(config))]  # on which it has trained
         self.evaluation_env_steps = 0
         self.unstable_robots = 0
-        self.updates = config.training.env_steps // self.rollout
+        self.updates = config.updates
 
     def build(self, state: Mapping[str, Any] | None) -> None:
         """Build the environment and the agent, in their initial state or in the given state."""

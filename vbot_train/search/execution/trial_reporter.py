@@ -94,7 +94,7 @@ class TrialReporter:
                 status,
                 cause,
                 trial=queued.trial.number,
-                seed=queued.candidate.typed.seed,
+                seed=queued.candidate.validate().seed,
                 wall_time_s=queued.earlier_s + seconds,
             )
             env_steps = max(result.env_steps, process.env_steps)

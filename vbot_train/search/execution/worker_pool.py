@@ -1,5 +1,6 @@
 """The worker pool: it keeps a number of trial processes busy until the search is complete."""
 
+import functools
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from vbot_train.config.schema import Config
 from vbot_train.search.display import Display
 from vbot_train.search.execution.fallback import mask_numbers
 from vbot_train.search.execution.shutdown import ShutdownRequest
@@ -39,9 +41,14 @@ class RunningTrial:
         self.queued = queued
         self.process = process
 
+    @functools.cached_property
+    def config(self) -> Config:
+        """Its configuration; validated once, as ``is_overdue`` is asked several times a second."""
+        return self.queued.candidate.validate()
+
     def is_overdue(self) -> bool:
         """Check whether all its lives together exceed ``search.trial_minutes``."""
-        minutes = self.queued.candidate.typed.search.trial_minutes
+        minutes = self.config.search.trial_minutes
         return minutes is not None and self.queued.earlier_s + self.process.runtime_s > 60 * minutes
 
 
@@ -152,7 +159,7 @@ class WorkerPool:
                 raise OSError(f"{running.queued.directory}: {running.process.disk_fault}")
             self._stop_if_hopeless()
         elif running.is_overdue():
-            minutes = running.queued.candidate.typed.search.trial_minutes
+            minutes = running.config.search.trial_minutes
             running.process.stop("timeout", f"longer than search.trial_minutes={minutes}")
 
     def _read_messages(self, running: RunningTrial) -> None:
@@ -170,7 +177,7 @@ class WorkerPool:
         if value is None or evaluation is None:
             return
         prune = self._queue.reporter.report(running.queued, evaluation, value)
-        if prune and evaluation < running.queued.candidate.typed.evaluations:
+        if prune and evaluation < running.config.evaluations:
             running.process.stop("pruned", "the pruner stopped it")
 
     def _finish(self, running: RunningTrial) -> None:

@@ -50,9 +50,12 @@ class Candidate:
     base: dict[str, Any]  # composed from conf/'s own options of GROUPS alone, unresolved
     overrides: list[str]  # those that compose it
 
-    @property
-    def typed(self) -> Config:
-        """Its configuration, typed."""
+    def validate(self) -> Config:
+        """Return its configuration as typed values.
+
+        Raises:
+            ConfigError: A value is invalid.
+        """
         return validate_config(self.config)
 
 
