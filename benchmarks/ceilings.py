@@ -19,9 +19,10 @@ from vbot_train.agent.networks import build_mlp
 from vbot_train.config.composition import count_cores
 from vbot_train.config.schema import Config
 from vbot_train.env.observations import SIZE
-from vbot_train.env.simulation import JOINTS, ROBOT_XML
+from vbot_train.env.simulation import ROBOT_XML
 from vbot_train.training.training_run import count_update_threads
 
+JOINTS = 12
 CHUNKS = (None, 1, 4, 16, 64)  # robots that a thread takes at a time; None: MuJoCo's own choice
 Floats = NDArray[np.float64]
 
@@ -134,8 +135,8 @@ class BareLearner:
     def __init__(self, config: Config, *, bf16: bool) -> None:
         self.ppo, self.bf16 = config.ppo, bf16
         hidden = config.network.hidden_layer_sizes
-        self.policy = build_mlp(hidden, JOINTS, output_gain=0.01)
-        self.value = build_mlp(hidden, 1, output_gain=1.0)
+        self.policy = build_mlp(SIZE, hidden, JOINTS, output_gain=0.01)
+        self.value = build_mlp(SIZE, hidden, 1, output_gain=1.0)
         self.log_std = nn.Parameter(torch.full((JOINTS,), math.log(self.ppo.initial_std)))
         self.parameters = [*self.policy.parameters(), *self.value.parameters(), self.log_std]
         self.optimizer = torch.optim.Adam(self.parameters, lr=self.ppo.learning_rate, fused=True)

@@ -16,12 +16,13 @@ from collections.abc import Callable
 
 import torch
 
+from vbot_train.agent.networks import Spaces
 from vbot_train.agent.ppo import build_agent
 from vbot_train.agent.trainer import TrainingLoop
 from vbot_train.config.schema import Config
 from vbot_train.config.validation import compose_validated
-from vbot_train.env.navigation import NavigationEnv, is_finite
-from vbot_train.evaluation.held_out import build_env
+from vbot_train.env.environment import Environment, build_env
+from vbot_train.env.navigation import is_finite
 
 WARM_UP = 10  # control steps
 
@@ -50,7 +51,7 @@ def config_of(device: str) -> Config:
     return compose_validated(["simulation=warp", f"simulation.device={device}"])
 
 
-def physics_speed(env: NavigationEnv, steps: int) -> float:
+def physics_speed(env: Environment, steps: int) -> float:
     """Env steps per second of the simulation alone, robots standing and fidgeting."""
     env.reset()
     targets = env.simulation.standing_joint_pos + 0.1 * noise(env)
@@ -64,7 +65,7 @@ def physics_speed(env: NavigationEnv, steps: int) -> float:
     return rate * (1 - broken.float().mean().item())
 
 
-def task_speed(env: NavigationEnv, steps: int) -> float:
+def task_speed(env: Environment, steps: int) -> float:
     """Env steps per second with observations, rewards and resets, under random actions."""
     env.reset(stagger=True)
     actions = noise(env)
@@ -73,28 +74,35 @@ def task_speed(env: NavigationEnv, steps: int) -> float:
     return rate * sound_share(env, unstable_before, WARM_UP + steps)
 
 
-def training_speed(env: NavigationEnv, device: str, updates: int) -> float:
+def training_speed(env: Environment, device: str, updates: int) -> float:
     """Env steps per second of a training, the median of its updates after the first."""
     config = config_of(device)
     hidden = config.network.hidden_layer_sizes
-    agent = build_agent(config.ppo, hidden, num_envs=env.num_envs, env_steps=1, device=env.device)
+    agent = build_agent(
+        config.ppo,
+        hidden,
+        Spaces.of(env.observation_size, env.action_size),
+        num_envs=env.num_envs,
+        env_steps=1,
+        device=env.device,
+    )
     unstable_before = env.unstable_robots
     speeds = [update.env_steps_per_s for update in TrainingLoop(agent, env, updates=updates)]
     rate = statistics.median(speeds[1:]) if updates > 1 else math.nan
     return rate * sound_share(env, unstable_before, updates * agent.cfg.rollouts)
 
 
-def sound_share(env: NavigationEnv, unstable_before: int, steps: int) -> float:
+def sound_share(env: Environment, unstable_before: int, steps: int) -> float:
     """Share of robots' control steps in which nothing broke."""
     return 1 - (env.unstable_robots - unstable_before) / max(1, steps * env.num_envs)
 
 
-def noise(env: NavigationEnv) -> torch.Tensor:
+def noise(env: Environment) -> torch.Tensor:
     """Different from step to step, (16, E, 12), in [-1, 1]."""
     return 2 * torch.rand(16, env.num_envs, 12, device=env.device) - 1
 
 
-def speed(env: NavigationEnv, steps: int, act: Callable[[int], object]) -> float:
+def speed(env: Environment, steps: int, act: Callable[[int], object]) -> float:
     """Env steps per second."""
     for step in range(WARM_UP):
         act(step)
@@ -106,7 +114,7 @@ def speed(env: NavigationEnv, steps: int, act: Callable[[int], object]) -> float
     return steps * env.num_envs / (time.perf_counter() - start)
 
 
-def finish(env: NavigationEnv) -> None:
+def finish(env: Environment) -> None:
     """Wait for the device, which works behind Python's back."""
     if env.device.type == "cuda":
         torch.cuda.synchronize(env.device)

@@ -16,12 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vbot_train.agent.networks import Spaces
 from vbot_train.agent.ppo import Learner, build_agent, compute_mean_action, load_checkpoint
 from vbot_train.agent.trainer import TrainingLoop
 from vbot_train.config.composition import find_checkpoint
 from vbot_train.config.schema import Config
-from vbot_train.env.navigation import NavigationEnv
-from vbot_train.evaluation.held_out import build_env, evaluate
+from vbot_train.env.environment import Environment, build_env
+from vbot_train.evaluation.held_out import evaluate
 from vbot_train.training.recorder import Recorder
 from vbot_train.training.selection import Selection
 from vbot_train.training.training_run import count_update_threads
@@ -55,14 +56,20 @@ class Stopwatch:
         setattr(owner, method, timed)
 
 
-def prepare(config: Config) -> tuple[NavigationEnv, Learner]:
+def prepare(config: Config) -> tuple[Environment, Learner]:
     """The environment and the agent, as ``train`` builds them; the agent that ``init_from`` names, if any."""
     torch.set_num_threads(1)  # but for updates
     torch.manual_seed(config.seed)
     training = config.training
     env = build_env(config, num_envs=training.num_envs, seed=config.seed)
     hidden = config.network.hidden_layer_sizes
-    agent = build_agent(config.ppo, hidden, num_envs=training.num_envs, env_steps=training.env_steps)
+    agent = build_agent(
+        config.ppo,
+        hidden,
+        Spaces.of(env.observation_size, env.action_size),
+        num_envs=training.num_envs,
+        env_steps=training.env_steps,
+    )
     if config.init_from is not None:
         load_checkpoint(agent, find_checkpoint(Path(config.init_from)), optimizer=False)
     return env, agent
@@ -75,7 +82,7 @@ def explore(agent: Learner, observation: Tensor) -> Tensor:
     return mean + agent.policy.std() * torch.randn_like(mean)
 
 
-def settled(env: NavigationEnv, agent: Learner) -> Tensor:
+def settled(env: Environment, agent: Learner) -> Tensor:
     """Let the robots move until they are where training finds them. Returns their observations (E, 54)."""
     observation = env.reset(stagger=True)
     for _ in range(SETTLE):
@@ -84,7 +91,7 @@ def settled(env: NavigationEnv, agent: Learner) -> Tensor:
 
 
 def environment(config: Config, steps: int) -> dict[str, float]:
-    """``NavigationEnv.step`` alone: env steps/s, and the microseconds of each of its two parts."""
+    """``Environment.step`` alone: env steps/s, and the microseconds of each of its two parts."""
     env, agent = prepare(config)
     observation = settled(env, agent)
     unstable_before, watch = env.unstable_robots, Stopwatch()
@@ -136,7 +143,7 @@ def training(config: Config, env_steps: int) -> dict[str, Any]:
     }
 
 
-def _watch_parts(watch: Stopwatch, env: NavigationEnv, agent: Learner) -> None:
+def _watch_parts(watch: Stopwatch, env: Environment, agent: Learner) -> None:
     watch.watch(env.simulation, "step", "physics")
     watch.watch(env, "step", "step")
     watch.watch(agent, "act", "inference")
@@ -144,7 +151,7 @@ def _watch_parts(watch: Stopwatch, env: NavigationEnv, agent: Learner) -> None:
     watch.watch(agent, "update", "update")  # and what the value function thinks of the rollout
 
 
-def _learn_and_record(config: Config, env: NavigationEnv, agent: Learner, updates: int, watch: Stopwatch) -> None:
+def _learn_and_record(config: Config, env: Environment, agent: Learner, updates: int, watch: Stopwatch) -> None:
     """What ``train`` does, with a single evaluation while the agent learns."""
     once = config.model_copy(update={"training": config.training.model_copy(update={"evaluations": 1})})
     with tempfile.TemporaryDirectory() as folder:

@@ -21,6 +21,7 @@ from skrl.trainers.torch import SequentialTrainer
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
+from vbot_train.agent.networks import Spaces
 from vbot_train.agent.ppo import build_agent
 from vbot_train.config.composition import count_cores
 from vbot_train.config.schema import Config
@@ -109,6 +110,7 @@ def _train_skrl(config: Config, env: Any, samples: int, timesteps: int) -> None:
     agent = build_agent(
         config.ppo.model_copy(update={"rollouts": rollouts, "mini_batches": mini_batches}),
         config.network.hidden_layer_sizes,
+        Spaces.of(env.observation_space.shape[0], env.action_space.shape[0]),
         num_envs=env.num_envs,
         env_steps=timesteps * env.num_envs,
     )

@@ -9,8 +9,9 @@ import torch
 
 from vbot_train.config.composition import compose_config
 from vbot_train.config.reward_terms import Reward
-from vbot_train.config.schema import Env
+from vbot_train.config.tasks import Navigation
 from vbot_train.env.navigation import NavigationEnv
+from vbot_train.env.simulation import MujocoSimulation
 from vbot_train.env.state import RobotState
 
 torch.set_num_threads(1)
@@ -121,14 +122,11 @@ def make_env(config):
     """``make_env(num_envs, episode_length_s=0.2, ...)``: the task, with keys of its config changed."""
 
     def make(num_envs, *, reward=None, seed=0, threads=1, simulation=None, **changes):
-        return NavigationEnv(
-            Env.model_validate(config["env"] | changes),
-            Reward.model_validate(reward or config["reward"]),
-            num_envs=num_envs,
-            seed=seed,
-            threads=threads,
-            simulation=simulation,
+        env = Navigation.model_validate(config["env"] | changes)
+        simulation = simulation or MujocoSimulation(
+            num_envs, physics_dt_s=env.physics_dt_s, physics_steps=env.physics_steps, threads=threads
         )
+        return NavigationEnv(env, Reward.model_validate(reward or config["reward"]), simulation=simulation, seed=seed)
 
     return make
 

@@ -60,6 +60,7 @@ def test_the_analysis_imports_neither_hydra_nor_torch_nor_mujoco():
     [
         ("resume=fork", """a new study= with search.enqueue='["multirun/OLD:all"]'"""),
         ("search.seeds_per_trial=3", "search.seeds_per_configuration=3"),
+        ("env.standard_env_steps=5000", "training.env_steps=5000"),
     ],
 )
 def test_a_key_that_is_gone_is_answered_with_what_to_type_instead(tmp_path, argument, instead):

@@ -7,13 +7,13 @@ import torch
 from torch.distributions import Normal
 from torch.testing import assert_close
 
-from vbot_train.agent.networks import Policy, Value
+from vbot_train.agent.networks import Policy, Spaces, Value
 
 
 @pytest.fixture
 def policy():
     torch.manual_seed(0)
-    return Policy([16], initial_std=0.4, device="cpu")
+    return Policy(Spaces.of(54, 12), [16], initial_std=0.4, device="cpu")
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_gradient_of_the_density_pulls_the_mean_towards_a_taken_action(policy,
 
 
 def test_values_are_float32_numbers_of_a_float32_network_unless_they_are_learnt_from(seen):
-    value = Value([16], device="cpu")
+    value = Value(Spaces.of(54, 12), [16], device="cpu")
     exact = value.net(seen)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         learning, _ = value.act({"observations": seen})

@@ -6,6 +6,7 @@ from skrl.agents.torch.ppo import PPO
 from skrl.agents.torch.ppo.ppo import compute_gae
 from torch.testing import assert_close
 
+from vbot_train.agent.networks import Spaces
 from vbot_train.agent.ppo import Learner, build_agent
 from vbot_train.config.validation import compose_validated
 
@@ -22,7 +23,11 @@ def build(monkeypatch):
         monkeypatch.setattr("vbot_train.agent.ppo.Learner", kind)
         torch.manual_seed(0)
         agent = build_agent(
-            ppo.model_copy(update={"mixed_precision": mixed_precision}), [16], num_envs=ROBOTS, env_steps=1000
+            ppo.model_copy(update={"mixed_precision": mixed_precision}),
+            [16],
+            Spaces.of(54, 12),
+            num_envs=ROBOTS,
+            env_steps=1000,
         )
         agent.enable_training_mode(True)
         return agent

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from vbot_train.agent.networks import Spaces
 from vbot_train.agent.ppo import build_agent
 from vbot_train.agent.trainer import TrainingLoop
 from vbot_train.config.validation import compose_validated
-from vbot_train.evaluation.held_out import build_env
+from vbot_train.env.environment import build_env
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def make_loop():
         config = compose_validated([*overrides, f"ppo.learning_rate_schedule={schedule}"])
         torch.manual_seed(seed)
         env = build_env(config, num_envs=16, seed=seed)
-        agent = build_agent(config.ppo, [16], num_envs=16, env_steps=4 * 16 * config.ppo.rollouts)
+        agent = build_agent(config.ppo, [16], Spaces.of(54, 12), num_envs=16, env_steps=4 * 16 * config.ppo.rollouts)
         return TrainingLoop(agent, env, updates=4), agent
 
     return make

@@ -159,7 +159,7 @@ def test_a_recipe_without_its_header_is_told_what_its_file_needs(config, change,
 
 def test_a_record_of_another_version_can_be_evaluated(config):
     older = merged(config, {"search": {"since_renamed": 1}, "of_old": 2, "ppo": {"since_gone": 3}})
-    older = without(without(older, ["env", "standard_env_steps"]), ["training", "torch_threads"])
+    older = without(without(older, ["env", "task"]), ["training", "torch_threads"])
     check_evaluation(older)
     with pytest.raises(ConfigError, match=r"env\.goal_radius_m=-1: must be more than 0"):
         check_evaluation(merged(older, {"env": {"goal_radius_m": -1}}))

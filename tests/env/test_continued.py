@@ -8,7 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from vbot_train.config.validation import compose_validated
-from vbot_train.evaluation.held_out import build_env
+from vbot_train.env.environment import build_env
 
 ROBOTS, EARLIER, LATER = 32, 30, 60  # robots; control steps before and after the state is taken
 

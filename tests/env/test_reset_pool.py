@@ -8,6 +8,7 @@ from torch import Generator, tensor
 from torch.testing import assert_close
 
 from vbot_train.config.composition import compose_config
+from vbot_train.config.validation import compose_validated
 from vbot_train.env import observations
 from vbot_train.env.randomization import Randomization
 from vbot_train.env.reset_pool import AHEAD, ResetPool, build_state_at_rest
@@ -60,7 +61,7 @@ def test_the_observation_of_a_start_is_that_of_a_robot_standing_there(make_puppe
 
 def test_a_robot_at_rest_by_hand():
     pose = tensor([[3.0, 4.0, 0.3, math.cos(math.pi / 4), 0, 0, math.sin(math.pi / 4), *[0.5] * 12]])  # facing north
-    state = build_state_at_rest(pose, torch.full((12,), 0.4), goal_radius_m=0.5)
+    state = build_state_at_rest(pose, config=compose_validated().env, standing_joint_pos=torch.full((12,), 0.4))
     assert_close(state.goal_error_b, tensor([[-4.0, 3.0]]))
     assert_close(state.goal_distance, tensor([5.0]))
     assert_close(state.goal_bearing, tensor([math.pi - math.atan(3 / 4)]))

@@ -14,9 +14,10 @@ from vbot_train.config.composition import ConfigError, compose_config
 from vbot_train.config.validation import compose_validated, validate_config
 from vbot_train.env import simulation, warp
 from vbot_train.env.body_params import BodyParams
+from vbot_train.env.environment import build_env, build_simulation
 from vbot_train.env.simulation import MujocoSimulation
 from vbot_train.env.warp import WarpSimulation
-from vbot_train.evaluation.held_out import build_env, build_simulation, evaluate, summarize
+from vbot_train.evaluation.held_out import evaluate, summarize
 from vbot_train.training.train import train
 
 ON_CPU = ["simulation=warp", "simulation.device=cpu"]

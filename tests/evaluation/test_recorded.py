@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from vbot_train.config.composition import ConfigError, compose_config
-from vbot_train.config.schema import Spawn
+from vbot_train.config.tasks import Spawn
 from vbot_train.config.validation import compose_validated
 from vbot_train.evaluation.recorded import find_subject
 

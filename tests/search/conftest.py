@@ -120,6 +120,7 @@ def join(tmp_path, empty_study, grid):
             keys = {
                 "search.metric": METRIC,
                 "training.env_steps": 1000,
+                "training.num_envs": 16,
                 **{f"search.{key}": v for key, v in job.items()},
             }
             overrides = [f"{key}={value}" for key, value in keys.items()]

@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 
+from vbot_train.agent.networks import Spaces
 from vbot_train.agent.ppo import build_agent, load_checkpoint
 from vbot_train.config.composition import ConfigError, compose_config
 from vbot_train.config.validation import compose_validated
@@ -69,14 +70,14 @@ def test_every_ppo_key_reaches_the_agent(key, value):
     from vbot_train.agent.ppo import read_applied_settings
 
     ppo = compose_validated([f"ppo.{key}={value}"]).ppo
-    agent = build_agent(ppo, [16], num_envs=4, env_steps=1000)
+    agent = build_agent(ppo, [16], Spaces.of(54, 12), num_envs=4, env_steps=1000)
     assert read_applied_settings(agent)[key] == value
 
 
 @pytest.mark.parametrize(("schedule", "last"), [("none", 1e-3), ("linear", 1e-5)])
 def test_the_learning_rate_schedule_ends_where_it_says(schedule, last):
     ppo = compose_validated([f"ppo.learning_rate_schedule={schedule}", "ppo.learning_rate=1e-3"]).ppo
-    agent = build_agent(ppo, [16], num_envs=4, env_steps=4 * 24 * 3)  # 3 updates of 5 epochs
+    agent = build_agent(ppo, [16], Spaces.of(54, 12), num_envs=4, env_steps=4 * 24 * 3)  # 3 updates of 5 epochs
     for _ in range(15):
         agent.optimizer.step()
         if agent.scheduler is not None:
@@ -151,7 +152,7 @@ def test_training_starts_from_a_run_and_keeps_its_own_learning_rate(smoke_run, t
 
 
 def test_a_checkpoint_of_other_networks_or_with_code_in_it_is_refused(smoke_run, tmp_path):
-    agent = build_agent(compose_validated().ppo, [16], num_envs=4, env_steps=1000)
+    agent = build_agent(compose_validated().ppo, [16], Spaces.of(54, 12), num_envs=4, env_steps=1000)
     with pytest.raises(ConfigError, match="not a checkpoint of this agent"):
         load_checkpoint(agent, smoke_run[0] / "checkpoints" / "best.pt")
     evil = tmp_path / "evil.pt"

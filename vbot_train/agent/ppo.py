@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.amp import GradScaler
 from torch.optim.lr_scheduler import LinearLR
 
-from vbot_train.agent.networks import ACTION_SPACE, OBSERVATION_SPACE, Policy, Value, read_hidden_sizes
+from vbot_train.agent.networks import Policy, Spaces, Value, read_hidden_sizes
 from vbot_train.config.composition import ConfigError
 from vbot_train.config.schema import Ppo
 from vbot_train.training.files import write_atomically
@@ -37,7 +37,7 @@ class Learner(PPO):
     def act(
         self, observations: Tensor, states: Tensor | None, *, timestep: int, timesteps: int
     ) -> tuple[Tensor, dict[str, Any]]:
-        """Sample an action (E, 12) for every robot."""
+        """Sample an action (E, J) for every robot."""
         with torch.autocast(self._device_type, enabled=self.cfg.mixed_precision):
             action, outputs = self.policy.act({"observations": self._observation_preprocessor(observations)})
         self._current_log_prob = outputs["log_prob"]
@@ -101,30 +101,36 @@ class Learner(PPO):
 
 
 def build_agent(
-    ppo: Ppo, hidden: Sequence[int], *, num_envs: int, env_steps: int, device: torch.device | str = "cpu"
+    ppo: Ppo,
+    hidden: Sequence[int],
+    spaces: Spaces,
+    *,
+    num_envs: int,
+    env_steps: int,
+    device: torch.device | str = "cpu",
 ) -> Learner:
     """Build the agent.
 
     Args:
         ppo: One option of ``conf/ppo/``.
         hidden: Widths of the hidden layers, for both the policy and the value function.
+        spaces: Spaces of the environment.
         num_envs: Number of robots.
         env_steps: Total number of env steps of the training; a linear schedule ends there.
         device: Device of networks and rollouts; that of the environment.
     """
-    policy = Policy(hidden, initial_std=ppo.initial_std, device=device)
+    policy = Policy(spaces, hidden, initial_std=ppo.initial_std, device=device)
     agent = Learner(
-        models={"policy": policy, "value": Value(hidden, device=device)},
+        models={"policy": policy, "value": Value(spaces, hidden, device=device)},
         memory=RandomMemory(memory_size=ppo.rollouts, num_envs=num_envs, device=device),
-        observation_space=OBSERVATION_SPACE,
-        action_space=ACTION_SPACE,
+        **spaces._asdict(),
         device=device,
         cfg=PPO_CFG(
             **ppo.model_dump(exclude=OWN_KEYS),
             time_limit_bootstrap=True,  # without it, skrl's advantages continue into the next episode
             **_build_schedule(ppo, updates=env_steps // (num_envs * ppo.rollouts)),
             observation_preprocessor=RunningStandardScaler,
-            observation_preprocessor_kwargs={"size": OBSERVATION_SPACE, "device": device},
+            observation_preprocessor_kwargs={"size": spaces.observation_space, "device": device},
             value_preprocessor=RunningStandardScaler,
             value_preprocessor_kwargs={"size": 1, "device": device},
             experiment={"write_interval": 0, "checkpoint_interval": 0},  # Recorder writes the output instead
@@ -169,7 +175,7 @@ def read_applied_settings(agent: PPO) -> dict[str, Any]:
 
 @torch.no_grad()
 def compute_mean_action(agent: PPO, observation: Tensor) -> Tensor:
-    """Compute the policy's deterministic action (E, 12) for observations (E, 54)."""
+    """Compute the policy's deterministic action (E, J) for observations (E, N)."""
     action: Tensor = agent.policy.net(agent._observation_preprocessor(observation))
     return action
 

@@ -13,8 +13,8 @@ from skrl.agents.torch.ppo import PPO
 from torch import Tensor
 
 from vbot_train.agent.ppo import Learner
+from vbot_train.env.environment import Environment
 from vbot_train.env.episodes import Episodes
-from vbot_train.env.navigation import NavigationEnv
 
 WINDOW = 512  # number of training episodes in the running averages
 MAX_ACTION = 1e3  # actions are clipped at 1; a policy this far outside gets no useful gradient
@@ -50,13 +50,13 @@ class TrainingLoop:
         threads: Torch's threads for the updates.
     """
 
-    def __init__(self, agent: Learner, env: NavigationEnv, *, updates: int, threads: int = 1) -> None:
+    def __init__(self, agent: Learner, env: Environment, *, updates: int, threads: int = 1) -> None:
         self.number = 0  # updates finished
         self._agent = agent
         self._env = env
         self._updates = updates
         self._threads = threads
-        self._observation: Tensor | None = None  # (E, 54), the latest one
+        self._observation: Tensor | None = None  # (E, N), the latest one
         self._episodes: deque[tuple[float, bool, bool]] = deque(maxlen=WINDOW)
         agent.enable_training_mode(True)
 
@@ -107,7 +107,7 @@ class TrainingLoop:
 
     @torch.inference_mode()
     def _take_step(self, observation: Tensor, timestep: int) -> Tensor:
-        """Sample actions, step the robots and store the transition. Returns the next observations (E, 54)."""
+        """Sample actions, step the robots and store the transition. Returns the next observations (E, N)."""
         timesteps = self._updates * self._agent.cfg.rollouts
         action, _ = self._agent.act(observation, None, timestep=timestep, timesteps=timesteps)
         _check_action(action, self.number + 1)

@@ -1,4 +1,4 @@
-"""Checks of values that must fit together. Imports neither torch nor mujoco, which load slowly."""
+"""Checks that need more than the schema: this machine, files. Imports neither torch nor mujoco, which load slowly."""
 
 import ctypes
 import functools
@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vbot_train.config.composition import find_checkpoint, load_recorded_config
-from vbot_train.config.key_types import COUNT_BOUNDS
-from vbot_train.config.reward_terms import Reward
-from vbot_train.config.schema import Config, Env, Evaluation, Ppo, RecordedConfig, Simulation, Training
+from vbot_train.config.schema import Config, Ppo, RecordedConfig, Simulation, Training
 from vbot_train.config.validation import refuse, validate_config, validate_recorded
 
 CUDA_DRIVERS = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}  # macOS has none
@@ -48,31 +46,13 @@ def check_evaluation(config: Mapping[str, Any]) -> RecordedConfig:
         ConfigError: Describes the first fault found.
     """
     checked = validate_recorded(config)
-    refuse(_environment_faults(checked))
+    refuse(_simulation_faults(checked.simulation))
     return checked
 
 
 def _faults(config: Config) -> Iterator[str]:
-    yield from _environment_faults(config)
-    yield from _length_faults(config)
-    yield from _reward_faults(config.reward)
-    yield from _checkpoint_faults(config.init_from, list(config.network.hidden_layer_sizes))
-
-
-def _environment_faults(config: Config | RecordedConfig) -> Iterator[str]:
-    """Yield the faults in the config groups that an evaluation reads."""
     yield from _simulation_faults(config.simulation)
-    yield from _time_faults(config.env)
-    yield from _place_faults(config.env)
-    yield from _seed_faults(config.seed, config.evaluation)
-
-
-def _seed_faults(seed: int, evaluation: Evaluation) -> Iterator[str]:
-    """Check that training, checkpoint selection and the final evaluation use different start states."""
-    if evaluation.selection_seed == evaluation.seed:
-        yield f"evaluation.selection_seed={evaluation.seed}: must differ from evaluation.seed"
-    if seed in (evaluation.selection_seed, evaluation.seed):
-        yield f"seed={seed}: is one of the evaluation's seeds, whose starts training must not see"
+    yield from _checkpoint_faults(config.init_from, list(config.network.hidden_layer_sizes))
 
 
 def _simulation_faults(simulation: Simulation) -> Iterator[str]:
@@ -97,33 +77,6 @@ def _device_faults(device: Any) -> Iterator[str]:
         yield "simulation=warp: there is no NVIDIA GPU here; simulation.device=cpu runs it slowly"
     elif int(gpu[1]) >= count_gpus():
         yield f"simulation.device={device}: no such GPU, found {count_gpus()} from cuda:0 on"
-
-
-def _time_faults(env: Env) -> Iterator[str]:
-    dt_s, latency, interval_s = env.control_dt_s, env.randomization.latency_steps, env.randomization.push.interval_s
-    steps = env.episode_length_s / dt_s
-    if not 0.5 < steps <= COUNT_BOUNDS.high:
-        lasts = f"lasts {steps:g} control steps of {dt_s:g} s"
-        at_most = f"must be at least 1 and at most {COUNT_BOUNDS.high}"
-        yield f"env.episode_length_s={env.episode_length_s}: {lasts}; {at_most}"
-    if interval_s[0] <= dt_s:
-        given = ", ".join(f"{end:g}" for end in interval_s)
-        yield f"env.randomization.push.interval_s=[{given}]: must be longer than a control step, {dt_s:g} s"
-    if latency >= steps:
-        yield f"env.randomization.latency_steps={latency}: an episode has only {steps:g} control steps"
-
-
-def _place_faults(env: Env) -> Iterator[str]:
-    if env.spawn.min_radius_m > env.spawn.max_radius_m:
-        yield f"env.spawn.min_radius_m={env.spawn.min_radius_m:g}: more than env.spawn.max_radius_m"
-    if env.spawn.max_radius_m >= env.platform_radius_m:
-        yield f"env.spawn.max_radius_m={env.spawn.max_radius_m:g}: must lie on the platform"
-
-
-def _length_faults(config: Config) -> Iterator[str]:
-    env_steps, rollout = config.training.env_steps, config.rollout_env_steps
-    if env_steps < rollout:
-        yield f"training.env_steps={env_steps}: less than one update's {rollout} samples"
 
 
 def _mini_batch_faults(training: Training, ppo: Ppo) -> Iterator[str]:
@@ -154,11 +107,6 @@ def _checkpoint_faults(init_from: str | None, hidden: list[int]) -> Iterator[str
         its_own = load_recorded_config(Path(init_from)).get("network", {}).get("hidden_layer_sizes")
         if its_own != hidden:
             yield f"init_from={init_from}: its network.hidden_layer_sizes={its_own}, this run's are {hidden}"
-
-
-def _reward_faults(reward: Reward) -> Iterator[str]:
-    if not reward.list_terms():
-        yield "reward: every weight is 0"
 
 
 @functools.cache

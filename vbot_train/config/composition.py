@@ -105,7 +105,7 @@ def with_randomization(config: Mapping[str, Any]) -> dict[str, Any]:
         return dict(config)
     off = OmegaConf.load(CONF_DIR / "env" / "section001.yaml")
     assert isinstance(off, DictConfig)
-    return {**config, "env": {**env, "randomization": to_plain(off)["randomization"]}}
+    return {**config, "env": {**env, "randomization": to_plain(off)["env"]["randomization"]}}
 
 
 def find_checkpoint(path: Path) -> Path:

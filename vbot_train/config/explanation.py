@@ -1,11 +1,11 @@
 """What is wrong with a config, in one line for the user: the key, the value, and what it must be."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from vbot_train.config.gone_keys import GONE, explain_gone_key
@@ -28,7 +28,7 @@ def explain_errors(error: ValidationError) -> Iterator[str]:
 
 
 def _explain(error: ErrorDetails) -> str:
-    key, value, context = ".".join(map(str, error["loc"])), error["input"], error.get("ctx", {})
+    key, value, context = ".".join(_read_location(error["loc"])), error["input"], error.get("ctx", {})
     match error["type"]:
         case "extra_forbidden":
             return _explain_unknown(key, value)
@@ -39,11 +39,28 @@ def _explain(error: ErrorDetails) -> str:
         case "literal_error":
             options = re.findall(r"'([^']*)'", context["expected"])  # 'none', 'linear' or 'kl'
             return f"{key}={value}: choose one of {', '.join(options)}"
+        case "union_tag_not_found":
+            return f"{key}.{context['discriminator'].strip(chr(39))}: is missing"
+        case "union_tag_invalid":
+            options = context["expected_tags"].replace("'", "")
+            return f"{key}.{context['discriminator'].strip(chr(39))}={context['tag']}: choose one of {options}"
         case "bool_type":
             return f"{key}={value}: must be true or false"
+    if "key" in context:  # a model's own check names the key
+        key, value = ".".join(filter(None, (key, context["key"]))), context["value"]
     if "index" in context and isinstance(value, list | tuple):
         key, value = f"{key}[{context['index']}]", value[context["index"]]
-    return f"{key}: {error['msg']}" if context.get("is_secret") else f"{key}={value}: {error['msg']}"
+    return f"{key}: {error['msg']}" if context.get("hides_value") else f"{key}={value}: {error['msg']}"
+
+
+def _read_location(location: Iterable[int | str]) -> Iterator[str]:
+    """Yield the parts of a dotted key; for a group with variants, pydantic inserts the name of the chosen one."""
+    key, rest = "", iter(map(str, location))
+    for part in rest:
+        key = f"{key}.{part}".lstrip(".")
+        yield part
+        if key in list_keys() and len(list_keys()[key].models) > 1:
+            next(rest, None)
 
 
 def _explain_unknown(key: str, value: Any) -> str:
@@ -74,5 +91,4 @@ def _hint(prefix: str, name: str, siblings: list[str]) -> str:
 def _list_siblings(prefix: str) -> list[str]:
     """Return the names directly below a group, whose key ends with a dot."""
     key = list_keys().get(prefix.rstrip("."))
-    model: type[BaseModel] | None = Config if not prefix else key.model if key else None
-    return [] if model is None else list_subkeys(model)
+    return list_subkeys(Config) if not prefix else list_subkeys(*key.models) if key else []

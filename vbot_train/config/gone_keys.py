@@ -3,7 +3,10 @@
 GONE = {
     "search.seeds_per_trial": "search.seeds_per_configuration={}",
     "resume": """a new study= with search.enqueue='["multirun/OLD:all"]'""",
+    "env.standard_env_steps": "training.env_steps={}",
 }
+# Keys that a run's recorded config may have, and that had no effect of their own: another key had taken their value.
+WITHOUT_EFFECT = ("env.standard_env_steps",)
 
 
 def explain_gone_key(argument: str) -> str | None:

@@ -75,26 +75,31 @@ def pair(ends: Bounds) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def must(holds: Callable[[Any], bool], message: str, *, is_secret: bool = False) -> BeforeValidator:
+def must(holds: Callable[[Any], bool], message: str, *, hides_value: bool = False) -> BeforeValidator:
     """Return the check of a value that is no number.
 
     Args:
         holds: The condition.
         message: Follows ``key=value: must ``.
-        is_secret: Whether the value may hold a password, and stays out of the message.
+        hides_value: Whether the value stays out of the message, as it may hold a password.
     """
 
     def check(value: Any) -> Any:
         if not holds(value):
-            raise fault(f"must {message}", is_secret=is_secret)
+            raise fault(f"must {message}", hides_value=hides_value)
         return value
 
     return BeforeValidator(check)
 
 
 def fault(message: str, **context: Any) -> PydanticCustomError:
-    """Return an error whose message follows ``key=value: ``; ``explain_error`` reads the context."""
+    """Return an error whose message follows ``key=value: ``; ``explain_errors`` reads the context."""
     return PydanticCustomError("fault", "{message}", {"message": message, **context})
+
+
+def key_fault(key: str, value: Any, message: str) -> PydanticCustomError:
+    """Return an error of a model's own check of values that must fit together; ``key`` is below the model."""
+    return fault(message, key=key, value=value)
 
 
 def check_items(values: Sequence[Any], bounds: Bounds) -> None:

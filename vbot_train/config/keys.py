@@ -19,7 +19,7 @@ class Key:
     name: str  # dotted
     role: Role | None  # its own, else that of the group it stands in
     bounds: Bounds | None  # of a number
-    model: type[BaseModel] | None  # of its subkeys; None for a key without any
+    models: tuple[type[BaseModel], ...]  # of its subkeys: none, one, or one for each variant such as a task
 
 
 @functools.cache
@@ -28,9 +28,10 @@ def list_keys() -> dict[str, Key]:
     return {key.name: key for key in _walk(Config, "", None)}
 
 
-def list_subkeys(model: type[BaseModel]) -> list[str]:
-    """Return the names directly below a group."""
-    return [field.alias or name for name, field in model.model_fields.items()]
+def list_subkeys(*models: type[BaseModel]) -> list[str]:
+    """Return the names directly below a group, of all its variants."""
+    names = (field.alias or name for model in models for name, field in model.model_fields.items())
+    return list(dict.fromkeys(names))
 
 
 def find_bounds(name: str) -> Bounds | None:
@@ -44,10 +45,10 @@ def _walk(model: type[BaseModel], prefix: str, inherited: Role | None) -> Iterat
         marks = [*field.metadata, *_list_marks(field.annotation)]
         role = next((mark for mark in marks if isinstance(mark, Role)), inherited)
         bounds = next((mark for mark in marks if isinstance(mark, Bounds)), None)
-        inner = next((mark for mark in marks if isinstance(mark, type) and issubclass(mark, BaseModel)), None)
-        key = Key(f"{prefix}{field.alias or name}", role, bounds, inner)
+        models = tuple(mark for mark in marks if isinstance(mark, type) and issubclass(mark, BaseModel))
+        key = Key(f"{prefix}{field.alias or name}", role, bounds, models)
         yield key
-        if inner is not None:
+        for inner in models:
             yield from _walk(inner, f"{key.name}.", role)
 
 
@@ -69,7 +70,7 @@ def _list_outermost(*roles: Role) -> tuple[str, ...]:
 
 RESULT_KEYS = _list_outermost(Role.SEARCHABLE, Role.RESULT)  # what a trial's result depends on
 # Config groups that determine a trial's result.
-GROUPS = tuple(name for name in RESULT_KEYS if issubclass(list_keys()[name].model or object, ConfigGroup))
+GROUPS = tuple(name for name in RESULT_KEYS if any(issubclass(m, ConfigGroup) for m in list_keys()[name].models))
 SEARCHABLE = _list_outermost(Role.SEARCHABLE)
 HARDWARE_KEYS = _list_outermost(Role.HARDWARE)  # inside groups of RESULT_KEYS, but without effect on the result
 # Number of threads of a trial; null chooses it. Two threads on a machine with other load cost a factor of ten.

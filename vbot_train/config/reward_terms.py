@@ -1,7 +1,11 @@
 """Arguments of the reward terms. ``env/rewards.py`` has their formulas, ``conf/reward/`` their values."""
 
+from typing import Self
+
+from pydantic import model_validator
+
 from vbot_train.config.groups import ConfigGroup, Group
-from vbot_train.config.key_types import Finite
+from vbot_train.config.key_types import Finite, fault
 
 
 class Term(Group):
@@ -116,6 +120,12 @@ class Reward(ConfigGroup):
     dof_vel: Term | None = None
     dof_acc: Term | None = None
     action_rate: Term | None = None
+
+    @model_validator(mode="after")
+    def _check_weights(self) -> Self:
+        if not self.list_terms():
+            raise fault("every weight is 0", hides_value=True)
+        return self
 
     def list_terms(self) -> dict[str, Term]:
         """Return the terms with a weight, by name; a term of weight 0 is not computed."""

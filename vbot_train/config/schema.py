@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from vbot_train.config.groups import ConfigGroup, Group
 from vbot_train.config.key_types import (
@@ -16,90 +16,23 @@ from vbot_train.config.key_types import (
     EnvSteps,
     Flag,
     NotNegative,
-    NotNegativePair,
     Positive,
-    PositivePair,
     Role,
     Seed,
     SeedCount,
     Share,
     StandardDeviation,
     Threads,
-    Tilt,
     Whole,
     Workers,
     check_items,
     fault,
+    key_fault,
     must,
 )
 from vbot_train.config.reward_terms import Reward
+from vbot_train.config.tasks import Task
 from vbot_train.training.metrics import METRICS
-
-
-class Spawn(Group):
-    """Start states."""
-
-    joint_noise_rad: NotNegative
-    min_radius_m: NotNegative
-    max_radius_m: Positive
-
-
-class Action(Group):
-    """From the policy's action to joint targets."""
-
-    scale_rad: Positive
-    smoothing: Share
-
-
-class Push(Group):
-    """Pushes of the robots."""
-
-    max_m_s: NotNegative
-    interval_s: PositivePair
-
-
-class Noise(Group):
-    """Noise on the observation, uniform within +- the value."""
-
-    base_lin_vel_m_s: NotNegative
-    base_ang_vel_rad_s: NotNegative
-    projected_gravity: NotNegative
-    joint_pos_rad: NotNegative
-    joint_vel_rad_s: NotNegative
-
-
-class Randomization(Group):
-    """Domain randomization."""
-
-    friction: NotNegativePair
-    payload_kg: NotNegativePair
-    com_offset_m: NotNegative
-    motor_strength: PositivePair
-    latency_steps: Whole
-    push: Push
-    noise: Noise
-
-
-class Env(ConfigGroup):
-    """The task."""
-
-    episode_length_s: Positive
-    physics_dt_s: Positive
-    physics_steps: Count
-    goal_radius_m: Positive
-    inner_fence_radius_m: Positive
-    platform_radius_m: Positive
-    max_tilt_deg: Tilt
-    max_joint_speed_rad_s: Positive
-    standard_env_steps: EnvSteps
-    spawn: Spawn
-    action: Action
-    randomization: Randomization
-
-    @property
-    def control_dt_s(self) -> float:
-        """Duration of a control step [s]."""
-        return self.physics_dt_s * self.physics_steps
 
 
 class Ppo(ConfigGroup):
@@ -167,6 +100,13 @@ class Evaluation(Group):
 
     selection_seed: Seed
     seed: Seed
+
+    @model_validator(mode="after")
+    def _check_seeds(self) -> Self:
+        """Check that the checkpoint is not chosen on the start states of the reported metrics."""
+        if self.selection_seed == self.seed:
+            raise key_fault("selection_seed", self.seed, "must differ from evaluation.seed")
+        return self
 
 
 class Pruner(ConfigGroup):
@@ -250,10 +190,15 @@ class Search(Group):
     dry_run: Flag
 
 
+def _check_training_seed(config: "Config | RecordedConfig") -> None:
+    if config.seed in (config.evaluation.selection_seed, config.evaluation.seed):
+        raise key_fault("seed", config.seed, "is one of the evaluation's seeds, whose starts training must not see")
+
+
 class RecordedConfig(Group):
     """The part of a run's recorded config that an evaluation reads."""
 
-    env: Env
+    env: Task
     reward: Reward
     ppo: Ppo
     network: Network
@@ -261,11 +206,16 @@ class RecordedConfig(Group):
     seed: Seed
     evaluation: Evaluation
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_training_seed(self)
+        return self
+
 
 class Config(Group):
     """A composed config."""
 
-    env: Annotated[Env, Role.RESULT]
+    env: Annotated[Task, Role.RESULT]
     reward: Annotated[Reward, Role.SEARCHABLE]
     ppo: Annotated[Ppo, Role.SEARCHABLE]
     network: Annotated[Network, Role.SEARCHABLE]
@@ -276,10 +226,18 @@ class Config(Group):
     init_from: Annotated[str | None, must(_is_text, "be the directory of a run, or a checkpoint"), Role.SEARCHABLE]
     evaluation: Annotated[Evaluation, Role.RESULT]
     study: Any  # ``search.naming`` checks it
-    storage: Annotated[str | None, must(_is_text, "be a SQLAlchemy URL", is_secret=True)]
+    storage: Annotated[str | None, must(_is_text, "be a SQLAlchemy URL", hides_value=True)]
     workers: Workers
     budget_hours: Duration | None
     search: Search
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_training_seed(self)
+        if self.training.env_steps < self.rollout_env_steps:
+            less = f"less than one update's {self.rollout_env_steps} samples"
+            raise key_fault("training.env_steps", self.training.env_steps, less)
+        return self
 
     @property
     def rollout_env_steps(self) -> int:
@@ -294,7 +252,7 @@ class Config(Group):
     @property
     def trial_env_steps(self) -> float:
         """Env steps of a trial: training, checkpoint selection, and the two evaluations at the end."""
-        training, steps = self.training, self.env.episode_length_s / self.env.control_dt_s
+        training, steps = self.training, self.env.control_steps
         episodes = training.evaluations * training.selection_episodes + 2 * training.evaluation_episodes
         return training.env_steps + episodes * steps
 

@@ -61,7 +61,7 @@ def check_number(key: str, value: Any, bounds: Bounds) -> None:
 def drop_unknown_keys(name: str, content: Any) -> Any:
     """Return a group, in plain containers, without keys that the schema does not have."""
     key = list_keys().get(name)
-    if key is None or key.model is None or not isinstance(content, Mapping):
+    if key is None or not key.models or not isinstance(content, Mapping):
         return content
     return {
         inner: drop_unknown_keys(f"{name}.{inner}", value)

@@ -35,8 +35,8 @@ class Step:
     ``final_observation`` the last of the old one. For all other robots the two are equal.
     """
 
-    observation: Tensor  # (E, 54)
-    final_observation: Tensor  # (E, 54)
+    observation: Tensor  # (E, N)
+    final_observation: Tensor  # (E, N)
     reward: Tensor  # (E,)
     terminated: Tensor  # (E,) bool: ended in failure
     truncated: Tensor  # (E,) bool: ended by the time limit

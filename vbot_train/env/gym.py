@@ -16,37 +16,39 @@ import gymnasium
 import numpy as np
 import torch
 from gymnasium.error import ResetNeeded
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Space
 from gymnasium.utils import EzPickle
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from vbot_train.config.validation import compose_validated
 from vbot_train.env import PROCESS
+from vbot_train.env.environment import Environment, build_env
 from vbot_train.env.episodes import Episodes
-from vbot_train.env.navigation import NavigationEnv
-from vbot_train.env.observations import SIZE
-from vbot_train.env.simulation import JOINTS
 
 Floats = NDArray[np.float32]
 # Scaled observations are of order one; only unstable physics, which ends the episode, reaches this bound.
-OBSERVATION_SPACE = Box(-1e3, 1e3, (SIZE,), np.float32)
-ACTION_SPACE = Box(-1.0, 1.0, (JOINTS,), np.float32)
+LARGEST = 1e3
 NO_EPISODE = "call reset() first: no episode has begun"
 
 
-def build(env: str, reward: str, num_envs: int, threads: int) -> NavigationEnv:
+def build(env: str, reward: str, num_envs: int, threads: int) -> Environment:
     """Build the task from options of ``conf/env/`` and ``conf/reward/``, with a random seed until one is given."""
     if os.getpid() != PROCESS:  # forked: it would wait forever for the parent's OpenMP threads
         torch.set_num_threads(1)
-    config = compose_validated([f"env={env}", f"reward={reward}"])
-    seed = int(np.random.SeedSequence().generate_state(1)[0])
-    return NavigationEnv(config.env, config.reward, num_envs=num_envs, seed=seed, threads=threads)
+    config = compose_validated([f"env={env}", f"reward={reward}", f"simulation.threads={threads}"])
+    return build_env(config, num_envs=num_envs, seed=int(np.random.SeedSequence().generate_state(1)[0]))
+
+
+def build_spaces(env: Environment) -> tuple[Space[Floats], Space[Floats]]:
+    """Return the spaces of one robot's observation and action."""
+    observation = Box(-LARGEST, LARGEST, (env.observation_size,), np.float32)
+    return observation, Box(-1.0, 1.0, (env.action_size,), np.float32)
 
 
 def to_numpy(observation: torch.Tensor) -> Floats:
     """Convert observations to NumPy, clipped to the bounds of the observation space."""
-    result: Floats = observation.clamp(-1e3, 1e3).numpy()
+    result: Floats = observation.clamp(-LARGEST, LARGEST).numpy()
     return result
 
 
@@ -73,9 +75,8 @@ class VBotNavigation(gymnasium.Env[Floats, Floats], EzPickle):
 
     def __init__(self, env: str = "section001", reward: str = "default") -> None:
         EzPickle.__init__(self, env, reward)
-        self.observation_space = OBSERVATION_SPACE
-        self.action_space = ACTION_SPACE
         self._env = build(env, reward, num_envs=1, threads=1)
+        self.observation_space, self.action_space = build_spaces(self._env)
         self._begun = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
@@ -126,13 +127,12 @@ class VBotNavigationVector(gymnasium.vector.VectorEnv[Floats, Floats, NDArray[An
     ) -> None:
         EzPickle.__init__(self, num_envs, env, reward, threads, max_episode_steps)
         self.num_envs = num_envs
-        self.single_observation_space = OBSERVATION_SPACE
-        self.single_action_space = ACTION_SPACE
-        self.observation_space = batch_space(OBSERVATION_SPACE, num_envs)
-        self.action_space = batch_space(ACTION_SPACE, num_envs)
         self._env = build(env, reward, num_envs, threads)
+        self.single_observation_space, self.single_action_space = build_spaces(self._env)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
         self._limit_episodes(max_episode_steps)
-        self._observation: torch.Tensor | None = None  # (E, 54), the latest one; None before the first reset
+        self._observation: torch.Tensor | None = None  # (E, N), the latest one; None before the first reset
 
     def _limit_episodes(self, steps: int | None) -> None:
         if steps is None or steps == -1:

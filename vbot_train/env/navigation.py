@@ -6,22 +6,15 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from vbot_train.config.reward_terms import Reward
-from vbot_train.config.schema import Env
+from vbot_train.config.reward_terms import Reward, Term
+from vbot_train.config.tasks import Navigation
 from vbot_train.env import observations, terminations
 from vbot_train.env.episodes import RunningEpisodes, Step
-from vbot_train.env.frames import (
-    compute_bearing,
-    compute_goal_error,
-    compute_projected_gravity,
-    compute_rotation,
-    to_body_frame,
-)
 from vbot_train.env.randomization import Randomization
 from vbot_train.env.reset_pool import ResetPool
 from vbot_train.env.rewards import Rewards
-from vbot_train.env.simulation import JOINTS, MujocoSimulation, Simulation
-from vbot_train.env.state import RobotState
+from vbot_train.env.simulation import Simulation
+from vbot_train.env.state import History, RobotState, build_state
 
 
 class NavigationEnv:
@@ -79,35 +72,23 @@ class NavigationEnv:
     Args:
         config: One option of ``conf/env/``.
         reward: One option of ``conf/reward/``: for each term a weight and its kernel's arguments.
-        num_envs: Number of robots E.
+        simulation: The simulation that steps the robots, with the config's time steps.
         seed: Seed of the start states and of domain randomization.
-        threads: Physics threads.
-        simulation: The simulation that steps the robots; default ``MujocoSimulation``.
     """
 
-    def __init__(
-        self,
-        config: Env,
-        reward: Reward,
-        *,
-        num_envs: int,
-        seed: int,
-        threads: int = 1,
-        simulation: Simulation | None = None,
-    ) -> None:
+    observation_size = observations.SIZE
+
+    def __init__(self, config: Navigation, reward: Reward, *, simulation: Simulation, seed: int) -> None:
         self.config = config
-        self.reward_terms = reward.list_terms()
-        self.num_envs = num_envs
+        self.reward_terms: Mapping[str, Term] = reward.list_terms()
+        self.simulation = simulation
+        self.num_envs = num_envs = simulation.num_envs
+        self.device = simulation.device
+        self.action_size = len(simulation.standing_joint_pos)
         self.control_dt_s = config.control_dt_s
-        self.max_steps = round(config.episode_length_s / self.control_dt_s)
+        self.max_steps = round(config.control_steps)
+        self.start_range_m = (config.spawn.min_radius_m, config.spawn.max_radius_m)
         self.unstable_robots = 0
-        self.simulation: Simulation = simulation or MujocoSimulation(
-            num_envs,
-            physics_dt_s=config.physics_dt_s,
-            physics_steps=config.physics_steps,
-            threads=threads,
-        )
-        self.device = self.simulation.device
         self._generator = Generator().manual_seed(seed)  # on the CPU, so that all devices have the same starts
         self._randomization = Randomization(
             config.randomization,
@@ -124,9 +105,8 @@ class NavigationEnv:
 
     def _allocate(self) -> None:
         self._episode = RunningEpisodes(self.num_envs, len(self.reward_terms), self.control_dt_s, self.device)
-        self._action = torch.zeros(self.num_envs, JOINTS, device=self.device)
-        self._prev_action = torch.zeros(self.num_envs, JOINTS, device=self.device)
-        self._prev_joint_vel = torch.zeros(self.num_envs, JOINTS, device=self.device)
+        joints = torch.zeros(self.num_envs, self.action_size, device=self.device)
+        self._action, self._prev_action, self._prev_joint_vel = joints, joints.clone(), joints.clone()
         nobody = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         self._no_episodes = self._episode.sum_up(self._all[:0], fell=nobody, left=nobody)  # for most control steps
 
@@ -236,38 +216,20 @@ class NavigationEnv:
 
     def _state(self) -> RobotState:
         """Build the current state of the robots, before terminations of this control step are evaluated."""
-        qpos, qvel = self.simulation.qpos, self.simulation.qvel
-        rotation = compute_rotation(qpos[:, 3:7])
-        error_b = compute_goal_error(qpos, rotation)
-        distance = torch.linalg.vector_norm(qpos[:, :2], dim=1)
-        reached = distance < self.config.goal_radius_m
-        arrived = self._episode.arrival_step >= 0
-        since = (self._episode.steps - self._episode.arrival_step) * self.control_dt_s
-        return RobotState(
-            base_pos=qpos[:, :3],
-            base_lin_vel=qvel[:, :3],
-            base_lin_vel_b=to_body_frame(rotation, qvel[:, :3]),
-            base_ang_vel_b=qvel[:, 3:6],
-            projected_gravity_b=compute_projected_gravity(rotation),
-            joint_pos=qpos[:, 7:] - self.simulation.standing_joint_pos,
-            joint_vel=qvel[:, 6:],
-            prev_joint_vel=self._prev_joint_vel,
-            torque=self.simulation.torque,
-            base_contact=self.simulation.base_contact,
+        episode = self._episode
+        arrived = episode.arrival_step >= 0
+        history = History(
             action=self._action,
             prev_action=self._prev_action,
-            goal_error_b=error_b,
-            goal_distance=distance,
-            goal_speed=(self._episode.distance - distance) / self.control_dt_s,
-            start_distance=self._episode.start_distance,
-            goal_bearing=compute_bearing(error_b),
-            goal_reached=reached,
-            goal_reached_before=arrived | reached,
-            goal_reached_for_s=since * arrived,
-            first_arrival=reached & ~arrived,
-            first_fence=(distance < self.config.inner_fence_radius_m) & ~self._episode.fenced,
-            terminated=torch.zeros(len(qpos), dtype=torch.bool, device=self.device),
+            prev_joint_vel=self._prev_joint_vel,
+            distance=episode.distance,
+            start_distance=episode.start_distance,
+            arrived=arrived,
+            arrived_for_s=(episode.steps - episode.arrival_step) * self.control_dt_s * arrived,
+            fenced=episode.fenced,
         )
+        standing = self.simulation.standing_joint_pos
+        return build_state(self.simulation, history, config=self.config, standing_joint_pos=standing)
 
     def _observe(self, state: RobotState) -> Tensor:
         return observations.observe(self._randomization.with_observation_noise(state))

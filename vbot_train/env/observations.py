@@ -8,7 +8,6 @@ from torch import Tensor
 
 from vbot_train.env.state import RobotState
 
-SIZE = 54
 DEADBAND_RAD = math.radians(8.0)  # below this bearing the yaw rate command is 0
 STOPPED_RAD_S = 0.05  # a robot with a lower yaw rate counts as stopped
 RANGE_M = 12.0  # scale of distances: the platform's radius, rounded
@@ -26,6 +25,7 @@ SCALES = (  # (factor, count of numbers that it applies to)
     (1 / RANGE_M, 1),  # distance
     (1.0, 2),  # reached, stopped
 )
+SIZE = sum(count for _, count in SCALES)  # 54
 
 
 def observe(state: RobotState) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from vbot_train.config.schema import Randomization as RandomizationConfig
+from vbot_train.config.tasks import Randomization as RandomizationConfig
 from vbot_train.env.body_params import BodyParams
 from vbot_train.env.simulation import Simulation
 from vbot_train.env.state import RobotState

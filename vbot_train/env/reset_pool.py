@@ -10,13 +10,12 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Generator, Tensor
 
-from vbot_train.config.schema import Env
+from vbot_train.config.tasks import Navigation
 from vbot_train.env import observations
-from vbot_train.env.frames import compute_bearing, compute_goal_error, compute_projected_gravity, compute_rotation
 from vbot_train.env.randomization import Randomization
 from vbot_train.env.simulation import Simulation
 from vbot_train.env.spawn import Spawn
-from vbot_train.env.state import RobotState
+from vbot_train.env.state import History, RobotState, build_state, compute_distance
 
 AHEAD = 1024  # minimum number of starts per draw
 
@@ -26,7 +25,7 @@ class Batch:
     """Start states of K episodes."""
 
     pose: Tensor  # (K, 7 + J), as in ``Simulation.qpos``
-    observation: Tensor  # (K, 54), including observation noise
+    observation: Tensor  # (K, N), including observation noise
     goal_distance: Tensor  # (K,) [m]
     goal_bearing: Tensor  # (K,) [rad]
 
@@ -46,14 +45,14 @@ class ResetPool:
 
     def __init__(
         self,
-        config: Env,
+        config: Navigation,
         *,
         simulation: Simulation,
         randomization: Randomization,
         generator: Generator,
     ) -> None:
+        self._config = config
         self._spawn = Spawn(**config.spawn.model_dump())
-        self._goal_radius_m = config.goal_radius_m
         self._joint_pos = simulation.standing_joint_pos
         self._height_m = simulation.standing_height_m
         self._randomization = randomization
@@ -81,7 +80,7 @@ class ResetPool:
 
     def _draw(self, count: int) -> Batch:
         pose = self._draw_poses(count)
-        state = build_state_at_rest(pose, self._joint_pos, self._goal_radius_m)
+        state = build_state_at_rest(pose, config=self._config, standing_joint_pos=self._joint_pos)
         observation = observations.observe(self._randomization.with_observation_noise(state))
         return Batch(pose, observation, state.goal_distance, state.goal_bearing)
 
@@ -94,41 +93,27 @@ class ResetPool:
         return torch.cat([base.to(device), self._joint_pos + joints.to(device)], dim=1)
 
 
-def build_state_at_rest(pose: Tensor, standing_joint_pos: Tensor, goal_radius_m: float) -> RobotState:
-    """Build the state of robots at the start of an episode; fields that only rewards use are zero.
+@dataclass(slots=True)
+class AtRest:
+    """Measurements of K robots that stand still; see ``Measured``."""
+
+    qpos: Tensor
+    qvel: Tensor
+    torque: Tensor
+    base_contact: Tensor
+
+
+def build_state_at_rest(pose: Tensor, *, config: Navigation, standing_joint_pos: Tensor) -> RobotState:
+    """Build the state of robots at the start of an episode.
 
     Args:
         pose: (K, 7 + J), as in ``Simulation.qpos``.
+        config: One option of ``conf/env/``.
         standing_joint_pos: (J,) [rad]
-        goal_radius_m: The goal counts as reached within this distance [m].
     """
-    rotation = compute_rotation(pose[:, 3:7])
-    error, distance = compute_goal_error(pose, rotation), torch.linalg.vector_norm(pose[:, :2], dim=1)
-    reached = distance < goal_radius_m
-    zero, zero_3, zero_joints = (torch.zeros_like(part) for part in (distance, pose[:, :3], pose[:, 7:]))
-    never = torch.zeros_like(reached)
-    return RobotState(
-        base_pos=pose[:, :3],
-        base_lin_vel=zero_3,
-        base_lin_vel_b=zero_3,
-        base_ang_vel_b=zero_3,
-        projected_gravity_b=compute_projected_gravity(rotation),
-        joint_pos=pose[:, 7:] - standing_joint_pos,
-        joint_vel=zero_joints,
-        prev_joint_vel=zero_joints,
-        torque=zero_joints,
-        base_contact=never,
-        action=zero_joints,
-        prev_action=zero_joints,
-        goal_error_b=error,
-        goal_distance=distance,
-        goal_speed=zero,
-        start_distance=distance,
-        goal_bearing=compute_bearing(error),
-        goal_reached=reached,
-        goal_reached_before=reached,
-        goal_reached_for_s=zero,
-        first_arrival=never,
-        first_fence=never,
-        terminated=never,
-    )
+    still = pose.new_zeros(len(pose), pose.shape[1] - 1)  # 6 + J velocities
+    joints, nowhere = still[:, 6:], torch.zeros(len(pose), dtype=torch.bool, device=pose.device)
+    distance = compute_distance(pose)
+    history = History(joints, joints, joints, distance, distance, nowhere, still[:, 0], nowhere)
+    measured = AtRest(pose, still, torque=joints, base_contact=nowhere)
+    return build_state(measured, history, config=config, standing_joint_pos=standing_joint_pos)

@@ -19,7 +19,6 @@ from vbot_train.env.body_params import BodyParams
 from vbot_train.env.randomized_models import RandomizedModels
 
 ROBOT_XML = Path(__file__).parent / "assets" / "vbot.xml"
-JOINTS = 12
 PIECES = 10  # chunks per thread, at most
 WORTH_HANDING_OUT = 16  # minimum chunk size [robots]
 _POSE = 7  # size of the free base's pose: position (3) and quaternion (4, w first)

@@ -1,8 +1,19 @@
 """The robots' state, which observations, rewards and terminations are computed from, in SI units."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
+import torch
 from torch import Tensor
+
+from vbot_train.config.tasks import Navigation
+from vbot_train.env.frames import (
+    compute_bearing,
+    compute_goal_error,
+    compute_projected_gravity,
+    compute_rotation,
+    to_body_frame,
+)
 
 
 @dataclass(slots=True)
@@ -36,3 +47,71 @@ class RobotState:
     first_arrival: Tensor  # (E,) bool: first control step of this episode inside the goal radius
     first_fence: Tensor  # (E,) bool: first control step of this episode inside the inner fence
     terminated: Tensor  # (E,) bool: the episode ended in failure at this control step
+
+
+class Measured(Protocol):
+    """What is measured of E robots; see ``Simulation``, which measures all of its robots."""
+
+    qpos: Tensor  # (E, 7 + J)
+    qvel: Tensor  # (E, 6 + J)
+    torque: Tensor  # (E, J) [N m]
+    base_contact: Tensor  # (E,) bool
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the state of E robots depends on beside the measurements: their actions and their running episodes."""
+
+    action: Tensor  # (E, J) smoothed action
+    prev_action: Tensor  # (E, J) the same one control step ago
+    prev_joint_vel: Tensor  # (E, J) [rad/s], one control step ago
+    distance: Tensor  # (E,) [m] to the goal, one control step ago
+    start_distance: Tensor  # (E,) [m], at the start of the episode
+    arrived: Tensor  # (E,) bool: inside the goal radius earlier in this episode
+    arrived_for_s: Tensor  # (E,) [s] since the first arrival, 0 before it
+    fenced: Tensor  # (E,) bool: inside the inner fence earlier in this episode
+
+
+def build_state(measured: Measured, history: History, *, config: Navigation, standing_joint_pos: Tensor) -> RobotState:
+    """Build the state of E robots, before the terminations of this control step are evaluated.
+
+    Args:
+        measured: The simulation, or measurements of other robots.
+        history: Of the same robots.
+        config: The radii around the goal, and the duration of a control step.
+        standing_joint_pos: (J,) [rad]
+    """
+    qpos, qvel = measured.qpos, measured.qvel
+    rotation = compute_rotation(qpos[:, 3:7])
+    error_b, distance = compute_goal_error(qpos, rotation), compute_distance(qpos)
+    reached = distance < config.goal_radius_m
+    return RobotState(
+        base_pos=qpos[:, :3],
+        base_lin_vel=qvel[:, :3],
+        base_lin_vel_b=to_body_frame(rotation, qvel[:, :3]),
+        base_ang_vel_b=qvel[:, 3:6],
+        projected_gravity_b=compute_projected_gravity(rotation),
+        joint_pos=qpos[:, 7:] - standing_joint_pos,
+        joint_vel=qvel[:, 6:],
+        prev_joint_vel=history.prev_joint_vel,
+        torque=measured.torque,
+        base_contact=measured.base_contact,
+        action=history.action,
+        prev_action=history.prev_action,
+        goal_error_b=error_b,
+        goal_distance=distance,
+        goal_speed=(history.distance - distance) / config.control_dt_s,
+        start_distance=history.start_distance,
+        goal_bearing=compute_bearing(error_b),
+        goal_reached=reached,
+        goal_reached_before=history.arrived | reached,
+        goal_reached_for_s=history.arrived_for_s,
+        first_arrival=reached & ~history.arrived,
+        first_fence=(distance < config.inner_fence_radius_m) & ~history.fenced,
+        terminated=torch.zeros_like(reached),
+    )
+
+
+def compute_distance(qpos: Tensor) -> Tensor:
+    """Compute the horizontal distance of the base to the goal, the origin. Returns (E,) [m]."""
+    return torch.linalg.vector_norm(qpos[:, :2], dim=1)

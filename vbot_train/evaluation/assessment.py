@@ -12,12 +12,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from torch import Tensor
 
+from vbot_train.agent.networks import Spaces
 from vbot_train.agent.ppo import build_agent, compute_mean_action, load_checkpoint
+from vbot_train.env.environment import Environment, build_env
 from vbot_train.env.episodes import Episodes
-from vbot_train.env.navigation import NavigationEnv
 from vbot_train.env.simulation import ROBOT_XML, Simulation
 from vbot_train.evaluation.held_out import (
-    build_env,
     build_metrics_table,
     compute_mean_reward_terms,
     evaluate,
@@ -65,7 +65,7 @@ class Watched:
     """A policy that also records the poses of the first robots at every control step.
 
     Args:
-        policy: Maps observations (E, 54) to actions (E, 12).
+        policy: Maps observations (E, N) to actions (E, J).
         simulation: The simulation of the robots.
         robots: Number of robots to record.
     """
@@ -77,7 +77,7 @@ class Watched:
         self._poses: list[Tensor] = []
 
     def __call__(self, observation: Tensor) -> Tensor:
-        """Record the poses and return the policy's action (E, 12) for observations (E, 54)."""
+        """Record the poses and return the policy's action (E, J) for observations (E, N)."""
         self._poses.append(self._simulation.qpos[: self._robots].clone())
         return self._policy(observation)
 
@@ -104,7 +104,14 @@ def assess(subject: Subject, episodes: int, filmed: int = 0) -> tuple[Assessment
     config = subject.config
     env = build_env(config, num_envs=episodes, seed=0)
     hidden = config.network.hidden_layer_sizes
-    agent = build_agent(config.ppo, hidden, num_envs=1, env_steps=1, device=env.device)
+    agent = build_agent(
+        config.ppo,
+        hidden,
+        Spaces.of(env.observation_size, env.action_size),
+        num_envs=1,
+        env_steps=1,
+        device=env.device,
+    )
     load_checkpoint(agent, subject.checkpoint)
     policy = Watched(partial(compute_mean_action, agent), env.simulation, filmed)
     ended = evaluate(env, policy, config.evaluation.seed)
@@ -113,10 +120,10 @@ def assess(subject: Subject, episodes: int, filmed: int = 0) -> tuple[Assessment
     return describe(subject, env, ended), Film(poses, 1 / env.control_dt_s)
 
 
-def describe(subject: Subject, env: NavigationEnv, ended: Episodes) -> Assessment:
+def describe(subject: Subject, env: Environment, ended: Episodes) -> Assessment:
     """Compute the results of finished episodes."""
-    spawn = subject.config.env.spawn
-    cells = count_outcomes(ended, min_radius_m=spawn.min_radius_m, max_radius_m=spawn.max_radius_m)
+    nearest_m, farthest_m = env.start_range_m
+    cells = count_outcomes(ended, min_radius_m=nearest_m, max_radius_m=farthest_m)
     return Assessment(
         checkpoint=str(subject.checkpoint),
         env=subject.env,

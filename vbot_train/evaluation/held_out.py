@@ -9,54 +9,20 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from vbot_train.config.composition import count_cores
-from vbot_train.config.schema import Config, Env, RecordedConfig
-from vbot_train.config.schema import Simulation as SimulationConfig
+from vbot_train.env.environment import Environment
 from vbot_train.env.episodes import Episodes
-from vbot_train.env.navigation import NavigationEnv
-from vbot_train.env.simulation import MujocoSimulation, Simulation
 
 MEDIAN = "time_to_goal_s"  # the only median (over successes); all other metrics are means over episodes
 
 
-def build_env(config: Config | RecordedConfig, *, num_envs: int, seed: int) -> NavigationEnv:
-    """Build the environment of a config with ``num_envs`` robots."""
-    return NavigationEnv(
-        config.env,
-        config.reward,
-        num_envs=num_envs,
-        seed=seed,
-        simulation=build_simulation(config.simulation, config.env, num_envs),
-    )
-
-
-def build_simulation(simulation: SimulationConfig, env: Env, num_envs: int) -> Simulation:
-    """Build the simulation from options of ``conf/simulation/`` and ``conf/env/``, which sets the time steps."""
-    physics_dt_s, physics_steps = env.physics_dt_s, env.physics_steps
-    if simulation.backend == "mujoco":
-        threads = simulation.threads or count_cores()
-        return MujocoSimulation(num_envs, physics_dt_s=physics_dt_s, physics_steps=physics_steps, threads=threads)
-    from vbot_train.env.warp import WarpSimulation  # needs an optional extra
-
-    assert simulation.nconmax is not None and simulation.njmax is not None
-    return WarpSimulation(
-        num_envs,
-        physics_dt_s=physics_dt_s,
-        physics_steps=physics_steps,
-        device=simulation.device,
-        nconmax=simulation.nconmax,
-        njmax=simulation.njmax,
-    )
-
-
 def evaluate(
-    env: NavigationEnv, policy: Callable[[Tensor], Tensor], seed: int, check: Callable[[], None] | None = None
+    env: Environment, policy: Callable[[Tensor], Tensor], seed: int, check: Callable[[], None] | None = None
 ) -> Episodes:
     """Run one full episode per robot.
 
     Args:
         env: The environment; its robots are the episodes.
-        policy: Maps observations (E, 54) to actions (E, 12).
+        policy: Maps observations (E, N) to actions (E, J).
         seed: Seed of the start states.
         check: Called before every control step; an exception that it raises ends the evaluation.
 

@@ -14,7 +14,11 @@ from vbot_train.config.composition import (
     with_absolute_paths,
     with_randomization,
 )
+from vbot_train.config.gone_keys import WITHOUT_EFFECT
 from vbot_train.config.keys import HARDWARE_KEYS, RESULT_KEYS
+
+# Values of studies from before these keys existed.
+OLDER_DEFAULTS = {"simulation.backend": "mujoco", "env.task": "navigation"}
 
 
 def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,8 +32,8 @@ def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     for key in RESULT_KEYS:
         with suppress(KeyError):  # a config of another version may lack the key
             values |= dict(_flatten(key, look_up(config, key)))
-    values.setdefault("simulation.backend", "mujoco")  # studies from before this key existed
-    return {key: value for key, value in values.items() if key not in HARDWARE_KEYS}
+    values = OLDER_DEFAULTS | values
+    return {key: value for key, value in values.items() if key not in (*HARDWARE_KEYS, *WITHOUT_EFFECT)}
 
 
 def list_changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

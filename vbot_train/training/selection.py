@@ -13,7 +13,8 @@ from skrl.agents.torch.ppo import PPO
 from vbot_train.agent.ppo import compute_mean_action, save_checkpoint
 from vbot_train.agent.trainer import Update
 from vbot_train.config.schema import Config
-from vbot_train.evaluation.held_out import build_env, estimate_standard_errors, evaluate, summarize
+from vbot_train.env.environment import build_env
+from vbot_train.evaluation.held_out import estimate_standard_errors, evaluate, summarize
 from vbot_train.training.files import remove_file, write_atomically
 from vbot_train.training.metrics import METRICS
 

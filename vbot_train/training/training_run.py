@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from vbot_train.agent.networks import Spaces
 from vbot_train.agent.ppo import (
     build_agent,
     compute_mean_action,
@@ -20,9 +21,9 @@ from vbot_train.agent.ppo import (
 from vbot_train.agent.trainer import TrainingLoop, Update
 from vbot_train.config.composition import count_cores, find_checkpoint
 from vbot_train.config.schema import Config
+from vbot_train.env.environment import Environment, build_env
 from vbot_train.env.episodes import Episodes
-from vbot_train.env.navigation import NavigationEnv
-from vbot_train.evaluation.held_out import build_env, compute_mean_reward_terms, evaluate, summarize
+from vbot_train.evaluation.held_out import compute_mean_reward_terms, evaluate, summarize
 from vbot_train.training.recorder import Recorder
 from vbot_train.training.result import TrialResult, TrialStopped
 from vbot_train.training.row_files import check_rows
@@ -82,6 +83,7 @@ class Run:
         self.agent = build_agent(
             config.ppo,
             config.network.hidden_layer_sizes,
+            Spaces.of(self.env.observation_size, self.env.action_size),
             num_envs=training.num_envs,
             env_steps=training.env_steps,
             device=self.env.device,
@@ -237,7 +239,7 @@ def count_update_threads(config: Config) -> int:
     return config.training.torch_threads or min(count_cores(), MAX_TORCH_THREADS)
 
 
-def read_applied_to(env: NavigationEnv) -> dict[str, Any]:
+def read_applied_to(env: Environment) -> dict[str, Any]:
     """Return the settings that the built environment actually uses."""
     return {
         "seed": torch.initial_seed(),

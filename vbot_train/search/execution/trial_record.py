@@ -29,7 +29,7 @@ def write_experiment(candidate: Candidate) -> str:
     }
     body: dict[str, Any] = {
         "defaults": [{f"override /{group}": candidate.choices[group] if group in base else None} for group in GROUPS],
-        **find_difference({key: config[key] for key in KEYS}, base, config),
+        **find_difference({key: config[key] for key in KEYS}, base),
     }
     metric = config["search"]["metric"]  # it chose the checkpoint
     if metric != base["search"]["metric"]:
@@ -38,27 +38,16 @@ def write_experiment(candidate: Candidate) -> str:
     return text
 
 
-def find_difference(config: Mapping[str, Any], base: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
-    """Find the values of ``config`` that are missing or different in ``base``, with the same nesting.
-
-    Args:
-        config: A config, or a part of one.
-        base: What is there already; some of its values refer to others.
-        whole: All of the config, which is what they refer to.
-    """
+def find_difference(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """Find the values of ``config`` that are missing or different in ``base``, with the same nesting."""
     found: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping) and isinstance(base.get(key), Mapping):
-            if nested := find_difference(value, base[key], whole):
+            if nested := find_difference(value, base[key]):
                 found[key] = nested
-        elif key not in base or _resolve(base[key], whole) != value:
+        elif key not in base or base[key] != value:
             found[key] = value
     return found
-
-
-def _resolve(value: Any, whole: Mapping[str, Any]) -> Any:
-    refers = isinstance(value, str) and "${" in value
-    return OmegaConf.create({**whole, "value": value}).value if refers else value
 
 
 def _has_missing_options(config: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
