@@ -7,7 +7,8 @@ from skrl.agents.torch.ppo.ppo import compute_gae
 from torch.testing import assert_close
 
 from vbot_train.agent.networks import Spaces
-from vbot_train.agent.ppo import Learner, build_agent
+from vbot_train.agent.ppo import Learner, build_agent, read_applied_settings
+from vbot_train.config.schema import Ppo
 from vbot_train.config.validation import compose_validated
 
 ROBOTS, STEPS = 4, 3
@@ -115,3 +116,45 @@ def test_advantages_are_computed_in_float32_whatever_the_networks_learn_in(build
     agent.update(timestep=STEPS, timesteps=STEPS)
     for given, expected in [*pairs, (rewards[step, robots], paid)]:
         assert_close(given, expected, atol=1e-6, rtol=1e-6)  # of bfloat16 they would be off by 1e-3
+
+
+OTHER_VALUES = {  # none is the default
+    "learning_rate": 1e-4,
+    "learning_rate_schedule": "kl",
+    "kl_target": 0.02,
+    "discount_factor": 0.97,
+    "gae_lambda": 0.9,
+    "ratio_clip": 0.1,
+    "value_clip": 0.3,
+    "grad_norm_clip": 0.5,
+    "entropy_loss_scale": 0.01,
+    "value_loss_scale": 0.7,
+    "learning_epochs": 2,
+    "mini_batches": 16,
+    "rollouts": 16,
+    "kl_threshold": 0.05,
+    "initial_std": 0.3,
+    "mixed_precision": False,
+}
+
+
+def read_back(**changes):
+    ppo = compose_validated([f"ppo.{key}={value}" for key, value in changes.items()]).ppo
+    return read_applied_settings(build_agent(ppo, [16], Spaces.of(54, 12), num_envs=4, env_steps=1000))
+
+
+@pytest.mark.parametrize("key", Ppo.model_fields)
+def test_every_ppo_key_reaches_the_agent_and_is_read_back_from_it(key):
+    changes = {key: OTHER_VALUES[key]} | ({"learning_rate_schedule": "kl"} if key == "kl_target" else {})
+    assert getattr(compose_validated().ppo, key) != OTHER_VALUES[key]
+    assert read_back(**changes)[key] == OTHER_VALUES[key]
+
+
+def test_a_kl_target_that_no_schedule_uses_is_read_back_as_nothing():
+    assert read_back(learning_rate_schedule="linear")["kl_target"] is None
+
+
+def test_a_key_that_the_agent_does_not_have_is_an_error(monkeypatch):
+    monkeypatch.setitem(Ppo.model_fields, "momentum", Ppo.model_fields["gae_lambda"])
+    with pytest.raises(AttributeError, match="momentum"):
+        read_back()

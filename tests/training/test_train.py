@@ -51,29 +51,6 @@ def test_the_applied_settings_are_those_of_the_agent_and_the_environment(smoke_r
     assert applied["reward"]["termination"] == compose_config()["reward"]["termination"]["weight"]
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("learning_rate", 1e-4),
-        ("discount_factor", 0.97),
-        ("gae_lambda", 0.9),
-        ("ratio_clip", 0.1),
-        ("value_clip", 0.3),
-        ("entropy_loss_scale", 0.01),
-        ("learning_epochs", 2),
-        ("mini_batches", 16),
-        ("rollouts", 16),
-        ("grad_norm_clip", 0.5),
-    ],
-)
-def test_every_ppo_key_reaches_the_agent(key, value):
-    from vbot_train.agent.ppo import read_applied_settings
-
-    ppo = compose_validated([f"ppo.{key}={value}"]).ppo
-    agent = build_agent(ppo, [16], Spaces.of(54, 12), num_envs=4, env_steps=1000)
-    assert read_applied_settings(agent)[key] == value
-
-
 @pytest.mark.parametrize(("schedule", "last"), [("none", 1e-3), ("linear", 1e-5)])
 def test_the_learning_rate_schedule_ends_where_it_says(schedule, last):
     ppo = compose_validated([f"ppo.learning_rate_schedule={schedule}", "ppo.learning_rate=1e-3"]).ppo

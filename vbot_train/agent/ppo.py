@@ -1,7 +1,9 @@
 """Construction of skrl's PPO from the config, its applied settings, and checkpoints."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,16 @@ from vbot_train.config.composition import ConfigError
 from vbot_train.config.schema import Ppo
 from vbot_train.training.files import write_atomically
 
-# Keys of conf/ppo defined by this project; all others are fields of skrl's PPO_CFG.
-OWN_KEYS = {"learning_rate_schedule", "kl_target", "initial_std"}
+SKRL_KEYS = {field.name for field in fields(PPO_CFG)}
+SCHEDULES = {type(None): "none", LinearLR: "linear", KLAdaptiveLR: "kl"}
+# How a key of conf/ppo is read back from a new agent. A key that is not listed is a field of ``agent.cfg``.
+READ_BACK: dict[str, Callable[[PPO], Any]] = {
+    "learning_rate": lambda agent: agent.optimizer.param_groups[0].get("initial_lr", agent.cfg.learning_rate[0]),
+    "learning_rate_schedule": lambda agent: SCHEDULES[type(agent.scheduler)],
+    "kl_target": lambda agent: getattr(agent.scheduler, "kl_threshold", None),  # None: without effect
+    "rollouts": lambda agent: agent.memory.memory_size,
+    "initial_std": lambda agent: round(agent.policy.std().mean().item(), 6),
+}
 
 
 class Learner(PPO):
@@ -126,7 +136,7 @@ def build_agent(
         **spaces._asdict(),
         device=device,
         cfg=PPO_CFG(
-            **ppo.model_dump(exclude=OWN_KEYS),
+            **ppo.model_dump(include=SKRL_KEYS),
             time_limit_bootstrap=True,  # without it, skrl's advantages continue into the next episode
             **_build_schedule(ppo, updates=env_steps // (num_envs * ppo.rollouts)),
             observation_preprocessor=RunningStandardScaler,
@@ -158,15 +168,13 @@ def _build_schedule(ppo: Ppo, updates: int) -> dict[str, Any]:
 
 
 def read_applied_settings(agent: PPO) -> dict[str, Any]:
-    """Return the settings that the built agent actually uses, read from its components."""
-    optimizer = agent.optimizer.param_groups[0]
-    fields = ["discount_factor", "gae_lambda", "ratio_clip", "value_clip", "grad_norm_clip", "entropy_loss_scale"]
-    return {
-        "learning_rate": optimizer.get("initial_lr", optimizer["lr"]),
-        **{name: getattr(agent.cfg, name) for name in fields},
-        "learning_epochs": agent.cfg.learning_epochs,
-        "mini_batches": agent.cfg.mini_batches,
-        "rollouts": agent.memory.memory_size,
+    """Return the settings that a new agent actually uses, read from its components: every key of conf/ppo, and sizes.
+
+    Raises:
+        AttributeError: A key has no counterpart in the agent, so that it would have no effect.
+    """
+    ppo = {key: READ_BACK.get(key, attrgetter(f"cfg.{key}"))(agent) for key in Ppo.model_fields}
+    return ppo | {
         "policy_hidden_layer_sizes": read_hidden_sizes(agent.policy),
         "value_hidden_layer_sizes": read_hidden_sizes(agent.value),
         "num_envs": agent.memory.num_envs,

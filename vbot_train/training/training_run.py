@@ -88,9 +88,9 @@ class Run:
             env_steps=training.env_steps,
             device=self.env.device,
         )
+        self.applied = read_applied_settings(self.agent) | read_applied_to(self.env)
         if config.init_from is not None and state is None:
             load_checkpoint(self.agent, find_checkpoint(Path(config.init_from)), optimizer=False)
-        self.applied = read_applied_settings(self.agent) | read_applied_to(self.env)
         self.loop = TrainingLoop(self.agent, self.env, updates=self.updates, threads=count_update_threads(config))
         best = self.checkpoints / "best.pt"
         self.selection = Selection(config, self.agent, best, self.updates, self.stop.check)
