@@ -64,8 +64,8 @@ def run(arguments: argparse.Namespace) -> None:
     )
 
     console = Console(highlight=False)
-    if subject.note is not None:
-        console.print(f"{arguments.run}: {subject.note}", markup=False, soft_wrap=True)
+    for note in subject.notes:
+        console.print(f"{arguments.run}: {note}", markup=False, soft_wrap=True)
     filmed = min(arguments.video_episodes, arguments.episodes)
     found, film = assess(subject, arguments.episodes, filmed if arguments.video is not None else 0)
     for part in build_tables(found):

@@ -43,10 +43,10 @@ def test_of_a_trial_on_several_seeds_the_first_is_taken_and_named(tmp_path):
     trial = record(tmp_path, *(f"seed_{seed}/checkpoints/best.pt" for seed in (9, 10, 11)))
     subject = find_subject(trial, None, [])
     assert subject.checkpoint == trial / "seed_9" / "checkpoints" / "best.pt"
-    assert subject.note == "trained on several seeds (seed_9, seed_10, seed_11): this is seed_9"
+    assert subject.notes == ("trained on several seeds (seed_9, seed_10, seed_11): this is seed_9",)
     chosen = find_subject(trial / "seed_10", None, [])
     assert chosen.checkpoint == trial / "seed_10" / "checkpoints" / "best.pt"
-    assert (chosen.note, chosen.config) == (None, subject.config)
+    assert (chosen.notes, chosen.config) == ((), subject.config)
 
 
 def test_the_environment_and_single_keys_of_it_can_be_others(run_dir):
@@ -66,6 +66,19 @@ def test_a_run_from_before_robots_could_be_randomized_is_one_without_randomizati
     robust = find_subject(run_dir, "section001_robust", ["env.randomization.payload_kg=[2,3]"]).config.env
     as_asked = compose_validated(["env=section001_robust", "env.randomization.payload_kg=[2,3]"])
     assert robust.randomization == as_asked.env.randomization
+
+
+def test_keys_of_a_run_that_no_longer_exist_are_ignored_and_named(run_dir):
+    recorded = run_dir / ".hydra" / "config.yaml"
+    config = yaml.safe_load(recorded.read_text(encoding="utf-8"))
+    config["env"]["standard_env_steps"] = 5000
+    config["reward"]["since_gone"] = {"weight": 1.0, "sigma_m": 2.0}
+    config["training"]["since_gone"] = 1  # an evaluation reads none of this group
+    recorded.write_text(yaml.safe_dump(config), encoding="utf-8")
+    subject = find_subject(run_dir, None, [])
+    line = "its config has keys that no longer exist, which are ignored: env.standard_env_steps, reward.since_gone"
+    assert subject.notes == (line,)
+    assert subject.config.env == compose_validated().env
 
 
 def test_a_run_from_a_gpu_is_evaluated_where_there_is_none_if_it_is_told_how(tmp_path, monkeypatch):

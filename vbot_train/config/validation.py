@@ -1,6 +1,6 @@
 """From plain containers to the typed config. The first fault is a ConfigError with a one-line message."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
@@ -39,13 +39,15 @@ def compose_validated(overrides: list[str] | None = None) -> Config:
 def validate_recorded(config: Mapping[str, Any]) -> RecordedConfig:
     """Return what an evaluation reads of a run's recorded config, which may be of another version.
 
-    Keys that are unknown now are dropped. Keys that are new since then get the value of today's default.
+    Keys that are unknown now are dropped (``list_unknown_keys``). Keys that are new since then get the value of today's
+    default.
 
     Raises:
         ConfigError: Describes the first missing key or invalid value.
     """
     now = compose_config()
-    then = {name: drop_unknown_keys(name, config[name]) for name in RecordedConfig.model_fields if name in config}
+    unknown = list_unknown_keys(config)
+    then = {name: _drop(config[name], unknown, name) for name in RecordedConfig.model_fields if name in config}
     newer = OmegaConf.create({group: now[group] for group in ("env", "ppo", "simulation")})
     return _validate(RecordedConfig, to_plain(DictConfig(OmegaConf.merge(newer, then))))
 
@@ -58,16 +60,26 @@ def check_number(key: str, value: Any, bounds: Bounds) -> None:
         raise ConfigError(join_lines(f"{key}={value}: {error.message()}")) from error
 
 
-def drop_unknown_keys(name: str, content: Any) -> Any:
-    """Return a group, in plain containers, without keys that the schema does not have."""
-    key = list_keys().get(name)
-    if key is None or not key.models or not isinstance(content, Mapping):
+def list_unknown_keys(config: Mapping[str, Any]) -> list[str]:
+    """Return the keys of a run's recorded config that an evaluation would read, but the schema does not have."""
+    groups = [name for name in RecordedConfig.model_fields if name in config]
+    return [key for name in groups for key in _find_unknown(name, config[name])]
+
+
+def _find_unknown(name: str, content: Any) -> Iterator[str]:
+    if name not in list_keys():
+        yield name
+    elif list_keys()[name].models and isinstance(content, Mapping):
+        for inner, value in content.items():
+            yield from _find_unknown(f"{name}.{inner}", value)
+
+
+def _drop(content: Any, unknown: Collection[str], name: str) -> Any:
+    """Return a group, in plain containers, without the unknown keys."""
+    if not isinstance(content, Mapping):
         return content
-    return {
-        inner: drop_unknown_keys(f"{name}.{inner}", value)
-        for inner, value in content.items()
-        if f"{name}.{inner}" in list_keys()
-    }
+    inner = {f"{name}.{key}": key for key in content}
+    return {key: _drop(content[key], unknown, full) for full, key in inner.items() if full not in unknown}
 
 
 def _validate(model: type[Model], content: Any) -> Model:

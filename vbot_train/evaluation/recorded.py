@@ -21,6 +21,7 @@ from vbot_train.config.composition import (
     to_plain,
 )
 from vbot_train.config.schema import RecordedConfig
+from vbot_train.config.validation import list_unknown_keys
 from vbot_train.training.result import FILE_NAME, ResultError, TrialResult
 
 CHANGEABLE = ("env.", "evaluation.", "simulation.")
@@ -32,7 +33,7 @@ class Subject:
 
     checkpoint: Path
     config: RecordedConfig  # the run's own config, possibly with a changed environment
-    note: str | None  # which of several seeds was selected
+    notes: tuple[str, ...]  # for the user: which of several seeds was selected, which keys are not read
     env: str  # changes relative to the run's own environment, for display
 
     def with_seed(self, seed: int) -> Self:
@@ -69,7 +70,13 @@ def find_subject(run: Path, env_option: str | None, overrides: Sequence[str]) ->
     if not checkpoint.is_file():
         raise ConfigError(f"{run}: has no checkpoint ({checkpoint} is missing){_describe_end(directory)}")
     env = " ".join([f"env={env_option}" if env_option else "its own env", *overrides])
-    return Subject(checkpoint, checked, note, env)
+    notes = (note, _describe_unknown(list_unknown_keys(config)))
+    return Subject(checkpoint, checked, tuple(filter(None, notes)), env)
+
+
+def _describe_unknown(keys: Sequence[str]) -> str | None:
+    """Return a line about keys of earlier versions in the recorded config; None without any."""
+    return f"its config has keys that no longer exist, which are ignored: {', '.join(keys)}" if keys else None
 
 
 def _describe_end(directory: Path) -> str:
