@@ -57,7 +57,7 @@ def test_each_watched_robot_is_seen_until_its_first_episode_ends(make_env):
             env.simulation.place(torch.tensor([1]), UPSIDE_DOWN)
         return torch.zeros(3, 12)
 
-    watched = Watched(policy, env.simulation, 2)
+    watched = Watched(policy, env, 2)
     episodes = evaluate(env, watched, seed=1)
     steps = (episodes.length_s / env.control_dt_s).round().long()
     assert steps.tolist() == [5, 3, 5]

@@ -101,7 +101,7 @@ def load_recorded_config(run_dir: Path) -> dict[str, Any]:
 def with_randomization(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a recorded config; if it is older than domain randomization, add the settings that turn it off."""
     env = config.get("env")
-    if not isinstance(env, Mapping) or "randomization" in env:
+    if not isinstance(env, Mapping) or "randomization" in env or "task" in env:  # the key ``task`` is newer
         return dict(config)
     off = OmegaConf.load(CONF_DIR / "env" / "section001.yaml")
     assert isinstance(off, DictConfig)

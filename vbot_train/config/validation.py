@@ -48,8 +48,9 @@ def validate_recorded(config: Mapping[str, Any]) -> RecordedConfig:
     now = compose_config()
     unknown = list_unknown_keys(config)
     then = {name: _drop(config[name], unknown, name) for name in RecordedConfig.model_fields if name in config}
-    newer = OmegaConf.create({group: now[group] for group in ("env", "ppo", "simulation")})
-    return _validate(RecordedConfig, to_plain(DictConfig(OmegaConf.merge(newer, then))))
+    is_same_task = then.get("env", {}).get("task", now["env"]["task"]) == now["env"]["task"]
+    newer = {group: now[group] for group in ("env", "ppo", "simulation") if group != "env" or is_same_task}
+    return _validate(RecordedConfig, to_plain(DictConfig(OmegaConf.merge(OmegaConf.create(newer), then))))
 
 
 def check_number(key: str, value: Any, bounds: Bounds) -> None:

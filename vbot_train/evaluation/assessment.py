@@ -16,7 +16,7 @@ from vbot_train.agent.networks import Spaces
 from vbot_train.agent.ppo import build_agent, compute_mean_action, load_checkpoint
 from vbot_train.env.environment import Environment, build_env
 from vbot_train.env.episodes import Episodes
-from vbot_train.env.simulation import ROBOT_XML, Simulation
+from vbot_train.env.simulation import ROBOT_XML
 from vbot_train.evaluation.held_out import (
     build_metrics_table,
     compute_mean_reward_terms,
@@ -66,19 +66,20 @@ class Watched:
 
     Args:
         policy: Maps observations (E, N) to actions (E, J).
-        simulation: The simulation of the robots.
+        env: The robots' environment.
         robots: Number of robots to record.
     """
 
-    def __init__(self, policy: Callable[[Tensor], Tensor], simulation: Simulation, robots: int) -> None:
+    def __init__(self, policy: Callable[[Tensor], Tensor], env: Environment, robots: int) -> None:
         self._policy = policy
-        self._simulation = simulation
+        self._env = env
         self._robots = robots
         self._poses: list[Tensor] = []
 
     def __call__(self, observation: Tensor) -> Tensor:
         """Record the poses and return the policy's action (E, J) for observations (E, N)."""
-        self._poses.append(self._simulation.qpos[: self._robots].clone())
+        if self._robots:
+            self._poses.append(self._env.simulation.qpos[: self._robots].clone())
         return self._policy(observation)
 
     def list_poses(self, steps: Tensor) -> Iterator[Tensor]:
@@ -113,7 +114,7 @@ def assess(subject: Subject, episodes: int, filmed: int = 0) -> tuple[Assessment
         device=env.device,
     )
     load_checkpoint(agent, subject.checkpoint)
-    policy = Watched(partial(compute_mean_action, agent), env.simulation, filmed)
+    policy = Watched(partial(compute_mean_action, agent), env, filmed)
     ended = evaluate(env, policy, config.evaluation.seed)
     steps = (ended.length_s / env.control_dt_s).round().long()
     poses = [robot.double().numpy() for robot in policy.list_poses(steps)] if filmed else []
