@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from vbot_train.config.composition import ConfigError
+from vbot_train.config.schema import Simulation
 from vbot_train.training.comparable import refuse_other_config
 from vbot_train.training.files import remove_file, write_atomically
 from vbot_train.training.run_directory import StateError, state_path
@@ -26,13 +27,15 @@ log = logging.getLogger(__name__)
 SCHEMA_VERSION = 1
 
 
-def write_state(run_dir: Path, config: Mapping[str, Any], threads: int, parts: Mapping[str, Any]) -> None:
+def write_state(
+    run_dir: Path, config: Mapping[str, Any], machine: Mapping[str, Any], parts: Mapping[str, Any]
+) -> None:
     """Write the state of a training run atomically.
 
     Args:
         run_dir: The run's directory.
-        config: The run's config. The storage URL, which may contain a password, is left out.
-        threads: Torch's threads for updates.
+        config: The run's config, in plain containers. The storage URL, which may contain a password, is left out.
+        machine: The result of ``describe_machine``.
         parts: State of each component by name: tensors and plain data.
     """
     path, content = state_path(run_dir), io.BytesIO()
@@ -40,13 +43,13 @@ def write_state(run_dir: Path, config: Mapping[str, Any], threads: int, parts: M
     head = {
         "schema_version": SCHEMA_VERSION,
         "config": {**config, "storage": None},
-        "made_by": describe_machine(config, threads),
+        "made_by": machine,
     }
     torch.save({**head, **parts}, content)
     write_atomically(path, content.getvalue())
 
 
-def read_state(run_dir: Path, config: Mapping[str, Any], threads: int) -> dict[str, Any] | None:
+def read_state(run_dir: Path, config: Mapping[str, Any], machine: Mapping[str, Any]) -> dict[str, Any] | None:
     """Read a state that ``write_state`` wrote; None if there is none. Logs a warning if the result may differ.
 
     Raises:
@@ -62,7 +65,7 @@ def read_state(run_dir: Path, config: Mapping[str, Any], threads: int) -> dict[s
         refuse_other_config(str(path), state["config"], config)
     except ConfigError as error:
         raise StateError(str(error)) from error
-    _warn_of_changes(path, state["made_by"], describe_machine(config, threads))
+    _warn_of_changes(path, state["made_by"], machine)
     return state
 
 
@@ -106,9 +109,15 @@ def describe_reason(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def describe_machine(config: Mapping[str, Any], threads: int) -> dict[str, Any]:
-    """Return what, besides the config, can change the numerical result of a training run in the last digits."""
-    settings = {"training.torch_threads": threads, "simulation.device": config["simulation"].get("device", "cpu")}
+def describe_machine(simulation: Simulation, threads: int) -> dict[str, Any]:
+    """Return what, besides the config, can change the numerical result of a training run in the last digits.
+
+    Args:
+        simulation: One option of ``conf/simulation/``.
+        threads: Torch's threads for updates.
+    """
+    device = simulation.device if simulation.backend == "warp" else "cpu"
+    settings = {"training.torch_threads": threads, "simulation.device": device}
     versions = {name: importlib.metadata.version(name) for name in ("torch", "mujoco", "numpy")}
     return {"host": platform.node(), **settings, **versions}
 

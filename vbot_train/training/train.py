@@ -11,7 +11,7 @@ from vbot_train.training.result import TrialResult, TrialStopped
 from vbot_train.training.run_directory import describe_cause, own_run_directory, state_path, write_traceback
 from vbot_train.training.saved_state import read_state, remove_state
 from vbot_train.training.stop import Report, StopRequest
-from vbot_train.training.training_run import Run, count_update_threads
+from vbot_train.training.training_run import Run
 
 STATE_EVERY_S = 60.0  # a killed run loses at most this time plus one update
 
@@ -50,8 +50,8 @@ def train(
     """
     checked = check_config(config)
     with own_run_directory(run_dir):
-        state = read_state(run_dir, config, count_update_threads(checked))
         run = Run(checked, config, run_dir, trial, stop or StopRequest(), report or (lambda event: None), state_every_s)
+        state = read_state(run_dir, config, run.machines[-1])
         try:
             run.build(state)
             result = run.result("completed", **run.learn_and_evaluate(bar, state))

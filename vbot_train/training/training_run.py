@@ -69,7 +69,7 @@ class Run:
         self.is_concluded = True  # whether the evaluation due after ``update``, if any, is finished
         self.selection: Selection | None = None
         self.applied: dict[str, Any] = {}
-        self.machines = [describe_machine(recorded, count_update_threads(config))]  # on which it has trained
+        self.machines = [describe_machine(config.simulation, count_update_threads(config))]  # on which it has trained
         self.evaluation_env_steps = 0
         self.unstable_robots = 0
         self.updates = config.updates
@@ -198,7 +198,7 @@ class Run:
             "selection": self.selection.state_dict(),
             "recorder": recorder.state_dict(),
         }
-        write_state(self.run_dir, self.recorded, count_update_threads(self.config), parts)
+        write_state(self.run_dir, self.recorded, self.machines[-1], parts)
         self.saved = time.monotonic()
         self.report({"kind": "state", "env_steps": self.env_steps})
 

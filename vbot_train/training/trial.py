@@ -49,10 +49,11 @@ def train_trial(run_dir: Path, number: int, stop: StopRequest, report: Report, t
     Raises:
         SystemExit: The trial was interrupted.
     """
-    from vbot_train.config.composition import load_recorded_config
+    from vbot_train.config.composition import load_recorded_config, look_up
     from vbot_train.training.run_directory import describe_cause, own_run_directory, record_early_end, state_path
 
     config = load_recorded_config(run_dir)
+    seed = look_up(config, "seed")  # not validated yet: an invalid config is a failure that is recorded, too
     with own_run_directory(run_dir, LOCK_TIMEOUT_S):
         try:
             stop.check()
@@ -60,13 +61,13 @@ def train_trial(run_dir: Path, number: int, stop: StopRequest, report: Report, t
         except TrialStopped as stopped:  # stopped before ``train`` could record it, or interrupted
             if stopped.status == "interrupted":
                 raise SystemExit(INTERRUPTED) from stopped
-            record_early_end(run_dir, stopped.status, stopped, trial=number, seed=config["seed"])
+            record_early_end(run_dir, stopped.status, stopped, trial=number, seed=seed)
         except Exception as error:
             if is_disk_fault(error) and state_path(run_dir).exists():
                 traceback.print_exc()
                 report({"kind": "disk_fault", "cause": describe_cause(error)})
                 raise SystemExit(INTERRUPTED) from error
-            record_early_end(run_dir, "failed", error, trial=number, seed=config["seed"])
+            record_early_end(run_dir, "failed", error, trial=number, seed=seed)
             raise
 
 
