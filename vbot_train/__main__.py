@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from vbot_train.config.composition import CONF_DIR, CONFIG_NAME, ConfigError, quote_option
 from vbot_train.config.folders import apply_folders
 from vbot_train.config.gone_keys import explain_gone_key
+from vbot_train.extras import explain_missing_launcher
 from vbot_train.signals import handle_stop_signals, quit_at_once
 from vbot_train.terminal import detach_from_terminal
 
@@ -40,8 +41,9 @@ def read_command_line() -> None:
     Raises:
         SystemExit: With one line about what to type instead.
     """
-    if line := next(filter(None, map(explain_gone_key, sys.argv[1:])), None):
-        sys.exit(line)
+    for argument in sys.argv[1:]:
+        if line := explain_gone_key(argument) or explain_missing_launcher(argument):
+            sys.exit(line)
     try:
         sys.argv[1:] = map(quote_option, apply_folders(sys.argv[1:]))
     except ConfigError as error:
