@@ -13,6 +13,7 @@ from rich.console import Console
 
 from vbot_train.config.composition import ConfigError
 from vbot_train.config.key_types import COUNT_BOUNDS, SEED_BOUNDS
+from vbot_train.config.option_files import read_options_with_clear_errors
 from vbot_train.config.validation import check_number
 from vbot_train.evaluation.recorded import find_subject
 from vbot_train.evaluation.video import check_video
@@ -23,6 +24,7 @@ from vbot_train.training.files import write_atomically
 def main() -> None:
     """Measure a checkpoint on held-out episodes: metrics, outcomes by start, reward by term."""
     arguments = build_parser().parse_intermixed_args()
+    read_options_with_clear_errors()  # of conf/env/
     try:
         run(arguments)
     except (CompactHydraException, OSError) as error:

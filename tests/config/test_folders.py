@@ -1,6 +1,7 @@
 """A user's folders of options: what Hydra would ignore is refused, and a copy of conf/ is used where it is named."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,20 +55,21 @@ def test_a_checkout_has_one_conf():
 @pytest.mark.parametrize("option", ["ppo/default.yaml", "hydra/sweeper/sampler/tpe_noisy.yaml"])
 def test_an_option_with_the_name_of_one_of_ours_is_refused(write, option):
     write(f"own/{option}")
-    with pytest.raises(ConfigError, match=f"^own/{option}: would be ignored for .*/conf/{option}; rename the file$"):
+    first = re.escape(f"{Path('own', option)}: would be ignored for {CONF_DIR / option}; rename the file")
+    with pytest.raises(ConfigError, match=f"^{first}$"):
         apply_folders(["--config-dir", "own", "seed=1"])
 
 
 def test_an_option_with_the_name_of_one_in_another_folder_of_the_user_is_refused(write):
     write("a/network/mine.yaml")
     write("b/network/mine.yaml")
-    with pytest.raises(ConfigError, match=r"^b/network/mine.yaml: would be ignored for a/network/mine.yaml"):
+    with pytest.raises(ConfigError, match=r"^b.network.mine.yaml: would be ignored for a.network.mine.yaml"):
         apply_folders(["--config-dir=a", "-cd", "b"])
 
 
 def test_an_option_that_ends_in_yml_is_refused(write):
     write("own/network/mine.yml")
-    with pytest.raises(ConfigError, match=r"^own/network/mine.yml: would be ignored; its name must end in .yaml"):
+    with pytest.raises(ConfigError, match=r"^own.network.mine.yml: would be ignored; its name must end in .yaml"):
         apply_folders(["--config-dir", "own"])
 
 
@@ -108,6 +110,8 @@ def test_a_copy_of_conf_is_read_where_it_is_named_relative_to_the_current_folder
 def test_a_run_from_a_copy_of_conf_is_repeated_from_there(copied, tmp_path):
     line = [sys.executable, "-m", "vbot_train", "--config-path", "conf", "training=smoke", "hydra.run.dir=here"]
     subprocess.run(line, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True, timeout=100)
-    with pytest.raises(ConfigError, match=rf"^--experimental-rerun=here: took .*; add --config-path {tmp_path}/conf$"):
+    with pytest.raises(
+        ConfigError, match="^--experimental-rerun=here: took .*; add --config-path " + re.escape(str(tmp_path / "conf"))
+    ):
         apply_folders(["--experimental-rerun", "here"])
     assert compose("--experimental-rerun", "here", "--config-path", "conf") == ([7], 7)

@@ -17,7 +17,6 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from vbot_train.config.cpu_quota import read_cpu_quota
-from vbot_train.config.option_files import read_options_with_clear_errors
 
 PACKAGE = Path(__file__).parents[1]
 ROOT = PACKAGE.parent  # of a checkout; where a wheel is installed, a folder of other packages
@@ -25,8 +24,6 @@ PACKED_CONF_DIR = PACKAGE / "conf"  # exists in an installed wheel only
 IS_CHECKOUT = not PACKED_CONF_DIR.is_dir()
 CONF_DIR = ROOT / "conf" if IS_CHECKOUT else PACKED_CONF_DIR
 CONFIG_NAME = "config"  # of the primary config in it
-
-read_options_with_clear_errors()
 
 
 class ConfigError(CompactHydraException):

@@ -15,6 +15,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
 from vbot_train.config.composition import CONF_DIR, CONFIG_NAME, PACKAGE, ConfigError
+from vbot_train.config.option_files import read_options_with_clear_errors
 
 PRIMARY = f"{CONFIG_NAME}.yaml"
 
@@ -42,6 +43,7 @@ def apply_folders(arguments: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: There is no such folder, or an option in it would be ignored.
     """
+    read_options_with_clear_errors()
     given = build_parser().parse_intermixed_args(arguments)
     path: str | None = given.config_path
     if path is not None and "://" in path:  # pkg://, Hydra's own notation

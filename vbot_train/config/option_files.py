@@ -13,7 +13,7 @@ BYTE_ORDER_MARK = "\ufeff"
 
 
 class FileConfigSource(HydrasFileConfigSource):
-    """Hydra's reader of option files, with errors for the user. It must have the name of the one that it replaces."""
+    """Hydra's reader of option files, with errors for the user. Hydra takes it for its own one by the name."""
 
     def load_config(self, config_path: str) -> ConfigResult:
         """Read an option file.
@@ -70,5 +70,5 @@ def explain_yaml(error: MarkedYAMLError, text: str) -> str:
 
 
 def read_options_with_clear_errors() -> None:
-    """Let Hydra read option files with ``FileConfigSource`` in this process. To be called before Hydra begins."""
-    SourcesRegistry.instance().register(FileConfigSource)  # the first one of a name stays
+    """Let Hydra read option files with ``FileConfigSource`` in this process, which must be one of our own commands."""
+    SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource
