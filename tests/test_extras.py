@@ -12,7 +12,7 @@ from vbot_train.extras import explain_missing_launcher, format_install
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
 
 
-@pytest.mark.parametrize("extra", EXTRAS.keys() - {"dev"})
+@pytest.mark.parametrize("extra", sorted(EXTRAS.keys() - {"dev"}))
 def test_the_command_installs_what_the_extra_requires(extra):
     pip, install, *packages = shlex.split(format_install(extra))
     assert (pip, install) == ("pip", "install")

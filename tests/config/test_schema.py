@@ -18,7 +18,8 @@ from vbot_train.config.keys import (
     find_bounds,
     list_keys,
 )
-from vbot_train.config.validation import compose_validated, validate_recorded
+from vbot_train.config.recorded import validate_recorded
+from vbot_train.config.validation import compose_validated
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = [f"{path.parent.name}={path.stem}" for path in sorted(CONF_DIR.glob("*/*.yaml"))]

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from vbot_train.config.composition import find_checkpoint, load_recorded_config
+from vbot_train.config.recorded import validate_recorded
 from vbot_train.config.schema import Config, Ppo, RecordedConfig, Simulation, Training
-from vbot_train.config.validation import refuse, validate_config, validate_recorded
+from vbot_train.config.validation import refuse, validate_config
 from vbot_train.extras import format_install
 
 CUDA_DRIVERS = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}  # macOS has none

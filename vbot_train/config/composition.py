@@ -146,8 +146,3 @@ def count_cores() -> int:
         return os.cpu_count() or 1
     cores, quota = len(os.sched_getaffinity(0)), read_cpu_quota()
     return cores if quota is None else max(min(cores, int(quota)), 1)
-
-
-def read_backend(simulation: Mapping[str, Any]) -> str:
-    """Return the physics backend; runs recorded before this key existed used MuJoCo."""
-    return simulation.get("backend", "mujoco")
