@@ -36,7 +36,7 @@ def record_of(*, name="s", budget_hours=None, seeds_per_configuration=1, **chang
         "ppo": {"learning_rate": 3e-4},
     }
     content = {"metric": "episode_reward_mean", "max_trials": 10, "config": config, "groups": {"network": "medium"}}
-    return StudyRecord(study=name, **content | changes)
+    return StudyRecord.parse({"study": name, **content, **changes})
 
 
 def life(start, lived_s=None):

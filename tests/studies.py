@@ -13,7 +13,7 @@ from vbot_train.training.result import TrialResult
 
 METRIC = "episode_reward_mean"
 SPACE = {"ppo.learning_rate": FloatDistribution(1e-5, 1e-2, log=True), "ppo.rollouts": IntDistribution(16, 64)}
-PLAN = {"confirm": {"top_k": 2, "seeds": [1001, 1002]}, "test": {"seeds": [2001, 2002]}}
+PLAN = {"confirm": {"top_k": 2, "seeds": [1001, 1002]}, "test": {"seeds": [2001, 2002], "evaluation_seed": 7}}
 
 
 def screened(number, reward, *, rate=None, status="completed", seed=42, origin="proposed", **metrics):
@@ -35,5 +35,5 @@ def _trial(number, params, distributions, status, reward, seed, origin, metrics)
 
 
 def study(trials, confirming=(), testing=(), metric=METRIC, **record):
-    content = StudyRecord("s", metric, **PLAN | record)
+    content = StudyRecord.parse({"study": "s", "metric": metric, **PLAN, **record})
     return Study(Path("s"), content, list(trials), {}, list(confirming), list(testing))

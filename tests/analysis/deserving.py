@@ -11,6 +11,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from vbot_train.analysis.evidence.ranges import Range
 from vbot_train.analysis.verdict import Verdict
+from vbot_train.study.plan import Confirm, Test
 from vbot_train.study.record import StudyRecord
 from vbot_train.study.trials import Study, Trial
 from vbot_train.training.result import TrialResult
@@ -96,7 +97,7 @@ def judge(generator, points, quality, *, reached=growing, few=0.3, diverged=(), 
             result, curve = TrialResult("diverged", number, 42, [42]), {}
         trials.append(Trial(number, params, SPACE, result, Path(), curve, "proposed"))
     config = {"training": {"evaluations": EVALUATIONS, "env_steps": ENV_STEPS}}
-    plan = {"confirm": {"top_k": TOP_K, "seeds": SEEDS}, "test": {"seeds": TEST_SEEDS}}
+    plan = {"confirm": Confirm(top_k=TOP_K, seeds=SEEDS), "test": Test(seeds=TEST_SEEDS, evaluation_seed=7)}
     content = StudyRecord("s", METRIC, **{"config": config, **plan, **record})
     found = Verdict(Study(Path(), content, trials, {}), METRIC).screened
     confirm = [(found[k].number, seed) for k in range(min(TOP_K, len(found))) for seed in SEEDS]

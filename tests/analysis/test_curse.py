@@ -8,7 +8,10 @@ from vbot_train.analysis.verdict import Verdict
 from vbot_train.training.seed_statistics import bootstrap_interval
 
 STUDIES, CONFIGURATIONS = 200, 50
-PLAN = {"confirm": {"top_k": 5, "seeds": [1001, 1002, 1003]}, "test": {"seeds": [2001, 2002, 2003]}}
+PLAN = {
+    "confirm": {"top_k": 5, "seeds": [1001, 1002, 1003]},
+    "test": {"seeds": [2001, 2002, 2003], "evaluation_seed": 7},
+}
 
 
 @pytest.fixture(scope="module")

@@ -160,7 +160,7 @@ def test_a_test_on_one_seed_each_says_nothing_of_others():
     trials = [screened(0, 10.0, origin="default"), screened(1, 30.0)]
     confirm = [retrained(n, 1001, 15.0 + n) for n in (0, 1)]
     test = [retrained(n, 2001, 15.0 + n) for n in (0, 1)]
-    plan = {"confirm": {"top_k": 2, "seeds": [1001]}, "test": {"seeds": [2001]}}
+    plan = {"confirm": {"top_k": 2, "seeds": [1001]}, "test": {"seeds": [2001], "evaluation_seed": 7}}
     lines = list(write_headline(Verdict(study(trials, confirm, test, **plan), METRIC)))
     assert "one seed each: that says nothing of other seeds" in lines
     assert not any("probability" in line for line in lines)

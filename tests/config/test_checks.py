@@ -198,15 +198,15 @@ def without(config, path):
 
 def begin_single(config):
     """What a single run reads before it trains, the rules among it."""
-    check_config(config)
-    check_pruner(config["pruner"])
-    compile_rules(config["search"]["constraints"])
+    checked = check_config(config)
+    check_pruner(checked.pruner)
+    compile_rules(checked.search.constraints)
 
 
 def begin_search(config):
     """What a search reads at its start, but for earlier studies that it names."""
     checked = check_search(config)
-    compile_rules(config["search"]["constraints"])
+    compile_rules(checked.search.constraints)
     hide_password(checked.storage)
     plan_stages(checked.search)
     count_workers(checked.workers, checked.simulation)

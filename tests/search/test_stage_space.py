@@ -9,14 +9,16 @@ from vbot_train.analysis.verdict import DEFAULT, TRIAL, Verdict
 from vbot_train.config.composition import ConfigError, compose_config
 from vbot_train.config.schema import Evaluation, Search
 from vbot_train.search.stage_space import StageSpace, list_trainings
-from vbot_train.search.stages import NO_STAGES, Plan, check_disjoint, plan_stages
+from vbot_train.search.stages import check_disjoint, plan_stages
+from vbot_train.study import plan
+from vbot_train.study.plan import NO_STAGES, Confirm, Plan
 from vbot_train.study.trials import LeftOut
 
 SETTINGS = compose_config()["search"] | {
     "confirm": {"top_k": 5, "seeds": 3},
     "test": {"seeds": 3, "evaluation_seed": 7},
 }
-PLAN = Plan({"top_k": 2, "seeds": [1001, 1002]}, {"seeds": [2001], "evaluation_seed": 7})
+PLAN = Plan(Confirm(top_k=2, seeds=[1001, 1002]), plan.Test(seeds=[2001], evaluation_seed=7))
 EVALUATION = Evaluation(selection_seed=11, seed=12)
 TRIALS = [screened(0, 10.0), screened(1, 30.0), screened(2, 20.0)]
 
@@ -26,10 +28,10 @@ def pairs(points):
 
 
 def test_a_number_of_seeds_stands_for_the_stages_own_first_seeds():
-    plan = plan_stages(Search.model_validate(SETTINGS))
-    assert plan.confirm == {"top_k": 5, "seeds": [1001, 1002, 1003]}
-    assert plan.test == {"seeds": [2001, 2002, 2003], "evaluation_seed": 7}
-    assert plan.trainings == 5 * 3 + 2 * 3
+    found = plan_stages(Search.model_validate(SETTINGS))
+    assert found.confirm == Confirm(top_k=5, seeds=[1001, 1002, 1003])
+    assert found.test == plan.Test(seeds=[2001, 2002, 2003], evaluation_seed=7)
+    assert found.trainings == 5 * 3 + 2 * 3
 
 
 @pytest.mark.parametrize("confirm", [None, "none", {"top_k": 0, "seeds": 3}])
@@ -39,14 +41,14 @@ def test_without_confirming_nothing_is_tested_either(confirm):
 
 @pytest.mark.parametrize("test", [None, "none"])
 def test_a_test_can_be_left_out_alone(test):
-    plan = plan_stages(Search.model_validate(SETTINGS | {"test": test}))
-    assert plan.test is None and plan.trainings == 15
+    found = plan_stages(Search.model_validate(SETTINGS | {"test": test}))
+    assert found.test is None and found.trainings == 15
 
 
 @pytest.mark.parametrize(("configurations", "trainings"), [(1, 0), (2, 2 * 2 + 2), (99, 2 * 2 + 2)])
 def test_no_more_is_planned_than_there_are_configurations(configurations, trainings):
     assert PLAN.limit_to(configurations).trainings == trainings
-    assert replace(PLAN, confirm={"top_k": 3, "seeds": [1001, 1002]}).limit_to(2).confirm["top_k"] == 2
+    assert replace(PLAN, confirm=Confirm(top_k=3, seeds=[1001, 1002])).limit_to(2).confirm.top_k == 2
 
 
 def test_seeds_of_ones_own_are_taken_as_they_are():
@@ -59,10 +61,18 @@ def test_seeds_of_ones_own_are_taken_as_they_are():
     [
         (PLAN, [42, 1002], "search.confirm.seeds: 1002 is a seed of the search too"),
         (PLAN, [2001], "search.test.seeds: 2001 is a seed of the search too"),
-        (Plan(PLAN.confirm, {"seeds": [1001], "evaluation_seed": 7}), [], "1001 is a seed of search.confirm.seeds too"),
-        (Plan({"top_k": 1, "seeds": [11]}, None), [], "11 is a seed of evaluation.selection_seed too"),
-        (Plan(PLAN.confirm, {"seeds": [2001], "evaluation_seed": 12}), [], "12 is a seed of evaluation.seed too"),
-        (Plan(PLAN.confirm, {"seeds": [2001], "evaluation_seed": 42}), [42], "evaluation_seed: 42 is a seed of the se"),
+        (
+            Plan(PLAN.confirm, plan.Test(seeds=[1001], evaluation_seed=7)),
+            [],
+            "1001 is a seed of search.confirm.seeds too",
+        ),
+        (Plan(Confirm(top_k=1, seeds=[11]), None), [], "11 is a seed of evaluation.selection_seed too"),
+        (Plan(PLAN.confirm, plan.Test(seeds=[2001], evaluation_seed=12)), [], "12 is a seed of evaluation.seed too"),
+        (
+            Plan(PLAN.confirm, plan.Test(seeds=[2001], evaluation_seed=42)),
+            [42],
+            "evaluation_seed: 42 is a seed of the se",
+        ),
     ],
 )
 def test_seeds_that_are_used_twice_are_refused(plan, screened, message):

@@ -111,7 +111,10 @@ def test_a_later_stage_has_a_study_and_a_folder_of_its_own(tmp_path):
 
 
 def test_stages_that_have_not_begun_are_those_that_the_record_plans(tmp_path):
-    later = {"confirm": {"top_k": 5, "seeds": [1001, 1002, 1003]}, "test": {"seeds": [2001, 2002]}}
+    later = {
+        "confirm": {"top_k": 5, "seeds": [1001, 1002, 1003]},
+        "test": {"seeds": [2001, 2002], "evaluation_seed": 7},
+    }
     both = Observer(write_study(tmp_path / "both", **later)).look()
     assert [(stage.name, stage.total) for stage in both.stages] == [("trials", 10), ("confirm", 15), ("test", 4)]
     assert not both.is_over
@@ -131,7 +134,7 @@ def test_stages_that_have_not_begun_are_those_that_the_record_plans(tmp_path):
 )
 def test_a_later_stage_plans_no_more_configurations_than_there_can_be(tmp_path, networks, total, confirm, test):
     points = [{"network": network, "ppo.learning_rate": 3e-4} for network in networks]
-    later = {"confirm": {"top_k": 3, "seeds": [1, 2]}, "test": {"seeds": [3, 4]}}
+    later = {"confirm": {"top_k": 3, "seeds": [1, 2]}, "test": {"seeds": [3, 4], "evaluation_seed": 7}}
     study = write_study(tmp_path / "s", [ended(params=point) for point in points], max_trials=total, **later)
     found = {stage.name: stage.total for stage in Observer(study).look().stages}
     assert [found.get(stage, 0) for stage in ("confirm", "test")] == [confirm, test]

@@ -101,7 +101,10 @@ def test_an_end_that_the_budget_brings_is_foretold(tmp_path):
 
 
 def test_the_later_stages_compare_their_configurations_best_first(tmp_path):
-    later = {"confirm": {"top_k": 2, "seeds": [1001, 1002]}, "test": {"seeds": [2001, 2002, 2003]}}
+    later = {
+        "confirm": {"top_k": 2, "seeds": [1001, 1002]},
+        "test": {"seeds": [2001, 2002, 2003], "evaluation_seed": 7},
+    }
     study = write_study(tmp_path / "s", [ended()] * 2, max_trials=2, **later)
     values = [(1, 3.0), (0, 2.0), (1, 5.0)]
     trainings = [again(number, ended, value=value) for number, value in values]

@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+from vbot_train.study import plan
 from vbot_train.study.record import RECORD_KEYS, StudyRecord
 
 WRITTEN = [
@@ -17,9 +18,12 @@ def write(directory, content):
 
 
 def test_a_record_is_written_in_the_order_of_its_questions_and_read_back(tmp_path):
-    record = StudyRecord("s", "fall_rate", space={"seed": "choice(1, 2)"}, test={"seeds": [3], "evaluation_seed": 4})
+    test = plan.Test(seeds=[3], evaluation_seed=4)
+    record = StudyRecord("s", "fall_rate", space={"seed": "choice(1, 2)"}, test=test)
     record.write(tmp_path)
-    assert list(yaml.safe_load((tmp_path / "study.yaml").read_text(encoding="utf-8"))) == WRITTEN
+    content = yaml.safe_load((tmp_path / "study.yaml").read_text(encoding="utf-8"))
+    assert list(content) == WRITTEN
+    assert (content["confirm"], content["test"]) == (None, {"seeds": [3], "evaluation_seed": 4})
     assert StudyRecord.read(tmp_path) == record
     assert StudyRecord.read(tmp_path / "elsewhere") is None
 

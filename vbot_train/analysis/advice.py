@@ -32,7 +32,6 @@ ALPHA_EDGE, ALPHA_OUTER = 0.01, 0.1  # trend over a range, corrected for the num
 ALPHA_REGION = 0.01
 SHARE, PRECISION = 0.5, 0.75  # minimum recall and precision of a rule for diverged trials
 FEWEST = 4  # trials needed to measure their distance
-START_UP = 10  # start-up trials, if the record does not give a number
 CROWDED = 0.4  # distance between proposals, relative to the distance between start-up trials
 GAIN, GAIN_LATE = 1.2, 0.7  # gain over the best start-up trial, over the best of the first half; in std. deviations
 
@@ -87,8 +86,8 @@ def _advise_longer(verdict: Verdict, seen: Contrast | None) -> Advice | None:
     Intermediate values are means over few episodes and final values over many, so this noise must not count as a change
     of rank. Not tested after pruning: a pruner keeps the trials that were good early, which weakens the relation.
     """
-    training = verdict.study.record.config.get("training") or {}
-    evaluations, env_steps = training.get("evaluations"), training.get("env_steps")
+    training = verdict.study.record.settings.training
+    evaluations, env_steps = training.evaluations, training.env_steps
     optimized = verdict.metric == verdict.study.record.metric  # trials report intermediate values of the objective only
     if evaluations is None or env_steps is None or not optimized:
         return None
@@ -248,7 +247,7 @@ def _suggest_constraint(verdict: Verdict, name: str, rule: str) -> str:
 
 def _advise_stuck(verdict: Verdict) -> Advice | None:
     """Advise more random trials if proposals cluster and hardly improve on the best start-up trial."""
-    start_up = verdict.study.record.sampler.get("n_startup_trials", START_UP)
+    start_up = verdict.study.record.sampler_settings.n_startup_trials
     trials = sorted(verdict.study.trials, key=lambda trial: trial.number)
     late = [trial for trial in trials[len(trials) // 2 :] if trial.origin in (None, "proposed")]
     ranges = list_ranges(trials)

@@ -91,8 +91,8 @@ class Verdict:
     @property
     def finalists(self) -> list[Configuration]:
         """Configurations to confirm: the best by their search values."""
-        settings = self.study.record.confirm
-        return [] if settings is None else self.screened[: settings["top_k"]]
+        stage = self.study.record.confirm
+        return [] if stage is None else self.screened[: stage.top_k]
 
     @property
     def winner(self) -> Configuration | None:
@@ -102,29 +102,27 @@ class Verdict:
     @cached_property
     def unconfirmed_reason(self) -> str | None:
         """Reason why the winner is not confirmed; None if it is."""
-        settings, optimized = self.study.record.confirm, self.study.record.metric
+        stage, optimized = self.study.record.confirm, self.study.record.metric
         if not self.screened:
             return "no trial was completed"
-        if settings is None:
+        if stage is None:
             return "search.confirm=none"
         if self.metric != optimized:
             return f"the search confirmed what was best by {optimized}"
         if len(self.screened) < 2:
             return "one configuration: there was nothing to choose"
-        return describe_missing(
-            [found.number for found in self.finalists], settings["seeds"], self.confirmed, "confirming"
-        )
+        return describe_missing([found.number for found in self.finalists], stage.seeds, self.confirmed, "confirming")
 
     @cached_property
     def untested_reason(self) -> str | None:
         """Reason why winner and default are not both tested; None if they are."""
-        settings = self.study.record.test
+        stage = self.study.record.test
         if self.unconfirmed_reason is not None:
             return self.unconfirmed_reason
-        if settings is None:
+        if stage is None:
             return "search.test=none"
         numbers = dict.fromkeys([self.best_first[0].number, self.default])
-        return describe_missing(list(numbers), settings["seeds"], self.tested, "testing")
+        return describe_missing(list(numbers), stage.seeds, self.tested, "testing")
 
     @cached_property
     def default(self) -> int:
@@ -151,10 +149,11 @@ def group_retrained(study: Study, stage: str) -> dict[int, Retrained]:
 
     Seeds that a later command line has replaced do not count: all configurations are compared on the same seeds.
     """
-    settings = study.record.get_plan(stage) or {}
+    planned = study.record.plan.get_stage(stage)
+    seeds = [] if planned is None else planned.seeds
     attempts: dict[tuple[int, int], list[Trial]] = {}
     for trial in study.confirm if stage == "confirm" else study.test:
-        if trial.result.seed in settings.get("seeds", ()):
+        if trial.result.seed in seeds:
             attempts.setdefault((trial.params[TRIAL], trial.result.seed), []).append(trial)
     found: dict[int, dict[int, TrialResult]] = {}
     for (number, seed), tried in attempts.items():

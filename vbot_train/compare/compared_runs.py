@@ -9,18 +9,18 @@ from vbot_train.analysis.curves import Curve, CurveError, read_curve
 from vbot_train.analysis.headline import list_failed_seeds
 from vbot_train.analysis.ranking import Configuration, name_configuration
 from vbot_train.analysis.verdict import Verdict
-from vbot_train.compare.comparison import ComparedRun
-from vbot_train.config.composition import ConfigError, load_recorded_config, look_up
+from vbot_train.compare.comparison import ABSENT, ComparedRun
+from vbot_train.config.composition import ConfigError, load_recorded_config, with_values
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STUDY_YAML, TRIALS
 from vbot_train.study.loading import load_study
+from vbot_train.study.recorded_settings import RecordedSettings
 from vbot_train.study.trials import Study
 from vbot_train.training.comparable import result_settings
 from vbot_train.training.progress import PROGRESS_CSV
 from vbot_train.training.result import FILE_NAME, ResultError, TrialResult
 
-SEEDS = ("seed", "evaluation.selection_seed", "evaluation.seed")
-APART = SEEDS  # not compared as settings: seeds are no part of a configuration
+SEEDS = ("seed", "evaluation.selection_seed", "evaluation.seed")  # no part of a configuration, so compared apart
 STAGES = {TRIALS: "as the search saw it", "confirm": "confirmed", "test": "tested"}
 
 Runs = dict[int, tuple[TrialResult, Path]]  # runs of a configuration and their directories, by training seed
@@ -66,7 +66,7 @@ def read_study(path: Path, storage: str | None) -> ComparedRun:
     config = load_recorded_config(winner.trials[0].directory)
     stage, runs, lost = find_best_known(verdict, winner)
     if stage == "test" and study.record.test:
-        config["evaluation"] = config.get("evaluation", {}) | {"seed": study.record.test["evaluation_seed"]}
+        config = with_values(config, {"evaluation.seed": study.record.test.evaluation_seed})
     completed = {seed: (run, directory) for seed, (run, directory) in runs.items() if run.status == "completed"}
     if not completed:
         raise StudyError(f"{path}: nothing to compare, {STAGES[stage]} {name_configuration(winner.number)} is {lost}")
@@ -110,12 +110,11 @@ def build_compared_run(
     """Build one side from its config and its completed runs."""
     for result, directory in runs.values():
         check_numbers(result, directory)
-    try:
-        episodes = int(look_up(config, "training.evaluation_episodes"))
-        seeds = {key: look_up(config, key) for key in SEEDS} | {"seed": sorted(runs)}
-    except KeyError as error:
-        raise ConfigError(f"{path}: its config has no {error.args[0]}") from error
-    settings = {key: value for key, value in result_settings(config).items() if key not in APART}
+    episodes = RecordedSettings.model_validate(config).training.evaluation_episodes
+    if episodes is None:
+        raise ConfigError(f"{path}: its config has no training.evaluation_episodes")
+    settings = result_settings(config)
+    seeds = {key: settings.pop(key, ABSENT) for key in SEEDS} | {"seed": sorted(runs)}
     curves: list[Curve] = []
     for seed, (_, directory) in sorted(runs.items()):
         try:

@@ -137,6 +137,15 @@ def look_up(config: Mapping[str, Any], key: str) -> Any:
     return node
 
 
+def with_values(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config with other values of some dotted keys; a group that it lacks is added."""
+    changed = dict(config)
+    for key, value in values.items():
+        name, _, inner = key.partition(".")
+        changed[name] = with_values(changed.get(name, {}), {inner: value}) if inner else value
+    return changed
+
+
 def count_cores() -> int:
     """Return the number of CPU cores that this process may use, limited by its CPU affinity and its cgroup quota.
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
+from pydantic import ValidationError
 
 from vbot_train.analysis.verdict import Verdict
 from vbot_train.config.composition import ConfigError, load_recorded_config
@@ -21,6 +22,7 @@ from vbot_train.study.accounting import TrialCounts
 from vbot_train.study.attributes import SEED, WORKER
 from vbot_train.study.opening import look_into, look_into_stages, open_stage
 from vbot_train.study.record import StudyRecord
+from vbot_train.study.recorded_settings import RecordedSettings
 from vbot_train.study.storage import retry_while_locked
 from vbot_train.study.timing import estimate_training_s
 from vbot_train.study.trials import is_own
@@ -59,7 +61,7 @@ def begin_stage(
         study,
         directory / stage,
         worker_lock,
-        StageSpace(spec.space, verdict, spec.plan.get_evaluation_seed(stage, spec.config.evaluation)),
+        StageSpace(spec.space, verdict, spec.get_evaluation_seed(stage)),
         GridProposals([]),
         config=spec.config.model_copy(update={"search": once}),
         workers=spec.workers,
@@ -108,16 +110,18 @@ def check_unused_seeds(spec: SearchSpec, directory: Path, screened: Sequence[Fro
     searched = [trial.user_attrs.get(SEED, spec.seed) for trial in screened if is_own(trial)]
     evaluation = spec.config.evaluation
     check_disjoint(replace(plan, test=None), [*searched, *used["test"]], evaluation)
-    check_disjoint(plan, [*searched, *(seed for seed in used["confirm"] if seed not in plan.confirm_seeds)], evaluation)
+    confirming = plan.confirm.seeds if plan.confirm else []
+    check_disjoint(plan, [*searched, *(seed for seed in used["confirm"] if seed not in confirming)], evaluation)
     then = find_test_seed(directory)
-    if plan.test is not None and then not in (None, plan.test["evaluation_seed"]):
-        now = plan.test["evaluation_seed"]
+    if plan.test is not None and then not in (None, now := plan.test.evaluation_seed):
         raise ConfigError(f"search.test.evaluation_seed={now}: the test was begun with {then}; it would not compare")
 
 
 def find_test_seed(directory: Path) -> int | None:
     """Return the seed of the start states that a study is tested on; None without a readable config of a test."""
     for path in sorted((directory / "test").glob("*/.hydra")):
-        with suppress(ConfigError, KeyError, TypeError):
-            return int(load_recorded_config(path.parent)["evaluation"]["seed"])
+        with suppress(ConfigError, ValidationError):
+            config = RecordedSettings.model_validate(load_recorded_config(path.parent))
+            if config.evaluation.seed is not None:
+                return config.evaluation.seed
     return None

@@ -66,9 +66,9 @@ class SearchCallback(Callback):
         if option is not None and not recorded_trial:
             raise SystemExit(f"search={option}: a search needs -m, as in: python -m vbot_train -m search={option}")
         check_choices(read_choices(config))
-        check_config(job)
-        check_pruner(job["pruner"])
-        self._compile(job, config)
+        checked = check_config(job)
+        check_pruner(checked.pruner)
+        self._compile(checked.search.constraints, job, config)
         if (name := self.broken_rule(job, read_choices(config))) is not None:
             text = next(rule.text for rule in self._rules if rule.name == name)
             raise SystemExit(join_lines(f"search.constraints.{name}={text}: this configuration breaks the rule"))
@@ -83,8 +83,8 @@ class SearchCallback(Callback):
         """Compile the constraints, and evaluate each on the composed configuration."""
         job = to_plain(config)
         check_choices(read_choices(config))
-        check_values(job)  # the constraints read them
-        self._compile(job, config)
+        checked = check_values(job)  # the constraints read them
+        self._compile(checked.search.constraints, job, config)
 
     @must_happen
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
@@ -116,7 +116,7 @@ class SearchCallback(Callback):
         """Active rules, by name."""
         return {rule.name: rule.text for rule in self._rules}
 
-    def _compile(self, job: Mapping[str, Any], config: DictConfig) -> None:
-        self._rules = compile_rules(job["search"]["constraints"])
+    def _compile(self, constraints: Any, job: Mapping[str, Any], config: DictConfig) -> None:
+        self._rules = compile_rules(constraints)
         for rule in self._rules:
             rule.holds(job, read_choices(config))

@@ -43,15 +43,15 @@ def set_name(config: DictConfig, arguments: Iterable[str]) -> bool:
     letters, given, default = _read_typed_name(arguments), _read_unresolved_name(config), _read_unresolved_name(conf)
     is_default = given in (None, default)
     with open_dict(config):
-        config[KEY] = default if is_default else letters or given
-        name = config[KEY]  # resolved
+        config.study = default if is_default else letters or given
+        name = config.study  # resolved
         if is_default and config.storage is not None:  # others may use it from directories not visible here
             name = f"{name}-{secrets.token_hex(3)}"
         if not isinstance(name, str):
             kind = type(name).__name__
             raise ConfigError(f"{KEY}={name}: a name must be text, not {kind}; in a file, quote it: {KEY}: '...'")
         check_name(name)
-        config[KEY] = name
+        config.study = name
     return is_default
 
 

@@ -72,8 +72,7 @@ def list_differences(then: StudyRecord, now: StudyRecord) -> list[str]:
 
 def _describe_seeds(record: StudyRecord) -> dict[str, Any]:
     """Return the number of seeds per configuration; earlier versions trained all of them in one trial."""
-    together = record.config["search"].get("seeds_per_trial", 1)
-    seeds = record.seeds_per_configuration
+    together, seeds = record.settings.search.seeds_per_trial, record.seeds_per_configuration
     return {"search.seeds_per_configuration": seeds if together == 1 else f"{together} in one trial"}
 
 

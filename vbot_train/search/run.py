@@ -13,7 +13,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
-from vbot_train.config.composition import ConfigError, to_plain, with_absolute_paths
+from vbot_train.config.composition import ConfigError, to_plain, with_absolute_paths, with_values
 from vbot_train.search.begin_stage import begin_stage, check_unused_seeds, read_other_stages
 from vbot_train.search.display import TRIAL, Display
 from vbot_train.search.dry_run import announce, describe_dry_run, show
@@ -78,16 +78,17 @@ def run_search(
     stop = ShutdownRequest() if launch is None else None  # launched workers receive signals themselves
     is_default = set_name(config, arguments)
     job = with_absolute_paths(to_plain(config))
-    check_search(job)
-    job["storage"] = check_storage(job["storage"])
+    checked = check_search(job)
+    storage = check_storage(checked.storage)
+    job = with_values(job, {"storage": storage})
     named = Path(config.hydra.sweep.dir)
-    is_new = is_default and named.name == job["study"]  # hydra.sweep.dir= may name an existing study
+    is_new = is_default and named.name == checked.study  # hydra.sweep.dir= may name an existing study
     work_out = partial(build_spec, named, sampler, params, arguments, config, job, context, is_new=is_new)
     directory, spec = work_out()
-    if job["search"]["dry_run"]:
+    if checked.search.dry_run:
         record = StudyRecord.read(directory)
-        trials = look_into(directory, job["storage"], record) if record else []
-        show([f"study {job['study']}, a dry run", *describe_dry_run(spec, trials, directory.parent)])
+        trials = look_into(directory, storage, record) if record else []
+        show([f"study {spec.config.study}, a dry run", *describe_dry_run(spec, trials, directory.parent)])
         return
     with print_errors_in_one_line():
         while (is_new or directory != named) and not reserve(directory):  # another search just took the name
@@ -116,12 +117,11 @@ def build_spec(
     Raises:
         ConfigError: The specification is invalid, or that of the existing study differs.
     """
-    directory = named
-    if is_new:
-        directory = find_free_directory(named)
-        job["study"] = directory.name
+    directory = find_free_directory(named) if is_new else named
+    study = directory.name if is_new else config.study
+    job = with_values(job, {"study": study})
     earlier = StudyRecord.read(directory)
-    arguments = [*drop_name(arguments), format_as_override(job["study"])]
+    arguments = [*drop_name(arguments), format_as_override(study)]
     spec = SearchSpec(sampler, params, arguments, config, job, context, earlier)
     if earlier is not None:
         refuse_other(directory, earlier, spec.record())
@@ -186,9 +186,8 @@ class Search:
             record = StudyRecord.read(self.directory)
             if record is not None:
                 refuse_other(self.directory, record, now)
-                search = {**record.config["search"], "enqueue": spec.config.search.enqueue}
-                free = {key: getattr(now, key) for key in FREE_KEYS}
-                record = replace(record, config={**record.config, "search": search}, **free)
+                config = with_values(record.config, {"search.enqueue": spec.config.search.enqueue})
+                record = replace(record, config=config, **{key: getattr(now, key) for key in FREE_KEYS})
                 check_unused_seeds(spec, self.directory, look_into(self.directory, storage, record))
                 study = continue_study(self.directory, storage, record, spec.pruner, self._enqueue)
             else:

@@ -5,10 +5,10 @@ from typing import Any
 
 from vbot_train.config.checks import check_values
 from vbot_train.config.keys import GROUPS
-from vbot_train.config.schema import Config
+from vbot_train.config.schema import Config, Pruner
 from vbot_train.config.validation import refuse
 
-NO_PRUNER = "optuna.pruners.NopPruner"
+NO_PRUNER = Pruner(_target_="optuna.pruners.NopPruner")
 
 
 def check_search(config: Mapping[str, Any]) -> Config:
@@ -18,7 +18,7 @@ def check_search(config: Mapping[str, Any]) -> Config:
         ConfigError: With the first fault found.
     """
     checked = check_values(config)
-    check_pruner(config["pruner"])
+    check_pruner(checked.pruner)
     refuse(_find_pruning_faults(checked))
     return checked
 
@@ -35,20 +35,20 @@ def check_choices(choices: Mapping[str, str]) -> None:
     refuse(f"{group}: must be one option of conf/{group}/, no list of them" for group in GROUPS if group not in choices)
 
 
-def check_pruner(pruner: Mapping[str, Any]) -> None:
+def check_pruner(pruner: Pruner) -> None:
     """Refuse a pruner that cannot be built; a single run has none, but refuses it too.
 
     Raises:
         ConfigError: Its settings make no pruner.
     """
-    if pruner != {"_target_": NO_PRUNER}:
+    if pruner != NO_PRUNER:
         from vbot_train.search.space.samplers import build_pruner  # late: a single run needs no Optuna
 
         build_pruner(pruner)
 
 
 def _find_pruning_faults(config: Config) -> Iterator[str]:
-    if config.pruner.target == NO_PRUNER:
+    if config.pruner == NO_PRUNER:
         return
     if (evaluations := config.training.evaluations) < 2:
         yield f"training.evaluations={evaluations}: a pruner needs evaluations before the last one"

@@ -36,6 +36,7 @@ from vbot_train.search.space.space import Candidate, OutsideError, Space, read_s
 from vbot_train.search.stages import check_disjoint, plan_stages
 from vbot_train.study.accounting import identify
 from vbot_train.study.record import StudyRecord
+from vbot_train.study.recorded_settings import RecordedSearch
 from vbot_train.training.metrics import METRICS
 
 DEFAULT_TRIALS = 20
@@ -78,7 +79,7 @@ class SearchSpec:
         self.workers = count_workers(self.config.workers, self.config.simulation)
         self.choices = read_choices(config)
         self.callback = next(c for c in context.callbacks.callbacks if isinstance(c, SearchCallback))
-        self.pruner = build_pruner(plain["pruner"])
+        self.pruner = build_pruner(self.config.pruner)
         distributions, fixed = split_overrides(params, arguments, context.config_loader)
         if not distributions and not params:
             raise ConfigError("-m: nothing to search; add search=quick, or a sweep such as ppo.rollouts=24,48")
@@ -95,7 +96,7 @@ class SearchSpec:
         self._check_last_seed()
         self.plan = plan_stages(settings).limit_to(self._count_configurations())
         check_disjoint(self.plan, self._list_training_seeds(), self.config.evaluation)
-        self.points = drop_repeats(list(self._list_initial_points(None if earlier is None else earlier.config)))
+        self.points = drop_repeats(list(self._list_initial_points(earlier)))
 
     @property
     def seeds_per_configuration(self) -> int:
@@ -118,6 +119,11 @@ class SearchSpec:
     def direction(self) -> StudyDirection:
         """Whether the metric is maximized or minimized."""
         return StudyDirection[METRICS[self.metric].direction.upper()]
+
+    def get_evaluation_seed(self, stage: str) -> int:
+        """Return the seed of the held-out start states that a stage reports on: the search's, or the test's."""
+        test = self.plan.test if stage == "test" else None
+        return self.config.evaluation.seed if test is None else test.evaluation_seed
 
     def broken_rules(self, candidate: Candidate) -> list[str]:
         """Check a candidate's values, and return the names of the rules that it breaks."""
@@ -161,7 +167,7 @@ class SearchSpec:
         around = self.config.search.around
         if around is None:
             return Narrowing(distributions, [])
-        if earlier is not None and earlier.config["search"].get("around") == around:
+        if earlier is not None and earlier.settings.search.around == around:
             then = read_space(earlier.space)
             return Narrowing({k: own if k in given else then.get(k, own) for k, own in distributions.items()}, [])
         storage = self.config.storage
@@ -211,14 +217,14 @@ class SearchSpec:
     def _build_initial_points(self) -> InitialPoints:
         return InitialPoints(self.space, self.plain, self.choices, self.broken_rules, self.metric)
 
-    def _list_initial_points(self, before: Mapping[str, Any] | None) -> Iterator[InitialPoint]:
-        """Yield the initial points; for a continued study, only those that its config ``before`` lacks."""
+    def _list_initial_points(self, earlier: StudyRecord | None) -> Iterator[InitialPoint]:
+        """Yield the initial points; for a continued study, only those that its config lacks."""
         source, settings = self._build_initial_points(), self.config.search
-        if before is None:
+        if earlier is None:
             yield source.make_default()
-        then = {} if before is None else before["search"]
-        yield from source.list_enqueued([entry for entry in settings.enqueue if entry not in then.get("enqueue", [])])
-        if settings.around is not None and settings.around != then.get("around"):
+        then = RecordedSearch() if earlier is None else earlier.settings.search
+        yield from source.list_enqueued([entry for entry in settings.enqueue if entry not in then.enqueue])
+        if settings.around is not None and settings.around != then.around:
             yield from source.list_best_of(Path(settings.around), "search.around", AROUND_TOP)
 
 

@@ -12,10 +12,11 @@ from optuna.distributions import BaseDistribution, IntDistribution
 
 from vbot_train.analysis.ranking import drop_seed, name_configuration
 from vbot_train.analysis.verdict import DEFAULT, TRIAL, Verdict
+from vbot_train.config.composition import with_values
 from vbot_train.search.space.initial_points import InitialPoint
 from vbot_train.search.space.space import Candidate, Space
-from vbot_train.search.stages import Plan
 from vbot_train.study.layout import TRIALS
+from vbot_train.study.plan import Plan
 
 LARGEST = 2**31 - 1  # number of a trial
 
@@ -47,10 +48,10 @@ class StageSpace:
             found = self._space.compose_default(seed, shared=shared)
         else:
             found = self._space.compose_candidate(self._points[number], seed, shared=shared)
-        given = {"search": {"seeds_per_configuration": 1}, "evaluation": {"seed": self._evaluation_seed}}
-        config = found.config | {group: found.config[group] | values for group, values in given.items()}
-        overrides = [f"{group}.{key}={value}" for group, values in given.items() for key, value in values.items()]
-        shown = {"configuration": name_trial_configuration(number), "seed": found.config["seed"]}
+        given = {"search.seeds_per_configuration": 1, "evaluation.seed": self._evaluation_seed}
+        overrides = [f"{key}={value}" for key, value in given.items()]
+        shown = {"configuration": name_trial_configuration(number), "seed": found.validate().seed}
+        config = with_values(found.config, given)
         return replace(found, params=shown, config=config, overrides=[*found.overrides, *overrides])
 
 
@@ -67,10 +68,10 @@ def list_trainings(stage: str, verdict: Verdict, plan: Plan) -> list[InitialPoin
         verdict: Verdict on the study so far.
         plan: The planned stages.
     """
-    settings = plan.get_stage(stage)
-    if settings is None or len(verdict.screened) < 2 or (stage == "test" and verdict.unconfirmed_reason is not None):
+    planned = plan.get_stage(stage)
+    if planned is None or len(verdict.screened) < 2 or (stage == "test" and verdict.unconfirmed_reason is not None):
         return []
     chosen = verdict.finalists if stage == "confirm" else verdict.best_first[:1]
     numbers = [found.number for found in chosen] + ([] if stage == "confirm" else [verdict.default])
-    pairs = [(number, seed) for seed in settings["seeds"] for number in dict.fromkeys(numbers)]
+    pairs = [(number, seed) for seed in planned.seeds for number in dict.fromkeys(numbers)]
     return [InitialPoint(name_trial_configuration(number), stage, {TRIAL: number}, seed=seed) for number, seed in pairs]

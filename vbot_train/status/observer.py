@@ -181,24 +181,26 @@ class Observer:
         for stage in STAGES:
             if stage in trials:
                 stages.append(self._read_stage(stage, trials[stage], record, now))
-            elif total := count_planned(stage, record, possible):
-                stages.append(Stage(stage, [], TrialCounts([], retries=0), total, []))
+            elif (planned := record.plan.limit_to(possible).get_stage(stage)) is not None:
+                stages.append(Stage(stage, [], TrialCounts([], retries=0), planned.trainings, []))
         return Progress(record, stages, now, verdict)
 
     def _read_stage(self, name: str, found: Sequence[FrozenTrial], record: StudyRecord, now: datetime) -> Stage:
         trials = [trial for trial in found if is_own(trial)]
         counts = TrialCounts(trials, record.retries)
-        folder = self.directory / name
         running = [
-            read_training(
-                trial, locate_trial(folder, trial.number), record.config["training"]["env_steps"], record.metric, now
-            )
-            for trial in trials
-            if trial.state == TrialState.RUNNING
+            self._read_training(trial, name, record, now) for trial in trials if trial.state == TrialState.RUNNING
         ]
         own = record.max_trials * record.seeds_per_configuration
         total = own if name == TRIALS else counts.promised  # a later stage queues all its trials at once
         return Stage(name, trials, counts, total, running)
+
+    def _read_training(self, trial: FrozenTrial, stage: str, record: StudyRecord, now: datetime) -> Training:
+        env_steps = record.settings.training.env_steps
+        if env_steps is None:
+            raise StudyError(f"{self.directory}: {STUDY_YAML} has no training.env_steps")
+        directory = locate_trial(self.directory / stage, trial.number)
+        return read_training(trial, directory, env_steps, record.metric, now)
 
     def _open_database(self, record: StudyRecord) -> BaseStorage:
         home = record.find_home(self._storage)
@@ -207,20 +209,6 @@ class Observer:
         if home not in self._opened:
             self._opened[home] = open_to_read(home, self.directory)
         return self._opened[home]
-
-
-def count_planned(stage: str, record: StudyRecord, possible: int) -> int:
-    """Count the trainings that a stage which has not started will have at most; 0 if it is off.
-
-    Args:
-        stage: ``confirm`` or ``test``.
-        record: The study's record.
-        possible: Number of configurations with which the search may end; with fewer than 2 there is nothing to choose.
-    """
-    settings = record.get_plan(stage)
-    if settings is None or possible < 2:
-        return 0
-    return (min(settings["top_k"], possible) if stage == "confirm" else 2) * len(settings["seeds"])
 
 
 def read_training(trial: FrozenTrial, directory: Path, total_env_steps: int, metric: str, now: datetime) -> Training:

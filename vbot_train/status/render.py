@@ -13,6 +13,7 @@ from rich.text import Text
 from vbot_train.analysis.headline import format_value
 from vbot_train.analysis.ranking import describe_seeds, format_cell, format_params, rank_key
 from vbot_train.analysis.verdict import DEFAULT, TRIAL, Verdict
+from vbot_train.config.composition import look_up
 from vbot_train.search.execution.fallback import mask_numbers
 from vbot_train.status.forecast import count_active_workers, count_fitting_trials, forecast_remaining_s
 from vbot_train.status.observer import Progress, Stage, Training
@@ -168,12 +169,12 @@ def describe_origin(number: int) -> str:
 
 def find_default(key: str, record: StudyRecord) -> Any:
     """Return the default configuration's setting of a parameter: a group's option, or a value of the config."""
-    value: Any = record.config
     if key in record.groups:
         return record.groups[key]
-    for name in key.split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
+    try:
+        return look_up(record.config, key)
+    except KeyError:
+        return None
 
 
 def describe_best(progress: Progress) -> str:

@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
+from pydantic import ValidationError
 
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STUDY_YAML
+from vbot_train.study.plan import Confirm, Plan, Test
+from vbot_train.study.recorded_settings import Recorded, RecordedSampler, RecordedSettings
 from vbot_train.study.storage_url import check_storage, hide_password
 from vbot_train.training.files import write_atomically
 
+STAGES: dict[str, type[Recorded]] = {"confirm": Confirm, "test": Test}
 RECORD_KEYS = {"study", "metric", "space", "options", "constraints", "config", "storage", "revision"}
 
 
@@ -27,8 +31,8 @@ class StudyRecord:
     constraints: dict[str, str] = field(default_factory=dict)  # constraints by name
     feasible_share: float | None = None  # share of the space that satisfies the constraints
     max_trials: int = 0  # number of configurations at which the search ends
-    confirm: dict[str, Any] | None = None  # top_k, seeds; None: off
-    test: dict[str, Any] | None = None  # seeds, evaluation_seed; None: off
+    confirm: Confirm | None = None  # None: off
+    test: Test | None = None  # None: off
     default: dict[str, Any] | None = None  # the composed configuration as a point; None: outside the space
     sampler: dict[str, Any] = field(default_factory=dict)  # config of the sampler
     groups: dict[str, str] = field(default_factory=dict)  # chosen option of each config group
@@ -56,9 +60,13 @@ class StudyRecord:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError) as error:
             raise StudyError(f"study={directory.name}: {path} cannot be read ({str(error).splitlines()[0]})") from error
+        other = StudyError(f"study={directory.name}: {path} is not the record of a study, or of another version")
         if not isinstance(content, dict) or not content.keys() >= RECORD_KEYS:
-            raise StudyError(f"study={directory.name}: {path} is not the record of a study, or of another version")
-        record = cls.parse(content)
+            raise other
+        try:
+            record = cls.parse(content)
+        except ValidationError as error:
+            raise other from error
         return replace(record, storage=check_storage(record.storage))  # earlier versions wrote it as typed
 
     @classmethod
@@ -67,38 +75,52 @@ class StudyRecord:
 
         Raises:
             KeyError: The metric or the study's name is missing.
+            ValidationError: The settings of a stage are incomplete.
         """
         given = {key: content[key] for key in ("metric", "study")}
         known = {each.name for each in fields(cls)} - {"unknown"}
         given |= {key: value for key, value in content.items() if key in known and value is not None}
+        given |= {name: model.model_validate(given[name]) for name, model in STAGES.items() if name in given}
         return cls(**given, unknown={key: value for key, value in content.items() if key not in known})
 
     def write(self, directory: Path) -> None:
         """Write ``study.yaml`` atomically."""
         content = {each.name: getattr(self, each.name) for each in fields(self)}
+        content |= {stage: content[stage] and content[stage].model_dump() for stage in STAGES}
         content |= content.pop("unknown")
         if not self.resumed:
             del content["resumed"]
         write_atomically(directory / STUDY_YAML, yaml.safe_dump(content, sort_keys=False))
 
     @property
+    def settings(self) -> RecordedSettings:
+        """What is read of the config."""
+        return RecordedSettings.model_validate(self.config)
+
+    @property
+    def sampler_settings(self) -> RecordedSampler:
+        """What is read of the config of the sampler."""
+        return RecordedSampler.model_validate(self.sampler)
+
+    @property
+    def plan(self) -> Plan:
+        """The stages after the search."""
+        return Plan(self.confirm, self.test)
+
+    @property
     def retries(self) -> int:
         """How often a crashed trial is retried."""
-        return int(self.config.get("search", {}).get("retries", 1))
+        return self.settings.search.retries
 
     @property
     def seeds_per_configuration(self) -> int:
         """Number of training seeds, and so of trials, per configuration in the search."""
-        return int(self.config.get("search", {}).get("seeds_per_configuration", 1))
+        return self.settings.search.seeds_per_configuration
 
     @property
     def budget_hours(self) -> float | None:
         """Wall-clock budget of the study over all resumes [h]; None without a budget."""
-        return self.config.get("budget_hours")
-
-    def get_plan(self, stage: str) -> dict[str, Any] | None:
-        """Return the settings of a later stage; None if it is off."""
-        return self.confirm if stage == "confirm" else self.test
+        return self.settings.budget_hours
 
     def find_home(self, storage: str | None) -> str | None:
         """Return the study's storage URL as recorded, with the password of the given storage if the rest is equal."""

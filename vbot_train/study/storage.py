@@ -15,6 +15,7 @@ from typing import ParamSpec, TypeVar
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
+from pydantic import ValidationError
 from sqlalchemy import NullPool
 from sqlalchemy.exc import SQLAlchemyError
 from yaml import YAMLError
@@ -35,7 +36,7 @@ STORAGE_ERRORS = (SQLAlchemyError, StorageInternalError)
 # files with other content.
 READ_ERRORS = (
     *(*STORAGE_ERRORS, YAMLError, ImportError, RuntimeError, OSError),
-    *(TypeError, KeyError, AttributeError, UnicodeDecodeError),
+    *(TypeError, KeyError, AttributeError, UnicodeDecodeError, ValidationError),
 )
 
 

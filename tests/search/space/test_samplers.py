@@ -8,6 +8,7 @@ from optuna.pruners import NopPruner, PercentilePruner, SuccessiveHalvingPruner
 from optuna.samplers import TPESampler
 
 from vbot_train.config.composition import CONF_DIR, ConfigError
+from vbot_train.config.validation import compose_validated
 from vbot_train.search.space.samplers import (
     KnownSpace,
     build_pruner,
@@ -71,12 +72,14 @@ def test_a_grid_is_no_sampler_of_optuna():
     [("none", NopPruner), ("halving", SuccessiveHalvingPruner), ("percentile", PercentilePruner)],
 )
 def test_each_pruner_is_what_its_option_says(option, kind):
-    assert type(build_pruner(compose_job(f"pruner={option}").pruner)) is kind
+    assert type(build_pruner(compose_validated([f"pruner={option}"]).pruner)) is kind
 
 
 @pytest.mark.parametrize(("option", "kept"), [("halving", 1), ("percentile", 2)])
 def test_a_pruner_spares_the_best_and_ends_the_worst_once_it_may_judge(option, kept):
-    study = optuna.create_study(direction="maximize", pruner=build_pruner(compose_job(f"pruner={option}").pruner))
+    study = optuna.create_study(
+        direction="maximize", pruner=build_pruner(compose_validated([f"pruner={option}"]).pruner)
+    )
     for level in (1, 2, 3, 4, 5):
         trial = study.ask()
         for step in range(1, 9):
@@ -95,4 +98,4 @@ def test_a_pruner_spares_the_best_and_ends_the_worst_once_it_may_judge(option, k
 
 def test_a_pruner_that_its_settings_make_impossible_is_refused():
     with pytest.raises(ConfigError, match="reduction_factor"):
-        build_pruner({**compose_job("pruner=halving").pruner, "reduction_factor": 1})
+        build_pruner(compose_validated(["pruner=halving", "pruner.reduction_factor=1"]).pruner)

@@ -62,7 +62,7 @@ class Contrast:
 
 def is_learning_search(study: Study) -> bool:
     """Check whether the sampler learns from earlier trials."""
-    return str(study.record.sampler.get("_target_")).endswith(BAYESIAN)
+    return study.record.sampler_settings.target.endswith(BAYESIAN)
 
 
 def pool_variance(groups: Sequence[Sequence[float]]) -> Scatter | None:

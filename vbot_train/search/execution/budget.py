@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 from optuna.trial import FrozenTrial, TrialState
 
-from vbot_train.search.stages import Plan
 from vbot_train.study.accounting import TrialCounts
 from vbot_train.study.lives import compute_runtime_s
+from vbot_train.study.plan import Plan
 from vbot_train.study.timing import (
     HOUR_S,
     compute_reserve_s,

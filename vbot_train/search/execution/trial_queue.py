@@ -26,11 +26,11 @@ from vbot_train.search.space.initial_points import InitialPoint
 from vbot_train.search.space.proposals import Proposals
 from vbot_train.search.space.sampler_study import list_told_configurations
 from vbot_train.search.space.space import Candidate
-from vbot_train.search.stages import NO_STAGES, Plan
 from vbot_train.study.accounting import TrialCounts, identify, read_params
 from vbot_train.study.attributes import HISTORY, INFEASIBLE, ORIGIN, RETRY_OF, SEED, SEEDS
 from vbot_train.study.layout import locate_trial
 from vbot_train.study.lives import compute_runtime_s
+from vbot_train.study.plan import NO_STAGES, Plan
 from vbot_train.study.storage import retry_while_locked
 from vbot_train.training.progress import read_last_env_steps
 from vbot_train.training.result import ResultError, TrialResult

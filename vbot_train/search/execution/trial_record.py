@@ -7,12 +7,11 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from vbot_train.config.composition import look_up, with_values
 from vbot_train.config.keys import GROUPS, RESULT_KEYS
 from vbot_train.search.space.space import Candidate
 from vbot_train.study.layout import CONFIG_YAML, EXPERIMENT_YAML, HYDRA
 from vbot_train.training.files import write_atomically
-
-KEYS = [key for key in RESULT_KEYS if "." not in key]
 
 
 def write_experiment(candidate: Candidate) -> str:
@@ -29,11 +28,8 @@ def write_experiment(candidate: Candidate) -> str:
     }
     body: dict[str, Any] = {
         "defaults": [{f"override /{group}": candidate.choices[group] if group in base else None} for group in GROUPS],
-        **find_difference({key: config[key] for key in KEYS}, base),
+        **find_difference(with_values({}, {key: look_up(config, key) for key in RESULT_KEYS}), base),
     }
-    metric = config["search"]["metric"]  # it chose the checkpoint
-    if metric != base.get("search", {}).get("metric"):
-        body["search"] = {"metric": metric}
     text: str = yaml.safe_dump(body, sort_keys=False, allow_unicode=True)
     return text
 

@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from vbot_train.analysis.ranking import Configuration, rank_configurations
-from vbot_train.config.composition import ConfigError, load_recorded_config, look_up, make_absolute
+from vbot_train.config.composition import ConfigError, load_recorded_config, look_up, make_absolute, with_values
 from vbot_train.search.space.distributions import find_option_name, list_values
 from vbot_train.search.space.proposals import BrokenRules
 from vbot_train.search.space.space import OutsideError, Space
@@ -126,13 +126,13 @@ class InitialPoints:
 
     def _make_overridden_point(self, name: str, values: Mapping[str, Any]) -> InitialPoint:
         """Return the composed configuration with a few values changed."""
-        config, choices = _copy_nested(self._config), dict(self._choices)
+        config, choices = self._config, dict(self._choices)
         for key, given in values.items():
             value = make_absolute(given) if key == "init_from" else given
             if key in self._space.groups:
                 choices[key] = find_option_name(value, list_values(self._space.distributions[key]) or ())
             elif key in self._space.distributions or self._is_fixed_at(key, value):
-                _set(config, key, value)
+                config = with_values(config, {key: value})
             else:
                 return InitialPoint(
                     name, "enqueued", None, f"{key}={value} lies outside the space, which does not vary {key}"
@@ -251,14 +251,3 @@ def _split(entry: str) -> list[str]:
     if sys.platform == "win32":
         words.escape = ""
     return list(words)
-
-
-def _copy_nested(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _copy_nested(value) if isinstance(value, Mapping) else value for key, value in config.items()}
-
-
-def _set(config: dict[str, Any], key: str, value: Any) -> None:
-    *path, last = key.split(".")
-    for part in path:
-        config = config[part]
-    config[last] = value

@@ -14,6 +14,7 @@ from optuna.study import Study, create_study
 from optuna.trial import FrozenTrial
 
 from vbot_train.config.composition import ConfigError
+from vbot_train.config.schema import Pruner
 from vbot_train.search.space.distributions import MOST_LISTED, describe
 
 GRID = "optuna.samplers.GridSampler"
@@ -100,16 +101,17 @@ def count_good_trials(trials: int, share: float) -> int:
     return min(math.ceil(share * trials), 25)
 
 
-def build_pruner(config: Mapping[str, Any]) -> BasePruner:
+def build_pruner(config: Pruner) -> BasePruner:
     """Build a pruner.
 
     Raises:
         ConfigError: The settings are invalid.
     """
+    content = config.model_dump(by_alias=True)
     try:
-        pruner = instantiate(dict(config), _execution_whitelist_=PRUNERS)
+        pruner = instantiate(content, _execution_whitelist_=PRUNERS)
     except (HydraException, TypeError, ValueError, ArithmeticError) as error:
-        raise ConfigError(f"pruner={dict(config)}: {str(error.__cause__ or error).splitlines()[0]}") from error
+        raise ConfigError(f"pruner={content}: {str(error.__cause__ or error).splitlines()[0]}") from error
     if not isinstance(pruner, BasePruner):
-        raise ConfigError(f"pruner={dict(config)}: makes no pruner")
+        raise ConfigError(f"pruner={content}: makes no pruner")
     return pruner
