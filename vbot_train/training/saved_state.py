@@ -27,9 +27,7 @@ log = logging.getLogger(__name__)
 SCHEMA_VERSION = 1
 
 
-def write_state(
-    run_dir: Path, config: Mapping[str, Any], machine: Mapping[str, Any], parts: Mapping[str, Any]
-) -> None:
+def write_state(run_dir: Path, config: Mapping[str, Any], machine: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
     """Write the state of a training run atomically.
 
     Args:
