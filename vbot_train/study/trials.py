@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from vbot_train.study.attributes import LOOP, ORIGIN, STATUS, WORKER
+from vbot_train.study.attributes import ORIGIN, STATUS, WORKER
 from vbot_train.study.record import StudyRecord
 from vbot_train.training.metrics import METRICS
 from vbot_train.training.progress import PROGRESS_CSV
@@ -108,9 +108,9 @@ class Study:
 
 
 def is_own(trial: FrozenTrial) -> bool:
-    """Check whether a search, not a script, runs or ended a trial; true for waiting trials, which a search will run."""
-    signs = (STATUS,) if trial.state.is_finished() else (WORKER, LOOP, ORIGIN)
-    return trial.state == TrialState.WAITING or any(sign in trial.user_attrs for sign in signs)
+    """Check whether a search, not a script, queued, runs or ended a trial."""
+    signs = (STATUS,) if trial.state.is_finished() else (WORKER, ORIGIN)
+    return any(sign in trial.user_attrs for sign in signs)
 
 
 def tell_left_out(study: Study) -> Iterator[str]:
