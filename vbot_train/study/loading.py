@@ -8,7 +8,7 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from vbot_train.study.attributes import CAUSE, INFEASIBLE, KILLED, ORIGIN, RETRY_OF, SEED, SEEDS, STATUS
+from vbot_train.study.attributes import CAUSE, INFEASIBLE, ORIGIN, RETRY_OF, SEED, SEEDS, STATUS
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import SETTINGS, STAGES, STUDY_YAML, TRIALS, locate_trial, name_stage
 from vbot_train.study.lives import find_end, read_lives
@@ -120,7 +120,7 @@ def _load_trial(trial: FrozenTrial, folder: Path) -> Trial:
         intermediate=trial.intermediate_values,
         origin=trial.user_attrs.get(ORIGIN),
         ended=find_end(trial),
-        killed=trial.user_attrs.get(KILLED, False) or any(life.killed for life in read_lives(trial)[-1:]),
+        killed=any(life.killed for life in read_lives(trial)[-1:]),
         retry_of=trial.user_attrs.get(RETRY_OF),
         seeds=tuple(trial.user_attrs.get(SEEDS, ())),
         seed_runs=seed_runs,

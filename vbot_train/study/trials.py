@@ -32,7 +32,7 @@ class Trial:
     intermediate: dict[int, float]  # held-out value of the optimized metric, by number of the evaluation
     origin: str | None = None  # default, enqueued, history or proposed; in a later stage, the name of the stage
     ended: datetime | None = None  # UTC
-    killed: bool = False  # given up because it was killed; in older studies: interrupted, but not by its search
+    killed: bool = False  # given up because it was killed
     retry_of: int | None = None  # number of the trial that it repeats
     seeds: tuple[int, ...] = ()  # all seeds of its configuration, if there are several
     seed_runs: Mapping[Path, TrialResult] = field(default_factory=dict)  # by directory, if it represents several trials
