@@ -87,7 +87,7 @@ def run_search(
     directory, spec = work_out()
     if checked.search.dry_run:
         record = StudyRecord.read(directory)
-        trials = look_into(directory, storage, record) if record else []
+        trials = look_into(directory, storage, record)[TRIALS] if record else []
         show([f"study {spec.config.study}, a dry run", *describe_dry_run(spec, trials, directory.parent)])
         return
     with print_errors_in_one_line():
@@ -188,7 +188,7 @@ class Search:
                 refuse_other(self.directory, record, now)
                 config = with_values(record.config, {"search.enqueue": spec.config.search.enqueue})
                 record = replace(record, config=config, **{key: getattr(now, key) for key in FREE_KEYS})
-                check_unused_seeds(spec, self.directory, look_into(self.directory, storage, record))
+                check_unused_seeds(spec, self.directory)
                 study = continue_study(self.directory, storage, record, spec.pruner, self._enqueue)
             else:
                 infeasible = spec.survey.broken if spec.grid else {}
