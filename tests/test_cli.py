@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from vbot_train.__main__ import main
+from vbot_train.__main__ import main, read_command_line
 
 
 def run(cwd, *arguments, module="vbot_train"):
@@ -24,6 +24,7 @@ def refuse(tmp_path, monkeypatch, capsys):
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", ["vbot_train", *arguments])
         with pytest.raises(SystemExit) as end:
+            read_command_line()
             main()
         code = end.value.code  # Python prints a message to stderr, and exits with 1
         assert code == 1 or isinstance(code, str)
@@ -181,7 +182,6 @@ HEADER = "# @package _global_\n"
             ["experiment=x"],
             "experiment.ppo.learning_rate=0.0005:",
         ),
-        ("experiment/x.yaml", f"\ufeff{HEADER}workers: 2\n", ["experiment=x"], "no byte order mark before it"),
         ("experiment/x.yaml", f"{HEADER}workrs: 1\n", ["experiment=x"], "workrs=1: no such key; did you mean workers?"),
         ("search/x.yaml", "search: {name: x}\n", ["-m", "search=x", "ppo.rollouts=24,48"], "search.search.name=x:"),
         (
@@ -200,6 +200,52 @@ def test_an_option_of_a_users_own_that_sets_what_nothing_reads_is_refused(
     path.write_text(content, encoding="utf-8")
     output = refuse("--config-dir", "own", *arguments)
     assert message in output and "Traceback" not in output
+
+
+SAID = "x.yaml, line 2: begins with a tab, indent with spaces: - 64"
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "message"),
+    [
+        (b"hidden_layer_size: [64]\n", ["network=x"], "no such key; did you mean network.hidden_layer_sizes?"),
+        (b"hidden_layer_sizes:\n\t- 64\n", ["network=x"], SAID),
+        (b"hidden_layer_sizes:\n\t- 64\n", ["experiment=uses_x"], SAID),
+        (b"hidden_layer_sizes:\n\t- 64\n", ["-m", "network=small,x"], SAID),
+        (b"\xef\xbb\xbfa: [64]\n", ["network=x"], "x.yaml, line 1: begins with a byte order mark; save the file as"),
+        ("# a\n# Größe\n".encode("latin-1"), ["network=x"], "x.yaml, line 2: byte 0xf6 is not UTF-8; save the file as"),
+        ("a: [64]\n".encode("utf-16"), ["network=x"], "x.yaml, line 1: byte 0xff is not UTF-8"),
+        (b"a: [1]\n\na: [2]\n", ["network=x"], "x.yaml, line 3: found duplicate key a: a: [2]"),
+        (b"a: [64\n", ["network=x"], "x.yaml, line 2: did not find expected ',' or ']'"),
+        (b"", ["network=x"], "x.yaml: is empty; an option has keys, each with a value"),
+        (b"# a network\n", ["network=x"], "x.yaml: is empty; an option has keys, each with a value"),
+        (b"- 64\n", ["network=x"], "x.yaml: is a list; an option has keys, each with a value"),
+        (b"64\n", ["network=x"], "x.yaml: is no option (Invalid loaded object type: int)"),
+        (
+            b"# @package\na: 1\n",
+            ["network=x"],
+            "x.yaml: is no option (Expected header format: KEY VALUE, got '@package",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else ascii(value),
+)
+def test_what_is_wrong_with_an_option_file_is_said_in_a_line(tmp_path, refuse, content, arguments, message):
+    recipe = f"{HEADER}defaults:\n  - override /network: x\n".encode()
+    for name, text in (("network/x", content), ("experiment/uses_x", recipe)):
+        path = tmp_path / "own" / f"{name}.yaml"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(text)
+    output = refuse("--config-dir", "own", *arguments)
+    assert message in output and "Traceback" not in output
+    assert len(output.split("\n")) <= 4, output  # nothing on stdout, the line with its end, and the exit code
+
+
+def test_a_missing_option_or_folder_is_said_in_the_first_line(tmp_path, refuse):
+    (tmp_path / "own").mkdir()
+    assert (
+        "Could not find 'experiment/best'" in refuse("--config-dir", "own", "experiment=best").strip().splitlines()[0]
+    )
+    assert "--config-dir=none: there is no such folder" in refuse("--config-dir", "none", "experiment=best")
 
 
 @pytest.mark.parametrize("arguments", [["ppo.learning_rate=-1"], ["-m", "search=quick", "ppo.learning_rate=-1"]])

@@ -24,7 +24,7 @@ from vbot_train.analysis.verdict import Verdict
 from vbot_train.study.errors import StudyError
 from vbot_train.study.loading import load_study
 from vbot_train.study.trials import Trial, tell_left_out
-from vbot_train.terminal import detach_from_terminal
+from vbot_train.terminal import detach_from_terminal, name_command
 from vbot_train.training.files import remove_file, write_atomically
 from vbot_train.training.metrics import METRICS
 
@@ -147,7 +147,7 @@ def build_leaderboard(verdict: Verdict, found: Sequence[Configuration]) -> Table
 
 def main() -> None:
     """Write a study's analysis and print its leaderboard."""
-    parser = argparse.ArgumentParser(prog="python -m vbot_train.analyze", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog=name_command("analyze"), description=main.__doc__)
     parser.add_argument("study", type=Path, help="directory of a study, such as multirun/NAME")
     parser.add_argument("--metric", choices=METRICS, help="rank by this; default: what the study optimized")
     parser.add_argument("--sort", choices=("ascending", "descending"), help="default: the metric's best first")

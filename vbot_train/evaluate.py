@@ -13,16 +13,18 @@ from rich.console import Console
 
 from vbot_train.config.composition import ConfigError
 from vbot_train.config.key_types import COUNT_BOUNDS, SEED_BOUNDS
+from vbot_train.config.option_files import read_options_with_clear_errors
 from vbot_train.config.validation import check_number
 from vbot_train.evaluation.recorded import find_subject
 from vbot_train.evaluation.video import check_video
-from vbot_train.terminal import detach_from_terminal
+from vbot_train.terminal import detach_from_terminal, name_command
 from vbot_train.training.files import write_atomically
 
 
 def main() -> None:
     """Measure a checkpoint on held-out episodes: metrics, outcomes by start, reward by term."""
     arguments = build_parser().parse_intermixed_args()
+    read_options_with_clear_errors()  # of conf/env/
     try:
         run(arguments)
     except (CompactHydraException, OSError) as error:
@@ -31,7 +33,7 @@ def main() -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of the command line."""
-    parser = argparse.ArgumentParser(prog="python -m vbot_train.evaluate", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog=name_command("evaluate"), description=main.__doc__)
     parser.add_argument("run", type=Path, help="directory of a run or trial (its best checkpoint), or a checkpoint")
     parser.add_argument(
         "overrides",

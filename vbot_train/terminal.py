@@ -1,11 +1,14 @@
-"""Standard streams that keep working after the terminal is closed or the reader of a pipe has ended."""
+"""Standard streams that keep working after the terminal is closed or the reader of a pipe has ended; what was typed."""
 
 import io
 import logging
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TextIO, cast
+
+CONSOLE_SCRIPT = "vbot-train"  # [project.scripts] in pyproject.toml
 
 
 class DetachableStdout:
@@ -88,3 +91,10 @@ def _listen_to(stream: TextIO | None, descriptor: int) -> TextIO:
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")  # for characters that the locale's encoding lacks
     return cast(TextIO, DetachableStdout(stream))
+
+
+def name_command(name: str | None = None) -> str:
+    """Return what the user types for a command, or for the main one: the console script, if that is what runs."""
+    if Path(sys.argv[0]).stem == CONSOLE_SCRIPT:
+        return CONSOLE_SCRIPT if name is None else f"{CONSOLE_SCRIPT} {name}"
+    return "python -m vbot_train" if name is None else f"python -m vbot_train.{name}"

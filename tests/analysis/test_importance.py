@@ -309,7 +309,7 @@ def test_2000_trials_of_9_parameters_are_ranked():
 
 def test_fanova_without_scikit_learn_is_refused_in_one_line(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(StudyError, match="fanova: needs scikit-learn") as error:
+    with pytest.raises(StudyError, match="fanova: needs the extra `analysis`: pip install scikit-learn") as error:
         measure_importance(plant(SIX, 64, seed=0), METRIC, estimator="fanova")
     assert "\n" not in str(error.value)
 

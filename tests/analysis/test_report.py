@@ -13,7 +13,7 @@ from vbot_train.analysis.advice import Advice
 from vbot_train.analysis.figures import draw_stages
 from vbot_train.analysis.headline import write_headline
 from vbot_train.analysis.importance import Importance, ImportanceReport
-from vbot_train.analysis.next_commands import list_next_commands, list_own_settings
+from vbot_train.analysis.next_commands import list_next_commands, list_own_folders, list_own_settings
 from vbot_train.analysis.report import list_table_rows, write_report
 from vbot_train.analysis.verdict import Verdict
 from vbot_train.study.record import StudyRecord
@@ -133,6 +133,11 @@ def test_another_search_keeps_the_task_and_the_training_of_this_one():
     ]
     record = StudyRecord("s", METRIC, command=given, space={"ppo.rollouts": "choice(16, 24)"})
     assert list_own_settings(record) == ["training=quick", "training.env_steps=600_000"]
+
+
+def test_the_line_to_search_on_keeps_the_folders_of_options():
+    command = ["vbot-train", "--config-dir", "mine", "-m", "seed=1", "--config-path=/x/conf"]
+    assert list(list_own_folders(command)) == ["--config-dir", "mine", "--config-path=/x/conf"]
 
 
 def test_one_configuration_on_several_seeds_is_told_with_its_range():

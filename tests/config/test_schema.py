@@ -1,5 +1,6 @@
 """The schema: the same keys as ``conf/``, what each is for a search, and what mypy sees of it."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,8 @@ from vbot_train.config.keys import (
     find_bounds,
     list_keys,
 )
-from vbot_train.config.validation import compose_validated, validate_recorded
+from vbot_train.config.recorded import validate_recorded
+from vbot_train.config.validation import compose_validated
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = [f"{path.parent.name}={path.stem}" for path in sorted(CONF_DIR.glob("*/*.yaml"))]
@@ -97,6 +99,12 @@ def test_of_an_older_run_an_invalid_value_is_named():
     then["env"]["goal_radius_m"] = -1
     with pytest.raises(ConfigError, match=r"^env\.goal_radius_m=-1: must be more than 0$"):
         validate_recorded(then)
+
+
+def test_no_module_outside_config_and_the_space_reads_a_key_by_its_name_as_text():
+    by_text = re.compile(r"""\b(?:config|plain|job|recorded|composed|settings)(?:\[|\.get\()["']""")
+    files = [path for path in (ROOT / "vbot_train").rglob("*.py") if path.parent.name not in ("config", "space")]
+    assert [str(path) for path in files if by_text.search(path.read_text(encoding="utf-8"))] == []
 
 
 @pytest.mark.slow

@@ -89,7 +89,7 @@ def test_a_film_that_fails_leaves_the_older_one(out):
 
 def test_without_the_encoder_a_line_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setattr("vbot_train.evaluation.video.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"needs the extra `video`: pip install imageio\[ffmpeg\]"):
+    with pytest.raises(ConfigError, match=r"needs the extra `video`: pip install 'imageio\[ffmpeg\]>="):
         check_video(tmp_path / "film.mp4")
 
 

@@ -44,8 +44,8 @@ def do_not_wait_for_the_disk(connection, record):
 def make_space():
     """Build a Space as a search does, from a preset's params and the command line; ``config_dir`` is a user's own."""
 
-    def make(*arguments: str, config_dir: Path | None = None) -> Space:
-        with initialize_config_dir(str(CONF_DIR)):
+    def make(*arguments: str, config_dir: Path | None = None, config_path: Path = CONF_DIR) -> Space:
+        with initialize_config_dir(str(config_path)):
             if config_dir is not None:  # as hydra.main does
                 path = GlobalHydra.instance().config_loader().get_search_path()
                 path.append("command-line", f"file://{config_dir}")

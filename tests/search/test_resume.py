@@ -60,6 +60,7 @@ def test_a_study_from_before_robots_could_be_randomized_is_continued_without_ran
     earlier = record()
     off = earlier.config["env"].pop("randomization")
     del earlier.config["env"]["task"]  # this key is newer still
+    earlier.config["env"]["standard_env_steps"] = 1_250_000  # and this one is gone since
     assert list_differences(earlier, record()) == []
     line = "  env.randomization.latency_steps: 0 -> 1"
     assert list_differences(earlier, record(**{"env.randomization": off | {"latency_steps": 1}})) == [line]

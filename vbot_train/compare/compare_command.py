@@ -23,6 +23,7 @@ from vbot_train.compare.comparison import Comparison, Difference, Estimate, choo
 from vbot_train.compare.figure import draw_comparison
 from vbot_train.config.composition import ConfigError
 from vbot_train.study.errors import StudyError
+from vbot_train.terminal import name_command
 from vbot_train.training.files import write_atomically
 from vbot_train.training.metrics import METRICS
 from vbot_train.training.result import ResultError
@@ -237,7 +238,7 @@ def write(found: Comparison, json_file: Path | None, figure_file: Path | None) -
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of the command line."""
-    parser = argparse.ArgumentParser(prog="python -m vbot_train.compare", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog=name_command("compare"), description=main.__doc__)
     parser.add_argument("sides", type=Path, nargs="+", metavar="RUN_OR_STUDY", help="outputs/RUN, multirun/NAME, ...")
     parser.add_argument("--metric", choices=METRICS, help="of the differences; default: what the studies optimized")
     parser.add_argument("--figure", type=Path, metavar="FILE.png", help="draw the learning curves, and the searches")

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from vbot_train.config.composition import find_checkpoint, load_recorded_config
+from vbot_train.config.recorded import validate_recorded
 from vbot_train.config.schema import Config, Ppo, RecordedConfig, Simulation, Training
-from vbot_train.config.validation import refuse, validate_config, validate_recorded
+from vbot_train.config.validation import refuse, validate_config
+from vbot_train.extras import format_install
 
 CUDA_DRIVERS = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}  # macOS has none
 MIN_SAMPLES = 2  # per mini-batch: the variance of a single sample is NaN, and would make the running scalers NaN
@@ -63,7 +65,7 @@ def _simulation_faults(simulation: Simulation) -> Iterator[str]:
     for key in (key for key, is_lacking in lacking.items() if is_lacking):
         yield f"simulation.{key}: is missing; simulation=warp has it"
     if find_spec("mujoco_warp") is None:
-        yield "simulation=warp: needs the extra `gpu`: pip install 'mujoco-warp>=4,<5'"
+        yield f"simulation=warp: needs the extra `gpu`: {format_install('gpu')}"
     yield from _device_faults(simulation.device)
 
 

@@ -18,8 +18,12 @@ from yaml import YAMLError
 
 from vbot_train.config.cpu_quota import read_cpu_quota
 
-ROOT = Path(__file__).parents[2]
-CONF_DIR = ROOT / "conf"
+PACKAGE = Path(__file__).parents[1]
+ROOT = PACKAGE.parent  # of a checkout; where a wheel is installed, a folder of other packages
+PACKED_CONF_DIR = PACKAGE / "conf"  # exists in an installed wheel only
+IS_CHECKOUT = not PACKED_CONF_DIR.is_dir()
+CONF_DIR = ROOT / "conf" if IS_CHECKOUT else PACKED_CONF_DIR
+CONFIG_NAME = "config"  # of the primary config in it
 
 
 class ConfigError(CompactHydraException):
@@ -37,7 +41,7 @@ def compose_config(overrides: list[str] | None = None) -> dict[str, Any]:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONF_DIR)):
-            return to_plain(compose("config", overrides=overrides or []))
+            return to_plain(compose(CONFIG_NAME, overrides=overrides or []))
     finally:
         GlobalHydra.instance().hydra = active
 
@@ -80,6 +84,12 @@ def read_choices(config: DictConfig) -> dict[str, str]:
     """Return the chosen option of each of the project's config groups (without Hydra's own groups)."""
     choices = config.hydra.runtime.choices
     return {name: option for name, option in choices.items() if not name.startswith("hydra/")}
+
+
+def is_composed_from_ours(config: DictConfig) -> bool:
+    """Check whether a config was composed from our conf/, not from a user's (``--config-path``, ``--config-name``)."""
+    sources = [source.path for source in config.hydra.runtime.config_sources if source.provider == "main"]
+    return config.hydra.job.config_name == CONFIG_NAME and [Path(path) for path in sources] == [CONF_DIR]
 
 
 def load_recorded_config(run_dir: Path) -> dict[str, Any]:
@@ -145,8 +155,3 @@ def count_cores() -> int:
         return os.cpu_count() or 1
     cores, quota = len(os.sched_getaffinity(0)), read_cpu_quota()
     return cores if quota is None else max(min(cores, int(quota)), 1)
-
-
-def read_backend(simulation: Mapping[str, Any]) -> str:
-    """Return the physics backend; runs recorded before this key existed used MuJoCo."""
-    return simulation.get("backend", "mujoco")

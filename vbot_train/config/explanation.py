@@ -13,7 +13,7 @@ from vbot_train.config.keys import list_keys, list_subkeys
 from vbot_train.config.schema import Config
 
 # Config groups whose options set keys of other groups. Without HEADER, Hydra puts these keys below the group's name.
-GLOBAL_GROUPS = ("experiment", "method", "search")
+GLOBAL_GROUPS = ("env", "experiment", "method", "search")
 HEADER = "# @package _global_"
 # Pydantic's errors about keys. They come first, in this order: a misspelt key explains why another is missing.
 KEY_ERRORS = ("extra_forbidden", "model_type", "missing")
@@ -72,7 +72,7 @@ def _explain_unknown(key: str, value: Any) -> str:
         inner, value = next(iter(value.items()))
         key = f"{key}.{inner}"
     if group in GLOBAL_GROUPS and (not prefix or name in ("hydra", *list_subkeys(Config))):
-        wanted = f"its file must begin with the line {HEADER}, no byte order mark before it"
+        wanted = f"its file must begin with the line {HEADER}"
         return f"{key}={value}: nothing reads it there; if it comes from an option of {group}, {wanted}"
     return f"{key}={value}: no such key; {_hint(prefix, name, siblings)}"
 

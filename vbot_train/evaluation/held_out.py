@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vbot_train.env.environment import Environment
 from vbot_train.env.episodes import Episodes
+from vbot_train.training.metrics import METRICS
 
 MEDIAN = "time_to_goal_s"  # the only median (over successes); all other metrics are means over episodes
 
@@ -101,7 +102,7 @@ def compute_mean_reward_terms(episodes: Episodes, names: Iterable[str]) -> dict[
 
 def build_metrics_table(metrics: Mapping[str, float | None]) -> Table:
     """Build a table with one metric per row."""
-    table = Table("metric", "value")
+    table = Table("metric", "value", "unit")
     for name, value in metrics.items():
-        table.add_row(name, "-" if value is None else f"{value:g}")
+        table.add_row(name, "-" if value is None else f"{value:g}", METRICS[name].unit)
     return table

@@ -1,30 +1,19 @@
 """Lookup of a recorded checkpoint, and of the config to evaluate it with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
-
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from typing import Self
 
 from vbot_train.config.checks import check_evaluation
 from vbot_train.config.composition import (
-    CONF_DIR,
     ConfigError,
-    compose_config,
     find_checkpoint,
     load_recorded_config,
-    look_up,
-    read_backend,
-    to_plain,
 )
+from vbot_train.config.recorded import compose_evaluation, list_unknown_keys
 from vbot_train.config.schema import RecordedConfig
-from vbot_train.config.validation import list_unknown_keys
 from vbot_train.training.result import FILE_NAME, ResultError, TrialResult
-
-CHANGEABLE = ("env.", "evaluation.", "simulation.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +38,7 @@ def find_subject(run: Path, env_option: str | None, overrides: Sequence[str]) ->
         run: Directory of a run or trial (its best checkpoint is used, with several seeds that of the first one), or a
             checkpoint in a run's ``checkpoints/``.
         env_option: Option of ``conf/env/``; None keeps the run's own environment.
-        overrides: ``KEY=VALUE`` for keys of the groups in ``CHANGEABLE``, applied last.
+        overrides: ``KEY=VALUE`` for keys of env, evaluation and simulation, applied last.
 
     Raises:
         ConfigError: The run, checkpoint, option or key does not exist, a value is invalid, or the GPU is missing.
@@ -59,12 +48,7 @@ def find_subject(run: Path, env_option: str | None, overrides: Sequence[str]) ->
     if (run / "study.yaml").is_file():
         raise ConfigError(f"{run}: is a study; name one of its trials, such as {run / 'trials' / '000'}")
     directory, note = (run.parent.parent, None) if run.is_file() else _read_first_seed(run)
-    config = load_recorded_config(_read_recorded(directory))
-    if env_option is not None:
-        config["env"] = _build_env_config(env_option)
-    backend = {"backend": read_backend(config["simulation"])}
-    config["simulation"] = _read_warp_settings() | config["simulation"] | backend
-    config = _apply_overrides(config, overrides)
+    config = compose_evaluation(load_recorded_config(_read_recorded(directory)), env_option, overrides)
     checked = check_evaluation(config)
     checkpoint = run if run.is_file() else find_checkpoint(directory)
     if not checkpoint.is_file():
@@ -103,43 +87,3 @@ def _read_recorded(directory: Path) -> Path:
     """Return the directory with Hydra's record of a run; the seeds of a trial share the trial's record."""
     shared = directory.name.startswith("seed_") and not (directory / ".hydra").exists()
     return directory.parent if shared else directory
-
-
-def _build_env_config(option: str) -> dict[str, Any]:
-    options = sorted(path.stem for path in (CONF_DIR / "env").glob("*.yaml"))
-    if option not in options:
-        raise ConfigError(f"--env={option}: no such option, choose one of {', '.join(options)}")
-    env: dict[str, Any] = compose_config([f"env={option}"])["env"]
-    return env
-
-
-def _read_warp_settings() -> dict[str, Any]:
-    """Return the settings of ``simulation.backend=warp``, which runs on MuJoCo do not record."""
-    option = OmegaConf.load(CONF_DIR / "simulation" / "warp.yaml")
-    assert isinstance(option, DictConfig)
-    return {key: value for key, value in to_plain(option).items() if key != "defaults"}
-
-
-def _apply_overrides(config: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    for override in overrides:
-        key, assigned, _ = override.partition("=")
-        if not assigned or not key.startswith(CHANGEABLE):
-            names = ", ".join(f"{group}KEY=VALUE" for group in CHANGEABLE)
-            raise ConfigError(f"{override}: an evaluation changes {names}, nothing else")
-        try:
-            whole = isinstance(look_up(config, key), Mapping)
-        except KeyError:
-            raise ConfigError(f"{override}: no such key") from None
-        if whole:
-            raise ConfigError(f"{override}: change one value at a time, {key}.KEY=VALUE")
-        config = _with(config, override)
-    return config
-
-
-def _with(config: dict[str, Any], override: str) -> dict[str, Any]:
-    try:
-        merged = OmegaConf.merge(config, OmegaConf.from_dotlist([override]))
-        assert isinstance(merged, DictConfig)
-        return to_plain(merged)
-    except (ConfigError, OmegaConfBaseException, YAMLError):
-        raise ConfigError(f"{override}: not a value") from None

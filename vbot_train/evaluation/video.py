@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vbot_train.config.composition import ConfigError
+from vbot_train.extras import format_install
 from vbot_train.training.files import replace_atomically
 
 
@@ -27,7 +28,7 @@ def check_video(out: Path) -> None:
     if not out.parent.is_dir():
         raise ConfigError(f"--video={out}: there is no folder {out.parent}")
     if find_spec("imageio") is None or find_spec("imageio_ffmpeg") is None:
-        raise ConfigError("--video: needs the extra `video`: pip install imageio[ffmpeg]")
+        raise ConfigError(f"--video: needs the extra `video`: {format_install('video')}")
     if fault := _render():
         raise ConfigError(
             f"--video: MuJoCo cannot draw here with MUJOCO_GL={find_gl_library() or 'unset'} ({fault}); install EGL"

@@ -17,6 +17,7 @@ from vbot_train.status.observer import Observer
 from vbot_train.status.render import render_status
 from vbot_train.study.errors import StudyError
 from vbot_train.study.timing import HOUR_S
+from vbot_train.terminal import name_command
 
 LOG_WIDTH = 140  # columns, if the output is not a terminal
 EVERY_S = 2.0
@@ -72,7 +73,7 @@ def seconds(text: str) -> float:
 
 def main() -> None:
     """Print how a study stands: what runs, what is best, what failed, and when it will be done."""
-    parser = argparse.ArgumentParser(prog="python -m vbot_train.status", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog=name_command("status"), description=main.__doc__)
     parser.add_argument("study", type=Path, help="directory of a study, such as multirun/NAME")
     parser.add_argument("--watch", action="store_true", help="show it anew until Ctrl-C, on a terminal")
     parser.add_argument(

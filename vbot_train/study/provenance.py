@@ -9,7 +9,7 @@ from datetime import datetime
 from importlib.util import find_spec
 from typing import Any
 
-from vbot_train.config.composition import ROOT
+from vbot_train.config.composition import IS_CHECKOUT, ROOT
 from vbot_train.study.storage_url import hide_password_in_argument
 
 PACKAGES = ("hydra-core", "omegaconf", "hydra-optuna-sweeper", "optuna", "torch", "skrl", "mujoco", "numpy")
@@ -29,7 +29,13 @@ def describe_provenance() -> dict[str, Any]:
 
 
 def read_revision() -> str | None:
-    """Return the commit of the code, marked if there are uncommitted changes; None outside a git checkout."""
+    """Return the commit of the code, marked if there are uncommitted changes; of an installed wheel, its version.
+
+    Returns:
+        None if the code is a copy of a checkout, without git.
+    """
+    if not IS_CHECKOUT:  # a repository around the environment is another project's
+        return importlib.metadata.version("vbot-train")
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.strip()

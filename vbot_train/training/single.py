@@ -95,8 +95,7 @@ def train_recorded(config: DictConfig, run_dir: Path, interruption: Interruption
     trial = None if OmegaConf.is_missing(node.job, "num") else node.job.num
     try:
         job = with_absolute_paths(to_plain(config), Path(node.runtime.cwd))
-        check_config(job)
-        record_config(job, run_dir)
+        record_config(job, check_config(job).storage, run_dir)
         from vbot_train.training.train import train
 
         return train(job, run_dir, trial=trial, bar=True, stop=interruption.stop, report=interruption.report)
@@ -123,14 +122,14 @@ def format_line_to_continue(arguments: Sequence[str], run_dir: Path) -> str:
     return shlex.join(["python", "-m", "vbot_train", *kept, f"hydra.run.dir={directory}"])
 
 
-def record_config(job: dict[str, object], run_dir: Path) -> None:
+def record_config(job: Mapping[str, Any], storage: str | None, run_dir: Path) -> None:
     """Replace Hydra's recorded config by the resolved one, and remove the storage URL.
 
     Interpolations in Hydra's record depend on the time of day and on environment variables. The storage URL may contain
     a password, which no run needs and no file may contain.
     """
-    record, storage = run_dir / ".hydra", job["storage"]
+    record = run_dir / ".hydra"
     write_atomically(record / "config.yaml", OmegaConf.to_yaml(OmegaConf.create({**job, "storage": None})))
-    if isinstance(storage, str):
+    if storage is not None:
         for path in (record / "overrides.yaml", record / "hydra.yaml"):
             write_atomically(path, path.read_text(encoding="utf-8").replace(storage, HIDDEN))

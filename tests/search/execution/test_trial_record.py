@@ -6,6 +6,7 @@ from omegaconf import OmegaConf
 
 from vbot_train.config.composition import CONF_DIR, compose_config
 from vbot_train.config.keys import GROUPS
+from vbot_train.init import copy_conf
 from vbot_train.search.execution.trial_record import write_experiment
 
 LOUD = """# @package _global_
@@ -61,6 +62,17 @@ def test_the_options_of_a_users_folder_are_written_out(make_space, own, compose_
     again = compose_again(candidate)
     assert groups(again) == groups(candidate.config) and again["seed"] == 7
     assert "approach_ahead" not in again["reward"] and again["training"]["env_steps"] == 123_456
+
+
+def test_everything_is_written_out_where_a_users_copy_of_conf_was_composed(make_space, compose_again, tmp_path):
+    copy_conf(tmp_path / "copy")
+    path = tmp_path / "copy" / "network" / "small.yaml"
+    path.write_text("hidden_layer_sizes: [7]\n", encoding="utf-8")
+    space = make_space("network=small", "ppo.rollouts=16,24", config_path=tmp_path / "copy")
+    candidate = space.compose_candidate({"ppo.rollouts": 24}, seed=7)
+    assert candidate.config["network"]["hidden_layer_sizes"] == [7]
+    again = compose_again(candidate)
+    assert groups(again) == groups(candidate.config) and again["evaluation"] == candidate.config["evaluation"]
 
 
 def test_what_was_taken_out_of_an_option_is_composed_again(make_space, compose_again):

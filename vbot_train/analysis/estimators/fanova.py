@@ -7,6 +7,7 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 
+from vbot_train.extras import format_install
 from vbot_train.study.errors import StudyError
 from vbot_train.study.trials import Trial
 
@@ -27,7 +28,7 @@ class Fanova:
 
     def __init__(self, trials: Sequence[Trial], names: Sequence[str], seed: int) -> None:
         if importlib.util.find_spec("sklearn") is None:
-            raise StudyError("fanova: needs scikit-learn (pip install 'vbot-train[analysis]')")
+            raise StudyError(f"--importance=fanova: needs the extra `analysis`: {format_install('analysis')}")
         self.trials = trials
         self.names = list(names)
         self.seed = seed

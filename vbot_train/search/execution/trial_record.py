@@ -18,7 +18,7 @@ def write_experiment(candidate: Candidate) -> str:
     """Write the option as text: config groups by name, and every value that differs from them.
 
     A group whose option is not one of conf/ is written out, as is one that lacks a key of its option: a value can be
-    set over an option, but not taken out of it.
+    set over an option, but not taken out of it. Where a user's copy of conf/ was composed, everything is written out.
     """
     config = candidate.config
     base = {

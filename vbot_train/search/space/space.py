@@ -13,7 +13,16 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from vbot_train.config.composition import CONF_DIR, ConfigError, look_up, make_absolute, read_choices, to_plain
+from vbot_train.config.composition import (
+    CONF_DIR,
+    CONFIG_NAME,
+    ConfigError,
+    is_composed_from_ours,
+    look_up,
+    make_absolute,
+    read_choices,
+    to_plain,
+)
 from vbot_train.config.keys import GROUPS, SEARCHABLE, THREAD_KEYS
 from vbot_train.config.schema import Config
 from vbot_train.config.validation import validate_config
@@ -47,7 +56,7 @@ class Candidate:
     params: dict[str, Any]  # by key, as Optuna stores them
     config: dict[str, Any]  # in plain containers, interpolations resolved
     choices: dict[str, str]  # chosen option of each config group
-    base: dict[str, Any]  # composed from conf/'s own options of GROUPS alone, unresolved
+    base: dict[str, Any]  # composed from conf/'s own options of GROUPS alone, unresolved; empty with another conf/
     overrides: list[str]  # those that compose it
 
     def validate(self) -> Config:
@@ -66,7 +75,7 @@ class Composed:
     config: DictConfig  # with the command line's overrides; searched values are set in it
     content: dict[str, Any]  # the same before that, in plain containers
     choices: dict[str, str]  # chosen option of each config group
-    base: dict[str, Any]  # composed from conf/'s own options of GROUPS alone, unresolved
+    base: dict[str, Any]  # composed from conf/'s own options of GROUPS alone, unresolved; empty with another conf/
 
 
 def split_overrides(
@@ -163,7 +172,8 @@ class Space:
         composed = loader.load_sweep_config(config, [*self.fixed, *options])
         chosen = read_choices(composed)
         groups = [f"{group}={chosen[group]}" if is_shipped(group, chosen[group]) else f"~{group}" for group in GROUPS]
-        base = loader.load_configuration(config.hydra.job.config_name, groups, run_mode=RunMode.RUN)
+        is_ours = is_composed_from_ours(config)
+        base = loader.load_configuration(CONFIG_NAME, groups, run_mode=RunMode.RUN) if is_ours else OmegaConf.create()
         with open_dict(composed):
             composed.pop("hydra")
             composed.storage = None

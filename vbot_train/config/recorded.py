@@ -1,0 +1,111 @@
+"""The config of a recorded run, which may be of another version, as an evaluation reads it."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from vbot_train.config.composition import CONF_DIR, ConfigError, compose_config, look_up, to_plain
+from vbot_train.config.keys import list_keys
+from vbot_train.config.schema import RecordedConfig
+from vbot_train.config.validation import validate
+
+CHANGEABLE = ("env.", "evaluation.", "simulation.")
+
+
+def compose_evaluation(config: Mapping[str, Any], env_option: str | None, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return a run's recorded config, in plain containers, with another environment and other values.
+
+    Args:
+        config: The recorded config.
+        env_option: Option of ``conf/env/``; None keeps the run's own environment.
+        overrides: ``KEY=VALUE`` for keys of the groups in ``CHANGEABLE``, applied last.
+
+    Raises:
+        ConfigError: The option or a key does not exist, or a value cannot be read.
+    """
+    env = config.get("env") if env_option is None else _compose_env(env_option)
+    older = {"backend": "mujoco"}  # runs from before this key existed
+    simulation = _read_warp_settings() | older | config.get("simulation", {})
+    return _apply_overrides({**config, "env": env, "simulation": simulation}, overrides)
+
+
+def validate_recorded(config: Mapping[str, Any]) -> RecordedConfig:
+    """Return what an evaluation reads of a run's recorded config, which may be of another version.
+
+    Keys that are unknown now are dropped (``list_unknown_keys``). Keys that are new since then get the value of today's
+    default.
+
+    Raises:
+        ConfigError: Describes the first missing key or invalid value.
+    """
+    now = compose_config()
+    unknown = list_unknown_keys(config)
+    then = {name: _drop(config[name], unknown, name) for name in RecordedConfig.model_fields if name in config}
+    is_same_task = then.get("env", {}).get("task", now["env"]["task"]) == now["env"]["task"]
+    newer = {group: now[group] for group in ("env", "ppo", "simulation") if group != "env" or is_same_task}
+    return validate(RecordedConfig, to_plain(DictConfig(OmegaConf.merge(OmegaConf.create(newer), then))))
+
+
+def list_unknown_keys(config: Mapping[str, Any]) -> list[str]:
+    """Return the keys of a run's recorded config that an evaluation would read, but the schema does not have."""
+    groups = [name for name in RecordedConfig.model_fields if name in config]
+    return [key for name in groups for key in _find_unknown(name, config[name])]
+
+
+def _find_unknown(name: str, content: Any) -> Iterator[str]:
+    if name not in list_keys():
+        yield name
+    elif list_keys()[name].models and isinstance(content, Mapping):
+        for inner, value in content.items():
+            yield from _find_unknown(f"{name}.{inner}", value)
+
+
+def _drop(content: Any, unknown: Collection[str], name: str) -> Any:
+    """Return a group, in plain containers, without the unknown keys."""
+    if not isinstance(content, Mapping):
+        return content
+    inner = {f"{name}.{key}": key for key in content}
+    return {key: _drop(content[key], unknown, full) for full, key in inner.items() if full not in unknown}
+
+
+def _compose_env(option: str) -> dict[str, Any]:
+    options = sorted(path.stem for path in (CONF_DIR / "env").glob("*.yaml"))
+    if option not in options:
+        raise ConfigError(f"--env={option}: no such option, choose one of {', '.join(options)}")
+    env: dict[str, Any] = compose_config([f"env={option}"])["env"]
+    return env
+
+
+def _read_warp_settings() -> dict[str, Any]:
+    """Return the settings of ``simulation.backend=warp``, which runs on MuJoCo do not record."""
+    option = OmegaConf.load(CONF_DIR / "simulation" / "warp.yaml")
+    assert isinstance(option, DictConfig)
+    return {key: value for key, value in to_plain(option).items() if key != "defaults"}
+
+
+def _apply_overrides(config: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    for override in overrides:
+        key, assigned, _ = override.partition("=")
+        if not assigned or not key.startswith(CHANGEABLE):
+            names = ", ".join(f"{group}KEY=VALUE" for group in CHANGEABLE)
+            raise ConfigError(f"{override}: an evaluation changes {names}, nothing else")
+        try:
+            whole = isinstance(look_up(config, key), Mapping)
+        except KeyError:
+            raise ConfigError(f"{override}: no such key") from None
+        if whole:
+            raise ConfigError(f"{override}: change one value at a time, {key}.KEY=VALUE")
+        config = _with(config, override)
+    return config
+
+
+def _with(config: dict[str, Any], override: str) -> dict[str, Any]:
+    try:
+        merged = OmegaConf.merge(config, OmegaConf.from_dotlist([override]))
+        assert isinstance(merged, DictConfig)
+        return to_plain(merged)
+    except (ConfigError, OmegaConfBaseException, YAMLError):
+        raise ConfigError(f"{override}: not a value") from None
