@@ -190,14 +190,11 @@ def test_replicates_stay_together_when_values_are_shuffled_whatever_their_number
     unit = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
     seen = []
 
-    class Recording:
-        is_additive = True
+    def record(losses, weights):
+        seen.append(losses)
+        return np.ones((len(losses), 1))
 
-        def __call__(self, losses, weights):
-            seen.append(losses)
-            return np.ones((len(losses), 1))
-
-    resample(Recording(), unit.astype(float), unit, (50, 2), seed=0)  # a trial's value tells whose it was
+    resample(record, unit.astype(float), unit, (50, 2), seed=0, is_additive=True)  # a value tells whose it was
     shuffled = next(rows for rows in seen if len(rows) == 50)
     for row in shuffled:
         received = [set(row[unit == number]) for number in range(len(sizes))]

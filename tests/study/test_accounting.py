@@ -29,13 +29,13 @@ def running(**attributes):
 
 
 def waiting(x=0.5, **attributes):
-    return create_trial(state=TrialState.WAITING, system_attrs={"fixed_params": {"x": x}}, user_attrs=attributes)
+    attributes[ORIGIN] = "proposed"
+    return create_trial(state=TrialState.WAITING, params={"x": x}, distributions={"x": UNIT}, user_attrs=attributes)
 
 
 def interrupted(**attributes):
     """A trial that waits to be continued."""
-    attributes[STATUS] = "interrupted"
-    return create_trial(state=TrialState.WAITING, params={"x": 0.5}, distributions={"x": UNIT}, user_attrs=attributes)
+    return waiting(**{STATUS: "interrupted"}, **attributes)
 
 
 def killed(status="failed", **attributes):
@@ -109,16 +109,6 @@ def test_a_trial_is_not_owed_before_it_has_ended(status):
 
 def test_retries_are_no_proposals():
     assert counts(ended("completed"), ended("failed"), waiting(**retry(1)), waiting()).proposals == 3
-
-
-def test_the_parameters_of_a_trial_are_known_while_it_waits_and_when_it_died_half_set():
-    fixed = {"x": 0.5, "y": 0.25}
-    half_set = create_trial(
-        state=TrialState.RUNNING, params={"x": 0.5}, distributions={"x": UNIT}, system_attrs={"fixed_params": fixed}
-    )
-    assert read_params(half_set) == fixed
-    assert read_params(waiting(0.75)) == {"x": 0.75}
-    assert read_params(ended("completed", 0.25)) == {"x": 0.25}
 
 
 def test_a_configuration_is_taken_as_often_as_it_counts():

@@ -13,7 +13,7 @@ from vbot_train.study import storage
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STUDY_DB
 from vbot_train.study.loading import load_study
-from vbot_train.study.opening import begin_study, continue_study, look_into, look_into_stages, open_stage
+from vbot_train.study.opening import begin_study, continue_study, look_into, open_stage
 from vbot_train.study.record import StudyRecord
 from vbot_train.study.storage_url import check_storage
 
@@ -75,7 +75,7 @@ def test_a_study_stays_in_its_storage(database):
 
 def test_looking_into_a_study_changes_nothing(database):
     before = database.read_bytes()
-    assert look_into(database.parent, None, RECORD) == []
+    assert look_into(database.parent, None, RECORD) == {"trials": [], "confirm": [], "test": []}
     assert database.read_bytes() == before and [path.name for path in database.parent.iterdir()] == [STUDY_DB]
 
 
@@ -99,12 +99,11 @@ def test_the_storage_that_is_written_down_is_the_same_file_everywhere(tmp_path, 
     continue_study(wanders, check_storage("sqlite:///x.db"), StudyRecord.read(wanders), None, nothing)
     monkeypatch.chdir(tmp_path / "away")
     assert StudyRecord.read(wanders).storage == f"sqlite:///{tmp_path / 'home' / 'x.db'}"
-    assert look_into(wanders, None, StudyRecord.read(wanders)) == []
+    assert not any(look_into(wanders, None, StudyRecord.read(wanders)).values())
 
 
 READERS = {
     "look": lambda directory: look_into(directory, None, StudyRecord.read(directory)),
-    "look_into_stages": lambda directory: look_into_stages(directory, None),
     "open_stage": lambda directory: open_stage(directory, None, "confirm"),
     "continue": lambda directory: continue_study(directory, None, StudyRecord.read(directory), None, nothing),
     "load": load_study,

@@ -4,6 +4,8 @@ import pytest
 import yaml
 
 from vbot_train.study import plan
+from vbot_train.study.errors import StudyError
+from vbot_train.study.loading import load_study
 from vbot_train.study.record import RECORD_KEYS, StudyRecord
 
 WRITTEN = [
@@ -46,3 +48,21 @@ def test_what_a_newer_version_wrote_beside_it_is_kept(tmp_path):
 def test_a_record_says_at_least_what_was_searched_by_what(key):
     with pytest.raises(KeyError, match=key):
         StudyRecord.parse({name: "x" for name in ("metric", "study") if name != key})
+
+
+@pytest.mark.parametrize("stage", [{"confirm": {"top_k": 2}}, {"test": 5}])
+def test_a_stage_that_cannot_be_read_is_told_in_a_line(tmp_path, stage):
+    write(tmp_path, FIRST | stage)
+    for read in (StudyRecord.read, load_study):
+        with pytest.raises(StudyError) as error:
+            read(tmp_path)
+        assert tmp_path.name in str(error.value) and len(str(error.value).splitlines()) == 1
+
+
+def test_a_config_of_another_version_is_read_where_it_says_what_is_asked(tmp_path):
+    config = {"training": {"env_steps": 1000, "newer": 1}, "search": {"retries": 3}, "older": {}}
+    sampler = {"_target_": "optuna.samplers.TPESampler", "gamma": {"_target_": "x"}}
+    record = StudyRecord("s", "fall_rate", config=config, sampler=sampler)
+    assert (record.settings.training.env_steps, record.settings.training.evaluations) == (1000, None)
+    assert (record.retries, record.settings.search.enqueue) == (3, [])
+    assert record.sampler_settings.n_startup_trials == 10 and record.sampler_settings.target.endswith("TPESampler")

@@ -1,12 +1,12 @@
 """How long trials take, by hand."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pytest
 from optuna.trial import TrialState, create_trial
 from standing import life
 
-from vbot_train.study.attributes import LIVES, STATUS, WALL_TIME_S
+from vbot_train.study.attributes import LIVES, STATUS
 from vbot_train.study.timing import (
     compute_reserve_s,
     compute_spent_s,
@@ -16,8 +16,8 @@ from vbot_train.study.timing import (
 )
 
 
-def at(clock, day="2026-05-04"):
-    return datetime.fromisoformat(f"{day} {clock}+00:00")
+def at(clock):
+    return datetime.fromisoformat(f"2026-05-04 {clock}+00:00")
 
 
 def lasted(lived_s, start="12:00", status="completed"):
@@ -38,16 +38,6 @@ def waiting(*lives):
 
 def running_since(start):
     return create_trial(state=TrialState.RUNNING, user_attrs={LIVES: [life(at(start))]})
-
-
-def older(start, wall_time_s=None, status=None):
-    """A trial of an older study: its start is local time, as Optuna stamps it; it runs, or lasted so long."""
-    if wall_time_s is None:
-        trial = create_trial(state=TrialState.RUNNING)
-    else:
-        trial = create_trial(state=TrialState.FAIL, user_attrs={STATUS: status, WALL_TIME_S: wall_time_s})
-    trial.datetime_start = datetime.fromisoformat(start)
-    return trial
 
 
 @pytest.mark.parametrize(
@@ -84,20 +74,6 @@ def test_the_pause_between_two_lives_of_a_trial_is_not_spent():
     assert compute_spent_s([lived(*lives)], now=at("20:00")) == estimate_training_s([lived(*lives)]) == 900
     runs = create_trial(state=TrialState.RUNNING, user_attrs={LIVES: [*lives, life(at("19:30"))]})
     assert compute_spent_s([runs], now=at("20:00")) == 900 + 1800
-
-
-def test_an_hour_that_the_clock_goes_back_is_spent(zone):
-    zone("Europe/Berlin")  # 2026-10-25, 01:00 UTC: from 03:00 back to 02:00
-    now = at("01:30", "2026-10-25")
-    begun = datetime.fromisoformat("2026-10-25 01:30").astimezone(UTC)
-    assert begun == at("23:30", "2026-10-24") and now.astimezone().replace(tzinfo=None) == datetime(2026, 10, 25, 2, 30)
-    assert compute_spent_s([older("2026-10-25 01:30")], now) == 7200  # not the hour that the clocks show
-    assert compute_spent_s([older("2026-10-25 01:30", 5400.0, "failed")], now) == 5400
-
-
-def test_an_hour_that_the_clock_goes_forward_is_not_spent(zone):
-    zone("Europe/Berlin")  # 2026-03-29, 01:00 UTC: from 02:00 to 03:00
-    assert compute_spent_s([older("2026-03-29 01:30")], at("01:30", "2026-03-29")) == 3600
 
 
 def test_a_training_is_expected_to_take_the_median_of_the_completed_ones():

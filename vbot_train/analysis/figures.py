@@ -1,31 +1,28 @@
 """Figures of a study, as PNG."""
 
+import io
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from vbot_train.analysis.curves import CurveError, read_curve
 from vbot_train.analysis.importance import ImportanceReport
-from vbot_train.analysis.pictures import save
 from vbot_train.analysis.ranking import format_params, name_configuration
 from vbot_train.analysis.verdict import DEFAULT, Verdict
 from vbot_train.study.trials import Trial
-from vbot_train.training.files import remove_file
+from vbot_train.training.files import remove_file, write_atomically
 from vbot_train.training.metrics import METRICS
 from vbot_train.training.seed_statistics import bootstrap_interval
 
 log = logging.getLogger(__name__)
 
+DPI = 120
 LONGEST_LABEL = 60  # characters; longer labels are replaced by the trial number
 CURVES = 10  # trials drawn in colour, best first
 MOST_CURVES = 100  # maximum number of completed and of pruned trials drawn
@@ -52,7 +49,8 @@ def draw_learning_curves(verdict: Verdict, path: Path) -> None:
     """Draw the success rate of training episodes against env steps: best trials in colour, pruned trials dotted."""
     ranked = [trial for found in verdict.best_first for trial in found.trials]
     pruned = verdict.study.pruned
-    figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.subplots()
     for rank, trial in enumerate(ranked[:MOST_CURVES]):
         color, label = (f"C{rank}", _write_label(trial)) if rank < CURVES else ("0.85", None)
         for steps, success in training_success(trial):
@@ -65,7 +63,7 @@ def draw_learning_curves(verdict: Verdict, path: Path) -> None:
     axes.set(xlabel="training env steps [million]", ylabel="success rate of training episodes", ylim=(-0.02, 1.02))
     if axes.lines:  # empty if no trial has a curve
         axes.legend(title="best first" + (", pruned dotted" if pruned else ""), fontsize="small", loc="upper left")
-    _save(figure, path)
+    save_png(figure, path)
 
 
 def draw_history(verdict: Verdict, path: Path) -> None:
@@ -73,12 +71,13 @@ def draw_history(verdict: Verdict, path: Path) -> None:
     trials = sorted(verdict.study.rank(verdict.metric), key=lambda trial: trial.number)
     numbers, values = [t.number for t in trials], [t.result.get_objective(verdict.metric) or 0.0 for t in trials]
     best = METRICS[verdict.metric].accumulate_best(values)
-    figure, axes = plt.subplots(figsize=(8, 3.5), layout="constrained")
+    figure = Figure(figsize=(8, 3.5), layout="constrained")
+    axes = figure.subplots()
     axes.plot(numbers, values, ".", color="0.6", label="trial")
     axes.step(numbers, best, where="post", color="C0", label="best so far")
     axes.set(xlabel="trial", ylabel=verdict.metric)
     axes.legend(fontsize="small")
-    _save(figure, path)
+    save_png(figure, path)
 
 
 def draw_slices(verdict: Verdict, path: Path) -> None:
@@ -86,8 +85,8 @@ def draw_slices(verdict: Verdict, path: Path) -> None:
     ranked = verdict.study.rank(verdict.metric)
     spaces = {name: space for trial in ranked for name, space in trial.distributions.items() if name != "seed"}
     rows = -(-len(spaces) // PANELS)
-    size = (9, 2.4 * rows)
-    figure, grid = plt.subplots(rows, PANELS, figsize=size, sharey=True, squeeze=False, layout="constrained")
+    figure = Figure(figsize=(9, 2.4 * rows), layout="constrained")
+    grid = figure.subplots(rows, PANELS, sharey=True, squeeze=False)
     chosen = [(verdict.default, "*", 11, "C1", "C1"), (verdict.best_first[0].number, "o", 15, "C3", "none")]
     for axes, (name, space) in zip(grid.flat, spaces.items(), strict=False):
         trials = [trial for trial in ranked if name in trial.params]
@@ -107,7 +106,7 @@ def draw_slices(verdict: Verdict, path: Path) -> None:
     for axes in grid.flat[len(spaces) :]:
         axes.set_visible(False)
     figure.supylabel(verdict.metric, fontsize="small")
-    _save(figure, path)
+    save_png(figure, path)
 
 
 def _find_drawn(value: float | None) -> float:
@@ -122,20 +121,22 @@ def _place(space: BaseDistribution, value: Any) -> Any:
 def draw_importance(metric: str, importance: ImportanceReport, path: Path) -> None:
     """Draw the importance of each parameter with its 90 % interval."""
     rows = [row for row in importance.rows if row.importance is not None and row.interval_90 is not None][::-1]
-    figure, axes = plt.subplots(figsize=(8, 0.4 * len(rows) + 1), layout="constrained")
+    figure = Figure(figsize=(8, 0.4 * len(rows) + 1), layout="constrained")
+    axes = figure.subplots()
     names = [row.parameter for row in rows]
     axes.barh(names, [row.importance or 0.0 for row in rows], color="C0", alpha=0.6)
     for y, row in enumerate(rows):
         axes.plot(row.interval_90 or (), (y, y), color="0.2")
     axes.set(xlabel=f"importance for {metric}, with 90 % bootstrap interval", xlim=(0, 1))
-    _save(figure, path)
+    save_png(figure, path)
 
 
 def draw_stages(verdict: Verdict, path: Path) -> None:
     """Draw the search and confirmed values of the finalists, and the tested values of winner and default."""
     shown = [found.number for found in verdict.best_first if found.number in verdict.confirmed]
     shown += [number for number in verdict.tested if number not in shown]
-    figure, axes = plt.subplots(figsize=(8, 3.5), layout="constrained")
+    figure = Figure(figsize=(8, 3.5), layout="constrained")
+    axes = figure.subplots()
     seen = {found.number: found.mean(verdict.metric) for found in verdict.screened}
     places = [place for place, number in enumerate(shown) if number in seen]
     axes.plot(places, [_find_drawn(seen[shown[place]]) for place in places], "D", color="0.6")
@@ -151,7 +152,7 @@ def draw_stages(verdict: Verdict, path: Path) -> None:
         range(len(shown)), ["default" if k == DEFAULT else name_configuration(k) for k in shown], fontsize="small"
     )
     axes.set(ylabel=verdict.metric)
-    _save(figure, path)
+    save_png(figure, path)
 
 
 def training_success(trial: Trial) -> Iterator[tuple[list[float], list[float]]]:
@@ -171,6 +172,8 @@ def _write_label(trial: Trial) -> str:
     return text if len(text) <= LONGEST_LABEL else f"trial {trial.number}"
 
 
-def _save(figure: Figure, path: Path) -> None:
-    save(figure, path)
-    plt.close(figure)
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a figure atomically."""
+    content = io.BytesIO()
+    figure.savefig(content, dpi=DPI, format="png")
+    write_atomically(path, content.getvalue())

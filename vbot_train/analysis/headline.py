@@ -1,8 +1,15 @@
 """Result of a study in a few sentences. Tested values come first: they are unbiased, as no choice used them."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
-from vbot_train.analysis.ranking import Configuration, describe_seeds, format_cell, name_configuration
+from vbot_train.analysis.ranking import (
+    Configuration,
+    describe_seeds,
+    format_cell,
+    format_interval,
+    name_configuration,
+)
 from vbot_train.analysis.verdict import Retrained, Verdict
 from vbot_train.training.metrics import METRICS
 from vbot_train.training.seed_statistics import (
@@ -84,13 +91,9 @@ def list_failed_seeds(lost: Mapping[int, str]) -> str:
     return f" ({', '.join(f'seed {seed} {status}' for seed, status in lost.items())})" if lost else ""
 
 
-def format_spread(content: dict[str, object] | None) -> str:
+def format_spread(content: Mapping[str, Any] | None) -> str:
     """Format an interquartile mean and its interval."""
-    if content is None:
-        return "-"
-    ends = content["ci_95"]
-    bounds = f" [{format_cell(ends[0])}, {format_cell(ends[1])}]" if isinstance(ends, list) else ""
-    return f"{format_cell(content['iqm'])}{bounds}"
+    return "-" if content is None else f"{format_cell(content['iqm'])}{format_interval(content['ci_95'])}"
 
 
 def format_spread_over_seeds(found: Retrained, metric: str) -> str:

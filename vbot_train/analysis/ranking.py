@@ -136,6 +136,11 @@ def format_params(params: Mapping[str, Any]) -> str:
     return "  ".join(f"{key.removeprefix('ppo.')}={format_cell(value)}" for key, value in params.items())
 
 
+def format_interval(ends: Sequence[float] | None) -> str:
+    """Format the two ends of an interval behind a value; nothing without an interval."""
+    return "" if ends is None else f" [{format_cell(ends[0])}, {format_cell(ends[1])}]"
+
+
 def format_cell(value: Any) -> str:
     """Format one value."""
     return "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

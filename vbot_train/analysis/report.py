@@ -5,6 +5,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from plotly.graph_objects import Figure
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
@@ -13,7 +14,7 @@ from vbot_train.analysis.headline import format_spread, write_headline
 from vbot_train.analysis.importance import ImportanceReport
 from vbot_train.analysis.next_commands import list_next_commands
 from vbot_train.analysis.ranking import TOP, describe_seeds, format_cell, format_params, name_configuration
-from vbot_train.analysis.report_figures import Figure, build_figures
+from vbot_train.analysis.report_figures import build_figures
 from vbot_train.analysis.verdict import Retrained, Verdict
 from vbot_train.study.trials import tell_left_out
 from vbot_train.training.files import write_atomically
@@ -45,8 +46,8 @@ def write_report(verdict: Verdict, importance: ImportanceReport, advice: Sequenc
         importance=importance,
         table=list(list_table_rows(verdict)),
         figures=[
-            (found.title, found.caption, render_figure(found, place))
-            for place, found in enumerate(build_figures(verdict, importance))
+            (title, caption, render_figure(figure, place))
+            for place, (title, caption, figure) in enumerate(build_figures(verdict, importance))
         ],
         lines=list(list_next_commands(verdict, path.parent)),
         plotly=Markup(get_plotlyjs()),
@@ -54,9 +55,9 @@ def write_report(verdict: Verdict, importance: ImportanceReport, advice: Sequenc
     write_atomically(path, page)
 
 
-def render_figure(found: Figure, place: int) -> Markup:
+def render_figure(figure: Figure, place: int) -> Markup:
     """Convert a figure to HTML; safe as Markup because plotly escapes all brackets in the figure's JSON."""
-    html = to_html(found.figure, config=PLOTLY, include_plotlyjs=False, full_html=False, div_id=f"figure-{place}")
+    html = to_html(figure, config=PLOTLY, include_plotlyjs=False, full_html=False, div_id=f"figure-{place}")
     return Markup(html)
 
 

@@ -1,7 +1,6 @@
 """Interactive figures of the report, by Optuna where suitable."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import optuna
 import plotly.graph_objects as go
@@ -24,46 +23,34 @@ COLUMNS = 3  # of the slice plot
 ROW_PX, HEIGHT_PX = 260, 420
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A figure of the report."""
-
-    title: str
-    caption: str
-    figure: go.Figure
-
-
-def build_figures(verdict: Verdict, importance: ImportanceReport) -> Iterator[Figure]:
-    """Yield every figure that the study has data for, the results of the stages first."""
+def build_figures(verdict: Verdict, importance: ImportanceReport) -> Iterator[tuple[str, str, go.Figure]]:
+    """Yield title, caption and figure of all that the study has data for, the results of the stages first."""
     metric = verdict.metric
     if verdict.confirmed:
         caution = caution_few_seeds(min(len(found.runs) for found in verdict.confirmed.values()))
-        caption = (
-            "What the search saw, the runs that confirmed and tested, their interquartile mean with its 95 % interval"
-        )
-        yield Figure(
-            "From search to test", f"{caption}, {caution}." if caution else f"{caption}.", plot_stages(verdict)
-        )
+        caption = "What the search saw, the runs that confirmed and tested, their interquartile mean with its 95 %"
+        caption += f" interval, {caution}." if caution else " interval."
+        yield "From search to test", caption, plot_stages(verdict)
     if importance.is_sufficient:
-        yield Figure("What mattered", f"Importance for {metric}, with 90 % intervals.", plot_importances(importance))
+        yield "What mattered", f"Importance for {metric}, with 90 % intervals.", plot_importances(importance)
     if verdict.study.rank(metric):
         study = convert_to_optuna(verdict)
         caption = "Every completed trial in the order of the search, and the best so far."
-        yield Figure("Optimization history", caption, _finish(plot_optimization_history(study, target_name=metric)))
+        yield "Optimization history", caption, _finish(plot_optimization_history(study, target_name=metric))
         if any(found.params for found in verdict.screened):
             caption = (
                 "Every completed trial, by each parameter: a star for the default configuration, a ring for the winner."
             )
-            yield Figure("Slices", caption, plot_slices(verdict))
+            yield "Slices", caption, plot_slices(verdict)
         if any(len(found.params) > 1 for found in verdict.screened):
             caption = "One line per completed trial; drag along an axis to select."
             parallel = plot_parallel_coordinate(study, target_name=metric)
-            yield Figure("Parallel coordinates", caption, _finish(parallel, sides=70, top=70))
+            yield "Parallel coordinates", caption, _finish(parallel, sides=70, top=70)
         caption = "Training episodes that reach the goal without falling, of the five best and of the default."
-        yield Figure("Learning curves", caption, plot_learning_curves(verdict))
+        yield "Learning curves", caption, plot_learning_curves(verdict)
         caption = "Hours since the first trial ended, pauses between resumes included."
-        yield Figure("Score against wall clock", caption, plot_wall_clock(verdict))
-    yield Figure("How trials ended", "And how many proposals each constraint kept from being trained.", counts(verdict))
+        yield "Score against wall clock", caption, plot_wall_clock(verdict)
+    yield "How trials ended", "And how many proposals each constraint kept from being trained.", counts(verdict)
 
 
 def convert_to_optuna(verdict: Verdict) -> optuna.Study:

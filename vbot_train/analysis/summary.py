@@ -1,6 +1,7 @@
 """Content of the analysis file: all results of a study in one YAML."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from vbot_train.analysis.advice import Advice
@@ -38,9 +39,7 @@ def summarize(verdict: Verdict, importance: ImportanceReport, advice: Sequence[A
         "importance_ranking": rank(importance, verdict.winner),
         "top_5_configs": [describe(found, verdict) for found in verdict.best_first[:TOP]],
         "best": describe_best(verdict),
-        "advice": [
-            {"name": item.name, "text": item.text, "evidence": item.evidence, "line": item.line} for item in advice
-        ],
+        "advice": [asdict(item) for item in advice],
     }
     if replicated := list_replicates(verdict.screened, metric):
         content["replicates"] = replicated
@@ -51,16 +50,8 @@ def summarize(verdict: Verdict, importance: ImportanceReport, advice: Sequence[A
 
 def rank(importance: ImportanceReport, winner: Configuration | None) -> list[dict[str, Any]]:
     """Return one entry per parameter, most important first; without numbers if the data are insufficient."""
-    return [
-        {
-            "parameter": row.parameter,
-            "importance": row.importance,
-            "interval_90": None if row.interval_90 is None else list(row.interval_90),
-            "rank_90": None if row.rank_90 is None else list(row.rank_90),
-            "best_value": None if winner is None else winner.params.get(row.parameter),
-        }
-        for row in importance.rows
-    ]
+    best = {} if winner is None else winner.params
+    return [asdict(row) | {"best_value": best.get(row.parameter)} for row in importance.rows]
 
 
 def describe(found: Configuration, verdict: Verdict) -> dict[str, Any]:

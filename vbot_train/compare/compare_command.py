@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from vbot_train.analysis.curves import CurveError
-from vbot_train.analysis.ranking import format_cell
+from vbot_train.analysis.ranking import format_cell, format_interval
 from vbot_train.compare.compared_runs import load_side
-from vbot_train.compare.comparison import Comparison, Difference, Estimate, Interval, choose_metric
+from vbot_train.compare.comparison import Comparison, Difference, Estimate, choose_metric
 from vbot_train.compare.figure import draw_comparison
 from vbot_train.config.composition import ConfigError
 from vbot_train.study.errors import StudyError
@@ -106,12 +106,7 @@ def build_texts(rows: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
 
 def describe_estimate(estimate: Estimate) -> str:
     """Format one metric of one side."""
-    return f"{format_cell(estimate.value)}{describe_interval(estimate.interval_95)}"
-
-
-def describe_interval(interval: Interval | None) -> str:
-    """Format an interval, if there is one."""
-    return "" if interval is None else f" [{format_cell(interval[0])}, {format_cell(interval[1])}]"
+    return f"{format_cell(estimate.value)}{format_interval(estimate.interval_95)}"
 
 
 def write_legend(found: Comparison) -> Iterator[str]:
@@ -145,7 +140,7 @@ def list_differing(row: Difference) -> str:
     return (
         SAME
         if row.value == 0 and row.interval_95 in (None, (0, 0))
-        else f"{format_cell(row.value)}{describe_interval(row.interval_95)}"
+        else f"{format_cell(row.value)}{format_interval(row.interval_95)}"
     )
 
 

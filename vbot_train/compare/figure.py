@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vbot_train.analysis.curves import BestSoFar, Curve, mean_curve
-from vbot_train.analysis.pictures import save
+from vbot_train.analysis.figures import save_png
 
 THIN, THICK = 0.6, 2.0  # [pt]
 MILLION = 1e6
@@ -39,7 +39,7 @@ def draw_comparison(
         draw_climbs(axes, names, climbs)
         axes.set(xlabel="training env steps of all trials [million]", ylabel=f"best {metric} so far")
     figure.legend(*success.get_legend_handles_labels(), loc="outside upper center", fontsize="small")
-    save(figure, path)
+    save_png(figure, path)
 
 
 def draw_curves(axes: Axes, quantity: str, curves: Sequence[Curve], color: str, name: str) -> None:

@@ -1,6 +1,5 @@
 """Begin or continue a later stage (confirm, test) of a search."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -20,12 +19,12 @@ from vbot_train.search.stage_space import StageSpace, list_trainings
 from vbot_train.search.stages import check_disjoint
 from vbot_train.study.accounting import TrialCounts
 from vbot_train.study.attributes import SEED, WORKER
-from vbot_train.study.opening import look_into, look_into_stages, open_stage
+from vbot_train.study.layout import STAGES, TRIALS
+from vbot_train.study.opening import look_into, open_stage
 from vbot_train.study.record import StudyRecord
 from vbot_train.study.recorded_settings import RecordedSettings
 from vbot_train.study.storage import retry_while_locked
 from vbot_train.study.timing import estimate_training_s
-from vbot_train.study.trials import is_own
 
 
 @retry_while_locked
@@ -55,7 +54,7 @@ def begin_stage(
     if not trainings:
         return None
     study = open_stage(directory, storage, stage)
-    screened = read_screening(spec, directory)
+    screened = read_own_trials(spec, directory)[TRIALS]
     join = partial(
         TrialQueue,
         study,
@@ -73,19 +72,19 @@ def begin_stage(
     return join(total=total), total
 
 
-def read_screening(spec: SearchSpec, directory: Path) -> list[FrozenTrial]:
-    """Return the trials of the search itself, without those of later stages."""
+def read_own_trials(spec: SearchSpec, directory: Path) -> dict[str, list[FrozenTrial]]:
+    """Return the trials of each stage of the search's study."""
     record = StudyRecord.read(directory)
     assert record is not None
-    return [trial for trial in look_into(directory, spec.config.storage, record) if is_own(trial)]
+    return look_into(directory, spec.config.storage, record)
 
 
 def read_other_stages(
     spec: SearchSpec, directory: Path, worker_lock: WorkerLock, but: str | None = None
 ) -> list[FrozenTrial]:
     """Return the trials of all later stages except ``but``, without running trials of dead workers."""
-    stages = look_into_stages(directory, spec.config.storage)
-    trials = [trial for stage, trials in stages.items() if stage != but for trial in trials if is_own(trial)]
+    stages = read_own_trials(spec, directory)
+    trials = [trial for stage in STAGES if stage != but for trial in stages[stage]]
     with worker_lock.hold():
         return [
             trial
@@ -94,21 +93,19 @@ def read_other_stages(
         ]
 
 
-def check_unused_seeds(spec: SearchSpec, directory: Path, screened: Sequence[FrozenTrial]) -> None:
+def check_unused_seeds(spec: SearchSpec, directory: Path) -> None:
     """Check that nothing else in the study uses a stage's seeds, and that a continued test keeps its start states.
 
     Args:
         spec: The search's specification.
         directory: The study's directory.
-        screened: The trials of the search.
 
     Raises:
         ConfigError: A seed is used twice, or the test was begun with another evaluation seed.
     """
-    plan, stages = spec.plan, look_into_stages(directory, spec.config.storage)
-    used = {stage: [t.user_attrs[SEED] for t in trials if SEED in t.user_attrs] for stage, trials in stages.items()}
-    searched = [trial.user_attrs.get(SEED, spec.seed) for trial in screened if is_own(trial)]
-    evaluation = spec.config.evaluation
+    plan, evaluation, stages = spec.plan, spec.config.evaluation, read_own_trials(spec, directory)
+    used = {stage: [trial.user_attrs.get(SEED, spec.seed) for trial in trials] for stage, trials in stages.items()}
+    searched = used[TRIALS]
     check_disjoint(replace(plan, test=None), [*searched, *used["test"]], evaluation)
     confirming = plan.confirm.seeds if plan.confirm else []
     check_disjoint(plan, [*searched, *(seed for seed in used["confirm"] if seed not in confirming)], evaluation)

@@ -1,20 +1,19 @@
 """Description of a planned search: printed at its start, and the only output of a dry run."""
 
+import itertools
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from rich.console import Console
 
 from vbot_train.analysis.ranking import format_params
-from vbot_train.search.execution.waiting_trials import queue_trial
 from vbot_train.search.space.constraints import BUILT_IN
 from vbot_train.search.space.space import Candidate
 from vbot_train.search.spec import SearchSpec
 from vbot_train.study.accounting import TrialCounts, identify, read_params
-from vbot_train.study.attributes import ORIGIN
 from vbot_train.training.result import FILE_NAME, ResultError, TrialResult
 
 PROPOSALS = 10  # shown by a dry run
@@ -69,25 +68,23 @@ def describe_dry_run(spec: SearchSpec, trials: Sequence[FrozenTrial], studies: P
 
 def draw_first_proposals(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Iterator[Candidate]:
     """Yield the next ``PROPOSALS`` configurations, as if the sampler learned nothing from any of them."""
-    study = optuna.create_study(direction=spec.direction)
-    proposals, retries = spec.build_proposals(), spec.config.search.retries
-    before = TrialCounts(trials, retries)
-    study.add_trials(before.trials)
-    ranges = spec.space.distributions
-    for _ in range(PROPOSALS):
-        counts = TrialCounts(study.get_trials(deepcopy=False), retries)
-        if not (counts.interrupted or counts.waiting):
-            if counts.promised // spec.seeds_per_configuration >= spec.total:
-                return
-            untried = [p.params for p in spec.points if p.params and identify(p.params) not in counts.taken]
-            point = next(iter(untried), None) or proposals.draw(counts.trials, counts.taken, counts.proposals)
-            if point is None:
-                return
-            queue_trial(study, point, ranges, {ORIGIN: "proposed"})
-            counts = TrialCounts(study.get_trials(deepcopy=False), retries)
-        trial = [*counts.interrupted, *counts.waiting][0]
-        study._storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
-        yield spec.space.compose_candidate(read_params(trial))
+    counts = TrialCounts(trials, spec.config.search.retries)
+    waiting = [read_params(trial) for trial in (*counts.interrupted, *counts.waiting)]
+    left = max(spec.total - counts.promised // spec.seeds_per_configuration, 0)
+    points = itertools.chain(waiting, itertools.islice(_draw_new_points(spec, counts), left))
+    yield from map(spec.space.compose_candidate, itertools.islice(points, PROPOSALS))
+
+
+def _draw_new_points(spec: SearchSpec, counts: TrialCounts) -> Iterator[Mapping[str, Any]]:
+    """Yield the initial points that were not tried, then proposals."""
+    proposals, taken = spec.build_proposals(), set(counts.taken)
+    untried = [point.params for point in spec.points if point.params and identify(point.params) not in taken]
+    for index in itertools.count(counts.proposals):
+        point = untried.pop(0) if untried else proposals.draw(counts.trials, taken, index)
+        if point is None:
+            return
+        taken.add(identify(point))
+        yield point
 
 
 def estimate_cost(spec: SearchSpec, trials: float, candidates: Sequence[Candidate], studies: Path) -> str:

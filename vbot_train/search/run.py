@@ -49,8 +49,6 @@ FREE_KEYS = ("max_trials", "confirm", "test", "default")  # of a study's record;
 
 
 def run_search(
-    sampler: DictConfig,
-    params: dict[str, Any],
     arguments: list[str],
     config: DictConfig,
     context: HydraContext,
@@ -61,8 +59,6 @@ def run_search(
     """Run a search to its end.
 
     Args:
-        sampler: Config of the sampler.
-        params: The preset's sweep expressions, by key.
         arguments: Overrides of the command line.
         config: The composed config.
         context: Hydra's context.
@@ -83,11 +79,11 @@ def run_search(
     job = with_values(job, {"storage": storage})
     named = Path(config.hydra.sweep.dir)
     is_new = is_default and named.name == checked.study  # hydra.sweep.dir= may name an existing study
-    work_out = partial(build_spec, named, sampler, params, arguments, config, job, context, is_new=is_new)
+    work_out = partial(build_spec, named, arguments, config, job, context, is_new=is_new)
     directory, spec = work_out()
     if checked.search.dry_run:
         record = StudyRecord.read(directory)
-        trials = look_into(directory, storage, record) if record else []
+        trials = look_into(directory, storage, record)[TRIALS] if record else []
         show([f"study {spec.config.study}, a dry run", *describe_dry_run(spec, trials, directory.parent)])
         return
     with print_errors_in_one_line():
@@ -102,15 +98,7 @@ def run_search(
 
 
 def build_spec(
-    named: Path,
-    sampler: DictConfig,
-    params: dict[str, Any],
-    arguments: list[str],
-    config: DictConfig,
-    job: dict[str, Any],
-    context: HydraContext,
-    *,
-    is_new: bool,
+    named: Path, arguments: list[str], config: DictConfig, job: dict[str, Any], context: HydraContext, *, is_new: bool
 ) -> tuple[Path, SearchSpec]:
     """Build the search's specification and choose the directory, a free one for a new study. Writes nothing.
 
@@ -122,7 +110,7 @@ def build_spec(
     job = with_values(job, {"study": study})
     earlier = StudyRecord.read(directory)
     arguments = [*drop_name(arguments), format_as_override(study)]
-    spec = SearchSpec(sampler, params, arguments, config, job, context, earlier)
+    spec = SearchSpec(arguments, config, job, context, earlier)
     if earlier is not None:
         refuse_other(directory, earlier, spec.record())
     return directory, spec
@@ -188,7 +176,7 @@ class Search:
                 refuse_other(self.directory, record, now)
                 config = with_values(record.config, {"search.enqueue": spec.config.search.enqueue})
                 record = replace(record, config=config, **{key: getattr(now, key) for key in FREE_KEYS})
-                check_unused_seeds(spec, self.directory, look_into(self.directory, storage, record))
+                check_unused_seeds(spec, self.directory)
                 study = continue_study(self.directory, storage, record, spec.pruner, self._enqueue)
             else:
                 infeasible = spec.survey.broken if spec.grid else {}

@@ -47,8 +47,6 @@ class SearchSpec:
     """Specification of a search, checked.
 
     Args:
-        sampler: Config of the sampler.
-        params: The preset's sweep expressions, by key.
         arguments: Overrides of the command line.
         config: The composed config.
         plain: The same in plain containers.
@@ -61,21 +59,19 @@ class SearchSpec:
 
     def __init__(
         self,
-        sampler: DictConfig,
-        params: Mapping[str, Any],
         arguments: list[str],
         config: DictConfig,
         plain: dict[str, Any],
         context: HydraContext,
         earlier: StudyRecord | None,
     ) -> None:
-        self.sampler = sampler
+        self.sampler, params = config.hydra.sweeper.sampler, dict(config.hydra.sweeper.params or {})
         self.plain = plain
         self.config = validate_config(plain)
         settings = self.config.search
         self.seed = self.config.seed
         self.metric = settings.metric
-        self.grid = is_grid(sampler)
+        self.grid = is_grid(self.sampler)
         self.workers = count_workers(self.config.workers, self.config.simulation)
         self.choices = read_choices(config)
         self.callback = next(c for c in context.callbacks.callbacks if isinstance(c, SearchCallback))
@@ -88,7 +84,7 @@ class SearchSpec:
         given = set(split_overrides({}, arguments, context.config_loader)[0])
         narrowing = self._narrow(distributions, given, earlier)
         self.notes = narrowing.notes
-        check_sampler(sampler, narrowing.distributions)
+        check_sampler(self.sampler, narrowing.distributions)
         self.space = Space(narrowing.distributions, fixed, config, context.config_loader)
         self._check_ends()
         self.survey = survey_space(self.space, self.broken_rules, grid=self.grid, seed=self.seed)

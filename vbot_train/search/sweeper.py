@@ -37,17 +37,12 @@ class VBotSweeper(Sweeper):
     """Grid, random and Bayesian searches, each trial in a process of its own.
 
     ``trial_module`` is the module that such a process runs; tests and benchmarks replace it, to train nothing.
-
-    Args:
-        sampler: Config of the sampler.
-        params: Sweep expressions by key.
     """
 
     trial_module = "vbot_train.training.trial"
 
-    def __init__(self, sampler: DictConfig, params: DictConfig | None) -> None:
-        self.sampler = sampler
-        self.params = params
+    def __init__(self, **settings: Any) -> None:
+        """Ignore the keys of its config node, which Hydra passes: a search reads them from the composed config."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Store what Hydra passes before the sweep."""
@@ -66,10 +61,8 @@ class VBotSweeper(Sweeper):
         assert self.config is not None and self.hydra_context is not None
         here = self.config.hydra.launcher._target_ == BASIC_LAUNCHER
         launch = None if here else self._launch
-        params: dict[str, Any] = dict(self.params or {})
-        module = self.trial_module
         try:
-            run_search(self.sampler, params, arguments, self.config, self.hydra_context, launch, trial_module=module)
+            run_search(arguments, self.config, self.hydra_context, launch, trial_module=self.trial_module)
         except StudyError as error:  # Hydra prints a ConfigError in one line, without a traceback
             raise ConfigError(str(error)) from error
 

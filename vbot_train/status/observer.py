@@ -11,18 +11,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.analysis.verdict import Verdict
 from vbot_train.study.accounting import TrialCounts, read_params
 from vbot_train.study.errors import StudyError
-from vbot_train.study.layout import STAGES, STUDY_YAML, TRIALS, locate_trial, name_stage
+from vbot_train.study.layout import STAGES, STUDY_YAML, TRIALS, locate_trial
 from vbot_train.study.lives import compute_runtime_s, find_end, read_lives
 from vbot_train.study.loading import build_study
 from vbot_train.study.record import StudyRecord
-from vbot_train.study.storage import READ_ERRORS, extract_database_message, open_to_read, quiet_optuna
+from vbot_train.study.storage import READ_ERRORS, extract_database_message, open_to_read, quiet_optuna, read_trials
 from vbot_train.study.storage_url import HIDDEN
 from vbot_train.study.timing import HOUR_S, compute_spent_s
 from vbot_train.study.trials import is_own
@@ -169,11 +168,7 @@ class Observer:
 
     def _look(self, record: StudyRecord, now: datetime) -> Progress:
         """Read the progress of the search and of the later stages that are planned or started."""
-        database, name = self._open_database(record), record.study
-        known = set(optuna.get_all_study_names(database))
-        names = {TRIALS: name} | {stage: later for stage in STAGES if (later := name_stage(name, stage)) in known}
-        studies = {stage: optuna.load_study(study_name=each, storage=database) for stage, each in names.items()}
-        trials = {stage: study.get_trials(deepcopy=False) for stage, study in studies.items()}
+        trials = read_trials(self._open_database(record), record.study)
         verdict = Verdict(build_study(self.directory, record, trials), record.metric)
         search = self._read_stage(TRIALS, trials[TRIALS], record, now)
         possible = len(verdict.screened) + max(search.total - search.ended, 0) // record.seeds_per_configuration

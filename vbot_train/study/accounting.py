@@ -18,8 +18,8 @@ Identity = frozenset[tuple[str, Any]]
 
 
 def read_params(trial: FrozenTrial) -> dict[str, Any]:
-    """Return a trial's parameters, also if it is queued or if its worker died before all of them were set."""
-    return correct_params(trial.system_attrs.get("fixed_params") or trial.params, trial.distributions)
+    """Return a trial's parameters as trained and compared."""
+    return correct_params(trial.params, trial.distributions)
 
 
 def correct_trial(trial: FrozenTrial) -> FrozenTrial:

@@ -10,8 +10,6 @@ ORIGIN = "origin"  # default, enqueued, history or proposed; in a later stage, t
 HISTORY = "history"  # directory of an earlier study's trial whose result is reused
 RETRY_OF = "retry_of"  # number of the trial that it repeats
 LIVES = "lives"  # periods in which it ran
-# In older studies; the last one from Optuna's start, which is local time.
-KILLED, LOOP, WALL_TIME_S = "killed", "loop", "wall_time_s"
 
 # Of a study.
 ID = "id"  # that of the directory it belongs to

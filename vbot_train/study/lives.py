@@ -4,22 +4,22 @@ Times are in UTC, so that hosts in different time zones agree. A resumed trial h
 pauses between them. Suspending the host does not end a life.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
+from pydantic.dataclasses import dataclass
 
-from vbot_train.study.attributes import LIVES, WALL_TIME_S
+from vbot_train.study.attributes import LIVES
 
 Span = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One period in which a trial ran."""
+    """One period in which a trial ran. Built from a study's database too, where times are texts."""
 
     start: datetime  # UTC
     end: datetime | None = None  # UTC; None while it runs, or if no end was recorded
@@ -31,19 +31,12 @@ class Life:
 
 def read_lives(trial: optuna.Trial | FrozenTrial) -> list[Life]:
     """Return the lives of a trial so far."""
-    told = trial.user_attrs.get(LIVES)
-    if told is not None:
-        return [_read(life) for life in told]
-    if trial.datetime_start is None:
-        return []
-    start, wall_time_s = trial.datetime_start.astimezone(UTC), trial.user_attrs.get(WALL_TIME_S)
-    return [Life(start, None if wall_time_s is None else start + timedelta(seconds=wall_time_s))]
+    return [Life(**life) for life in trial.user_attrs.get(LIVES, [])]
 
 
 def begin_life(trial: optuna.Trial, host: str) -> None:
     """Record that a trial starts, or is resumed, now."""
-    earlier = read_lives(trial) if LIVES in trial.user_attrs else []
-    earlier = [life for life in earlier if life.end is not None]  # a start that failed afterwards is repeated
+    earlier = [life for life in read_lives(trial) if life.end is not None]  # a start that failed is repeated
     _write(trial, [*earlier, Life(datetime.now(UTC), host=host)])
 
 
@@ -84,28 +77,14 @@ def find_end(trial: FrozenTrial) -> datetime | None:
     """Return when a trial ended (UTC), None if it has not."""
     if trial.datetime_complete is None:
         return None
-    told = [life.end for life in read_lives(trial) if life.end is not None] if LIVES in trial.user_attrs else []
-    return max(told, default=trial.datetime_complete.astimezone(UTC))
-
-
-def _read(told: Mapping[str, Any]) -> Life:
-    end = None if told["end"] is None else datetime.fromisoformat(told["end"])
-    rest = {key: told[key] for key in ("from_env_steps", "killed") if key in told}  # missing in older studies
-    return Life(datetime.fromisoformat(told["start"]), end, told["env_steps"], told["host"], **rest)
+    ends = [life.end for life in read_lives(trial) if life.end is not None]
+    return max(ends, default=trial.datetime_complete.astimezone(UTC))
 
 
 def _write(trial: optuna.Trial, lives: Sequence[Life]) -> None:
-    trial.set_user_attr(
-        LIVES,
-        [
-            {
-                "start": life.start.isoformat(timespec="milliseconds"),
-                "end": None if life.end is None else life.end.isoformat(timespec="milliseconds"),
-                "env_steps": life.env_steps,
-                "host": life.host,
-                "from_env_steps": life.from_env_steps,
-                "killed": life.killed,
-            }
-            for life in lives
-        ],
-    )
+    times = [{"start": _format_time(life.start), "end": life.end and _format_time(life.end)} for life in lives]
+    trial.set_user_attr(LIVES, [asdict(life) | own for life, own in zip(lives, times, strict=True)])
+
+
+def _format_time(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds")

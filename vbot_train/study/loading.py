@@ -8,14 +8,14 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from vbot_train.study.attributes import CAUSE, INFEASIBLE, KILLED, ORIGIN, RETRY_OF, SEED, SEEDS, STATUS
+from vbot_train.study.attributes import CAUSE, INFEASIBLE, ORIGIN, RETRY_OF, SEED, SEEDS, STATUS
 from vbot_train.study.errors import StudyError
-from vbot_train.study.layout import SETTINGS, STAGES, STUDY_YAML, TRIALS, locate_trial, name_stage
+from vbot_train.study.layout import SETTINGS, STUDY_YAML, TRIALS, locate_trial
 from vbot_train.study.lives import find_end, read_lives
 from vbot_train.study.record import StudyRecord
 from vbot_train.study.seeds import merge_seeds
 from vbot_train.study.steps import correct_params
-from vbot_train.study.storage import READ_ERRORS, extract_database_message, open_to_read
+from vbot_train.study.storage import READ_ERRORS, extract_database_message, open_to_read, read_trials
 from vbot_train.study.storage_url import HIDDEN
 from vbot_train.study.trials import LeftOut, Study, Trial, is_own
 from vbot_train.training.files import FileError, read_whole_yaml, read_yaml
@@ -48,14 +48,9 @@ def load_study(directory: Path, storage: str | None = None) -> Study:
             url = storage or url
         if url is not None and HIDDEN in url:
             raise StudyError(f"{directory}: lives in {url}; its storage must be given with the password")
-        storage_there = open_to_read(url, directory)
-        study = optuna.load_study(study_name=record.study, storage=storage_there)
-        trials = {TRIALS: study.get_trials(deepcopy=False)} | {
-            stage: optuna.load_study(study_name=name, storage=storage_there).get_trials(deepcopy=False)
-            for stage in STAGES
-            if (name := name_stage(record.study, stage)) in optuna.get_all_study_names(storage_there)
-        }
-        infeasible = study.user_attrs.get(INFEASIBLE, {})
+        database = open_to_read(url, directory)
+        trials = read_trials(database, record.study)
+        infeasible = optuna.load_study(study_name=record.study, storage=database).user_attrs.get(INFEASIBLE, {})
     except READ_ERRORS as error:
         raise StudyError(f"{directory}: its study cannot be read ({extract_database_message(error)})") from error
     return build_study(directory, record, trials, infeasible)
@@ -120,7 +115,7 @@ def _load_trial(trial: FrozenTrial, folder: Path) -> Trial:
         intermediate=trial.intermediate_values,
         origin=trial.user_attrs.get(ORIGIN),
         ended=find_end(trial),
-        killed=trial.user_attrs.get(KILLED, False) or any(life.killed for life in read_lives(trial)[-1:]),
+        killed=any(life.killed for life in read_lives(trial)[-1:]),
         retry_of=trial.user_attrs.get(RETRY_OF),
         seeds=tuple(trial.user_attrs.get(SEEDS, ())),
         seed_runs=seed_runs,

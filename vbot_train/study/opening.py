@@ -15,8 +15,9 @@ from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STAGES, STUDY_DB, STUDY_YAML, TRIALS, WORKERS, name_stage
 from vbot_train.study.provenance import describe_provenance
 from vbot_train.study.record import StudyRecord
-from vbot_train.study.storage import connect, open_existing, report_storage_errors
+from vbot_train.study.storage import connect, list_stage_studies, open_existing, read_trials, report_storage_errors
 from vbot_train.study.storage_url import hide_password
+from vbot_train.study.trials import is_own
 from vbot_train.training.files import write_atomically
 from vbot_train.training.metrics import METRICS
 
@@ -57,7 +58,7 @@ def begin_study(
         if study.get_trials(deepcopy=False) or study.user_attrs.get(ID, own_id) != own_id:
             raise StudyError(f"study={name}: the storage holds it already, but {directory} no {STUDY_YAML} of it")
         study.set_user_attr(ID, own_id)
-        for stale in _find_stages(database, name).values():
+        for stale in list_stage_studies(database, name).values():
             optuna.delete_study(study_name=stale, storage=database)
         study.set_user_attr(INFEASIBLE, dict(infeasible))
     prepare(study)
@@ -95,8 +96,8 @@ def continue_study(
     return study
 
 
-def look_into(directory: Path, storage: str | None, record: StudyRecord) -> list[FrozenTrial]:
-    """Return the trials of a study without changing it.
+def look_into(directory: Path, storage: str | None, record: StudyRecord) -> dict[str, list[FrozenTrial]]:
+    """Return the trials of each stage of a study, without those of scripts. Changes nothing.
 
     Args:
         directory: The study's directory.
@@ -108,8 +109,8 @@ def look_into(directory: Path, storage: str | None, record: StudyRecord) -> list
     """
     home = record.find_home(storage)
     with report_storage_errors(home, directory):
-        study = optuna.load_study(study_name=record.study, storage=open_existing(home, directory))
-        return study.get_trials(deepcopy=False)
+        trials = read_trials(open_existing(home, directory), record.study)
+    return {stage: [*filter(is_own, trials.get(stage, []))] for stage in (TRIALS, *STAGES)}
 
 
 def open_stage(directory: Path, storage: str | None, stage: str) -> optuna.Study:
@@ -137,24 +138,6 @@ def open_stage(directory: Path, storage: str | None, stage: str) -> optuna.Study
         )
 
 
-def look_into_stages(directory: Path, storage: str | None) -> dict[str, list[FrozenTrial]]:
-    """Return the trials of each later stage; an empty list for a stage that has not started."""
-    record = StudyRecord.read(directory)
-    assert record is not None
-    home = record.find_home(storage)
-    with report_storage_errors(home, directory):
-        database = open_existing(home, directory)
-        there = _find_stages(database, record.study)
-        studies = {stage: optuna.load_study(study_name=name, storage=database) for stage, name in there.items()}
-        return {stage: studies[stage].get_trials(deepcopy=False) if stage in studies else [] for stage in STAGES}
-
-
-def _find_stages(database: RDBStorage, study: str) -> dict[str, str]:
-    """Return the storage names of a study's later stages that exist, by stage."""
-    known = optuna.get_all_study_names(database)
-    return {stage: name for stage in STAGES if (name := name_stage(study, stage)) in known}
-
-
 def _clear_half_begun(database: RDBStorage, name: str, own_id: str | None) -> None:
     """Delete a study whose creation was interrupted: it has only queued initial points, maybe for other settings.
 
@@ -165,9 +148,9 @@ def _clear_half_begun(database: RDBStorage, name: str, own_id: str | None) -> No
     """
     if name in optuna.get_all_study_names(database):
         study = optuna.load_study(study_name=name, storage=database)
-        is_own = own_id in (None, study.user_attrs.get(ID))
+        is_ours = own_id in (None, study.user_attrs.get(ID))
         trials = study.get_trials(deepcopy=False)
-        if is_own and all(trial.state == TrialState.WAITING and WORKER not in trial.user_attrs for trial in trials):
+        if is_ours and all(trial.state == TrialState.WAITING and WORKER not in trial.user_attrs for trial in trials):
             optuna.delete_study(study_name=name, storage=database)
 
 

@@ -15,13 +15,14 @@ from typing import ParamSpec, TypeVar
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage, get_storage
+from optuna.trial import FrozenTrial
 from pydantic import ValidationError
 from sqlalchemy import NullPool
 from sqlalchemy.exc import SQLAlchemyError
 from yaml import YAMLError
 
 from vbot_train.study.errors import StudyError
-from vbot_train.study.layout import STUDY_DB
+from vbot_train.study.layout import STAGES, STUDY_DB, TRIALS, name_stage
 from vbot_train.study.storage_url import HIDDEN, build_file_url, find_sqlite_file, hide_password
 
 P = ParamSpec("P")
@@ -81,6 +82,19 @@ def open_to_read(home: str | None, directory: Path) -> BaseStorage:
         raise StudyError(f"{directory}: its study cannot be read ({path} is missing)")
     settings = {"creator": lambda: connect_to_read(path), "poolclass": NullPool}
     return get_storage(RDBStorage(f"sqlite:///{STUDY_DB}", engine_kwargs=settings, skip_table_creation=True))
+
+
+def list_stage_studies(database: BaseStorage, study: str) -> dict[str, str]:
+    """Return the storage names of a study's later stages that have begun, by stage."""
+    known = optuna.get_all_study_names(database)
+    return {stage: name for stage in STAGES if (name := name_stage(study, stage)) in known}
+
+
+def read_trials(database: BaseStorage, study: str) -> dict[str, list[FrozenTrial]]:
+    """Return the trials of a study by stage: of the search, and of each later stage that has begun."""
+    names = {TRIALS: study} | list_stage_studies(database, study)
+    studies = {stage: optuna.load_study(study_name=name, storage=database) for stage, name in names.items()}
+    return {stage: found.get_trials(deepcopy=False) for stage, found in studies.items()}
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:

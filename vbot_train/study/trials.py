@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from vbot_train.study.attributes import LOOP, ORIGIN, STATUS, WORKER
+from vbot_train.study.attributes import ORIGIN, STATUS, WORKER
 from vbot_train.study.record import StudyRecord
 from vbot_train.training.metrics import METRICS
 from vbot_train.training.progress import PROGRESS_CSV
@@ -32,7 +32,7 @@ class Trial:
     intermediate: dict[int, float]  # held-out value of the optimized metric, by number of the evaluation
     origin: str | None = None  # default, enqueued, history or proposed; in a later stage, the name of the stage
     ended: datetime | None = None  # UTC
-    killed: bool = False  # given up because it was killed; in older studies: interrupted, but not by its search
+    killed: bool = False  # given up because it was killed
     retry_of: int | None = None  # number of the trial that it repeats
     seeds: tuple[int, ...] = ()  # all seeds of its configuration, if there are several
     seed_runs: Mapping[Path, TrialResult] = field(default_factory=dict)  # by directory, if it represents several trials
@@ -108,9 +108,9 @@ class Study:
 
 
 def is_own(trial: FrozenTrial) -> bool:
-    """Check whether a search, not a script, runs or ended a trial; true for waiting trials, which a search will run."""
-    signs = (STATUS,) if trial.state.is_finished() else (WORKER, LOOP, ORIGIN)
-    return trial.state == TrialState.WAITING or any(sign in trial.user_attrs for sign in signs)
+    """Check whether a search, not a script, queued, runs or ended a trial."""
+    signs = (STATUS,) if trial.state.is_finished() else (WORKER, ORIGIN)
+    return any(sign in trial.user_attrs for sign in signs)
 
 
 def tell_left_out(study: Study) -> Iterator[str]:

@@ -239,15 +239,6 @@ def test_a_trial_whose_result_its_dead_worker_left_damaged_is_trained_again(join
     assert (heir.attributes(0)[STATUS], heir.attributes(0)[CAUSE]) == ("failed", "its result cannot be read")
 
 
-@pytest.mark.parametrize("set_so_far", [[], ["ppo.rollouts"], ["ppo.rollouts", "ppo.learning_epochs"]])
-def test_a_trial_whose_worker_died_before_it_signed_it_is_taken_again_whole(join, grid, set_so_far):
-    worker = join()
-    worker.study.enqueue_trial(CELLS[3], user_attrs={ORIGIN: "proposed"})
-    worker.study.ask({key: grid.distributions[key] for key in set_so_far})
-    again = worker.queue.take()
-    assert (again.trial.number, again.candidate.params, again.trial.params) == (0, CELLS[3], CELLS[3])
-
-
 def test_the_trial_of_a_living_worker_is_let_alone(join):
     other, worker = join(), join()
     other.queue.take()

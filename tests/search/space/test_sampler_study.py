@@ -7,7 +7,7 @@ from optuna.trial import TrialState, create_trial
 
 from vbot_train.search.space.sampler_study import SamplerStudy
 from vbot_train.study.accounting import TrialCounts
-from vbot_train.study.attributes import CAUSE, RETRY_OF, SEED, SEEDS, STATUS
+from vbot_train.study.attributes import CAUSE, ORIGIN, RETRY_OF, SEED, SEEDS, STATUS
 
 UNIT = FloatDistribution(0, 1)
 
@@ -91,7 +91,8 @@ def test_a_diverged_trial_waits_until_there_is_a_value_and_is_told_once_as_the_w
 
 def test_nothing_is_learned_from_what_is_trained_again_or_waits():
     known = SamplerStudy(StudyDirection.MAXIMIZE)
-    waiting = create_trial(state=TrialState.WAITING, system_attrs={"fixed_params": {"x": 0.5}})
+    point = {"params": {"x": 0.5}, "distributions": {"x": UNIT}}
+    waiting = create_trial(state=TrialState.WAITING, user_attrs={ORIGIN: "proposed"}, **point)
     follow(known, numbered(completed(1.0), failed("failed"), failed("interrupted"), waiting), retries=1)
     assert learned(known) == [("COMPLETE", 1.0, 0.5)]
 
@@ -147,7 +148,7 @@ def runs(seed, **options):
 
 
 def waits(seed, **options):
-    return trial_of(TrialState.WAITING, seed, **options)
+    return trial_of(TrialState.WAITING, seed, **{ORIGIN: "proposed"}, **options)
 
 
 def has_failed(seed, status="failed", **options):

@@ -10,11 +10,9 @@ from optuna.samplers import TPESampler
 from vbot_train.config.composition import CONF_DIR, ConfigError
 from vbot_train.config.validation import compose_validated
 from vbot_train.search.space.samplers import (
-    KnownSpace,
     build_pruner,
     build_sampler,
     count_good_trials,
-    find_joint_space,
     is_grid,
 )
 
@@ -40,19 +38,12 @@ def told(sampler, trials):
     return study
 
 
-def test_a_sampler_that_is_told_its_space_draws_what_it_would_have_drawn_by_itself():
-    def tpe():
-        return TPESampler(seed=3, multivariate=True, n_startup_trials=5)
-
-    bare = told(tpe(), 12).ask(RANGES).params
-    assert told(KnownSpace(tpe(), find_joint_space(tpe(), RANGES)), 12).ask(RANGES).params == bare
-
-
 @pytest.mark.filterwarnings("ignore:.gamma. has been deprecated")
 def test_bayesian_search_draws_all_keys_jointly_and_takes_a_fifth_of_the_trials_for_good():
     sampler = build_sampler(compose_job("method=bayesian").hydra.sweeper.sampler, seed=3)
     assert isinstance(sampler, TPESampler)
-    assert find_joint_space(sampler, RANGES).keys() == RANGES.keys()
+    study = told(sampler, 1)
+    assert sampler.infer_relative_search_space(study, study.trials[0]).keys() == RANGES.keys()
     assert [count_good_trials(trials, share=0.2) for trials in (4, 5, 40, 500)] == [1, 1, 8, 25]
 
 

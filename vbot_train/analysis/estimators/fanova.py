@@ -33,11 +33,6 @@ class Fanova:
         self.names = list(names)
         self.seed = seed
 
-    @property
-    def is_additive(self) -> bool:
-        """False: with shuffled losses a forest explains only noise; with true effects the share of noise is smaller."""
-        return False
-
     def __call__(self, losses: Array, weights: Array) -> Array:
         """Estimate the importances of B resamples.
 

@@ -43,11 +43,6 @@ class PedAnova:
     names: Sequence[str]
     quantile: float
 
-    @property
-    def is_additive(self) -> bool:
-        """True: sampling noise adds to each divergence."""
-        return True
-
     def __call__(self, losses: Array, weights: Array) -> Array:
         """Estimate the importances of B resamples.
 

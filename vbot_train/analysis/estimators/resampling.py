@@ -8,9 +8,8 @@ importance of a parameter without effect; these intervals cover it in 19 of 20 (
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,15 +24,8 @@ ROUNDING = 1e-9  # tolerance for equality: a shuffle may reproduce the original 
 QUANTILES = (0.05, 0.95)  # bounds of a 90 % interval
 
 
-class Estimator(Protocol):
-    """Estimator of the importance of P parameters from resamples of N trials."""
-
-    @property
-    def is_additive(self) -> bool:
-        """Whether chance adds to an importance independently of the other parameters."""
-
-    def __call__(self, losses: Array, weights: Array) -> Array:
-        """Return non-negative importances (B, P) from the losses and weights (B, N) of the trials."""
+# From the losses and weights (B, N) of N trials to non-negative importances (B, P) of P parameters.
+Estimator = Callable[[Array, Array], Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +69,13 @@ class Resampled:
 
 
 def resample(
-    estimator: Estimator, losses: Array, units: NDArray[np.int64], counts: tuple[int, int], seed: int
+    estimator: Estimator,
+    losses: Array,
+    units: NDArray[np.int64],
+    counts: tuple[int, int],
+    seed: int,
+    *,
+    is_additive: bool,
 ) -> Resampled:
     """Evaluate an estimator on the trials, on shuffled losses and on resamples.
 
@@ -87,6 +85,7 @@ def resample(
         units: (N,) number, from 0, of the unit of each trial; a unit is shuffled and drawn as a whole.
         counts: Number of shuffles and of draws.
         seed: Seed of both.
+        is_additive: Whether chance adds to an importance independently of the other parameters.
     """
     generator = np.random.default_rng(seed)
     shuffles, draws = counts
@@ -98,7 +97,7 @@ def resample(
         estimate=estimator(losses[None], np.ones((1, len(losses))))[0],
         by_chance=by_chance,
         resampled=estimator(np.repeat(losses[None], draws, axis=0), drawn),
-        bias=by_chance.mean(axis=0) if estimator.is_additive else np.zeros(by_chance.shape[1]),
+        bias=by_chance.mean(axis=0) if is_additive else np.zeros(by_chance.shape[1]),
     )
 
 

@@ -12,14 +12,13 @@ from typing import Any, Protocol
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from vbot_train.config.composition import ConfigError, load_recorded_config
 from vbot_train.config.schema import Config
 from vbot_train.search.execution.budget import Budget
 from vbot_train.search.execution.recovery import recover_trials
 from vbot_train.search.execution.trial_reporter import QueuedTrial, TrialReporter
-from vbot_train.search.execution.waiting_trials import queue_trial, refuse_foreign, set_params
 from vbot_train.search.execution.worker_lock import WorkerLock
 from vbot_train.search.resume import trains_to_same_result
 from vbot_train.search.space.initial_points import InitialPoint
@@ -128,7 +127,15 @@ class TrialQueue:
     def _queue(self, params: Mapping[str, Any], seed: int, seeds: Sequence[int], attributes: Mapping[str, Any]) -> None:
         """Queue the trial that trains a configuration on one of its seeds."""
         several = {SEEDS: list(seeds)} if len(seeds) > 1 else {}
-        queue_trial(self._study, params, self._space.distributions, {**attributes, SEED: seed, **several})
+        self._add_waiting(params, {**attributes, SEED: seed, **several})
+
+    def _add_waiting(self, params: Mapping[str, Any], attributes: dict[str, Any]) -> None:
+        """Add a waiting trial with its parameters set, so that it can be taken by its number."""
+        ranges = self._space.distributions
+        own = {key: params[key] for key in ranges}
+        self._study.add_trial(
+            create_trial(state=TrialState.WAITING, params=own, distributions=ranges, user_attrs=attributes)
+        )
 
     @retry_while_locked
     def take(self) -> QueuedTrial | None:
@@ -146,7 +153,6 @@ class TrialQueue:
             self.others_train = recover_trials(
                 self._study, self._trials_dir, self._worker_lock, self.reporter, self._space.seed
             )
-            refuse_foreign(self._study, self._space.distributions)
             counts = self._count()
             if counts.started >= self._total:
                 return None
@@ -209,7 +215,7 @@ class TrialQueue:
 
     def _queue_again(self, trial: FrozenTrial) -> None:
         kept = {key: trial.user_attrs[key] for key in (ORIGIN, SEED, SEEDS, HISTORY) if key in trial.user_attrs}
-        queue_trial(self._study, read_params(trial), self._space.distributions, {**kept, RETRY_OF: trial.number})
+        self._add_waiting(read_params(trial), {**kept, RETRY_OF: trial.number})
 
     def _propose(self, counts: TrialCounts) -> bool:
         """Queue the next proposal. Returns False if the search is complete or no proposal is left."""
@@ -241,7 +247,6 @@ class TrialQueue:
 
     def _take(self, frozen: FrozenTrial) -> QueuedTrial:
         """Start a waiting trial, or continue an interrupted one."""
-        set_params(self._study, frozen, self._space.distributions)
         trial = optuna.Trial(self._study, frozen._trial_id)
         self.reporter.begin(trial)
         # Last, so that the trial still waits if an earlier step has failed and is repeated.

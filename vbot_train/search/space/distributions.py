@@ -140,13 +140,6 @@ def find(distribution: BaseDistribution, value: Any) -> list[Any]:
     return [value]
 
 
-def holds(distribution: BaseDistribution, value: Any) -> bool:
-    """Check whether a trial may have the value."""
-    if isinstance(distribution, CategoricalDistribution):
-        return value in distribution.choices
-    return bool(find(distribution, value))
-
-
 def count_values(distribution: BaseDistribution) -> int | None:
     """Count a distribution's values without listing them; None for a continuous or logarithmic range."""
     match distribution:

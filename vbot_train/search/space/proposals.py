@@ -14,7 +14,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.config.composition import ConfigError
 from vbot_train.search.space.sampler_study import SamplerStudy
-from vbot_train.search.space.samplers import KnownSpace, find_joint_space
 from vbot_train.search.space.space import Candidate, Space
 from vbot_train.study.accounting import Identity, TrialCounts, identify
 from vbot_train.study.steps import correct_params
@@ -125,7 +124,6 @@ class SampledProposals:
         self._broken_rules = broken_rules
         self._build_sampler = build_sampler
         self._seed = seed
-        self._joint = find_joint_space(build_sampler(seed), space.distributions)
         self._sampler_study = SamplerStudy(direction)
         self._repeats = repeats
         self._retries = retries
@@ -140,7 +138,7 @@ class SampledProposals:
         seed, other_seed = np.random.SeedSequence([self._seed, index]).generate_state(2).tolist()
         self._sampler_study.follow(TrialCounts(trials, self._retries))
         study = self._sampler_study.study
-        study.sampler = KnownSpace(self._build_sampler(seed), self._joint)
+        study.sampler = self._build_sampler(seed)
         for _ in range(MAX_TRIES):
             trial = study.ask(self._space.distributions)
             study.tell(trial, state=TrialState.FAIL)

@@ -9,9 +9,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler, RandomSampler
-from optuna.study import Study, create_study
-from optuna.trial import FrozenTrial
+from optuna.samplers import BaseSampler
 
 from vbot_train.config.composition import ConfigError
 from vbot_train.config.schema import Pruner
@@ -58,42 +56,6 @@ def build_sampler(config: DictConfig, seed: int) -> BaseSampler:
     sampler = instantiate(node, _execution_whitelist_=WHITELIST)
     assert isinstance(sampler, BaseSampler)
     return sampler
-
-
-class KnownSpace(BaseSampler):
-    """Sampler with a given set of jointly drawn parameters, instead of one inferred from all trials.
-
-    Args:
-        sampler: Draws the values.
-        space: Result of ``find_joint_space``.
-    """
-
-    def __init__(self, sampler: BaseSampler, space: dict[str, BaseDistribution]) -> None:
-        self._sampler = sampler
-        self._space = space
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return the parameters that are drawn jointly."""
-        return self._space
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Draw the joint parameters."""
-        return self._sampler.sample_relative(study, trial, search_space)
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """Draw one of the other parameters."""
-        return self._sampler.sample_independent(study, trial, param_name, param_distribution)
-
-
-def find_joint_space(sampler: BaseSampler, space: Mapping[str, BaseDistribution]) -> dict[str, BaseDistribution]:
-    """Find which parameters a sampler draws jointly after completed trials, from a study of one such trial."""
-    study = create_study(sampler=RandomSampler(seed=0))
-    study.tell(study.ask(dict(space)), 0.0)
-    return sampler.infer_relative_search_space(study, study.get_trials(deepcopy=False)[0])
 
 
 def count_good_trials(trials: int, share: float) -> int:
