@@ -12,6 +12,7 @@ from hydra.errors import CompactHydraException
 from rich.console import Console
 
 from vbot_train.config.composition import ConfigError
+from vbot_train.config.folders import use_folders
 from vbot_train.config.key_types import COUNT_BOUNDS, SEED_BOUNDS
 from vbot_train.config.option_files import read_options_with_clear_errors
 from vbot_train.config.validation import check_number
@@ -44,6 +45,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--episodes", type=int, default=1024)
     parser.add_argument("--seed", type=int, help="of the starts; default: the run's own evaluation.seed")
     parser.add_argument("--env", help="option of conf/env/; default: the run's own")
+    parser.add_argument(
+        "--config-dir",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder with options of yours, for --env",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there, too")
     parser.add_argument("--video", type=Path, metavar="FILE.mp4", help="film the first episodes")
     parser.add_argument("--video-episodes", type=int, default=4, metavar="N", help="how many; default: 4")
@@ -57,9 +66,9 @@ def run(arguments: argparse.Namespace) -> None:
         ConfigError: The evaluation is not possible; nothing was evaluated.
     """
     check_arguments(arguments)
-    subject = find_subject(arguments.run, arguments.env, arguments.overrides)
-    if arguments.seed is not None:
-        subject = subject.with_seed(arguments.seed)
+    use_folders(arguments.config_dir)
+    seed = [] if arguments.seed is None else [f"evaluation.seed={arguments.seed}"]
+    subject = find_subject(arguments.run, arguments.env, [*arguments.overrides, *seed])
     from vbot_train.evaluation.assessment import (  # imports torch and mujoco, so only after the checks above
         assess,
         build_tables,

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from vbot_train.config.composition import CONF_DIR, IS_CHECKOUT, ROOT, ConfigError
-from vbot_train.config.folders import EarlierFolders, apply_folders
+from vbot_train.config.folders import OwnFolders, apply_folders
 from vbot_train.init import copy_conf
 
 OWN = "hidden_layer_sizes: [7]\n"
@@ -91,7 +91,7 @@ def test_other_arguments_stay(arguments):
 def test_the_same_folder_twice_is_once(write):
     write("own/network/mine.yaml")
     apply_folders(["--config-dir", "own", "--config-dir", "own"])
-    assert EarlierFolders.folders == []
+    assert OwnFolders.folders == []
 
 
 def test_each_config_dir_is_searched(write):

@@ -5,7 +5,7 @@ import functools
 import re
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -41,13 +41,15 @@ def check_values(config: Mapping[str, Any]) -> Config:
     return checked
 
 
-def check_evaluation(config: Mapping[str, Any]) -> RecordedConfig:
-    """Return the typed part of a run's recorded config that an evaluation reads, if the evaluation can run.
+def check_evaluation(
+    config: Mapping[str, Any], env_option: str | None = None, overrides: Sequence[str] = ()
+) -> RecordedConfig:
+    """Return what ``validate_recorded`` does, if the evaluation can run here.
 
     Raises:
         ConfigError: Describes the first fault found.
     """
-    checked = validate_recorded(config)
+    checked = validate_recorded(config, env_option, overrides)
     refuse(_simulation_faults(checked.simulation))
     return checked
 

@@ -104,7 +104,8 @@ def load_recorded_config(run_dir: Path) -> dict[str, Any]:
         config = OmegaConf.load(path)
     except (OSError, YAMLError, ValueError) as error:  # ValueError: the file is not text
         raise ConfigError(f"{run_dir}: not the directory of a run ({path} cannot be read)") from error
-    assert isinstance(config, DictConfig)
+    if not isinstance(config, DictConfig) or not config:
+        raise ConfigError(f"{run_dir}: not the directory of a run ({path} holds no config)")
     return with_randomization(to_plain(config))
 
 

@@ -8,13 +8,13 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from vbot_train.config.gone_keys import GONE, explain_gone_key
+from vbot_train.config.gone_keys import GONE, explain_gone_value
 from vbot_train.config.keys import list_keys, list_subkeys
+from vbot_train.config.option_files import GLOBAL_GROUPS, HEADER
 from vbot_train.config.schema import Config
 
-# Config groups whose options set keys of other groups. Without HEADER, Hydra puts these keys below the group's name.
-GLOBAL_GROUPS = ("env", "experiment", "method", "search")
-HEADER = "# @package _global_"
+MISSING = "???"  # OmegaConf's mark
+MISSING_HINTS = {"training.env_steps": "; an option of env sets it, for training=standard"}
 # Pydantic's errors about keys. They come first, in this order: a misspelt key explains why another is missing.
 KEY_ERRORS = ("extra_forbidden", "model_type", "missing")
 
@@ -29,6 +29,8 @@ def explain_errors(error: ValidationError) -> Iterator[str]:
 
 def _explain(error: ErrorDetails) -> str:
     key, value, context = ".".join(_read_location(error["loc"])), error["input"], error.get("ctx", {})
+    if value == MISSING:
+        return f"{key}: is missing" + MISSING_HINTS.get(key, "")
     match error["type"]:
         case "extra_forbidden":
             return _explain_unknown(key, value)
@@ -65,7 +67,7 @@ def _read_location(location: Iterable[int | str]) -> Iterator[str]:
 
 def _explain_unknown(key: str, value: Any) -> str:
     if key in GONE:
-        return str(explain_gone_key(f"{key}={value}"))
+        return explain_gone_value(key, value)
     prefix, name = key[: key.rfind(".") + 1], key.rpartition(".")[2]
     siblings, group = _list_siblings(prefix), key.split(".")[0]
     while isinstance(value, Mapping) and value:  # descend to the first value

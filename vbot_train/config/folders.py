@@ -5,6 +5,7 @@ Hydra searches a ``--config-dir`` after conf/, and says nothing about a file the
 
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,10 +19,11 @@ from vbot_train.config.composition import CONF_DIR, CONFIG_NAME, PACKAGE, Config
 from vbot_train.config.option_files import read_options_with_clear_errors
 
 PRIMARY = f"{CONFIG_NAME}.yaml"
+PATH_OPTIONS = ("--config-path", "-cp")
 
 
-class EarlierFolders(SearchPathPlugin):
-    """All but the last ``--config-dir``; Hydra itself knows the last one only."""
+class OwnFolders(SearchPathPlugin):
+    """A user's folders of options that Hydra itself does not add: it knows the last ``--config-dir`` only."""
 
     folders: ClassVar[list[Path]] = []
 
@@ -46,18 +48,31 @@ def apply_folders(arguments: Sequence[str]) -> list[str]:
     read_options_with_clear_errors()
     given = build_parser().parse_intermixed_args(arguments)
     path: str | None = given.config_path
-    if path is not None and "://" in path:  # pkg://, Hydra's own notation
-        return list(arguments)
-    main = CONF_DIR if path is None else Path(path)
+    own = [Path(folder) for folder in dict.fromkeys(given.config_dir)]
+    if given.experimental_rerun is not None:
+        refuse_other_folders(Path(given.experimental_rerun), path, own)
+    is_folder = path is None or "://" not in path  # pkg:// is Hydra's own notation
+    main = CONF_DIR if path is None or not is_folder else Path(path)
     if given.config_name is None and not (main / PRIMARY).is_file():
         raise ConfigError(f"--config-path={path}: there is no {PRIMARY} in it; the command init makes a copy of ours")
-    if path is None and given.experimental_rerun is not None:
-        refuse_other_path(Path(given.experimental_rerun))
-    own = [Path(folder) for folder in dict.fromkeys(given.config_dir)]
+    use_folders(own, main)
+    OwnFolders.folders = own[:-1]
+    return make_path_absolute(arguments) if is_folder else list(arguments)
+
+
+def use_folders(own: Sequence[Path], main: Path = CONF_DIR) -> None:
+    """Check a user's folders of options, and let Hydra find their options.
+
+    Args:
+        own: The folders.
+        main: The folder with the primary config, which is searched first.
+
+    Raises:
+        ConfigError: There is no such folder, or an option in it would be ignored.
+    """
     refuse_hidden_options(main, own)
-    EarlierFolders.folders = own[:-1]
-    Plugins.instance().register(EarlierFolders)
-    return [make_path_absolute(argument, path) for argument in arguments]
+    OwnFolders.folders = list(own)
+    Plugins.instance().register(OwnFolders)
 
 
 def build_parser() -> ArgumentParser:
@@ -67,11 +82,16 @@ def build_parser() -> ArgumentParser:
     return parser
 
 
-def make_path_absolute(argument: str, path: str | None) -> str:
-    """Return an argument, with the path in it made absolute if it is ``--config-path``'s."""
-    if path is None or not (argument == path or (argument.startswith("-") and argument.endswith(f"={path}"))):
-        return argument
-    return argument.removesuffix(path) + str(Path(path).absolute())
+def make_path_absolute(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments, with the path of ``--config-path`` made absolute."""
+    changed = list(arguments)
+    for place, (before, argument) in enumerate(pairwise(["", *arguments])):
+        option, is_whole, path = argument.partition("=")
+        if before in PATH_OPTIONS:
+            changed[place] = str(Path(argument).absolute())
+        elif option in PATH_OPTIONS and is_whole:
+            changed[place] = f"{option}={Path(path).absolute()}"
+    return changed
 
 
 def refuse_hidden_options(main: Path, own: Sequence[Path]) -> None:
@@ -84,6 +104,8 @@ def refuse_hidden_options(main: Path, own: Sequence[Path]) -> None:
     for folder in own:
         if not folder.is_dir():
             raise ConfigError(f"--config-dir={folder}: there is no such folder")
+        if not any((folder / group).is_dir() for group in list_groups(main)) and not (folder / PRIMARY).is_file():
+            raise ConfigError(f"--config-dir={folder}: has no folder of a config group: {', '.join(list_groups(main))}")
         options = list(list_options(folder, main))
         if PRIMARY in options:
             raise ConfigError(
@@ -99,20 +121,35 @@ def refuse_hidden_options(main: Path, own: Sequence[Path]) -> None:
 
 def list_options(folder: Path, main: Path) -> Iterator[str]:
     """Yield the options in a folder, as relative paths; ``main`` has the config groups."""
-    groups = [path.name for path in main.iterdir() if path.is_dir()]
-    found = [folder / PRIMARY, *(path for group in sorted(groups) for path in sorted((folder / group).rglob("*.y*ml")))]
-    return (path.relative_to(folder).as_posix() for path in found if path.is_file())
+    places = [path for group in list_groups(main) for path in sorted((folder / group).rglob("*.y*ml"))]
+    return (path.relative_to(folder).as_posix() for path in (folder / PRIMARY, *places) if path.is_file())
 
 
-def refuse_other_path(run_dir: Path) -> None:
-    """Check that a run to be repeated was composed from our conf/.
+def list_groups(main: Path) -> list[str]:
+    """Return the config groups, which are the folders beside the primary config, and Hydra's own."""
+    return sorted({path.name for path in main.iterdir() if path.is_dir()} | {"hydra"})
+
+
+def refuse_other_folders(run_dir: Path, path: str | None, own: Sequence[Path]) -> None:
+    """Check that a run to be repeated is composed from the folders that it was composed from.
+
+    Args:
+        run_dir: The run's directory.
+        path: Value of ``--config-path``.
+        own: Values of ``--config-dir``.
 
     Raises:
-        ConfigError: It was composed from a user's copy, which is still there. Ours may have other values.
+        ConfigError: It is no run, or a folder is not given again.
     """
     record = run_dir / ".hydra" / "hydra.yaml"
-    sources = OmegaConf.select(OmegaConf.load(record), "hydra.runtime.config_sources") if record.is_file() else None
-    for path in [Path(source.path) for source in sources or [] if source.provider == "main"]:
-        ours = [folder / "__init__.py" for folder in (path.parent, path.parent / PACKAGE.name)]  # of any installation
-        if (path / PRIMARY).is_file() and not any(file.is_file() for file in ours):
-            raise ConfigError(f"--experimental-rerun={run_dir}: took its options from {path}; add --config-path {path}")
+    if not record.is_file():
+        raise ConfigError(f"--experimental-rerun={run_dir}: not the directory of a run ({record} is missing)")
+    again = {folder.absolute() for folder in own}
+    for source in OmegaConf.select(OmegaConf.load(record), "hydra.runtime.config_sources") or []:
+        folder, took = Path(source.path), f"--experimental-rerun={run_dir}: took options from {source.path}"
+        if source.provider == "command-line" and folder.absolute() not in again:
+            raise ConfigError(f"{took}; add --config-dir {folder}")
+        ours = [place / "__init__.py" for place in (folder.parent, folder.parent / PACKAGE.name)]  # of any installation
+        is_own = (folder / PRIMARY).is_file() and not any(file.is_file() for file in ours)
+        if source.provider == "main" and path is None and is_own:
+            raise ConfigError(f"{took}; add --config-path {folder}")

@@ -1,5 +1,7 @@
 """Keys of earlier versions, and what to type instead."""
 
+from typing import Any
+
 GONE = {
     "search.seeds_per_trial": "search.seeds_per_configuration={}",
     "resume": """a new study= with search.enqueue='["multirun/OLD:all"]'""",
@@ -7,6 +9,11 @@ GONE = {
 }
 # Keys that a run's recorded config may have, and that had no effect of their own: another key had taken their value.
 WITHOUT_EFFECT = ("env.standard_env_steps",)
+
+
+def explain_gone_value(key: str, value: Any) -> str:
+    """Return the message for a key of an earlier version that an option file has."""
+    return f"{key}={value}: there is no such key any more; it is now {GONE[key].format(value)}"
 
 
 def explain_gone_key(argument: str) -> str | None:

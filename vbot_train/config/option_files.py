@@ -6,9 +6,14 @@ from hydra._internal.core_plugins.file_config_source import FileConfigSource as 
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.errors import CompactHydraException
 from hydra.plugins.config_source import ConfigResult
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from yaml import MarkedYAMLError, YAMLError
 
+from vbot_train.config.composition import join_lines
+
+# Config groups whose options set keys of other groups. Without HEADER, Hydra puts these keys below the group's name.
+GLOBAL_GROUPS = ("env", "experiment", "method", "search")
+HEADER = "# @package _global_"
 BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -27,12 +32,14 @@ class FileConfigSource(HydrasFileConfigSource):
             result: ConfigResult = super().load_config(config_path)
         except MarkedYAMLError as error:
             raise CompactHydraException(f"{path}, {explain_yaml(error, text)}") from error
-        except (OSError, ValueError, YAMLError) as error:  # one value, or an invalid header
-            raise CompactHydraException(f"{path}: is no option ({error})") from error
+        except (OSError, ValueError, YAMLError) as error:  # one value, an invalid header, or a control character
+            raise CompactHydraException(f"{path}: is no option ({join_lines(str(error))})") from error
         if not isinstance(result.config, DictConfig):
             raise CompactHydraException(f"{path}: is a list; an option has keys, each with a value")
         if not result.config:
             raise CompactHydraException(f"{path}: is empty; an option has keys, each with a value")
+        if line := explain_option(config_path, result.config, result.header.get("package")):
+            raise CompactHydraException(f"{path}: {line}")
         return result
 
     def is_config(self, config_path: str) -> bool:
@@ -58,6 +65,29 @@ def read_text(path: Path) -> str:
     if text.startswith(BYTE_ORDER_MARK):
         raise CompactHydraException(f"{path}, line 1: begins with a byte order mark; save the file as UTF-8 without it")
     return text
+
+
+def explain_option(config_path: str, content: DictConfig, package: str | None) -> str | None:
+    """Return what is wrong with an option that Hydra would not explain; None if there is nothing.
+
+    Args:
+        config_path: Group and name of the option.
+        content: Its keys.
+        package: The package in its header; None without a header.
+    """
+    group, _, name = config_path.removesuffix(".yaml").rpartition("/")
+    listed = OmegaConf.to_container(content.get("defaults") or OmegaConf.create([]), resolve=False)
+    assert isinstance(listed, list)
+    if name in listed:
+        return f"its defaults include {name} itself"
+    keys = [str(key) for line in listed if isinstance(line, dict) for key in line]
+    overrides = [key for key in keys if key.startswith("override ")]
+    if overrides and group in GLOBAL_GROUPS and package is None:
+        return f"must begin with the line {HEADER}, as its defaults have {overrides[0]}"
+    others = [key for key in content.get("training") or {} if key != "env_steps"] if package == "_global_" else []
+    if others and group == "env":
+        return f"sets training.{others[0]}, which the option of training sets again; make an option of training of it"
+    return None
 
 
 def explain_yaml(error: MarkedYAMLError, text: str) -> str:

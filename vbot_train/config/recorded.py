@@ -8,45 +8,49 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from vbot_train.config.composition import CONF_DIR, ConfigError, compose_config, look_up, to_plain
+from vbot_train.config.folders import OwnFolders
+from vbot_train.config.gone_keys import explain_gone_key
 from vbot_train.config.keys import list_keys
 from vbot_train.config.schema import RecordedConfig
 from vbot_train.config.validation import validate
 
 CHANGEABLE = ("env.", "evaluation.", "simulation.")
+FILLED = ("env", "ppo", "simulation")  # groups whose new keys have a default that changes nothing for an older run
 
 
-def compose_evaluation(config: Mapping[str, Any], env_option: str | None, overrides: Sequence[str]) -> dict[str, Any]:
-    """Return a run's recorded config, in plain containers, with another environment and other values.
+def validate_recorded(
+    config: Mapping[str, Any], env_option: str | None = None, overrides: Sequence[str] = ()
+) -> RecordedConfig:
+    """Return what an evaluation reads of a run's recorded config, possibly with another environment and other values.
 
     Args:
-        config: The recorded config.
+        config: The recorded config, of any version. Keys that are unknown now are dropped (``list_unknown_keys``); keys
+            that are new since then get the value of today's default.
         env_option: Option of ``conf/env/``; None keeps the run's own environment.
         overrides: ``KEY=VALUE`` for keys of the groups in ``CHANGEABLE``, applied last.
 
     Raises:
-        ConfigError: The option or a key does not exist, or a value cannot be read.
+        ConfigError: Describes the first missing option or key or invalid value.
     """
-    env = config.get("env") if env_option is None else _compose_env(env_option)
-    older = {"backend": "mujoco"}  # runs from before this key existed
-    simulation = _read_warp_settings() | older | config.get("simulation", {})
-    return _apply_overrides({**config, "env": env, "simulation": simulation}, overrides)
+    completed = _complete(config)
+    if env_option is not None:
+        completed["env"] = _compose_env(env_option)
+    return validate(RecordedConfig, _apply_overrides(completed, overrides))
 
 
-def validate_recorded(config: Mapping[str, Any]) -> RecordedConfig:
-    """Return what an evaluation reads of a run's recorded config, which may be of another version.
-
-    Keys that are unknown now are dropped (``list_unknown_keys``). Keys that are new since then get the value of today's
-    default.
-
-    Raises:
-        ConfigError: Describes the first missing key or invalid value.
-    """
-    now = compose_config()
-    unknown = list_unknown_keys(config)
+def _complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the groups that an evaluation reads, with the keys of this version."""
+    now, unknown = compose_config(), list_unknown_keys(config)
+    now["simulation"] = _read_warp_settings() | now["simulation"]  # so that a run on MuJoCo can be evaluated on Warp
     then = {name: _drop(config[name], unknown, name) for name in RecordedConfig.model_fields if name in config}
-    is_same_task = then.get("env", {}).get("task", now["env"]["task"]) == now["env"]["task"]
-    newer = {group: now[group] for group in ("env", "ppo", "simulation") if group != "env" or is_same_task}
-    return validate(RecordedConfig, to_plain(DictConfig(OmegaConf.merge(OmegaConf.create(newer), then))))
+    return {name: _fill(now[name], content) if name in FILLED else content for name, content in then.items()}
+
+
+def _fill(now: dict[str, Any], then: Any) -> Any:
+    """Return a recorded group with the keys that it lacks; unchanged if it is damaged, or of another task."""
+    if not isinstance(then, Mapping) or then.get("task", now.get("task")) != now.get("task"):
+        return then
+    return to_plain(DictConfig(OmegaConf.merge(now, then)))
 
 
 def list_unknown_keys(config: Mapping[str, Any]) -> list[str]:
@@ -72,7 +76,8 @@ def _drop(content: Any, unknown: Collection[str], name: str) -> Any:
 
 
 def _compose_env(option: str) -> dict[str, Any]:
-    options = sorted(path.stem for path in (CONF_DIR / "env").glob("*.yaml"))
+    folders = (CONF_DIR, *OwnFolders.folders)
+    options = sorted(path.stem for folder in folders for path in (folder / "env").glob("*.yaml"))
     if option not in options:
         raise ConfigError(f"--env={option}: no such option, choose one of {', '.join(options)}")
     env: dict[str, Any] = compose_config([f"env={option}"])["env"]
@@ -95,7 +100,7 @@ def _apply_overrides(config: dict[str, Any], overrides: Sequence[str]) -> dict[s
         try:
             whole = isinstance(look_up(config, key), Mapping)
         except KeyError:
-            raise ConfigError(f"{override}: no such key") from None
+            raise ConfigError(explain_gone_key(override) or f"{override}: no such key") from None
         if whole:
             raise ConfigError(f"{override}: change one value at a time, {key}.KEY=VALUE")
         config = _with(config, override)

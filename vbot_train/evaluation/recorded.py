@@ -1,9 +1,8 @@
 """Lookup of a recorded checkpoint, and of the config to evaluate it with."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from vbot_train.config.checks import check_evaluation
 from vbot_train.config.composition import (
@@ -11,7 +10,7 @@ from vbot_train.config.composition import (
     find_checkpoint,
     load_recorded_config,
 )
-from vbot_train.config.recorded import compose_evaluation, list_unknown_keys
+from vbot_train.config.recorded import list_unknown_keys
 from vbot_train.config.schema import RecordedConfig
 from vbot_train.training.result import FILE_NAME, ResultError, TrialResult
 
@@ -24,11 +23,6 @@ class Subject:
     config: RecordedConfig  # the run's own config, possibly with a changed environment
     notes: tuple[str, ...]  # for the user: which of several seeds was selected, which keys are not read
     env: str  # changes relative to the run's own environment, for display
-
-    def with_seed(self, seed: int) -> Self:
-        """Return the same with another seed of the held-out starts."""
-        evaluation = self.config.evaluation.model_copy(update={"seed": seed})
-        return replace(self, config=self.config.model_copy(update={"evaluation": evaluation}))
 
 
 def find_subject(run: Path, env_option: str | None, overrides: Sequence[str]) -> Subject:
@@ -48,13 +42,14 @@ def find_subject(run: Path, env_option: str | None, overrides: Sequence[str]) ->
     if (run / "study.yaml").is_file():
         raise ConfigError(f"{run}: is a study; name one of its trials, such as {run / 'trials' / '000'}")
     directory, note = (run.parent.parent, None) if run.is_file() else _read_first_seed(run)
-    config = compose_evaluation(load_recorded_config(_read_recorded(directory)), env_option, overrides)
-    checked = check_evaluation(config)
+    config = load_recorded_config(_read_recorded(directory))
+    checked = check_evaluation(config, env_option, overrides)
     checkpoint = run if run.is_file() else find_checkpoint(directory)
     if not checkpoint.is_file():
         raise ConfigError(f"{run}: has no checkpoint ({checkpoint} is missing){_describe_end(directory)}")
     env = " ".join([f"env={env_option}" if env_option else "its own env", *overrides])
-    notes = (note, _describe_unknown(list_unknown_keys(config)))
+    unknown = [key for key in list_unknown_keys(config) if env_option is None or not key.startswith("env.")]
+    notes = (note, _describe_unknown(unknown))
     return Subject(checkpoint, checked, tuple(filter(None, notes)), env)
 
 

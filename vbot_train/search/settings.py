@@ -32,7 +32,8 @@ def check_choices(choices: Mapping[str, str]) -> None:
     Raises:
         ConfigError: A group has no single option; the message names the first.
     """
-    refuse(f"{group}: must be one option of conf/{group}/, no list of them" for group in GROUPS if group not in choices)
+    missing = (group for group in GROUPS if group not in choices)
+    refuse(f"{group}: must be one option of conf/{group}/, not a list and not nothing" for group in missing)
 
 
 def check_pruner(pruner: Pruner) -> None:
