@@ -5,8 +5,10 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from vbot_train.__main__ import main, read_command_line
+from vbot_train.config.composition import CONF_DIR
 
 
 def run(cwd, *arguments, module="vbot_train"):
@@ -171,6 +173,7 @@ def test_bad_input_is_refused_in_a_line_before_anything_trains(tmp_path, refuse,
 
 
 HEADER = "# @package _global_\n"
+SECTION = "defaults:\n  - section001\n  - _self_\n"
 
 
 @pytest.mark.parametrize(
@@ -190,6 +193,37 @@ HEADER = "# @package _global_\n"
             ["-m", "network=x,small"],
             "did you mean network.hidden_layer_sizes?",
         ),
+        (
+            "env/x.yaml",
+            f"{HEADER}{SECTION}env:\n  standard_env_steps: 5000\n",
+            ["env=x"],
+            "env.standard_env_steps=5000: there is no such key any more; it is now training.env_steps=5000",
+        ),
+        (
+            "env/x.yaml",
+            f"{HEADER}{SECTION}training:\n  num_envs: 64\n",
+            ["env=x"],
+            "x.yaml: sets training.num_envs, which the option of training sets again; make an option of training of it",
+        ),
+        (
+            "env/x.yaml",
+            f"{SECTION}env:\n  goal_radius_m: 1.0\n",
+            ["env=x"],
+            "if it comes from an option of env, its file must begin with the line # @package _global_",
+        ),
+        (
+            "env/x.yaml",
+            "task: navigation\n",
+            ["env=x"],
+            "env.episode_length_s: is missing",
+        ),
+        (
+            "experiment/x.yaml",
+            "defaults:\n  - override /network: small\n",
+            ["experiment=x"],
+            "x.yaml: must begin with the line # @package _global_, as its defaults have override /network",
+        ),
+        ("network/x.yaml", "defaults:\n  - x\n", ["network=x"], "x.yaml: its defaults include x itself"),
     ],
 )
 def test_an_option_of_a_users_own_that_sets_what_nothing_reads_is_refused(
@@ -200,6 +234,16 @@ def test_an_option_of_a_users_own_that_sets_what_nothing_reads_is_refused(
     path.write_text(content, encoding="utf-8")
     output = refuse("--config-dir", "own", *arguments)
     assert message in output and "Traceback" not in output
+    assert len(output.split("\n")) <= 4, output
+
+
+def test_an_env_option_without_a_length_is_told_who_sets_it(tmp_path, refuse):
+    section = yaml.safe_load((CONF_DIR / "env" / "section001.yaml").read_text(encoding="utf-8"))
+    path = tmp_path / "own" / "env" / "x.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(yaml.safe_dump(section["env"]), encoding="utf-8")
+    missing = "training.env_steps: is missing; an option of env sets it, for training=standard"
+    assert missing in refuse("--config-dir", "own", "env=x")
 
 
 SAID = "x.yaml, line 2: begins with a tab, indent with spaces: - 64"
@@ -220,6 +264,7 @@ SAID = "x.yaml, line 2: begins with a tab, indent with spaces: - 64"
         (b"", ["network=x"], "x.yaml: is empty; an option has keys, each with a value"),
         (b"# a network\n", ["network=x"], "x.yaml: is empty; an option has keys, each with a value"),
         (b"- 64\n", ["network=x"], "x.yaml: is a list; an option has keys, each with a value"),
+        (b"a: [6\x01]\n", ["network=x"], "x.yaml: is no option (unacceptable character #x0001: control characters"),
         (b"64\n", ["network=x"], "x.yaml: is no option (Invalid loaded object type: int)"),
         (
             b"# @package\na: 1\n",
@@ -241,7 +286,7 @@ def test_what_is_wrong_with_an_option_file_is_said_in_a_line(tmp_path, refuse, c
 
 
 def test_a_missing_option_or_folder_is_said_in_the_first_line(tmp_path, refuse):
-    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "network").mkdir(parents=True)
     assert (
         "Could not find 'experiment/best'" in refuse("--config-dir", "own", "experiment=best").strip().splitlines()[0]
     )

@@ -159,3 +159,19 @@ def test_the_reward_terms_are_shown_by_magnitude_above_their_sum():
     table = build_reward_table({"approach": 1.5, "torques": -4.0, "boundary": 0.0})
     assert columns(table) == [["torques", "approach", "boundary"], ["-4.000", "1.500", "0.000"]]
     assert table.columns[1].footer == "-2.500"
+
+
+@pytest.mark.parametrize("seed", [42, 1_000_003])  # that of the training, and that of the choice of the checkpoint
+def test_starts_that_the_run_has_seen_are_refused(tiny_run, seed):
+    with pytest.raises(ConfigError, match="evaluation"):
+        run(build_parser().parse_intermixed_args([str(tiny_run), "--seed", str(seed)]))
+
+
+def test_an_environment_of_ones_own_is_found_in_its_folder(tiny_run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("vbot_train.config.folders.OwnFolders.folders", [])
+    (tmp_path / "env").mkdir()
+    option = "defaults:\n  - section001\n  - _self_\nspawn:\n  max_radius_m: 3.0\n"
+    (tmp_path / "env" / "near.yaml").write_text(option, encoding="utf-8")
+    assert "env=near" in evaluated(
+        capsys, tiny_run, "--episodes", 4, "--env", "near", "--config-dir", tmp_path, "env.episode_length_s=0.1"
+    )

@@ -78,6 +78,31 @@ def test_a_copy_of_conf_is_no_config_dir(copied):
         apply_folders(["--config-dir", "conf"])
 
 
+def test_a_folder_without_a_config_group_is_refused(write):
+    write("own/network/mine.yaml")
+    with pytest.raises(ConfigError, match=r"^--config-dir=own.network: has no folder of a config group: env, "):
+        apply_folders(["--config-dir", "own/network"])
+
+
+def test_only_the_value_of_config_path_is_made_absolute(copied):
+    line = ["--config-path", "conf", "--package", "conf", "study=conf"]
+    assert apply_folders(line) == ["--config-path", str(Path("conf").absolute()), "--package", "conf", "study=conf"]
+
+
+def test_what_is_no_run_is_not_repeated(tmp_path):
+    with pytest.raises(ConfigError, match=r"^--experimental-rerun=none: not the directory of a run"):
+        apply_folders(["--experimental-rerun", "none"])
+
+
+def test_a_run_with_an_option_of_a_folder_is_repeated_with_that_folder(write):
+    write("own/network/mine.yaml")
+    source = {"provider": "command-line", "path": str(Path("own").absolute())}
+    write("run/.hydra/hydra.yaml", yaml.safe_dump({"hydra": {"runtime": {"config_sources": [source]}}}))
+    with pytest.raises(ConfigError, match=r"^--experimental-rerun=run: took options from .*; add --config-dir .*own$"):
+        apply_folders(["--experimental-rerun", "run"])
+    assert apply_folders(["--experimental-rerun", "run", "--config-dir", "own"])
+
+
 def test_a_config_path_without_a_config_is_refused(write):
     with pytest.raises(ConfigError, match=r"^--config-path=none: there is no config.yaml in it"):
         apply_folders(["--config-path", "none"])

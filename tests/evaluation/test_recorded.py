@@ -121,6 +121,33 @@ def test_an_environment_that_cannot_be_is_refused(run_dir, env_option, overrides
         find_subject(run_dir, env_option, overrides)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not the directory of a run .*holds no config"),
+        ("- 1", "not the directory of a run .*holds no config"),
+        ("3", "not the directory of a run .*cannot be read"),
+        ("env: 3", "^env=3: must have the keys episode_length_s, "),
+        ("seed: 4", "^env: is missing$"),
+    ],
+)
+def test_a_damaged_record_is_told_in_a_line(run_dir, text, message):
+    (run_dir / ".hydra" / "config.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=message) as error:
+        find_subject(run_dir, None, [])
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("group", ["env", "simulation", "reward", "evaluation"])
+def test_a_run_whose_record_lacks_a_group_is_refused(run_dir, group):
+    recorded = run_dir / ".hydra" / "config.yaml"
+    config = yaml.safe_load(recorded.read_text(encoding="utf-8"))
+    del config[group]
+    recorded.write_text(yaml.safe_dump(config), encoding="utf-8")
+    with pytest.raises(ConfigError, match=f"^{group}: is missing$"):
+        find_subject(run_dir, None, [])
+
+
 def test_a_run_without_a_checkpoint_whose_result_cannot_be_read_is_told_in_a_line(run_dir):
     (run_dir / "checkpoints" / "best.pt").unlink()
     (run_dir / "result.yaml").write_text("schema_version: 1\nstat", encoding="utf-8")

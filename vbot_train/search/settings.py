@@ -33,7 +33,7 @@ def check_choices(choices: Mapping[str, str]) -> None:
         ConfigError: A group has no single option; the message names the first.
     """
     missing = (group for group in GROUPS if group not in choices)
-    refuse(f"{group}: must be one option of conf/{group}/, not a list and not nothing" for group in missing)
+    refuse(f"{group}: must be one option of conf/{group}/, no list and not nothing" for group in missing)
 
 
 def check_pruner(pruner: Pruner) -> None:
