@@ -116,6 +116,13 @@ def test_a_search_writes_its_report(study, wheel):
     assert record["revision"] == wheel.name.split("-")[1]  # there is no commit to name
 
 
+def test_the_lines_to_type_next_begin_with_what_was_typed(study):
+    page = (study / "multirun/s/analysis/report.html").read_text(encoding="utf-8")
+    best = (study / "multirun/s/analysis/experiment/best.yaml").read_text(encoding="utf-8")
+    assert "vbot-train evaluate multirun/s/" in page and "vbot-train --config-dir multirun/s/analysis" in best
+    assert "python -m" not in page + best
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -94,7 +94,7 @@ def export(ranked: Sequence[Trial], directory: Path) -> None:
         remove_file(directory / f"{name}.yaml")
     for name, trial in written.items():
         body = (trial.directory / "experiment.yaml").read_text(encoding="utf-8")
-        command = f"python -m vbot_train --config-dir {shlex.quote(directory.parent.as_posix())} experiment={name}"
+        command = f"{name_command()} --config-dir {shlex.quote(directory.parent.as_posix())} experiment={name}"
         header = f"# @package _global_\n# Trial {trial.number}, seed {trial.result.seed}.   {command}\n"
         write_atomically(directory / f"{name}.yaml", header + body)
 
@@ -126,7 +126,7 @@ def show(verdict: Verdict, importance: ImportanceReport, advice: Sequence[Advice
         console.print(line)
     console.print(f"analysis: {out / FILE_NAME}, {REPORT_NAME}")
     if verdict.winner is not None:
-        line = f"python -m vbot_train --config-dir {shlex.quote(out.as_posix())} experiment=best"
+        line = f"{name_command()} --config-dir {shlex.quote(out.as_posix())} experiment=best"
         console.print(f"train the best again: {line}")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from vbot_train.analysis.verdict import Verdict
 from vbot_train.config.keys import GROUPS
 from vbot_train.study.record import StudyRecord
+from vbot_train.terminal import name_command
 
 OWN_GROUPS = (*GROUPS, "evaluation")
 FOLDER_OPTIONS = ("--config-dir", "-cd", "--config-path", "-cp")
@@ -23,14 +24,14 @@ def list_next_commands(verdict: Verdict, analysis: Path) -> Iterator[tuple[str, 
     other = "success_rate" if verdict.metric != "success_rate" else "episode_reward_mean"
     record = verdict.study.record
     around = ["-m", "search=fine_tune", f"search.around={directory}", *list_own_settings(record)]
-    for purpose, module, arguments in (
-        ("the winner again, to the digit (same machine, same number of threads)", "vbot_train", again),
-        ("the winner on seeds of your own", "vbot_train", ["-m", *again, "seed=11,12,13", "search.confirm=none"]),
-        ("search closely around the best", "vbot_train", [*list_own_folders(record.command), *around]),
-        ("look at the winner walk", "vbot_train.evaluate", [trial, "--video", "winner.mp4"]),
-        ("the analysis by another metric", "vbot_train.analyze", [directory, "--metric", other]),
+    for purpose, command, arguments in (
+        ("the winner again, to the digit (same machine, same number of threads)", None, again),
+        ("the winner on seeds of your own", None, ["-m", *again, "seed=11,12,13", "search.confirm=none"]),
+        ("search closely around the best", None, [*list_own_folders(record.command), *around]),
+        ("look at the winner walk", "evaluate", [trial, "--video", "winner.mp4"]),
+        ("the analysis by another metric", "analyze", [directory, "--metric", other]),
     ):
-        yield purpose, shlex.join(["python", "-m", module, *arguments])
+        yield purpose, f"{name_command(command)} {shlex.join(arguments)}"
 
 
 def list_own_settings(record: StudyRecord) -> list[str]:

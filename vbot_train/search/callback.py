@@ -15,6 +15,7 @@ from vbot_train.config.checks import check_config, check_values
 from vbot_train.config.composition import join_lines, read_choices, to_plain
 from vbot_train.search.settings import check_choices, check_pruner
 from vbot_train.search.space.constraints import compile_rules, find_broken_rules
+from vbot_train.terminal import name_command
 from vbot_train.training.comparable import refuse_other_record
 from vbot_train.training.run_directory import state_path, take_run_directory
 
@@ -64,7 +65,7 @@ class SearchCallback(Callback):
         recorded_trial = not OmegaConf.is_missing(config.hydra.job, "num")
         option = find_chosen_search(config)
         if option is not None and not recorded_trial:
-            raise SystemExit(f"search={option}: a search needs -m, as in: python -m vbot_train -m search={option}")
+            raise SystemExit(f"search={option}: a search needs -m, as in: {name_command()} -m search={option}")
         check_choices(read_choices(config))
         checked = check_config(job)
         check_pruner(checked.pruner)

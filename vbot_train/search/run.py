@@ -43,7 +43,7 @@ from vbot_train.study.provenance import read_revision
 from vbot_train.study.record import StudyRecord
 from vbot_train.study.storage import STORAGE_ERRORS, extract_database_message, quiet_optuna
 from vbot_train.study.storage_url import check_storage, hide_password_in_argument
-from vbot_train.terminal import detach_from_terminal
+from vbot_train.terminal import detach_from_terminal, name_command
 
 FREE_KEYS = ("max_trials", "confirm", "test", "default")  # of a study's record; continuing the study may change them
 
@@ -272,7 +272,7 @@ class Search:
     def _format_resume_line(self) -> str:
         """Return the command line that continues this search."""
         kept = drop_name(map(hide_password_in_argument, read_typed_arguments()))
-        return shlex.join(["python", "-m", "vbot_train", *kept, format_as_argument(self.spec.config.study)])
+        return f"{name_command()} {shlex.join([*kept, format_as_argument(self.spec.config.study)])}"
 
 
 @contextmanager

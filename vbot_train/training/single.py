@@ -16,6 +16,7 @@ from rich.console import Console
 from vbot_train.config.checks import check_config
 from vbot_train.config.composition import ConfigError, to_plain, with_absolute_paths
 from vbot_train.signals import handle_stop_signals, quit_at_once
+from vbot_train.terminal import name_command
 from vbot_train.training.files import write_atomically
 from vbot_train.training.result import TrialResult, TrialStopped
 from vbot_train.training.run_directory import record_early_end, state_path
@@ -112,14 +113,14 @@ def format_line_to_continue(arguments: Sequence[str], run_dir: Path) -> str:
     """Return the command line that resumes a run: the original one plus the run's directory.
 
     Args:
-        arguments: The arguments of ``python -m vbot_train``.
+        arguments: The arguments of that command line.
         run_dir: The run's directory.
     """
     kept = [argument for argument in arguments if not argument.startswith("hydra.run.dir=")]
     directory = str(run_dir)
     if not re.fullmatch(r"[\w /.:@%+-]+", directory):  # Hydra accepts other characters only in quotes
         directory = "'" + directory.replace("'", r"\'") + "'"
-    return shlex.join(["python", "-m", "vbot_train", *kept, f"hydra.run.dir={directory}"])
+    return f"{name_command()} {shlex.join([*kept, f'hydra.run.dir={directory}'])}"
 
 
 def record_config(job: Mapping[str, Any], storage: str | None, run_dir: Path) -> None:
