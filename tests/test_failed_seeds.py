@@ -10,8 +10,8 @@ from optuna.distributions import IntDistribution
 from standing import LATER, SPACE, add_trials, ended, number_trials, record_of, write_study
 
 from vbot_train import analyze
-from vbot_train.compare.compare_command import main as compare
-from vbot_train.status.status_command import main as status
+from vbot_train.compare.__main__ import main as compare
+from vbot_train.status.__main__ import main as status
 from vbot_train.study.attributes import SEED, SEEDS
 from vbot_train.training.metrics import METRICS
 from vbot_train.training.result import TrialResult

@@ -11,7 +11,7 @@ import yaml
 from optuna.distributions import FloatDistribution
 from standing import add_trials, again, ended, write_study
 
-from vbot_train.compare.compare_command import main
+from vbot_train.compare.__main__ import main
 from vbot_train.training.metrics import METRICS
 from vbot_train.training.result import TrialResult
 
@@ -83,7 +83,7 @@ def row_of(output, key):
 
 
 def test_it_imports_neither_torch_nor_mujoco():
-    code = "import sys, vbot_train.compare.compare_command; print({'torch', 'mujoco', 'skrl'} & sys.modules.keys())"
+    code = "import sys, vbot_train.compare.__main__; print({'torch', 'mujoco', 'skrl'} & sys.modules.keys())"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"
 
 

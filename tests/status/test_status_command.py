@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 from standing import DEFAULT_POINT, add_trials, again, ended, running, write_curve, write_files, write_study
 
-from vbot_train.status import status_command as status
+from vbot_train.status import __main__ as status
 from vbot_train.status.observer import Observer
 from vbot_train.status.render import format_duration, render_status
 from vbot_train.training.result import TrialResult
@@ -224,7 +224,7 @@ def test_a_pause_that_is_none_is_refused(tmp_path, monkeypatch, capsys, every):
 
 
 def test_it_imports_neither_torch_nor_mujoco():
-    code = "import sys, vbot_train.status.status_command; print({'torch', 'mujoco', 'skrl'} & sys.modules.keys())"
+    code = "import sys, vbot_train.status.__main__; print({'torch', 'mujoco', 'skrl'} & sys.modules.keys())"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"
 
 
