@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -49,3 +50,7 @@ def test_without_a_command_it_is_the_main_one(tmp_path):
 def test_another_word_is_no_command(tmp_path, name, hint):
     done = call(tmp_path, name)
     assert (done.returncode, done.stderr) == (1, f"{name}: no such command; {hint}\n")
+
+
+def test_the_version_is_ours(tmp_path):
+    assert call(tmp_path, "--version").stdout == f"vbot-train {version('vbot-train')}\n"

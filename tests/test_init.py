@@ -45,6 +45,12 @@ def test_what_exists_is_not_overwritten(call, make):
     assert not Path("conf").is_dir() or not any(Path("conf").iterdir())
 
 
+def test_a_file_is_no_folder(call):
+    Path("file").write_text("", encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"^file: is not a folder$"):
+        call("file")
+
+
 def test_a_copy_that_fails_leaves_nothing(call, monkeypatch):
     def fail(*arguments, **options):
         raise OSError(28, "No space left on device")

@@ -4,6 +4,7 @@ import re
 import runpy
 import sys
 from difflib import get_close_matches
+from importlib.metadata import version
 
 from vbot_train.__main__ import run
 
@@ -13,7 +14,9 @@ COMMANDS = ("analyze", "status", "compare", "evaluate", "init")
 def main() -> None:
     """Run the command that the first argument names; without one, a training or a search."""
     name = next(iter(sys.argv[1:]), "")
-    if name in COMMANDS:
+    if name == "--version":  # Hydra would print its own
+        print(f"vbot-train {version('vbot-train')}")  # noqa: T201 - the command's output
+    elif name in COMMANDS:
         del sys.argv[1]
         runpy.run_module(f"vbot_train.{name}", run_name="__main__")
     elif re.fullmatch(r"\w+", name):  # neither an option nor KEY=VALUE

@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> None:
         console.print(part)
     if arguments.json is not None:
         write_atomically(arguments.json, json.dumps(asdict(found), indent=2) + "\n")
-    if arguments.video is not None:
+    if film is not None:
         film.write(arguments.video)
         console.print(f"video of the first {filmed} episodes: {arguments.video}", markup=False, soft_wrap=True)
 

@@ -33,6 +33,8 @@ def copy_conf(target: Path) -> None:
         SystemExit: The target exists.
         OSError: The disk is full, or the folder cannot be written to.
     """
+    if target.parent.exists() and not target.parent.is_dir():
+        raise SystemExit(f"{target.parent}: is not a folder")
     if target.exists():
         raise SystemExit(f"{target}: exists, and is not overwritten")
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -49,6 +49,7 @@ from vbot_train.env.episodes import RunningEpisodes, Step
 class PointEnv:
     observation_size, action_size, unstable_robots = 4, 2, 0
     reward_terms = {"distance": Term(weight=-1.0)}
+    robot_xml = poses = None
 
     def __init__(self, config, *, num_envs, seed):
         self.config, self.num_envs, self.device = config, num_envs, torch.device("cpu")
@@ -159,8 +160,21 @@ def test_it_is_trained_with_networks_of_its_own_size_and_evaluated(run, checkout
     assert result.metrics["final_distance_m"] < 1.0  # of 1 m at the start: it moves towards the goal
     found = run("run", "--episodes", "16", "--json", "found.json", module="vbot_train.evaluate")
     assert found.returncode == 0, found.stderr
+    film = run("run", "--video", "film.mp4", module="vbot_train.evaluate")
+    assert (film.returncode, film.stderr) == (1, "--video: env.task=point has no video\n")
     metrics = yaml.safe_load((checkout / "found.json").read_text(encoding="utf-8"))["metrics"]
     assert metrics | {"env_steps_to_success": None} == result.metrics | {"env_steps_to_success": None}
+
+
+@pytest.mark.slow
+def test_it_is_an_environment_for_mypy(checkout):
+    line = [sys.executable, "-m", "mypy", "--ignore-missing-imports", "-p", "vbot_train.env"]
+    done = subprocess.run(line, cwd=checkout, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout
+    edit(checkout / "vbot_train" / "env" / "point.py", ("action_size, unstable_robots", "actions, unstable_robots"))
+    broken = subprocess.run(line, cwd=checkout, capture_output=True, text=True, timeout=300)
+    edit(checkout / "vbot_train" / "env" / "point.py", ("actions, unstable_robots", "action_size, unstable_robots"))
+    assert '"PointEnv" is missing following "Environment" protocol member' in broken.stdout
 
 
 @pytest.mark.slow

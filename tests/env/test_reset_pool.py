@@ -11,7 +11,8 @@ from vbot_train.config.composition import compose_config
 from vbot_train.config.validation import compose_validated
 from vbot_train.env import observations
 from vbot_train.env.randomization import Randomization
-from vbot_train.env.reset_pool import AHEAD, ResetPool, build_state_at_rest
+from vbot_train.env.reset_pool import AHEAD, ResetPool
+from vbot_train.env.state import build_state_at_rest
 
 ROBUST = compose_config(["env=section001_robust"])["env"]["randomization"]
 

@@ -25,7 +25,7 @@ SKRL_KEYS = {field.name for field in fields(PPO_CFG)}
 SCHEDULES = {type(None): "none", LinearLR: "linear", KLAdaptiveLR: "kl"}
 # How a key of conf/ppo is read back from a new agent. A key that is not listed is a field of ``agent.cfg``.
 READ_BACK: dict[str, Callable[[PPO], Any]] = {
-    "learning_rate": lambda agent: agent.optimizer.param_groups[0].get("initial_lr", agent.cfg.learning_rate[0]),
+    "learning_rate": lambda agent: read_initial_rate(agent.optimizer),
     "learning_rate_schedule": lambda agent: SCHEDULES[type(agent.scheduler)],
     "kl_target": lambda agent: getattr(agent.scheduler, "kl_threshold", None),  # None: without effect
     "rollouts": lambda agent: agent.memory.memory_size,
@@ -165,6 +165,12 @@ def _build_schedule(ppo: Ppo, updates: int) -> dict[str, Any]:
             kwargs = {"kl_threshold": ppo.kl_target}
             return {"learning_rate_scheduler": KLAdaptiveLR, "learning_rate_scheduler_kwargs": kwargs}
     return {}
+
+
+def read_initial_rate(optimizer: torch.optim.Optimizer) -> float:
+    """Return the learning rate before any schedule."""
+    group = optimizer.param_groups[0]
+    return float(group.get("initial_lr", group["lr"]))
 
 
 def read_applied_settings(agent: PPO) -> dict[str, Any]:

@@ -69,18 +69,21 @@ def _explain_unknown(key: str, value: Any) -> str:
     if key in GONE:
         return explain_gone_value(key, value)
     prefix, name = key[: key.rfind(".") + 1], key.rpartition(".")[2]
-    siblings, group = _list_siblings(prefix), key.split(".")[0]
+    group = key.split(".")[0]
     while isinstance(value, Mapping) and value:  # descend to the first value
         inner, value = next(iter(value.items()))
         key = f"{key}.{inner}"
     if group in GLOBAL_GROUPS and (not prefix or name in ("hydra", *list_subkeys(Config))):
         wanted = f"its file must begin with the line {HEADER}"
         return f"{key}={value}: nothing reads it there; if it comes from an option of {group}, {wanted}"
-    return f"{key}={value}: no such key; {_hint(prefix, name, siblings)}"
+    return f"{key}={value}: no such key; {suggest_key(prefix + name)}"
 
 
-def _hint(prefix: str, name: str, siblings: list[str]) -> str:
+def suggest_key(key: str) -> str:
     """Suggest the most similar key at the same level, else one at another level, else list all keys of the level."""
+    group, _, name = key.rpartition(".")
+    prefix = f"{group}." if group in list_keys() else ""
+    siblings = _list_siblings(prefix)
     if near := get_close_matches(name, siblings, n=1):
         return f"did you mean {prefix}{near[0]}?"
     elsewhere = {key.rpartition(".")[2]: key for key in list_keys()}

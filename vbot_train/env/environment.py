@@ -1,6 +1,7 @@
 """What training and evaluation need of a task, and the one place that builds it from a config."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -26,9 +27,19 @@ class Environment(Protocol):
     control_dt_s: float  # [s], duration of a control step
     max_steps: int  # control steps of an episode
     start_range_m: tuple[float, float]  # smallest and largest distance to the goal at the start of an episode
-    reward_terms: Mapping[str, Term]  # in the order of ``Episodes.reward_terms``
     unstable_robots: int  # robots whose physics became unstable, so far
-    simulation: Simulation  # what steps the robots; a video shows their poses
+
+    @property
+    def robot_xml(self) -> Path | None:
+        """MuJoCo model that a video shows; None: this task has no video."""
+
+    @property
+    def reward_terms(self) -> Mapping[str, Term]:
+        """Weight and arguments of each reward term, in the order of ``Episodes.reward_terms``."""
+
+    @property
+    def poses(self) -> Tensor | None:
+        """Poses of the robots, (E, size of the model's ``qpos``); None without a ``robot_xml``."""
 
     def reset(self, *, seed: int | None = None, stagger: bool = False, robots: Tensor | None = None) -> Tensor:
         """Start new episodes.

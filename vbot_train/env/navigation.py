@@ -6,14 +6,14 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from vbot_train.config.reward_terms import Reward, Term
+from vbot_train.config.reward_terms import Reward
 from vbot_train.config.tasks import Navigation
 from vbot_train.env import observations, terminations
 from vbot_train.env.episodes import RunningEpisodes, Step
 from vbot_train.env.randomization import Randomization
 from vbot_train.env.reset_pool import ResetPool
 from vbot_train.env.rewards import Rewards
-from vbot_train.env.simulation import Simulation
+from vbot_train.env.simulation import ROBOT_XML, Simulation
 from vbot_train.env.state import History, RobotState, build_state
 
 
@@ -77,10 +77,11 @@ class NavigationEnv:
     """
 
     observation_size = observations.SIZE
+    robot_xml = ROBOT_XML
 
     def __init__(self, config: Navigation, reward: Reward, *, simulation: Simulation, seed: int) -> None:
         self.config = config
-        self.reward_terms: Mapping[str, Term] = reward.list_terms()
+        self.reward_terms = reward.list_terms()
         self.simulation = simulation
         self.num_envs = num_envs = simulation.num_envs
         self.device = simulation.device
@@ -160,6 +161,11 @@ class NavigationEnv:
             truncated=truncated,
             episodes=episodes,
         )
+
+    @property
+    def poses(self) -> Tensor:
+        """Poses of the robots, (E, 7 + J), as in ``Simulation.qpos``."""
+        return self.simulation.qpos
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of everything that the next control steps depend on, tensors and plain data."""

@@ -15,7 +15,7 @@ from vbot_train.env import observations
 from vbot_train.env.randomization import Randomization
 from vbot_train.env.simulation import Simulation
 from vbot_train.env.spawn import Spawn
-from vbot_train.env.state import History, RobotState, build_state, compute_distance
+from vbot_train.env.state import build_state_at_rest
 
 AHEAD = 1024  # minimum number of starts per draw
 
@@ -91,29 +91,3 @@ class ResetPool:
         base = torch.cat([position, height, torch.cos(half), flat, torch.sin(half)], dim=1)
         device = self._joint_pos.device
         return torch.cat([base.to(device), self._joint_pos + joints.to(device)], dim=1)
-
-
-@dataclass(slots=True)
-class AtRest:
-    """Measurements of K robots that stand still; see ``Measured``."""
-
-    qpos: Tensor
-    qvel: Tensor
-    torque: Tensor
-    base_contact: Tensor
-
-
-def build_state_at_rest(pose: Tensor, *, config: Navigation, standing_joint_pos: Tensor) -> RobotState:
-    """Build the state of robots at the start of an episode.
-
-    Args:
-        pose: (K, 7 + J), as in ``Simulation.qpos``.
-        config: One option of ``conf/env/``.
-        standing_joint_pos: (J,) [rad]
-    """
-    still = pose.new_zeros(len(pose), pose.shape[1] - 1)  # 6 + J velocities
-    joints, nowhere = still[:, 6:], torch.zeros(len(pose), dtype=torch.bool, device=pose.device)
-    distance = compute_distance(pose)
-    history = History(joints, joints, joints, distance, distance, nowhere, still[:, 0], nowhere)
-    measured = AtRest(pose, still, torque=joints, base_contact=nowhere)
-    return build_state(measured, history, config=config, standing_joint_pos=standing_joint_pos)

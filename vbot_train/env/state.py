@@ -115,3 +115,38 @@ def build_state(measured: Measured, history: History, *, config: Navigation, sta
 def compute_distance(qpos: Tensor) -> Tensor:
     """Compute the horizontal distance of the base to the goal, the origin. Returns (E,) [m]."""
     return torch.linalg.vector_norm(qpos[:, :2], dim=1)
+
+
+@dataclass(slots=True)
+class AtRest:
+    """Measurements of robots that stand still; see ``Measured``."""
+
+    qpos: Tensor
+    qvel: Tensor
+    torque: Tensor
+    base_contact: Tensor
+
+
+def build_state_at_rest(pose: Tensor, *, config: Navigation, standing_joint_pos: Tensor) -> RobotState:
+    """Build the state of robots at the start of an episode.
+
+    Args:
+        pose: (K, 7 + J), as in ``Simulation.qpos``.
+        config: One option of ``conf/env/``.
+        standing_joint_pos: (J,) [rad]
+    """
+    still = pose.new_zeros(len(pose), pose.shape[1] - 1)  # 6 + J velocities
+    zero, zero_joints, distance = still[:, 0], still[:, 6:], compute_distance(pose)
+    no = torch.zeros_like(zero, dtype=torch.bool)
+    history = History(
+        action=zero_joints,
+        prev_action=zero_joints,
+        prev_joint_vel=zero_joints,
+        distance=distance,
+        start_distance=distance,
+        arrived=no,
+        arrived_for_s=zero,
+        fenced=no,
+    )
+    measured = AtRest(qpos=pose, qvel=still, torque=zero_joints, base_contact=no)
+    return build_state(measured, history, config=config, standing_joint_pos=standing_joint_pos)

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from vbot_train.agent.networks import Spaces
 from vbot_train.agent.ppo import build_agent, compute_mean_action, load_checkpoint
+from vbot_train.config.composition import ConfigError
 from vbot_train.env.environment import Environment, build_env
 from vbot_train.env.episodes import Episodes
-from vbot_train.env.simulation import ROBOT_XML
 from vbot_train.evaluation.held_out import (
     build_metrics_table,
     compute_mean_reward_terms,
@@ -49,7 +49,8 @@ class Assessment:
 class Film:
     """Recorded poses of the episodes to film."""
 
-    poses: list[NDArray[Any]]  # one array (frames, 7 + J) per episode, as in ``Simulation.qpos``
+    robot_xml: Path  # MuJoCo model of the robot
+    poses: list[NDArray[Any]]  # one array (frames, size of the model's qpos) per episode
     frames_per_s: float  # [1/s]
 
     def write(self, out: Path) -> None:
@@ -58,7 +59,7 @@ class Film:
         Raises:
             ConfigError: The renderer failed.
         """
-        write_video(ROBOT_XML, self.poses, out, frames_per_s=self.frames_per_s)
+        write_video(self.robot_xml, self.poses, out, frames_per_s=self.frames_per_s)
 
 
 class Watched:
@@ -78,8 +79,8 @@ class Watched:
 
     def __call__(self, observation: Tensor) -> Tensor:
         """Record the poses and return the policy's action (E, J) for observations (E, N)."""
-        if self._robots:
-            self._poses.append(self._env.simulation.qpos[: self._robots].clone())
+        if self._robots and self._env.poses is not None:
+            self._poses.append(self._env.poses[: self._robots].clone())
         return self._policy(observation)
 
     def list_poses(self, steps: Tensor) -> Iterator[Tensor]:
@@ -88,7 +89,7 @@ class Watched:
             yield robot[:length]
 
 
-def assess(subject: Subject, episodes: int, filmed: int = 0) -> tuple[Assessment, Film]:
+def assess(subject: Subject, episodes: int, filmed: int = 0) -> tuple[Assessment, Film | None]:
     """Evaluate a checkpoint.
 
     Args:
@@ -97,17 +98,18 @@ def assess(subject: Subject, episodes: int, filmed: int = 0) -> tuple[Assessment
         filmed: Number of episodes, from the first on, whose poses are recorded.
 
     Returns:
-        The results, and the poses to film.
+        The results, and the film if one was asked for.
 
     Raises:
-        ConfigError: The checkpoint does not fit this config's agent.
+        ConfigError: The checkpoint does not fit this config's agent, or the task has no video.
     """
     config = subject.config
     env = build_env(config, num_envs=episodes, seed=0)
-    hidden = config.network.hidden_layer_sizes
+    if filmed and env.robot_xml is None:
+        raise ConfigError(f"--video: env.task={config.env.task} has no video")
     agent = build_agent(
         config.ppo,
-        hidden,
+        config.network.hidden_layer_sizes,
         Spaces.of(env.observation_size, env.action_size),
         num_envs=1,
         env_steps=1,
@@ -116,9 +118,12 @@ def assess(subject: Subject, episodes: int, filmed: int = 0) -> tuple[Assessment
     load_checkpoint(agent, subject.checkpoint)
     policy = Watched(partial(compute_mean_action, agent), env, filmed)
     ended = evaluate(env, policy, config.evaluation.seed)
+    found = describe(subject, env, ended)
+    if not filmed or env.robot_xml is None:
+        return found, None
     steps = (ended.length_s / env.control_dt_s).round().long()
-    poses = [robot.double().numpy() for robot in policy.list_poses(steps)] if filmed else []
-    return describe(subject, env, ended), Film(poses, 1 / env.control_dt_s)
+    poses = [robot.double().numpy() for robot in policy.list_poses(steps)]
+    return found, Film(env.robot_xml, poses, 1 / env.control_dt_s)
 
 
 def describe(subject: Subject, env: Environment, ended: Episodes) -> Assessment:

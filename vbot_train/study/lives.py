@@ -30,7 +30,9 @@ class Life:
 
 
 def read_lives(trial: optuna.Trial | FrozenTrial) -> list[Life]:
-    """Return the lives of a trial so far."""
+    """Return the lives of a trial so far; of one whose worker died before it wrote any, one without an end."""
+    if LIVES not in trial.user_attrs and trial.datetime_start is not None:
+        return [Life(trial.datetime_start.astimezone(UTC))]
     return [Life(**life) for life in trial.user_attrs.get(LIVES, [])]
 
 

@@ -23,6 +23,7 @@ from vbot_train.config.composition import (
     read_choices,
     to_plain,
 )
+from vbot_train.config.explanation import suggest_key
 from vbot_train.config.keys import GROUPS, SEARCHABLE, THREAD_KEYS
 from vbot_train.config.schema import Config
 from vbot_train.config.validation import validate_config
@@ -200,7 +201,7 @@ class Space:
                 try:
                     look_up(composed.content, key)
                 except KeyError:
-                    raise ConfigError(f"{key}: no such key to search") from None
+                    raise ConfigError(f"{key}: no such key to search; {suggest_key(key)}") from None
 
     def _check_options_differ(self) -> None:
         """Check that no two combinations are equal: fixed or searched keys below a group may override its options."""
