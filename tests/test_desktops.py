@@ -88,6 +88,7 @@ def test_a_console_that_closes_ends_a_training_in_order(start, tmp_path):
     interrupt(start(*line), tmp_path / "run" / "progress.csv", SIGBREAK)
 
 
+@pytest.mark.slow
 def test_a_search_is_interrupted_and_continued_to_its_analysis(start, run, tmp_path):
     search = ["method=random", "search.max_trials=3", "search.confirm.top_k=0", "workers=2", "study=s"]
     space, study = "ppo.learning_rate=tag(log,interval(1e-4,1e-3))", tmp_path / "multirun" / "s"

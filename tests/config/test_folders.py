@@ -132,6 +132,7 @@ def test_a_copy_of_conf_is_read_where_it_is_named_relative_to_the_current_folder
     assert compose() != ([7], 7), "a folder was found by chance"
 
 
+@pytest.mark.slow
 def test_a_run_from_a_copy_of_conf_is_repeated_from_there(copied, tmp_path):
     line = [sys.executable, "-m", "vbot_train", "--config-path", "conf", "training=smoke", "hydra.run.dir=here"]
     subprocess.run(line, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True, timeout=100)

@@ -185,6 +185,7 @@ def test_a_search_over_it_ends_with_an_analysis(run, checkout):
     assert (checkout / "multirun" / "points" / "analysis" / "report.html").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
