@@ -203,7 +203,7 @@ SECTION = "defaults:\n  - section001\n  - _self_\n"
             "env/x.yaml",
             f"{HEADER}{SECTION}training:\n  num_envs: 64\n",
             ["env=x"],
-            "x.yaml: sets training.num_envs, which the option of training sets again; make an option of training of it",
+            "x.yaml: training={'num_envs': 64}: only env_steps counts here; an option of training, which comes later, sets",
         ),
         (
             "env/x.yaml",
@@ -224,6 +224,13 @@ SECTION = "defaults:\n  - section001\n  - _self_\n"
             "x.yaml: must begin with the line # @package _global_, as its defaults have override /network",
         ),
         ("network/x.yaml", "defaults:\n  - x\n", ["network=x"], "x.yaml: its defaults include x itself"),
+        ("network/x.yaml", "defaults: small\n", ["network=x"], "x.yaml: defaults=small: must be a list"),
+        (
+            "env/x.yaml",
+            f"{HEADER}{SECTION}training: 5\n",
+            ["env=x", "training=smoke"],
+            "x.yaml: training=5: only env_steps counts here",
+        ),
     ],
 )
 def test_an_option_of_a_users_own_that_sets_what_nothing_reads_is_refused(

@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 import pytest
 import yaml
+from hydra.errors import CompactHydraException
 
 from vbot_train.config.composition import ConfigError, compose_config
 from vbot_train.evaluate import build_parser, run
@@ -175,3 +176,12 @@ def test_an_environment_of_ones_own_is_found_in_its_folder(tiny_run, tmp_path, c
     assert "env=near" in evaluated(
         capsys, tiny_run, "--episodes", 4, "--env", "near", "--config-dir", tmp_path, "env.episode_length_s=0.1"
     )
+
+
+def test_an_environment_of_ones_own_that_cannot_be_read_is_told_in_a_line(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("vbot_train.config.folders.OwnFolders.folders", [])
+    (tmp_path / "env").mkdir()
+    (tmp_path / "env" / "near.yaml").write_text("spawn:\n\tmax_radius_m: 3.0\n", encoding="utf-8")
+    line = [str(tiny_run), "--env", "near", "--config-dir", str(tmp_path)]
+    with pytest.raises(CompactHydraException, match=r"near.yaml, line 2: begins with a tab"):
+        run(build_parser().parse_intermixed_args(line))

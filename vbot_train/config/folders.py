@@ -45,7 +45,6 @@ def apply_folders(arguments: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: There is no such folder, or an option in it would be ignored.
     """
-    read_options_with_clear_errors()
     given = build_parser().parse_intermixed_args(arguments)
     path: str | None = given.config_path
     own = [Path(folder) for folder in dict.fromkeys(given.config_dir)]
@@ -70,6 +69,7 @@ def use_folders(own: Sequence[Path], main: Path = CONF_DIR) -> None:
     Raises:
         ConfigError: There is no such folder, or an option in it would be ignored.
     """
+    read_options_with_clear_errors()
     refuse_hidden_options(main, own)
     OwnFolders.folders = list(own)
     Plugins.instance().register(OwnFolders)

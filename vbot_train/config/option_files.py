@@ -76,17 +76,22 @@ def explain_option(config_path: str, content: DictConfig, package: str | None) -
         package: The package in its header; None without a header.
     """
     group, _, name = config_path.removesuffix(".yaml").rpartition("/")
-    listed = OmegaConf.to_container(content.get("defaults") or OmegaConf.create([]), resolve=False)
-    assert isinstance(listed, list)
+    plain = OmegaConf.to_container(content, resolve=False)
+    assert isinstance(plain, dict)
+    listed, training = plain.get("defaults", []), plain.get("training")
+    if not isinstance(listed, list):
+        return f"defaults={listed}: must be a list"
     if name in listed:
         return f"its defaults include {name} itself"
     keys = [str(key) for line in listed if isinstance(line, dict) for key in line]
     overrides = [key for key in keys if key.startswith("override ")]
     if overrides and group in GLOBAL_GROUPS and package is None:
         return f"must begin with the line {HEADER}, as its defaults have {overrides[0]}"
-    others = [key for key in content.get("training") or {} if key != "env_steps"] if package == "_global_" else []
-    if others and group == "env":
-        return f"sets training.{others[0]}, which the option of training sets again; make an option of training of it"
+    only_length = isinstance(training, dict) and training.keys() <= {"env_steps"}
+    if training is not None and not only_length and group == "env" and package == "_global_":
+        return (
+            f"training={training}: only env_steps counts here; an option of training, which comes later, sets the rest"
+        )
     return None
 
 
