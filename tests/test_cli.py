@@ -203,7 +203,7 @@ SECTION = "defaults:\n  - section001\n  - _self_\n"
             "env/x.yaml",
             f"{HEADER}{SECTION}training:\n  num_envs: 64\n",
             ["env=x"],
-            "x.yaml: training={'num_envs': 64}: only env_steps counts here; an option of training, which comes later, sets",
+            "x.yaml: training={'num_envs': 64}: only env_steps counts here; an option of training sets",
         ),
         (
             "env/x.yaml",

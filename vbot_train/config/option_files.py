@@ -89,9 +89,7 @@ def explain_option(config_path: str, content: DictConfig, package: str | None) -
         return f"must begin with the line {HEADER}, as its defaults have {overrides[0]}"
     only_length = isinstance(training, dict) and training.keys() <= {"env_steps"}
     if training is not None and not only_length and group == "env" and package == "_global_":
-        return (
-            f"training={training}: only env_steps counts here; an option of training, which comes later, sets the rest"
-        )
+        return f"training={training}: only env_steps counts here; an option of training sets the rest"
     return None
 
 
