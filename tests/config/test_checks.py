@@ -6,10 +6,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from vbot_train.config.checks import check_config, check_evaluation, count_gpus
+from vbot_train.config.checks import check_config, check_evaluation, check_values, count_gpus
 from vbot_train.config.composition import ConfigError, compose_config
 from vbot_train.config.keys import find_bounds
-from vbot_train.search.settings import check_pruner, check_search
 from vbot_train.search.space.constraints import compile_rules
 from vbot_train.search.spec import count_workers
 from vbot_train.search.stages import plan_stages
@@ -105,7 +104,7 @@ def test_a_mini_batch_of_one_sample_is_refused():
 )
 def test_what_is_too_large_for_a_library_is_refused_with_the_bound(override, wanted):
     with pytest.raises(ConfigError) as error:
-        check_search(compose_config([override]))
+        check_values(compose_config([override]))
     key = override.split("=")[0]
     assert str(error.value).startswith(key) and wanted in str(error.value)
 
@@ -127,7 +126,7 @@ def test_what_is_too_large_for_a_library_is_refused_with_the_bound(override, wan
     ],
 )
 def test_a_key_that_nothing_reads_is_refused_with_the_nearest_right_one(config, change, message):
-    for check in (check_config, check_search):
+    for check in (check_config, check_values):
         with pytest.raises(ConfigError) as error:
             check(merged(config, change))
         assert str(error.value) == message
@@ -199,13 +198,12 @@ def without(config, path):
 def begin_single(config):
     """What a single run reads before it trains, the rules among it."""
     checked = check_config(config)
-    check_pruner(checked.pruner)
     compile_rules(checked.search.constraints)
 
 
 def begin_search(config):
     """What a search reads at its start, but for earlier studies that it names."""
-    checked = check_search(config)
+    checked = check_values(config)
     compile_rules(checked.search.constraints)
     hide_password(checked.storage)
     plan_stages(checked.search)
@@ -216,7 +214,7 @@ def begin_search(config):
 @pytest.fixture(scope="module")
 def every_key():
     """A configuration with every key that an option of some group has."""
-    return compose_config(["simulation=warp", "simulation.device=cpu", "pruner=percentile"])
+    return compose_config(["simulation=warp", "simulation.device=cpu", "scheduler=halving"])
 
 
 @pytest.fixture(params=[begin_single, begin_search])
@@ -246,8 +244,7 @@ def test_every_misspelt_key_is_refused(every_key, fault_of):
     for *groups, key in keys_of(every_key):
         path = [*groups, f"{key}s"]
         fault = fault_of(with_value(every_key, path, 1))
-        known_by_optuna = groups == ["pruner"] and fault.startswith("pruner=") and path[-1] in fault
-        assert fault.startswith(f"{'.'.join(path)}=1: no such key; ") or known_by_optuna
+        assert fault.startswith(f"{'.'.join(path)}=1: no such key; ")
 
 
 def test_every_missing_key_is_refused(every_key, fault_of):
@@ -255,8 +252,6 @@ def test_every_missing_key_is_refused(every_key, fault_of):
         fault, key = fault_of(without(every_key, path)), ".".join(path)
         if path[0] == "reward" and len(path) == 2:
             assert fault is None  # a term that is not listed is not paid
-        elif path[0] == "pruner" and path[-1] not in ("pruner", "_target_"):
-            assert fault is None or fault.startswith("pruner="), key  # Optuna may have a default for it
         else:
             assert fault.startswith(f"{key}: is missing")
 
@@ -267,7 +262,7 @@ WRONG_SIZES = [1.5, 0, -1, 10**400, 1e308, -1e308, float("nan"), float("inf"), [
 
 def test_every_value_of_a_wrong_type_is_refused_under_its_key_or_is_a_valid_one(every_key, fault_of):
     for path in keys_of(every_key):
-        named = (".".join(path), "pruner=") if path[0] == "pruner" else ".".join(path)
+        named = ".".join(path)
         for wrong in WRONG_TYPES:
             fault = fault_of(with_value(every_key, path, wrong))
             assert fault is None or fault.startswith(named), wrong

@@ -118,6 +118,7 @@ def test_no_module_outside_config_and_the_space_reads_a_key_of_the_config_by_its
     no_config = {  # texts that are keys of something else
         ("navigation.py", "simulation"),  # parts of a saved state
         ("trainer.py", "env"),
+        ("ppo.py", "scheduler"),  # of the learning rate
         ("loading.py", "seed"),  # parameter of a trial
         ("recovery.py", "seed"),
         ("trial_queue.py", "seed"),

@@ -112,10 +112,8 @@ def join(tmp_path, empty_study, grid):
     shutil.copy(empty_study, tmp_path)
     with ExitStack() as locks:
 
-        def make(
-            proposals=None, *, space=grid, total=4, workers=1, pruner=None, budget_hours=None, directory=tmp_path, **job
-        ):
-            study = optuna.load_study(study_name="s", storage=connect(None, tmp_path), pruner=pruner)
+        def make(proposals=None, *, space=grid, total=4, workers=1, budget_hours=None, directory=tmp_path, **job):
+            study = optuna.load_study(study_name="s", storage=connect(None, tmp_path))
             worker_lock = locks.enter_context(WorkerLock(tmp_path))
             keys = {
                 "search.metric": METRIC,

@@ -79,7 +79,6 @@ def test_a_term_of_the_reward_that_is_gone_is_told(record):
         ("storage", "postgresql://host/database"),
         ("budget_hours", 12),
         ("study", "another"),
-        ("pruner", {"_target_": "optuna.pruners.MedianPruner"}),
         ("simulation.threads", 3),
         ("simulation.device", "cuda:1"),
         ("training.torch_threads", 3),

@@ -27,7 +27,7 @@ def database(tmp_path, empty_study):
 
 
 def open_it(database):
-    return continue_study(database.parent, None, RECORD, None, nothing)
+    return continue_study(database.parent, None, RECORD, nothing)
 
 
 def nothing(study):
@@ -48,7 +48,7 @@ def test_a_database_that_is_none_is_refused_and_left_alone(database):
 
 def test_a_database_without_the_study_is_refused(database):
     with pytest.raises(StudyError, match="cannot be used"):
-        continue_study(database.parent, None, record_of(name="other"), None, nothing)
+        continue_study(database.parent, None, record_of(name="other"), nothing)
 
 
 def test_a_missing_database_is_not_made_anew(database):
@@ -69,7 +69,7 @@ def test_a_locked_database_is_refused_when_patience_ends(database, monkeypatch):
 def test_a_study_stays_in_its_storage(database):
     there = f"sqlite:///{database.with_name('other.db')}"
     with pytest.raises(StudyError, match=r"^storage=.*other\.db: study=s lives in .*study\.db; leave storage= out"):
-        continue_study(database.parent, there, RECORD, None, nothing)
+        continue_study(database.parent, there, RECORD, nothing)
     assert not database.with_name("other.db").exists()
 
 
@@ -80,7 +80,7 @@ def test_looking_into_a_study_changes_nothing(database):
 
 
 def begin(database, prepare=nothing, *, storage=None, directory=None):
-    return begin_study(directory or database.parent, storage, RECORD, None, {}, prepare)
+    return begin_study(directory or database.parent, storage, RECORD, {}, prepare)
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def wanders(tmp_path, empty_study, monkeypatch):
 
 def test_the_storage_that_is_written_down_is_the_same_file_everywhere(tmp_path, wanders, monkeypatch):
     monkeypatch.chdir(tmp_path / "home")
-    continue_study(wanders, check_storage("sqlite:///x.db"), StudyRecord.read(wanders), None, nothing)
+    continue_study(wanders, check_storage("sqlite:///x.db"), StudyRecord.read(wanders), nothing)
     monkeypatch.chdir(tmp_path / "away")
     assert StudyRecord.read(wanders).storage == f"sqlite:///{tmp_path / 'home' / 'x.db'}"
     assert not any(look_into(wanders, None, StudyRecord.read(wanders)).values())
@@ -105,7 +105,7 @@ def test_the_storage_that_is_written_down_is_the_same_file_everywhere(tmp_path, 
 READERS = {
     "look": lambda directory: look_into(directory, None, StudyRecord.read(directory)),
     "open_stage": lambda directory: open_stage(directory, None, "confirm"),
-    "continue": lambda directory: continue_study(directory, None, StudyRecord.read(directory), None, nothing),
+    "continue": lambda directory: continue_study(directory, None, StudyRecord.read(directory), nothing),
     "load": load_study,
     "status": lambda directory: Observer(directory).look(),
 }

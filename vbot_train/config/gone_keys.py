@@ -3,6 +3,7 @@
 from typing import Any
 
 GONE = {
+    "pruner": "scheduler=halving, or scheduler=none",
     "search.seeds_per_trial": "search.seeds_per_configuration={}",
     "resume": """a new study= with search.enqueue='["multirun/OLD:all"]'""",
     "env.standard_env_steps": "training.env_steps={}",

@@ -119,6 +119,7 @@ FINITE_BOUNDS = Bounds(-LARGEST)
 COUNT_BOUNDS = Bounds(1, 2**31 - 1, is_whole=True)
 WHOLE_BOUNDS = Bounds(0, 2**31 - 1, is_whole=True)
 SEED_BOUNDS = Bounds(0, 2**32 - 1, is_whole=True)  # the largest seed that NumPy, and therefore Optuna, accepts
+SHARE_BOUNDS = Bounds(0, 1)
 SEEDS_BOUNDS = Bounds(1, 1000, is_whole=True)  # confirmation seeds start at 1001, test seeds at 2001
 # Fixed, so that every machine accepts the same configs: more than the cores of any machine, but still a number of
 # threads that one process can start (with 100,000, OpenMP ends in a segmentation fault).
@@ -128,7 +129,7 @@ NOT_NEGATIVE_BOUNDS, POSITIVE_BOUNDS = Bounds(0), Bounds(0, excludes_low=True)
 Finite = Annotated[float, FINITE_BOUNDS]
 Positive = Annotated[float, POSITIVE_BOUNDS]
 NotNegative = Annotated[float, NOT_NEGATIVE_BOUNDS]
-Share = Annotated[float, Bounds(0, 1)]
+Share = Annotated[float, SHARE_BOUNDS]
 Tilt = Annotated[float, Bounds(0, 180, excludes_low=True)]
 StandardDeviation = Annotated[float, Bounds(0, math.e, excludes_low=True)]  # the policy clamps it to this maximum
 Duration = Annotated[float, Bounds(0, 1_000_000, excludes_low=True)]  # operating-system timers have a limit

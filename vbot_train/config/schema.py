@@ -1,16 +1,20 @@
 """Every key of a config with its type and bounds, and its role in a search. ``conf/`` documents what each key means."""
 
+import math
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, model_validator
 
 from vbot_train.config.groups import ConfigGroup, Group
 from vbot_train.config.key_types import (
     COUNT_BOUNDS,
     SEED_BOUNDS,
     SEEDS_BOUNDS,
+    SHARE_BOUNDS,
+    Bounds,
     Count,
     Duration,
     EnvSteps,
@@ -109,12 +113,20 @@ class Evaluation(Group):
         return self
 
 
-class Pruner(ConfigGroup):
-    """A pruner of Optuna; its other keys are the arguments of its class."""
+def _check_rungs(rungs: Any) -> Any:
+    if not isinstance(rungs, list | tuple):
+        raise fault("must be a list of shares of a training, as in [0.25, 0.5]")
+    check_items(rungs, SHARE_BOUNDS)
+    if any(later <= earlier for earlier, later in pairwise([0, *rungs])):
+        raise fault("must be increasing shares of a training, above 0")
+    return rungs
 
-    model_config = ConfigDict(frozen=True, extra="allow")
 
-    target: str = Field(alias="_target_")
+class Scheduler(ConfigGroup):
+    """Rungs at which a search compares its trials, and pauses those that fall behind."""
+
+    rungs: Annotated[tuple[float, ...], BeforeValidator(_check_rungs)]
+    reduction_factor: Annotated[int, Bounds(2, 1000, is_whole=True)]
 
 
 def _check_seeds(seeds: Any) -> Any:
@@ -221,7 +233,7 @@ class Config(Group):
     network: Annotated[Network, Role.SEARCHABLE]
     training: Annotated[Training, Role.RESULT]
     simulation: Annotated[Simulation, Role.RESULT]
-    pruner: Pruner
+    scheduler: Scheduler
     seed: Annotated[Seed, Role.SEARCHABLE]
     init_from: Annotated[str | None, must(_is_text, "be the directory of a run, or a checkpoint"), Role.SEARCHABLE]
     evaluation: Annotated[Evaluation, Role.RESULT]
@@ -237,7 +249,23 @@ class Config(Group):
         if self.training.env_steps < self.rollout_env_steps:
             less = f"less than one update's {self.rollout_env_steps} samples"
             raise key_fault("training.env_steps", self.training.env_steps, less)
+        self._check_scheduler()
         return self
+
+    def _check_scheduler(self) -> None:
+        """Check that every rung lies on a held-out evaluation that gives the metric."""
+        if not self.scheduler.rungs:
+            return
+        if self.search.metric == "env_steps_to_success":
+            raise key_fault("search.metric", self.search.metric, "is known at the end only, so no rung can compare it")
+        if self.updates < (count := self.training.evaluations):
+            raise key_fault(
+                "training.evaluations", count, f"more than the {self.updates} updates, so rungs have no place"
+            )
+        for rung in self.scheduler.rungs:
+            if not math.isclose(rung * count, round(rung * count)):
+                message = f"{rung} lies between two of the {count} held-out evaluations; choose k/{count}"
+                raise key_fault("scheduler.rungs", list(self.scheduler.rungs), message)
 
     @property
     def rollout_env_steps(self) -> int:

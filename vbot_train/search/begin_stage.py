@@ -47,6 +47,7 @@ def begin_stage(
     """
     storage, settings = spec.config.storage, spec.config.search
     once = settings.model_copy(update={"seeds_per_configuration": 1})
+    unscheduled = spec.config.scheduler.model_copy(update={"rungs": ()})
     if spec.plan.get_stage(stage) is None:
         return None
     verdict = Verdict(open_earlier(directory, "study", storage), spec.metric)
@@ -62,10 +63,10 @@ def begin_stage(
         worker_lock,
         StageSpace(spec.space, verdict, spec.get_evaluation_seed(stage)),
         GridProposals([]),
-        config=spec.config.model_copy(update={"search": once}),
+        config=spec.config.model_copy(update={"search": once, "scheduler": unscheduled}),
         workers=spec.workers,
         elsewhere=[*screened, *read_other_stages(spec, directory, worker_lock, but=stage)],
-        training_s=estimate_training_s(screened),
+        training_s=estimate_training_s(screened, spec.config.training.env_steps),
     )
     join(total=0).enqueue(trainings, but=[trial.number for trial in verdict.study.left_out if trial.stage == stage])
     total = TrialCounts(study.get_trials(deepcopy=False), settings.retries).promised

@@ -13,7 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from vbot_train.config.checks import check_config, check_values
 from vbot_train.config.composition import join_lines, read_choices, to_plain
-from vbot_train.search.settings import check_choices, check_pruner
+from vbot_train.config.keys import GROUPS
+from vbot_train.config.validation import refuse
 from vbot_train.search.space.constraints import compile_rules, find_broken_rules
 from vbot_train.terminal import name_command
 from vbot_train.training.comparable import refuse_other_record
@@ -48,6 +49,19 @@ def find_chosen_search(config: DictConfig) -> str | None:
     return next(iter(typed), None)
 
 
+def check_choices(choices: Mapping[str, str]) -> None:
+    """Check that each config group has one option: Hydra records no choice for a list of options.
+
+    Args:
+        choices: The chosen option of each config group.
+
+    Raises:
+        ConfigError: A group has no single option; the message names the first.
+    """
+    missing = (group for group in GROUPS if group not in choices)
+    refuse(f"{group}: must be one option of conf/{group}/, no list and not nothing" for group in missing)
+
+
 class SearchCallback(Callback):
     """Callback that compiles the constraints before the first training, applies them, and writes the analysis."""
 
@@ -68,7 +82,6 @@ class SearchCallback(Callback):
             raise SystemExit(f"search={option}: a search needs -m, as in: {name_command()} -m search={option}")
         check_choices(read_choices(config))
         checked = check_config(job)
-        check_pruner(checked.pruner)
         self._compile(checked.search.constraints, job, config)
         if (name := self.broken_rule(job, read_choices(config))) is not None:
             text = next(rule.text for rule in self._rules if rule.name == name)

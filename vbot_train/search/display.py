@@ -75,6 +75,11 @@ class Display:
         text = f"interrupted at {env_steps:,} env steps, to be continued from {state_env_steps:,}"
         self._console.print(f"{self._stage} {number:>3}  {text}", highlight=False)
 
+    def pause(self, number: int, env_steps: int) -> None:
+        """Report that a trial waits at a rung, which it has reached after ``env_steps`` env steps."""
+        self._progress.remove_task(self._tasks.pop(number))
+        self._console.print(f"{self._stage} {number:>3}  paused at {env_steps:,} env steps", highlight=False)
+
     def forecast(self, fit: int | None) -> None:
         """Print how many trials will fit into the budget; nothing if ``fit`` is None."""
         if fit is not None:

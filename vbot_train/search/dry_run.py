@@ -56,7 +56,7 @@ def describe_dry_run(spec: SearchSpec, trials: Sequence[FrozenTrial], studies: P
         studies: Directory of other studies, whose trials give the speed of this machine.
     """
     yield from announce(spec)
-    counts = TrialCounts(trials, spec.config.search.retries)
+    counts = TrialCounts(trials, spec.config.search.retries, rungs=spec.rungs)
     ended = f", of which {counts.started} are there" if trials else ""
     yield f"  {spec.how_many}{ended}, {spec.workers} at a time"
     candidates = list(draw_first_proposals(spec, trials))
@@ -68,7 +68,7 @@ def describe_dry_run(spec: SearchSpec, trials: Sequence[FrozenTrial], studies: P
 
 def draw_first_proposals(spec: SearchSpec, trials: Sequence[FrozenTrial]) -> Iterator[Candidate]:
     """Yield the next ``PROPOSALS`` configurations, as if the sampler learned nothing from any of them."""
-    counts = TrialCounts(trials, spec.config.search.retries)
+    counts = TrialCounts(trials, spec.config.search.retries, rungs=spec.rungs)
     waiting = [read_params(trial) for trial in (*counts.interrupted, *counts.waiting)]
     left = max(spec.total - counts.promised // spec.seeds_per_configuration, 0)
     points = itertools.chain(waiting, itertools.islice(_draw_new_points(spec, counts), left))

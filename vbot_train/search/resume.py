@@ -62,6 +62,7 @@ def list_differences(then: StudyRecord, now: StudyRecord) -> list[str]:
     """
     lines = [f"  {line}" for _, line in list_changes(*map(_describe_ranges, (then, now)))]
     lines += [f"  {line}" for _, line in list_changes(_describe_seeds(then), _describe_seeds(now))]
+    lines += [f"  {line}" for _, line in list_changes(_describe_scheduler(then), _describe_scheduler(now))]
     lines += [f"  search.constraints.{line}" for _, line in list_changes(_list_own_rules(then), _list_own_rules(now))]
     for name in then.options.keys() & now.options.keys():
         varying = {*then.options[name], *now.options[name]}
@@ -74,6 +75,13 @@ def _describe_seeds(record: StudyRecord) -> dict[str, Any]:
     """Return the number of seeds per configuration; earlier versions trained all of them in one trial."""
     together, seeds = record.settings.search.seeds_per_trial, record.seeds_per_configuration
     return {"search.seeds_per_configuration": seeds if together == 1 else f"{together} in one trial"}
+
+
+def _describe_scheduler(record: StudyRecord) -> dict[str, Any]:
+    """Return the scheduler's settings; studies older than schedulers had none."""
+    scheduler = record.settings.scheduler
+    factor = {"scheduler.reduction_factor": scheduler.reduction_factor} if scheduler.rungs else {}
+    return {"scheduler.rungs": scheduler.rungs, **factor}
 
 
 def _list_own_rules(record: StudyRecord) -> dict[str, str]:

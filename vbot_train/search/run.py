@@ -13,6 +13,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial
 
+from vbot_train.config.checks import check_values
 from vbot_train.config.composition import ConfigError, to_plain, with_absolute_paths, with_values
 from vbot_train.search.begin_stage import begin_stage, check_unused_seeds, read_other_stages
 from vbot_train.search.display import TRIAL, Display
@@ -34,7 +35,6 @@ from vbot_train.search.naming import (
     set_name,
 )
 from vbot_train.search.resume import refuse_other
-from vbot_train.search.settings import check_search
 from vbot_train.search.spec import SearchSpec
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STAGES, TRIALS
@@ -74,7 +74,7 @@ def run_search(
     stop = ShutdownRequest() if launch is None else None  # launched workers receive signals themselves
     is_default = set_name(config, arguments)
     job = with_absolute_paths(to_plain(config))
-    checked = check_search(job)
+    checked = check_values(job)
     storage = check_storage(checked.storage)
     job = with_values(job, {"storage": storage})
     named = Path(config.hydra.sweep.dir)
@@ -177,10 +177,10 @@ class Search:
                 config = with_values(record.config, {"search.enqueue": spec.config.search.enqueue})
                 record = replace(record, config=config, **{key: getattr(now, key) for key in FREE_KEYS})
                 check_unused_seeds(spec, self.directory)
-                study = continue_study(self.directory, storage, record, spec.pruner, self._enqueue)
+                study = continue_study(self.directory, storage, record, self._enqueue)
             else:
                 infeasible = spec.survey.broken if spec.grid else {}
-                study = begin_study(self.directory, storage, now, spec.pruner, infeasible, self._enqueue)
+                study = begin_study(self.directory, storage, now, infeasible, self._enqueue)
         begun = "goes on" if record else "begins"
         if record and record.revision != read_revision():
             then = record.revision

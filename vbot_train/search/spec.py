@@ -31,12 +31,13 @@ from vbot_train.search.space.proposals import (
     draw_random_points,
     survey_space,
 )
-from vbot_train.search.space.samplers import build_pruner, build_sampler, check_sampler, is_grid
+from vbot_train.search.space.samplers import build_sampler, check_sampler, is_grid
 from vbot_train.search.space.space import Candidate, OutsideError, Space, read_space, split_overrides
 from vbot_train.search.stages import check_disjoint, plan_stages
 from vbot_train.study.accounting import identify
 from vbot_train.study.record import StudyRecord
 from vbot_train.study.recorded_settings import RecordedSearch
+from vbot_train.study.rungs import Rungs, build_rungs
 from vbot_train.training.metrics import METRICS
 
 DEFAULT_TRIALS = 20
@@ -75,7 +76,6 @@ class SearchSpec:
         self.workers = count_workers(self.config.workers, self.config.simulation)
         self.choices = read_choices(config)
         self.callback = next(c for c in context.callbacks.callbacks if isinstance(c, SearchCallback))
-        self.pruner = build_pruner(self.config.pruner)
         distributions, fixed = split_overrides(params, arguments, context.config_loader)
         if not distributions and not params:
             raise ConfigError("-m: nothing to search; add search=quick, or a sweep such as ppo.rollouts=24,48")
@@ -93,6 +93,12 @@ class SearchSpec:
         self.plan = plan_stages(settings).limit_to(self._count_configurations())
         check_disjoint(self.plan, self._list_training_seeds(), self.config.evaluation)
         self.points = drop_repeats(list(self._list_initial_points(earlier)))
+
+    @property
+    def rungs(self) -> Rungs:
+        """The rungs at which trials are paused."""
+        scheduler, evaluations = self.config.scheduler, self.config.training.evaluations
+        return build_rungs(scheduler.rungs, scheduler.reduction_factor, evaluations, METRICS[self.metric])
 
     @property
     def seeds_per_configuration(self) -> int:
@@ -138,6 +144,7 @@ class SearchSpec:
             direction=self.direction,
             repeats=self.config.search.duplicates == "replicate" and "seed" not in self.space.distributions,
             retries=self.config.search.retries,
+            rungs=self.rungs,
         )
 
     def record(self) -> StudyRecord:

@@ -41,7 +41,10 @@ def count_fitting_trials(progress: Progress) -> int | None:
     if left_s is None or trial_s is None or needed_s is None or needed_s <= left_s:
         return None
     later = sum(stage.total - stage.ended for stage in progress.stages[1:])
-    training_s, budget_s = estimate_training_s(search.trials) or trial_s, (progress.record.budget_hours or 0.0) * HOUR_S
+    training_s, budget_s = (
+        estimate_training_s(search.trials, progress.record.settings.training.env_steps) or trial_s,
+        (progress.record.budget_hours or 0.0) * HOUR_S,
+    )
     left_s -= compute_reserve_s(later, training_s, count_active_workers(progress), budget_s)
     return search.ended + sum(end_s <= left_s for end_s in _forecast_stage_s(search, trial_s, progress))
 

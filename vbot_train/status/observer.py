@@ -182,7 +182,7 @@ class Observer:
 
     def _read_stage(self, name: str, found: Sequence[FrozenTrial], record: StudyRecord, now: datetime) -> Stage:
         trials = [trial for trial in found if is_own(trial)]
-        counts = TrialCounts(trials, record.retries)
+        counts = TrialCounts(trials, record.retries, rungs=record.rungs)
         running = [
             self._read_training(trial, name, record, now) for trial in trials if trial.state == TrialState.RUNNING
         ]

@@ -9,8 +9,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.study.attributes import CAUSE, RETRY_OF, SEED, SEEDS, STATUS
 from vbot_train.study.lives import read_lives
+from vbot_train.study.rungs import NO_RUNGS, Rungs, is_first_seed
 from vbot_train.study.steps import correct_params
 from vbot_train.study.trials import is_own
+from vbot_train.training.result import RESUMABLE
 
 OUTSIDE = ("process was killed", "No space left on device")  # in causes external to the trial
 
@@ -54,16 +56,22 @@ class TrialCounts:
         trials: All trials of the study, by number; trials that no search started are ignored.
         retries: How often a crashed trial is retried.
         but: Numbers of trials to exclude, because their files can no longer be read.
+        rungs: The rungs at which trials are paused.
     """
 
-    def __init__(self, trials: Sequence[FrozenTrial], retries: int, but: Collection[int] = ()) -> None:
+    def __init__(
+        self, trials: Sequence[FrozenTrial], retries: int, but: Collection[int] = (), rungs: Rungs = NO_RUNGS
+    ) -> None:
+        self.rungs = rungs
         self.trials = [correct_trial(trial) for trial in trials if is_own(trial)]
         self._by_number = {trial.number: trial for trial in self.trials}
         replaced = {trial.user_attrs.get(RETRY_OF) for trial in self.trials} | set(but)
         self.counted = [trial for trial in self.trials if trial.number not in replaced]
         waiting = [trial for trial in self.counted if trial.state == TrialState.WAITING]
-        self.interrupted = [trial for trial in waiting if trial.user_attrs.get(STATUS) == "interrupted"]
-        self.waiting = [trial for trial in waiting if trial not in self.interrupted]
+        self.paused = [trial for trial in waiting if rungs.is_paused(trial)]
+        begun = [trial for trial in waiting if trial.user_attrs.get(STATUS) in RESUMABLE]
+        self.interrupted = [trial for trial in begun if not rungs.is_paused(trial)]
+        self.waiting = [trial for trial in waiting if not (rungs.is_paused(trial) or trial in begun)]
         ended = [trial for trial in self.counted if trial.state.is_finished()]
         failed = [trial for trial in ended if trial.user_attrs.get(STATUS) == "failed"]
         self.given_up = [trial for trial in failed if read_lives(trial)[-1:] and read_lives(trial)[-1].killed]
@@ -73,28 +81,48 @@ class TrialCounts:
 
     @property
     def promised(self) -> int:
-        """Number of trials that have ended for good, are running, or will certainly run."""
-        return len(self.counted)
+        """Number of trials that are there, or that the configurations begun may still need."""
+        return len(self.counted) + len(self._missing_seeds) - len(self.incomplete)
 
     @property
     def started(self) -> int:
-        """Number of trials that have ended for good or are running."""
-        return len(self.counted) - sum(map(len, (self.waiting, self.interrupted, self.crashed)))
+        """Number of trials that have ended for good, are paused or running, or depend on one that is."""
+        return self.promised - sum(map(len, (self.waiting, self.interrupted, self.crashed)))
+
+    def find_promotable(self, *, is_last: bool = False) -> FrozenTrial | None:
+        """Return the paused trial to continue, None if there is none.
+
+        Args:
+            is_last: Whether nothing else is left to start.
+        """
+        find = self.rungs.find_last_promotable if is_last else self.rungs.find_promotable
+        return find(self.counted, self.lost) if self.paused else None
 
     @property
     def proposals(self) -> int:
         """Number of configurations proposed so far, without retries; interruptions of the search do not change it."""
-        return sum(RETRY_OF not in trial.user_attrs and _is_first_seed(trial) for trial in self.trials)
+        return sum(RETRY_OF not in trial.user_attrs and is_first_seed(trial) for trial in self.trials)
 
-    @property
+    @cached_property
     def incomplete(self) -> list[tuple[FrozenTrial, int]]:
-        """Seeds that a worker did not queue because it died before; each with another trial of its configuration."""
+        """Seeds to queue now, each with another trial of its configuration.
+
+        A worker died before it queued them, or their configuration has just passed the last rung.
+        """
+        return [(trial, seed) for trial, seed in self._missing_seeds if self.rungs.has_passed_all(trial)]
+
+    @cached_property
+    def _missing_seeds(self) -> list[tuple[FrozenTrial, int]]:
+        """Seeds without a trial, each with the trial of its configuration that decides whether they are trained."""
         there = {
             (*identify_configuration(trial), trial.user_attrs[SEED])
             for trial in self.trials
             if SEEDS in trial.user_attrs
         }
-        trials = {identify_configuration(trial): trial for trial in self.trials if SEEDS in trial.user_attrs}
+        trials: dict[Any, FrozenTrial] = {}
+        for trial in (trial for trial in self.trials if SEEDS in trial.user_attrs):
+            key = identify_configuration(trial)
+            trials[key] = trial if is_first_seed(trial) else trials.get(key, trial)
         return [
             (trial, seed)
             for (point, seeds), trial in trials.items()
@@ -135,9 +163,3 @@ def _is_from_outside(attributes: Mapping[str, Any]) -> bool:
     """Check whether a trial ended by an external cause, which says nothing about its configuration."""
     cause = str(attributes.get(CAUSE))
     return attributes.get(STATUS) == "interrupted" or any(text in cause for text in OUTSIDE)
-
-
-def _is_first_seed(trial: FrozenTrial) -> bool:
-    """Check whether a trial trains the first seed of its configuration."""
-    seeds = trial.user_attrs.get(SEEDS)
-    return seeds is None or trial.user_attrs[SEED] == seeds[0]

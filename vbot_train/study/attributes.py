@@ -8,6 +8,7 @@ SEEDS = "seeds"  # all training seeds of its configuration, one trial per seed; 
 WORKER = "worker"  # worker that runs it
 ORIGIN = "origin"  # default, enqueued, history or proposed; in a later stage, the name of the stage
 HISTORY = "history"  # directory of an earlier study's trial whose result is reused
+PROMOTED = "promoted"  # number of rungs from which the scheduler promoted it; absent if none
 RETRY_OF = "retry_of"  # number of the trial that it repeats
 LIVES = "lives"  # periods in which it ran
 

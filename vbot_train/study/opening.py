@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
@@ -30,7 +29,6 @@ def begin_study(
     directory: Path,
     storage: str | None,
     record: StudyRecord,
-    pruner: Any,
     infeasible: Mapping[str, int],
     prepare: Prepare,
 ) -> optuna.Study:
@@ -40,7 +38,6 @@ def begin_study(
         directory: The study's directory, which must exist.
         storage: SQLAlchemy URL; None for SQLite in the directory.
         record: Content of ``study.yaml``, without storage and provenance.
-        pruner: The pruner; Optuna does not store it in the study.
         infeasible: Initial number of infeasible points by constraint.
         prepare: Function that queues the initial points.
 
@@ -52,9 +49,7 @@ def begin_study(
     with report_storage_errors(storage, directory):
         database = connect(storage, directory)
         _clear_half_begun(database, name, None if storage is None else own_id)
-        study = optuna.create_study(
-            study_name=name, storage=database, direction=direction, pruner=pruner, load_if_exists=True
-        )
+        study = optuna.create_study(study_name=name, storage=database, direction=direction, load_if_exists=True)
         if study.get_trials(deepcopy=False) or study.user_attrs.get(ID, own_id) != own_id:
             raise StudyError(f"study={name}: the storage holds it already, but {directory} no {STUDY_YAML} of it")
         study.set_user_attr(ID, own_id)
@@ -67,16 +62,13 @@ def begin_study(
     return study
 
 
-def continue_study(
-    directory: Path, storage: str | None, record: StudyRecord, pruner: Any, prepare: Prepare
-) -> optuna.Study:
+def continue_study(directory: Path, storage: str | None, record: StudyRecord, prepare: Prepare) -> optuna.Study:
     """Resume an existing study, and record the resume.
 
     Args:
         directory: The study's directory.
         storage: SQLAlchemy URL, which must be the study's own; None for the one in the record.
         record: Its record, which is written again with the resume added.
-        pruner: The pruner.
         prepare: Function that queues new initial points.
 
     Raises:
@@ -90,7 +82,7 @@ def continue_study(
         )
     with report_storage_errors(storage or home, directory):
         database = open_existing(home, directory)
-        study = optuna.load_study(study_name=name, storage=database, pruner=pruner)
+        study = optuna.load_study(study_name=name, storage=database)
     prepare(study)
     replace(record, resumed=[*record.resumed, describe_provenance()]).write(directory)
     return study
@@ -114,7 +106,7 @@ def look_into(directory: Path, storage: str | None, record: StudyRecord) -> dict
 
 
 def open_stage(directory: Path, storage: str | None, stage: str) -> optuna.Study:
-    """Open the Optuna study of a later stage, created if it does not exist. Its trials are never pruned.
+    """Open the Optuna study of a later stage, created if it does not exist.
 
     Args:
         directory: The study's directory.
@@ -133,7 +125,6 @@ def open_stage(directory: Path, storage: str | None, stage: str) -> optuna.Study
             study_name=name_stage(record.study, stage),
             storage=open_existing(home, directory),
             direction=METRICS[record.metric].direction,
-            pruner=optuna.pruners.NopPruner(),
             load_if_exists=True,
         )
 

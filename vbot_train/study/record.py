@@ -12,8 +12,10 @@ from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STUDY_YAML
 from vbot_train.study.plan import Confirm, Plan, Test
 from vbot_train.study.recorded_settings import Recorded, RecordedSampler, RecordedSettings
+from vbot_train.study.rungs import Rungs, build_rungs
 from vbot_train.study.storage_url import check_storage, hide_password
 from vbot_train.training.files import write_atomically
+from vbot_train.training.metrics import METRICS
 
 STAGES: dict[str, type[Recorded]] = {"confirm": Confirm, "test": Test}
 RECORD_KEYS = {"study", "metric", "space", "options", "constraints", "config", "storage", "revision"}
@@ -106,6 +108,12 @@ class StudyRecord:
     def plan(self) -> Plan:
         """The stages after the search."""
         return Plan(self.confirm, self.test)
+
+    @property
+    def rungs(self) -> Rungs:
+        """The rungs at which trials are paused."""
+        scheduler, evaluations = self.settings.scheduler, self.settings.training.evaluations or 1
+        return build_rungs(scheduler.rungs, scheduler.reduction_factor, evaluations, METRICS[self.metric])
 
     @property
     def retries(self) -> int:

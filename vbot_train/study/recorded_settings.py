@@ -35,12 +35,20 @@ class RecordedEvaluation(Recorded):
     seed: int | None = None
 
 
+class RecordedScheduler(Recorded):
+    """The scheduler; without rungs if none was chosen, or the study is older than schedulers."""
+
+    rungs: list[float] = []
+    reduction_factor: int = 3
+
+
 class RecordedSettings(Recorded):
     """The config of a study or of one of its trials."""
 
     search: RecordedSearch = RecordedSearch()
     training: RecordedTraining = RecordedTraining()
     evaluation: RecordedEvaluation = RecordedEvaluation()
+    scheduler: RecordedScheduler = RecordedScheduler()
     budget_hours: float | None = None
 
 

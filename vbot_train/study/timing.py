@@ -5,14 +5,14 @@ import statistics
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.study.attributes import STATUS
-from vbot_train.study.lives import compute_runtime_s, list_spans
+from vbot_train.study.lives import compute_runtime_s, list_spans, read_lives
 
 HOUR_S = 3600.0
 MOST_RESERVED = 0.5  # share of a budget that is reserved for confirming and testing, at most
-OWN_ENDS = ("completed", "pruned", "diverged", "timeout")  # ends that a trial reaches by itself
+OWN_ENDS = ("completed", "paused", "pruned", "diverged", "timeout")  # ends that a trial reaches by itself
 
 
 def compute_spent_s(trials: Sequence[FrozenTrial], now: datetime) -> float:
@@ -30,14 +30,24 @@ def compute_spent_s(trials: Sequence[FrozenTrial], now: datetime) -> float:
     return spent.total_seconds()
 
 
-def estimate_training_s(trials: Sequence[FrozenTrial]) -> float | None:
-    """Estimate how long a whole training takes: the median of the completed trials [s], None before the first."""
-    times = _list_runtimes_s(trials, ["completed"])
-    return statistics.median(times) if times else None
+def estimate_training_s(trials: Sequence[FrozenTrial], env_steps: int | None = None) -> float | None:
+    """Estimate how long a whole training takes [s], None before the first trial has ended or paused.
+
+    It is the median of the completed trials, or follows from the speed of the paused ones.
+
+    Args:
+        trials: The study's trials.
+        env_steps: Length of a training; None: unknown.
+    """
+    if times := _list_runtimes_s(trials, ["completed"]):
+        return statistics.median(times)
+    paused = [trial for trial in trials if trial.user_attrs.get(STATUS) == "paused"]
+    trained = sum(life.env_steps for trial in paused for life in read_lives(trial))
+    return sum(map(compute_runtime_s, paused)) * env_steps / trained if trained and env_steps else None
 
 
 def estimate_trial_s(trials: Sequence[FrozenTrial]) -> float | None:
-    """Estimate how long a trial takes, pruned ones included: the mean [s], None before the first has ended."""
+    """Estimate how long a trial takes, paused ones included: the mean [s], None before the first has ended."""
     times = _list_runtimes_s(trials, OWN_ENDS)
     return statistics.mean(times) if times else None
 
@@ -75,5 +85,6 @@ def compute_reserve_s(trainings: int, training_s: float, workers: int, budget_s:
 
 def _list_runtimes_s(trials: Sequence[FrozenTrial], statuses: Sequence[str]) -> list[float]:
     """List the runtimes of trials with these statuses [s], without trials whose result was reused (0 s)."""
-    times = [compute_runtime_s(trial) for trial in trials if trial.user_attrs.get(STATUS) in statuses]
+    ended = [trial for trial in trials if trial.state != TrialState.RUNNING]
+    times = [compute_runtime_s(trial) for trial in ended if trial.user_attrs.get(STATUS) in statuses]
     return [time for time in times if time > 0]

@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 FILE_NAME = "result.yaml"
 SCHEMA_VERSION = 1
 NUMBERS = ("metrics", "last_metrics", "reward_terms")  # keys whose values map names to numbers
-STATUSES = ("completed", "pruned", "diverged", "timeout", "failed", "interrupted")
+STATUSES = ("completed", "paused", "pruned", "diverged", "timeout", "failed", "interrupted")  # pruned: older studies
+RESUMABLE = ("paused", "interrupted")  # no result yet, but a state from which the training goes on
 
 
 class ResultError(FileError):
@@ -113,7 +114,7 @@ def _find_spoilt_keys(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 class TrialStopped(BaseException):
-    """A running trial was asked to stop, by its search, its pruner or its time limit."""
+    """A running trial was asked to stop, by its search, its scheduler or its time limit."""
 
     def __init__(self, status: str, cause: str) -> None:
         super().__init__(cause)

@@ -18,7 +18,7 @@ class StopRequest:
         """Request a stop; only the first request has an effect.
 
         Args:
-            status: ``interrupted`` keeps the state, so that the run can be resumed; ``pruned`` and ``timeout`` end it.
+            status: ``interrupted`` and ``paused`` keep the state, so that the run can be resumed; ``timeout`` ends it.
             cause: Reason in one line, for the user.
         """
         if self._asked is None:

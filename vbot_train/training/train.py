@@ -7,7 +7,7 @@ from typing import Any
 from vbot_train.agent.trainer import DivergedError
 from vbot_train.config.checks import check_config
 from vbot_train.training.files import is_disk_fault
-from vbot_train.training.result import TrialResult, TrialStopped
+from vbot_train.training.result import RESUMABLE, TrialResult, TrialStopped
 from vbot_train.training.run_directory import describe_cause, own_run_directory, state_path, write_traceback
 from vbot_train.training.saved_state import read_state, remove_state
 from vbot_train.training.stop import Report, StopRequest
@@ -40,13 +40,13 @@ def train(
         state_every_s: Longest time between two saved states [s], checked after each update.
 
     Returns:
-        The result with status ``completed``, ``diverged``, or that of ``TrialStopped`` (``pruned``, ``timeout``). Any
-        other error is raised, and recorded as ``failed`` unless the run can be resumed (the disk is full).
+        The result with status ``completed``, ``diverged``, or that of ``TrialStopped`` (``timeout``). Any other
+        error is raised, and recorded as ``failed`` unless the run can be resumed (the disk is full).
 
     Raises:
         ConfigError: The config is invalid, ``run_dir`` is in use or holds a finished run, or its state cannot be
             resumed.
-        TrialStopped: The run was interrupted. It has no result; its state is saved.
+        TrialStopped: The run was interrupted or paused. It has no result; its state is saved.
     """
     checked = check_config(config)
     with own_run_directory(run_dir):
@@ -59,10 +59,9 @@ def train(
             write_traceback(run_dir, error)
             result = run.result("diverged", cause=str(error))
         except TrialStopped as asked:
-            if asked.status == "interrupted":
+            if asked.status in RESUMABLE:
                 raise
-            if asked.status != "pruned":
-                write_traceback(run_dir, asked)
+            write_traceback(run_dir, asked)
             result = run.result(asked.status, cause=asked.cause)
         except KeyboardInterrupt:
             raise

@@ -25,7 +25,7 @@ from vbot_train.env.environment import Environment, build_env
 from vbot_train.env.episodes import Episodes
 from vbot_train.evaluation.held_out import compute_mean_reward_terms, evaluate, summarize
 from vbot_train.training.recorder import Recorder
-from vbot_train.training.result import TrialResult, TrialStopped
+from vbot_train.training.result import RESUMABLE, TrialResult, TrialStopped
 from vbot_train.training.row_files import check_rows
 from vbot_train.training.run_directory import CHECKPOINTS, StateError
 from vbot_train.training.saved_state import (
@@ -153,7 +153,7 @@ class Run:
                 self._conclude(update, recorder)
                 self.stop.check()
         except TrialStopped as asked:
-            if asked.status == "interrupted":
+            if asked.status in RESUMABLE:
                 self.save_state(recorder)
             raise
 

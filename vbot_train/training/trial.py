@@ -15,7 +15,7 @@ from typing import Any
 
 from vbot_train.training.channel import INTERRUPTED, Channel
 from vbot_train.training.files import is_disk_fault
-from vbot_train.training.result import TrialStopped
+from vbot_train.training.result import RESUMABLE, TrialStopped
 from vbot_train.training.stop import Report, StopRequest
 
 LOCK_TIMEOUT_S = 60.0  # for a process of a dead worker, which still writes the state that this one continues from
@@ -47,7 +47,7 @@ def train_trial(run_dir: Path, number: int, stop: StopRequest, report: Report, t
     """Train the config recorded in ``run_dir`` until it is finished or the worker stops it.
 
     Raises:
-        SystemExit: The trial was interrupted.
+        SystemExit: The trial was interrupted or paused.
     """
     from vbot_train.config.composition import load_recorded_config, look_up
     from vbot_train.training.run_directory import describe_cause, own_run_directory, record_early_end, state_path
@@ -59,7 +59,7 @@ def train_trial(run_dir: Path, number: int, stop: StopRequest, report: Report, t
             stop.check()
             train(config, run_dir, number, stop, report)
         except TrialStopped as stopped:  # stopped before ``train`` could record it, or interrupted
-            if stopped.status == "interrupted":
+            if stopped.status in RESUMABLE:
                 raise SystemExit(INTERRUPTED) from stopped
             record_early_end(run_dir, stopped.status, stopped, trial=number, seed=seed)
         except Exception as error:

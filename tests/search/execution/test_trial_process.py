@@ -95,12 +95,12 @@ channel.close()
 """
     )
     wait_for(running, 1)
-    running.stop("pruned", "the pruner stopped it")
+    running.stop("paused", "others are better")
     running.stop("interrupted", "the search was stopped")
     (heard,) = wait_for(running, 1)
-    assert heard == {"kind": "heard", "status": "pruned", "cause": "the pruner stopped it"}
+    assert heard == {"kind": "heard", "status": "paused", "cause": "others are better"}
     running.wait()
-    assert running.asked == ("pruned", "the pruner stopped it") and not running.was_killed
+    assert running.asked == ("paused", "others are better") and not running.was_killed
 
 
 def test_a_trial_that_does_not_stop_is_killed_after_its_grace(start, monkeypatch):

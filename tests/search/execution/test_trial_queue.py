@@ -5,7 +5,6 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import optuna
 import pytest
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
@@ -124,7 +123,6 @@ def test_a_random_search_tries_the_same_points_shared_interrupted_or_neither(joi
         ("diverged", 2.5, TrialState.FAIL, None),
         ("timeout", 2.5, TrialState.FAIL, None),
         ("failed", 2.5, TrialState.FAIL, None),
-        ("pruned", 2.5, TrialState.PRUNED, None),
     ],
 )
 def test_only_a_completed_trial_has_a_value_in_the_study(join, status, reward, state, value):
@@ -446,9 +444,10 @@ def test_the_first_trials_tell_how_many_will_fit(join, line, total, workers, oth
     assert worker.queue.forecast() == fit
 
 
-def test_values_on_the_way_go_through_the_study_to_its_pruner(join):
-    worker = join(pruner=optuna.pruners.ThresholdPruner(lower=1.0))
+def test_values_on_the_way_go_into_the_study(join):
+    worker = join()
     queued = worker.queue.take()
     assert worker.queue.reporter.report(queued, 1, 2.0) is False
-    assert worker.queue.reporter.report(queued, 2, 0.5) is True
-    assert worker.trial(0).intermediate_values == {1: 2.0, 2: 0.5}
+    assert worker.queue.reporter.report(queued, 2, None) is False
+    assert worker.queue.reporter.report(queued, 3, 0.5) is False
+    assert worker.trial(0).intermediate_values == {1: 2.0, 3: 0.5}

@@ -58,7 +58,7 @@ def test_a_run_that_was_copied_in_part_is_copied_whole(tmp_path):
 
 def test_a_trial_that_finds_the_disk_full_ends_the_search_and_is_continued_later():
     fault = "OSError: [Errno 28] No space left on device"
-    process = SimpleNamespace(has_ended=lambda: True, read_messages=list, disk_fault=fault)
+    process = SimpleNamespace(has_ended=lambda: True, read_messages=list, disk_fault=fault, asked=None)
     process.env_steps = process.state_env_steps = process.from_env_steps = 7
     queued = SimpleNamespace(trial=SimpleNamespace(number=3), directory=Path("trials/003"))
     put_back = []

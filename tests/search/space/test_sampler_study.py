@@ -1,4 +1,4 @@
-"""A sampler learns from what was completed or pruned, runs or is lost, and from nothing else."""
+"""A sampler learns from what was completed, runs or is lost, and from nothing else."""
 
 import pytest
 from optuna.distributions import FloatDistribution
@@ -118,21 +118,6 @@ def test_a_running_trial_that_diverges_first_of_all_leaves_no_trace_until_there_
     assert learned(known) == [("COMPLETE", 4.0, 0.1), ("COMPLETE", 4.0, 0.2)]
 
 
-def test_a_pruned_trial_keeps_its_curve_and_is_no_value_to_be_worse_than():
-    values = {1: 0.5, 2: -7.0}
-    pruned = create_trial(
-        state=TrialState.PRUNED,
-        params={"x": 0.5},
-        distributions={"x": UNIT},
-        intermediate_values=values,
-        user_attrs={STATUS: "pruned"},
-    )
-    known = SamplerStudy(StudyDirection.MAXIMIZE)
-    follow(known, numbered(completed(1.0), pruned, failed("diverged", 0.9)))
-    assert known.study.trials[1].intermediate_values == values
-    assert learned(known)[2] == ("COMPLETE", 1.0, 0.9)
-
-
 def trial_of(state, seed, x=0.9, *, seeds=(5, 6, 7), value=None, values=None, **attributes):
     """The trial that trains a configuration on one of its seeds."""
     told = {"params": {"x": x}, "distributions": {"x": UNIT}, "intermediate_values": values}
@@ -214,15 +199,6 @@ def test_of_a_configuration_one_of_whose_seeds_was_killed_nothing_is_told(cause)
     assert learned(known) == [("COMPLETE", 1.0, 0.5), ("RUNNING", None, 0.9)]
     follow(known, numbered(completed(1.0), has_value(5, 1.0), has_failed(6, **cause), has_value(7, 3.0)))
     assert learned(known) == [("COMPLETE", 1.0, 0.5)]
-
-
-def test_a_configuration_is_told_as_pruned_if_one_of_its_seeds_was():
-    values = {1: 0.5, 2: 0.25}
-    pruned = trial_of(TrialState.PRUNED, 6, values=values, **{STATUS: "pruned"})
-    known = SamplerStudy(StudyDirection.MAXIMIZE)
-    follow(known, numbered(completed(1.0), has_value(5, 1.0), pruned, has_value(7, 3.0)))
-    assert learned(known) == [("COMPLETE", 1.0, 0.5), ("PRUNED", None, 0.9)]
-    assert known.study.trials[-1].intermediate_values == values
 
 
 def test_a_seed_that_crashed_is_told_by_its_retry():

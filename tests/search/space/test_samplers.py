@@ -1,16 +1,13 @@
-"""Samplers and pruners as the config groups describe them."""
+"""Samplers as the config groups describe them."""
 
 import optuna
 import pytest
 from hydra import compose, initialize_config_dir
 from optuna.distributions import CategoricalDistribution, FloatDistribution
-from optuna.pruners import NopPruner, PercentilePruner, SuccessiveHalvingPruner
 from optuna.samplers import TPESampler
 
-from vbot_train.config.composition import CONF_DIR, ConfigError
-from vbot_train.config.validation import compose_validated
+from vbot_train.config.composition import CONF_DIR
 from vbot_train.search.space.samplers import (
-    build_pruner,
     build_sampler,
     count_good_trials,
     is_grid,
@@ -56,37 +53,3 @@ def test_a_sampler_follows_the_seed_it_is_given():
 def test_a_grid_is_no_sampler_of_optuna():
     assert is_grid(compose_job().hydra.sweeper.sampler)
     assert not is_grid(compose_job("method=random").hydra.sweeper.sampler)
-
-
-@pytest.mark.parametrize(
-    ("option", "kind"),
-    [("none", NopPruner), ("halving", SuccessiveHalvingPruner), ("percentile", PercentilePruner)],
-)
-def test_each_pruner_is_what_its_option_says(option, kind):
-    assert type(build_pruner(compose_validated([f"pruner={option}"]).pruner)) is kind
-
-
-@pytest.mark.parametrize(("option", "kept"), [("halving", 1), ("percentile", 2)])
-def test_a_pruner_spares_the_best_and_ends_the_worst_once_it_may_judge(option, kept):
-    study = optuna.create_study(
-        direction="maximize", pruner=build_pruner(compose_validated([f"pruner={option}"]).pruner)
-    )
-    for level in (1, 2, 3, 4, 5):
-        trial = study.ask()
-        for step in range(1, 9):
-            trial.report(level, step)
-        study.tell(trial, level)
-    best, worst = study.ask(), study.ask()
-    for step in range(1, 9):
-        best.report(9, step)
-        assert not best.should_prune()
-    ended = []
-    for step in range(1, 9):
-        worst.report(0, step)
-        ended.append(worst.should_prune())
-    assert ended.index(True) == kept  # so many evaluations go by first
-
-
-def test_a_pruner_that_its_settings_make_impossible_is_refused():
-    with pytest.raises(ConfigError, match="reduction_factor"):
-        build_pruner(compose_validated(["pruner=halving", "pruner.reduction_factor=1"]).pruner)

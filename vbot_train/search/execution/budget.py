@@ -27,6 +27,7 @@ class Budget:
         stages: What is trained after the search; time is reserved for that.
         elsewhere: Trials of the other stages, which spent of the same budget.
         training_s: How long one training takes [s], if the other stages know.
+        env_steps: Length of one training.
     """
 
     def __init__(
@@ -37,12 +38,14 @@ class Budget:
         stages: Plan,
         elsewhere: Sequence[FrozenTrial],
         training_s: float | None,
+        env_steps: int,
     ) -> None:
         self._budget_s = None if hours is None else hours * HOUR_S
         self._workers = workers
         self._stages = stages
         self._elsewhere = elsewhere
         self._training_s = training_s
+        self._env_steps = env_steps
 
     def compute_left_s(self, counts: TrialCounts) -> float | None:
         """Return the time left [s], None without a limit."""
@@ -81,4 +84,4 @@ class Budget:
 
     def _estimate_training_s(self, counts: TrialCounts) -> float:
         """Return the expected duration of a training [s], 0 before it is known."""
-        return estimate_training_s(counts.trials) or self._training_s or 0.0
+        return estimate_training_s(counts.trials, self._env_steps) or self._training_s or 0.0

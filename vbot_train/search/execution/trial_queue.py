@@ -26,11 +26,13 @@ from vbot_train.search.space.proposals import Proposals
 from vbot_train.search.space.sampler_study import list_told_configurations
 from vbot_train.search.space.space import Candidate
 from vbot_train.study.accounting import TrialCounts, identify, read_params
-from vbot_train.study.attributes import HISTORY, INFEASIBLE, ORIGIN, RETRY_OF, SEED, SEEDS
+from vbot_train.study.attributes import HISTORY, INFEASIBLE, ORIGIN, PROMOTED, RETRY_OF, SEED, SEEDS
 from vbot_train.study.layout import locate_trial
 from vbot_train.study.lives import compute_runtime_s
 from vbot_train.study.plan import NO_STAGES, Plan
+from vbot_train.study.rungs import build_rungs, count_passed
 from vbot_train.study.storage import retry_while_locked
+from vbot_train.training.metrics import METRICS
 from vbot_train.training.progress import read_last_env_steps
 from vbot_train.training.result import ResultError, TrialResult
 
@@ -89,11 +91,22 @@ class TrialQueue:
         self._seeds = config.search.seeds_per_configuration
         self._retries = config.search.retries
         self._env_steps = config.training.env_steps
+        self._rungs = build_rungs(
+            config.scheduler.rungs,
+            config.scheduler.reduction_factor,
+            config.training.evaluations,
+            METRICS[config.search.metric],
+        )
         self._stages = stages
         self._elsewhere = elsewhere
-        self.reporter = TrialReporter(study, worker_lock, config.search.metric)
+        self.reporter = TrialReporter(study, worker_lock, config.search.metric, self._rungs, self._retries)
         self.budget = Budget(
-            config.budget_hours, workers=workers, stages=stages, elsewhere=elsewhere, training_s=training_s
+            config.budget_hours,
+            workers=workers,
+            stages=stages,
+            elsewhere=elsewhere,
+            training_s=training_s,
+            env_steps=self._env_steps,
         )
         self.others_train = False  # whether other workers trained at the last take; the trial of one that dies is free
         self.out_of_time = False  # whether a trial was not started because it cannot finish within the budget
@@ -106,7 +119,7 @@ class TrialQueue:
             but: Numbers of trials that do not count, since their files cannot be read any more.
         """
         with self._worker_lock.hold():
-            taken = TrialCounts(self._study.get_trials(deepcopy=False), self._retries, but).taken
+            taken = TrialCounts(self._study.get_trials(deepcopy=False), self._retries, but, self._rungs).taken
             for point in points:
                 if point.params is not None:
                     there = taken.setdefault(identify(point.params), [])
@@ -117,6 +130,8 @@ class TrialQueue:
         first = params.get("seed", self._space.seed if point.seed is None else point.seed)
         block = list(range(first, first + self._seeds))
         new = [seed for seed in block if seed not in there]
+        if self._rungs:  # the others follow when the first has passed the last rung
+            new = [seed for seed in new if seed == first or seed in point.histories]
         for seed in new:
             attributes: dict[str, Any] = {ORIGIN: point.origin}
             if seed in point.histories:
@@ -141,7 +156,8 @@ class TrialQueue:
     def take(self) -> QueuedTrial | None:
         """Take the next trial to train.
 
-        The order is: interrupted trials, waiting trials, new proposals, retries of trials that crashed.
+        The order is: interrupted trials, paused trials that have become one of the best of their rung, waiting trials,
+        new proposals, retries of trials that crashed, paused trials that at least one may reach the end.
 
         Returns:
             The trial; None if there is none now. Another worker's trial may still be interrupted and become available.
@@ -154,21 +170,30 @@ class TrialQueue:
                 self._study, self._trials_dir, self._worker_lock, self.reporter, self._space.seed
             )
             counts = self._count()
-            if counts.started >= self._total:
+            begun = self._find_begun(counts)
+            if begun is None and counts.started >= self._total:
                 return None
-            self.out_of_time = not self.budget.has_time(counts, self._share_left(counts))
+            self.out_of_time = not self.budget.has_time(counts, self._share_left(begun))
             if self.out_of_time:
                 return None
             for trial, seed in counts.incomplete:
                 seeds = trial.user_attrs[SEEDS]
                 self._queue(read_params(trial), seed, seeds, {ORIGIN: trial.user_attrs[ORIGIN]})
-            if counts.interrupted:
-                return self._take(counts.interrupted[0])
+            if begun is not None:
+                return self._take(begun)
             if not (counts.incomplete or counts.waiting or self._propose(counts)):
                 if not counts.crashed:
-                    return None
+                    last = counts.find_promotable(is_last=True)
+                    return None if last is None else self._take(last)
                 self._queue_again(counts.crashed[0])
             return self._take(self._count().waiting[0])
+
+    def _find_begun(self, counts: TrialCounts) -> FrozenTrial | None:
+        """Return the trial to continue, interrupted or paused, None if there is none."""
+        is_full = counts.started >= self._total
+        if counts.interrupted and not is_full:
+            return counts.interrupted[0]
+        return counts.find_promotable() or (counts.find_promotable(is_last=True) if is_full else None)
 
     @retry_while_locked
     def compute_left_s(self) -> float | None:
@@ -204,14 +229,15 @@ class TrialQueue:
         return counts.started - sum(trial.state == TrialState.RUNNING for trial in counts.counted)
 
     def _count(self) -> TrialCounts:
-        return TrialCounts(self._study.get_trials(deepcopy=False), self._retries)
+        return TrialCounts(self._study.get_trials(deepcopy=False), self._retries, rungs=self._rungs)
 
-    def _share_left(self, counts: TrialCounts) -> float:
-        """Return the share of its training that the next trial has still to do, in [0, 1]."""
-        if not counts.interrupted:
-            return 1.0
-        done = read_last_env_steps(self.locate_trial_directory(counts.interrupted[0].number))
-        return max(1 - done / self._env_steps, 0.0)
+    def _share_left(self, begun: FrozenTrial | None) -> float:
+        """Return the share of a training that the next trial has to do up to its next rung; None is a new trial."""
+        if begun is None:
+            return self._rungs.get_share(1)
+        next_rung = max(count_passed(begun), self._rungs.count_reached(begun)) + 1
+        done = read_last_env_steps(self.locate_trial_directory(begun.number))
+        return max(self._rungs.get_share(next_rung) - done / self._env_steps, 0.0)
 
     def _queue_again(self, trial: FrozenTrial) -> None:
         kept = {key: trial.user_attrs[key] for key in (ORIGIN, SEED, SEEDS, HISTORY) if key in trial.user_attrs}
@@ -248,6 +274,8 @@ class TrialQueue:
     def _take(self, frozen: FrozenTrial) -> QueuedTrial:
         """Start a waiting trial, or continue an interrupted one."""
         trial = optuna.Trial(self._study, frozen._trial_id)
+        if self._rungs.is_paused(frozen):
+            trial.set_user_attr(PROMOTED, self._rungs.count_reached(frozen))
         self.reporter.begin(trial)
         # Last, so that the trial still waits if an earlier step has failed and is repeated.
         self._study._storage.set_trial_state_values(frozen._trial_id, TrialState.RUNNING)

@@ -10,10 +10,13 @@ from vbot_train.search.execution.fallback import load_result_or_fallback
 from vbot_train.search.execution.trial_process import TrialProcess
 from vbot_train.search.execution.worker_lock import WorkerLock, parse_host
 from vbot_train.search.space.space import Candidate
-from vbot_train.study.attributes import CAUSE, STATUS, WORKER
+from vbot_train.study.accounting import TrialCounts
+from vbot_train.study.attributes import CAUSE, PROMOTED, STATUS, WORKER
 from vbot_train.study.lives import begin_life, end_life, note_start, read_lives
+from vbot_train.study.rungs import NO_RUNGS, Rungs, count_passed, is_first_seed
 from vbot_train.study.storage import retry_while_locked
-from vbot_train.training.result import FILE_NAME, TrialResult
+from vbot_train.training.metrics import METRICS
+from vbot_train.training.result import FILE_NAME, RESUMABLE, TrialResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +37,18 @@ class TrialReporter:
         study: The study.
         worker_lock: The worker's lock.
         metric: What the study optimizes.
+        rungs: The rungs at which trials are paused.
+        retries: How often a crashed trial is trained again.
     """
 
-    def __init__(self, study: optuna.Study, worker_lock: WorkerLock, metric: str) -> None:
+    def __init__(
+        self, study: optuna.Study, worker_lock: WorkerLock, metric: str, rungs: Rungs = NO_RUNGS, retries: int = 0
+    ) -> None:
         self._study = study
         self._worker_lock = worker_lock
         self._metric = metric
+        self._rungs = rungs
+        self._retries = retries
 
     def begin(self, trial: optuna.Trial) -> None:
         """Assign a trial to this worker, and record that it starts now."""
@@ -57,35 +66,50 @@ class TrialReporter:
             note_start(queued.trial, from_env_steps)
 
     @retry_while_locked
-    def report(self, queued: QueuedTrial, step: int, value: float) -> bool:
-        """Report an intermediate held-out value. Returns whether the pruner ends the trial.
+    def report(self, queued: QueuedTrial, step: int, value: float | None) -> bool:
+        """Report an intermediate held-out value. Returns whether the trial has to wait at a rung.
 
         Args:
             queued: The trial.
             step: Held-out evaluations so far.
-            value: Of the metric.
+            value: Of the metric; None if nothing was observed, which counts as the worst at a rung.
         """
+        rung = self._rungs.find_rung(step)
+        if value is None and rung is not None:
+            value = METRICS[self._metric].worst
+        if value is None:
+            return False
         with self._worker_lock.hold():
-            if step in self._read(queued.trial).intermediate_values:  # before it was interrupted
-                return False
-            queued.trial.report(value, step)
-            return queued.trial.should_prune()
+            if step not in self._read(queued.trial).intermediate_values:  # else reported before an interruption
+                queued.trial.report(value, step)
+            return rung is not None and not self._may_pass(queued.trial, rung)
+
+    def _may_pass(self, trial: optuna.Trial, rung: int) -> bool:
+        """Check whether a trial goes on beyond the rung that it has reached, and record it if so."""
+        frozen = self._read(trial)
+        if count_passed(frozen) >= rung or not is_first_seed(frozen):
+            return True
+        counts = TrialCounts(self._study.get_trials(deepcopy=False), self._retries, rungs=self._rungs)
+        if not self._rungs.is_among_best(frozen, counts.counted, counts.lost):
+            return False
+        trial.set_user_attr(PROMOTED, rung)
+        return True
 
     @retry_while_locked
     def end(self, queued: QueuedTrial, process: TrialProcess) -> TrialResult | None:
         """Tell the study that a trial's process has ended.
 
         Returns:
-            Its result; None if it was interrupted, and waits to be continued.
+            Its result; None if it was interrupted or paused, and waits to be continued.
         """
         status, cause = process.asked or ("failed", process.describe_end())
         seconds = process.runtime_s
         with self._worker_lock.hold():
             has_result = (queued.directory / FILE_NAME).exists()
             is_given_up = process.was_killed and not has_result and _is_killed_again(queued.trial, process)
-            can_go_on = status == "interrupted" or process.was_killed or process.disk_fault is not None
+            can_go_on = status in RESUMABLE or process.was_killed or process.disk_fault is not None
             if can_go_on and not has_result and not is_given_up:
-                self.put_back(queued.trial, cause, seconds, process.env_steps, killed=process.was_killed)
+                self.put_back(queued.trial, cause, seconds, process.env_steps, status, killed=process.was_killed)
                 return None
             if is_given_up:
                 cause = f"{cause}; twice, without a new state in between"
@@ -119,12 +143,21 @@ class TrialReporter:
                 end_life(queued.trial, runtime_s, 0 if queued.history is not None else env_steps, killed=killed)
                 self.complete(queued.trial, result)
 
-    def put_back(self, trial: optuna.Trial, cause: str, runtime_s: float, env_steps: int, *, killed: bool) -> None:
-        """Let an interrupted trial wait until it is continued, with the same number and directory."""
+    def put_back(
+        self,
+        trial: optuna.Trial,
+        cause: str,
+        runtime_s: float,
+        env_steps: int,
+        status: str = "interrupted",
+        *,
+        killed: bool,
+    ) -> None:
+        """Let a trial without a result wait until it is continued, with the same number and directory."""
         if not self._is_ours(trial):
             return
         end_life(trial, runtime_s, env_steps, killed=killed)
-        trial.set_user_attr(STATUS, "interrupted")
+        trial.set_user_attr(STATUS, status if status in RESUMABLE else "interrupted")
         trial.set_user_attr(CAUSE, cause)
         self._study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
@@ -134,7 +167,7 @@ class TrialReporter:
         state = TrialState.FAIL if value is None else TrialState.COMPLETE
         trial.set_user_attr(CAUSE, result.cause)
         trial.set_user_attr(STATUS, result.status)
-        self._study.tell(trial, value, state=TrialState.PRUNED if result.status == "pruned" else state)
+        self._study.tell(trial, value, state=state)
 
     def _is_ours(self, trial: optuna.Trial) -> bool:
         """Check whether a trial is still assigned to this worker."""

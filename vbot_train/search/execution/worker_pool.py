@@ -23,6 +23,7 @@ from vbot_train.training.run_directory import CHECKPOINTS
 
 POLL_S = 0.2
 TAKE_AGAIN_S = 2.0  # another worker may be interrupted, and its trials become available
+PAUSED = "others are better at this rung"
 OUT_OF_TIME = "budget_hours is spent"
 HOPELESS = 3  # as many equal failures in a row at the start stop the search
 
@@ -172,13 +173,10 @@ class WorkerPool:
                     self._report(running, message)
 
     def _report(self, running: RunningTrial, message: Message) -> None:
-        """Report a held-out value to the study. Its pruner may end the trial, except at the last evaluation."""
+        """Report a held-out value to the study, whose scheduler may pause the trial."""
         value, evaluation = message.get(f"selection_{self._metric}"), message.get("evaluation")
-        if value is None or evaluation is None:
-            return
-        prune = self._queue.reporter.report(running.queued, evaluation, value)
-        if prune and evaluation < running.config.evaluations:
-            running.process.stop("pruned", "the pruner stopped it")
+        if evaluation is not None and self._queue.reporter.report(running.queued, evaluation, value):
+            running.process.stop("paused", PAUSED)
 
     def _finish(self, running: RunningTrial) -> None:
         """Tell the study and the user that a trial has ended."""
@@ -186,9 +184,7 @@ class WorkerPool:
         self._stop.trials.remove(running.process)
         result = self._queue.reporter.end(running.queued, running.process)
         if result is None:
-            process = running.process
-            state_env_steps = process.state_env_steps or process.from_env_steps or 0
-            self._display.put_back(running.queued.trial.number, process.env_steps, state_env_steps)
+            self._show_pause(running)
             self._look_again = 0.0
             return
         self._note_end(running.queued, result)
@@ -198,9 +194,17 @@ class WorkerPool:
             self._has_forecast = fit is not None
             self._display.forecast(fit)
 
+    def _show_pause(self, running: RunningTrial) -> None:
+        process, number = running.process, running.queued.trial.number
+        if process.asked is not None and process.asked[0] == "paused":
+            self._display.pause(number, process.env_steps)
+            self._display.show_total(self._queue.count_done(), self._queue.find_best())
+        else:
+            self._display.put_back(number, process.env_steps, process.state_env_steps or process.from_env_steps or 0)
+
     def _note_end(self, queued: QueuedTrial, result: TrialResult) -> None:
         """Record how a configuration ended; it counts as failed while all of its seeds have failed."""
-        is_good = result.status in ("completed", "pruned")
+        is_good = result.status == "completed"
         self._trained += is_good
         key, cause = identify(queued.candidate.params), f"{result.status}: {result.cause}"
         self._causes[key] = None if is_good or self._causes.get(key, cause) is None else cause

@@ -13,9 +13,11 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.config.composition import ConfigError
+from vbot_train.search.space.ordered_choices import decode_params, order_distributions
 from vbot_train.search.space.sampler_study import SamplerStudy
 from vbot_train.search.space.space import Candidate, Space
 from vbot_train.study.accounting import Identity, TrialCounts, identify
+from vbot_train.study.rungs import NO_RUNGS, Rungs
 from vbot_train.study.steps import correct_params
 
 log = logging.getLogger(__name__)
@@ -107,6 +109,7 @@ class SampledProposals:
         direction: Direction of the study.
         repeats: Whether a configuration that is taken may be drawn again.
         retries: How often a crashed trial is trained again.
+        rungs: The rungs at which trials are paused; the sampler learns from the values there.
     """
 
     def __init__(
@@ -119,6 +122,7 @@ class SampledProposals:
         direction: StudyDirection,
         repeats: bool,
         retries: int = 0,
+        rungs: Rungs = NO_RUNGS,
     ) -> None:
         self._space = space
         self._broken_rules = broken_rules
@@ -127,6 +131,7 @@ class SampledProposals:
         self._sampler_study = SamplerStudy(direction)
         self._repeats = repeats
         self._retries = retries
+        self._rungs = rungs
         self.rejected: Counter[str] = Counter()
 
     def draw(self, trials: Sequence[FrozenTrial], taken: Collection[Identity], index: int) -> dict[str, Any] | None:
@@ -136,13 +141,14 @@ class SampledProposals:
             ConfigError: No feasible point was found.
         """
         seed, other_seed = np.random.SeedSequence([self._seed, index]).generate_state(2).tolist()
-        self._sampler_study.follow(TrialCounts(trials, self._retries))
+        self._sampler_study.follow(TrialCounts(trials, self._retries, rungs=self._rungs))
         study = self._sampler_study.study
         study.sampler = self._build_sampler(seed)
         for _ in range(MAX_TRIES):
-            trial = study.ask(self._space.distributions)
+            trial = study.ask(order_distributions(self._space.distributions))
             study.tell(trial, state=TrialState.FAIL)
-            params = correct_params(trial.params, self._space.distributions)
+            params = decode_params(trial.params, self._space.distributions)
+            params = correct_params(params, self._space.distributions)
             if self._accepts(params, taken):
                 return params
         log.warning("%d points from the sampler in a row were infeasible or taken; a random one follows", MAX_TRIES)

@@ -1,14 +1,18 @@
 """In-memory study from which a sampler learns."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from vbot_train.search.space.ordered_choices import encode_params, order_distributions
 from vbot_train.study.accounting import TrialCounts, identify_configuration
 from vbot_train.training.result import compute_iqm
+
+ENOUGH = 10  # configurations at a rung, for a sampler to learn from their values there
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,20 +21,24 @@ class Told:
 
     key: object  # identifies the configuration
     state: TrialState  # FAIL: not reported, unless it is lost
-    trial: FrozenTrial  # one of its trials, for the parameters; if pruned, also for the intermediate values
-    value: float | None = None  # interquartile mean over its seeds, if complete
+    trial: FrozenTrial  # one of its trials, for the parameters
+    value: float | None = None  # if complete: at a rung, or the interquartile mean over its seeds
     is_lost: bool = False  # one of its seeds has ended without a value and is not retried
 
 
 class SamplerStudy:
     """In-memory copy of a study for a sampler: one trial per configuration, over all its seeds.
 
-    It holds completed, pruned and running configurations, and lost ones with the worst value seen. In the study
-    itself a lost trial has no value, so that it is never ranked.
+    It holds completed and running configurations, and lost ones with the worst value seen. In the study itself a lost
+    trial has no value, so that it is never ranked.
+
+    With a scheduler, a configuration is completed here once it has a value at the highest rung that enough of them have
+    reached (as in BOHB, Falkner et al. 2018, https://arxiv.org/abs/1807.01774).
     """
 
     def __init__(self, direction: StudyDirection) -> None:
         self._direction = direction
+        self._level = 0  # rung whose values are reported
         self._worst: float | None = None  # value among the completed configurations
         self._reset()
 
@@ -41,9 +49,13 @@ class SamplerStudy:
         self._holds_lost = False
 
     def follow(self, counts: TrialCounts) -> None:
-        """Add what is new; rebuild the copy if the worst value, reported for lost configurations, has changed."""
-        configurations = list_told_configurations(counts)
-        values = [told.value for told in configurations if told.value is not None]
+        """Add what is new; rebuild the copy if another rung is reported, or a worse value for lost configurations."""
+        level = counts.rungs.find_level(counts.counted, ENOUGH)
+        if level != self._level:
+            self._reset()
+        self._level = level
+        configurations = list_told_configurations(counts, level)
+        values = [told.value for told in configurations if told.state == TrialState.COMPLETE and told.value is not None]
         worst = (min if self._direction == StudyDirection.MAXIMIZE else max)(values, default=None)
         if self._holds_lost and worst != self._worst:
             self._reset()
@@ -60,9 +72,7 @@ class SamplerStudy:
             return True
         if told.key in self._running:
             self.study.tell(self._running.pop(told.key), state=TrialState.FAIL)
-        if told.state == TrialState.PRUNED:
-            self.study.add_trial(told.trial)
-        elif told.state == TrialState.COMPLETE:
+        if told.state == TrialState.COMPLETE:
             self._add_trial(told, TrialState.COMPLETE, told.value)
         elif told.is_lost:
             if self._worst is None:
@@ -72,18 +82,34 @@ class SamplerStudy:
         return True
 
     def _add_trial(self, told: Told, state: TrialState, value: float | None = None) -> None:
-        params, distributions = told.trial.params, told.trial.distributions
-        self.study.add_trial(create_trial(state=state, value=value, params=params, distributions=distributions))
+        own = told.trial.distributions
+        params = encode_params(told.trial.params, own)
+        self.study.add_trial(
+            create_trial(state=state, value=value, params=params, distributions=order_distributions(own))
+        )
 
 
-def list_told_configurations(counts: TrialCounts) -> list[Told]:
-    """List the configurations as reported to a sampler, in the order in which they were begun."""
+def list_told_configurations(counts: TrialCounts, level: int | None = None) -> list[Told]:
+    """List the configurations as reported to a sampler, in the order in which they were begun.
+
+    Args:
+        counts: The study's trials.
+        level: The rung whose values are reported; None or beyond the last one: the final values.
+    """
     groups: dict[object, list[FrozenTrial]] = {}
     for trial in counts.trials:
-        if trial.state != TrialState.WAITING:
+        if trial.state != TrialState.WAITING or counts.rungs.is_paused(trial):
             groups.setdefault(_identify(trial), []).append(trial)
-    unfinished = {_identify(trial) for trial in counts.counted if trial.state == TrialState.WAITING}
-    return [_tell(key, trials, counts.lost, is_waiting=key in unfinished) for key, trials in groups.items()]
+    held = {trial.number for trial in counts.paused}
+    unfinished = {
+        _identify(trial) for trial in counts.counted if trial.state == TrialState.WAITING and trial.number not in held
+    }
+    is_final = level is None or level > len(counts.rungs)
+    values = {} if level is None or is_final else counts.rungs.list_values(level, counts.counted)
+    return [
+        _tell(key, trials, counts.lost, values, is_final=is_final, is_waiting=key in unfinished)
+        for key, trials in groups.items()
+    ]
 
 
 def _identify(trial: FrozenTrial) -> object:
@@ -92,17 +118,37 @@ def _identify(trial: FrozenTrial) -> object:
     return key if len(key[1]) > 1 else trial.number
 
 
-def _tell(key: object, trials: Sequence[FrozenTrial], lost: set[int], *, is_waiting: bool) -> Told:
-    """Combine the states and values of a configuration's trials."""
+def _tell(
+    key: object,
+    trials: Sequence[FrozenTrial],
+    lost: set[int],
+    at_rung: Mapping[int, float],
+    *,
+    is_final: bool,
+    is_waiting: bool,
+) -> Told:
+    """Combine the states and values of a configuration's trials.
+
+    Args:
+        key: Identifies the configuration.
+        trials: Its trials.
+        lost: Numbers of the trials that have ended for good without a value.
+        at_rung: Values at the reported rung by trial number, if it is not the end.
+        is_final: Whether the final values are reported.
+        is_waiting: Whether one of its trials waits to be trained.
+    """
     first, states = trials[0], {trial.state for trial in trials}
+    has_lost = any(trial.number in lost for trial in trials)
+    there = [at_rung[trial.number] for trial in trials if trial.number in at_rung]
+    if there and not has_lost:
+        is_lost = not math.isfinite(there[0])  # nothing was observed there
+        return Told(key, TrialState.FAIL if is_lost else TrialState.COMPLETE, first, there[0], is_lost)
     if TrialState.RUNNING in states or is_waiting:
         return Told(key, TrialState.RUNNING, first)
-    if any(trial.number in lost for trial in trials):
+    if has_lost:
         return Told(key, TrialState.FAIL, first, is_lost=True)
-    if pruned := [trial for trial in trials if trial.state == TrialState.PRUNED]:
-        return Told(key, TrialState.PRUNED, pruned[0])
     values = [trial.value for trial in trials if trial.value is not None]
-    if not values or len(values) < _seeds(first):
+    if not is_final or len(values) < max(_seeds(first), 1):
         return Told(key, TrialState.FAIL, first)
     return Told(key, TrialState.COMPLETE, first, values[0] if len(values) == 1 else compute_iqm(values))
 

@@ -1,18 +1,15 @@
-"""Optuna's samplers and pruners, built from their config; no other class can be instantiated."""
+"""Optuna's samplers, built from their config; no other class can be instantiated."""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, IntDistribution
-from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
 from vbot_train.config.composition import ConfigError
-from vbot_train.config.schema import Pruner
 from vbot_train.search.space.distributions import MOST_LISTED, describe
 
 GRID = "optuna.samplers.GridSampler"
@@ -21,7 +18,6 @@ GRID = "optuna.samplers.GridSampler"
 DRAWING = tuple(f"optuna.samplers.{name}" for name in ("RandomSampler", "TPESampler", "GPSampler"))
 GAUSSIAN = "optuna.samplers.GPSampler"
 WHITELIST = (*DRAWING, "vbot_train.search.space.samplers.count_good_trials")
-PRUNERS = ("optuna.pruners.*",)
 
 
 def is_grid(config: Mapping[str, Any]) -> bool:
@@ -61,19 +57,3 @@ def build_sampler(config: DictConfig, seed: int) -> BaseSampler:
 def count_good_trials(trials: int, share: float) -> int:
     """Return how many of so many trials TPE counts as good; at most 25, as in Optuna."""
     return min(math.ceil(share * trials), 25)
-
-
-def build_pruner(config: Pruner) -> BasePruner:
-    """Build a pruner.
-
-    Raises:
-        ConfigError: The settings are invalid.
-    """
-    content = config.model_dump(by_alias=True)
-    try:
-        pruner = instantiate(content, _execution_whitelist_=PRUNERS)
-    except (HydraException, TypeError, ValueError, ArithmeticError) as error:
-        raise ConfigError(f"pruner={content}: {str(error.__cause__ or error).splitlines()[0]}") from error
-    if not isinstance(pruner, BasePruner):
-        raise ConfigError(f"pruner={content}: makes no pruner")
-    return pruner

@@ -1,0 +1,147 @@
+"""Rungs at which a search compares unfinished trials: which of them wait there, and which go on.
+
+Asynchronous successive halving (Li et al. 2020, https://arxiv.org/abs/1810.05934), but a trial that is not among the
+best of its rung is paused, and goes on as soon as it is. Everything is derived from the trials in the study: a trial
+has reached a rung if it has a value there, and has passed those rungs from which it was promoted.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from optuna.trial import FrozenTrial, TrialState
+
+from vbot_train.study.attributes import PROMOTED, SEED, SEEDS
+from vbot_train.training.metrics import Metric
+
+
+@dataclass(frozen=True, slots=True)
+class Rungs:
+    """The rungs of a study; without any, every trial trains to its end.
+
+    Rungs are counted from 1. With several seeds per configuration, only its first seed is compared.
+    """
+
+    evaluations: tuple[int, ...] = ()  # number of the held-out evaluation at which each rung lies, increasing
+    evaluations_per_trial: int = 1
+    reduction_factor: int = 3  # of the trials at a rung, the best 1 in so many go on
+    sign: int = 1  # factor after which a higher value is better
+
+    def __len__(self) -> int:
+        return len(self.evaluations)
+
+    def find_rung(self, evaluation: int) -> int | None:
+        """Return the rung that lies at an evaluation, None if there is none."""
+        return self.evaluations.index(evaluation) + 1 if evaluation in self.evaluations else None
+
+    def get_share(self, rung: int) -> float:
+        """Return the share of a training up to a rung; the whole training beyond the last one."""
+        return 1.0 if rung > len(self) else self.evaluations[rung - 1] / self.evaluations_per_trial
+
+    def count_reached(self, trial: FrozenTrial) -> int:
+        """Return the highest rung that a trial has reached, 0 if none."""
+        if not is_first_seed(trial):
+            return 0
+        return sum(evaluation in trial.intermediate_values for evaluation in self.evaluations)
+
+    def is_paused(self, trial: FrozenTrial) -> bool:
+        """Check whether a trial waits at a rung."""
+        return trial.state == TrialState.WAITING and self.count_reached(trial) > count_passed(trial)
+
+    def has_passed_all(self, trial: FrozenTrial) -> bool:
+        """Check whether a trial has passed the last rung, or is completed."""
+        return trial.state == TrialState.COMPLETE or count_passed(trial) >= len(self)
+
+    def is_among_best(self, trial: FrozenTrial, trials: Sequence[FrozenTrial], lost: set[int]) -> bool:
+        """Check whether a trial is among the best of the rung that it has reached.
+
+        Args:
+            trial: The trial.
+            trials: The trials that count, the trial included.
+            lost: Numbers of those that have ended for good without a value; they are worse than all others.
+        """
+        return trial.number in self._list_best(self.count_reached(trial), trials, lost)
+
+    def find_promotable(self, trials: Sequence[FrozenTrial], lost: set[int]) -> FrozenTrial | None:
+        """Return the paused trial to continue: one of the best of its rung, at the highest rung that has one."""
+        paused = {trial.number: trial for trial in trials if self.is_paused(trial)}
+        for rung in range(len(self), 0, -1):
+            for number in self._list_best(rung, trials, lost):
+                if number in paused and self.count_reached(paused[number]) == rung:
+                    return paused[number]
+        return None
+
+    def find_last_promotable(self, trials: Sequence[FrozenTrial], lost: set[int]) -> FrozenTrial | None:
+        """Return the paused trial to continue when no new one will come: so that at least one reaches the end.
+
+        It is the best at the lowest rung from which no other trial has gone on, once all have arrived there.
+        """
+        unfinished = [trial for trial in trials if not trial.state.is_finished() and not self.is_paused(trial)]
+        for rung in range(1, len(self) + 1):
+            if any(is_first_seed(trial) and self.count_reached(trial) < rung for trial in unfinished):
+                return None
+            if any(count_passed(trial) >= rung and trial.number not in lost for trial in trials):
+                continue
+            waiting = [trial for trial in trials if self.is_paused(trial) and self.count_reached(trial) == rung]
+            return max(waiting, key=self._build_order(rung), default=None)
+        return None
+
+    def find_level(self, trials: Sequence[FrozenTrial], least: int) -> int:
+        """Return the highest rung that so many trials have reached, counting the end of a training as one more.
+
+        Fewer trials than ``least`` at the first rung give the first rung.
+        """
+        completed = sum(trial.state == TrialState.COMPLETE and is_first_seed(trial) for trial in trials)
+        reached = [sum(1 for _ in self._list_at(rung, trials)) for rung in range(1, len(self) + 1)]
+        counts = [*reached, completed]
+        return max((level for level, count in enumerate(counts, start=1) if count >= least), default=1)
+
+    def list_values(self, rung: int, trials: Sequence[FrozenTrial]) -> dict[int, float]:
+        """Return the values at a rung, by trial number."""
+        evaluation = self.evaluations[rung - 1]
+        return {trial.number: trial.intermediate_values[evaluation] for trial in self._list_at(rung, trials)}
+
+    def _list_at(self, rung: int, trials: Sequence[FrozenTrial]) -> Iterator[FrozenTrial]:
+        return (trial for trial in trials if self.count_reached(trial) >= rung)
+
+    def _list_best(self, rung: int, trials: Sequence[FrozenTrial], lost: set[int]) -> list[int]:
+        """List the numbers of the trials that may pass a rung, best first. Lost ones count among those that came."""
+        there = sorted(self._list_at(rung, trials), key=self._build_order(rung), reverse=True)
+        came = len(there) + sum(
+            trial.number in lost and count_passed(trial) == rung - 1 and self.count_reached(trial) < rung
+            for trial in trials
+            if is_first_seed(trial)
+        )
+        return [trial.number for trial in there[: came // self.reduction_factor]]
+
+    def _build_order(self, rung: int) -> Callable[[FrozenTrial], tuple[float, int]]:
+        """Return the sort key at a rung: higher is better; of equal values, that of the older trial."""
+        evaluation = self.evaluations[rung - 1]
+        return lambda trial: (self.sign * trial.intermediate_values[evaluation], -trial.number)
+
+
+NO_RUNGS = Rungs()
+
+
+def build_rungs(shares: Sequence[float], reduction_factor: int, evaluations: int, metric: Metric) -> Rungs:
+    """Build the rungs of a study.
+
+    Args:
+        shares: Share of a training at which each lies; one at the end compares nothing.
+        reduction_factor: Of the trials at a rung, the best 1 in so many go on.
+        evaluations: Held-out evaluations of a training.
+        metric: What the study optimizes.
+    """
+    numbers = tuple(round(share * evaluations) for share in shares if share < 1)
+    return Rungs(numbers, evaluations, reduction_factor, metric.sign)
+
+
+def count_passed(trial: FrozenTrial) -> int:
+    """Return the number of rungs from which a trial was promoted."""
+    passed: int = trial.user_attrs.get(PROMOTED, 0)
+    return passed
+
+
+def is_first_seed(trial: FrozenTrial) -> bool:
+    """Check whether a trial trains the first seed of its configuration."""
+    seeds = trial.user_attrs.get(SEEDS)
+    return seeds is None or trial.user_attrs[SEED] == seeds[0]
