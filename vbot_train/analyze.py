@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vbot_train.analysis.advice import Advice, give_advice
+from vbot_train.analysis.compared_trials import choose_compared_trials
 from vbot_train.analysis.figures import draw_figures
 from vbot_train.analysis.headline import format_spread_over_seeds, write_headline
 from vbot_train.analysis.importance import EstimatorName, ImportanceReport, measure_importance
@@ -61,7 +62,8 @@ def analyze(
     study = load_study(study_dir, storage)
     metric = metric or study.record.metric
     verdict = Verdict(study, metric)
-    importance = measure_importance(study.rank(metric), metric, estimator=estimator)
+    compared = choose_compared_trials(study, metric)
+    importance = measure_importance(compared.trials, metric, estimator=estimator, where=compared.where)
     advice = give_advice(verdict)
     out = choose_folder(verdict)
     (out / "experiment").mkdir(parents=True, exist_ok=True)
@@ -113,7 +115,7 @@ def show(verdict: Verdict, importance: ImportanceReport, advice: Sequence[Advice
     console.print(f"trials: {counts or 'none'}")
     for line in tell_left_out(verdict.study):
         console.print(line)
-    console.print(f"importance ({importance.estimator}): {importance.reliability}")
+    console.print(f"importance ({importance.estimator}{importance.where}): {importance.reliability}")
     for row in importance.rows:
         if row.importance is not None and row.interval_90 is not None:
             low, high = row.interval_90

@@ -84,14 +84,14 @@ def _advise_longer(verdict: Verdict, seen: Contrast | None) -> Advice | None:
     """Advise longer trials if values at half length do not predict the final ones, although configurations differ.
 
     Intermediate values are means over few episodes and final values over many, so this noise must not count as a change
-    of rank. Not tested after pruning: a pruner keeps the trials that were good early, which weakens the relation.
+    of rank. Not tested with a scheduler: only trials that were good early finish, which weakens the relation.
     """
     training = verdict.study.record.settings.training
     evaluations, env_steps = training.evaluations, training.env_steps
     optimized = verdict.metric == verdict.study.record.metric  # trials report intermediate values of the objective only
     if evaluations is None or env_steps is None or not optimized:
         return None
-    if seen is None or not seen.differ or verdict.study.pruned:
+    if seen is None or not seen.differ or verdict.study.paused or verdict.study.pruned:
         return None
     half = (evaluations + 1) // 2
     found = [on_the_way(each, (half, evaluations), verdict.metric) for each in verdict.screened]

@@ -87,12 +87,12 @@ def mean_curve(curves: Sequence[Curve], env_steps: Array) -> Curve:
 def trace_best_so_far(study: Study, metric: str) -> BestSoFar:
     """Compute the best-so-far curve of a search, with its trials in the order in which they were started.
 
-    Env steps of failed and pruned trials count too; those of evaluations do not.
+    Env steps of failed and paused trials count too; those of evaluations do not.
     """
     choose = max if METRICS[metric].is_maximized else min
     env_steps: list[int] = []
     best: list[float | None] = []
-    for trial in study.trials:
+    for trial in sorted([*study.trials, *study.paused], key=lambda trial: trial.number):
         known = [value for value in (*best[-1:], trial.result.get_objective(metric)) if value is not None]
         best.append(choose(known, default=None))
         env_steps.append(sum(env_steps[-1:]) + trial.result.env_steps)

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 DPI = 120
 LONGEST_LABEL = 60  # characters; longer labels are replaced by the trial number
 CURVES = 10  # trials drawn in colour, best first
-MOST_CURVES = 100  # maximum number of completed and of pruned trials drawn
+MOST_CURVES = 100  # maximum number of completed and of paused trials drawn
 PANELS = 3  # columns of the slice plot
 
 
@@ -46,9 +46,9 @@ def draw_figures(verdict: Verdict, importance: ImportanceReport, directory: Path
 
 
 def draw_learning_curves(verdict: Verdict, path: Path) -> None:
-    """Draw the success rate of training episodes against env steps: best trials in colour, pruned trials dotted."""
+    """Draw the success rate of training episodes against env steps: best trials in colour, paused ones dotted."""
     ranked = [trial for found in verdict.best_first for trial in found.trials]
-    pruned = verdict.study.pruned
+    paused = [*verdict.study.paused, *verdict.study.pruned]
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.subplots()
     for rank, trial in enumerate(ranked[:MOST_CURVES]):
@@ -58,11 +58,11 @@ def draw_learning_curves(verdict: Verdict, path: Path) -> None:
             label = None  # no label for further seeds of the same trial
     if len(ranked) > CURVES:
         axes.plot([], [], color="0.85", label="others")
-    for steps, success in (curve for trial in pruned[:MOST_CURVES] for curve in training_success(trial)):
+    for steps, success in (curve for trial in paused[:MOST_CURVES] for curve in training_success(trial)):
         axes.plot(steps, success, zorder=-len(ranked), color="0.6", linestyle=":")
     axes.set(xlabel="training env steps [million]", ylabel="success rate of training episodes", ylim=(-0.02, 1.02))
     if axes.lines:  # empty if no trial has a curve
-        axes.legend(title="best first" + (", pruned dotted" if pruned else ""), fontsize="small", loc="upper left")
+        axes.legend(title="best first" + (", paused dotted" if paused else ""), fontsize="small", loc="upper left")
     save_png(figure, path)
 
 
@@ -127,7 +127,7 @@ def draw_importance(metric: str, importance: ImportanceReport, path: Path) -> No
     axes.barh(names, [row.importance or 0.0 for row in rows], color="C0", alpha=0.6)
     for y, row in enumerate(rows):
         axes.plot(row.interval_90 or (), (y, y), color="0.2")
-    axes.set(xlabel=f"importance for {metric}, with 90 % bootstrap interval", xlim=(0, 1))
+    axes.set(xlabel=f"importance for {metric}{importance.where}, with 90 % bootstrap interval", xlim=(0, 1))
     save_png(figure, path)
 
 

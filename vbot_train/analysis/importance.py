@@ -47,7 +47,8 @@ class ImportanceReport:
     left_out: dict[str, str]  # reason for each parameter that cannot be evaluated
     reliability: str  # "sufficient", or "insufficient" and the reason
     estimator: EstimatorName
-    trials: int  # number of completed trials used
+    trials: int  # number of trials used
+    where: str = ""  # point of the training at which their values are compared; empty for its end
 
     @property
     def is_sufficient(self) -> bool:
@@ -56,7 +57,7 @@ class ImportanceReport:
 
 
 def measure_importance(
-    trials: Sequence[Trial], metric: str, *, estimator: EstimatorName = "ped_anova", seed: int = 0
+    trials: Sequence[Trial], metric: str, *, estimator: EstimatorName = "ped_anova", seed: int = 0, where: str = ""
 ) -> ImportanceReport:
     """Estimate the importance of each parameter.
 
@@ -65,6 +66,7 @@ def measure_importance(
         metric: One of ``result.METRICS``.
         estimator: ``ped_anova``, or ``fanova``, which takes a minute or more.
         seed: Seed of the shuffles, the resamples and the forest.
+        where: Point of the training at which the values are compared, for display.
 
     Raises:
         StudyError: fANOVA needs scikit-learn, which is not installed.
@@ -74,11 +76,13 @@ def measure_importance(
     names, left_out = _choose_parameters(known, estimator)
 
     def report(rows: list[Importance], reliability: str) -> ImportanceReport:
-        return ImportanceReport(rows, left_out, reliability, estimator, len(known))
+        return ImportanceReport(rows, left_out, reliability, estimator, len(known), where)
 
     unknown = [Importance(name) for name in names]
     if len(known) < ENOUGH_TRIALS:
-        return report(unknown, f"insufficient: {len(known)} of {ENOUGH_TRIALS} completed trials")
+        return report(
+            unknown, f"insufficient: {len(known)} of {ENOUGH_TRIALS} {'trials' if where else 'completed trials'}"
+        )
     if not names:
         return report(unknown, "insufficient: no parameter took more than one value")
     sign = -METRICS[metric].sign

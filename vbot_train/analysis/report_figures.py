@@ -32,7 +32,11 @@ def build_figures(verdict: Verdict, importance: ImportanceReport) -> Iterator[tu
         caption += f" interval, {caution}." if caution else " interval."
         yield "From search to test", caption, plot_stages(verdict)
     if importance.is_sufficient:
-        yield "What mattered", f"Importance for {metric}, with 90 % intervals.", plot_importances(importance)
+        yield (
+            "What mattered",
+            f"Importance for {metric}{importance.where}, with 90 % intervals.",
+            plot_importances(importance),
+        )
     if verdict.study.rank(metric):
         study = convert_to_optuna(verdict)
         caption = "Every completed trial in the order of the search, and the best so far."

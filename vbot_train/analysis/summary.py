@@ -34,6 +34,7 @@ def summarize(verdict: Verdict, importance: ImportanceReport, advice: Sequence[A
             "estimator": importance.estimator,
             "reliability": importance.reliability,
             "trials": importance.trials,
+            "compared": importance.where.removeprefix(", ") or "at the end of the training",
             "left_out": importance.left_out,
         },
         "importance_ranking": rank(importance, verdict.winner),
@@ -43,8 +44,9 @@ def summarize(verdict: Verdict, importance: ImportanceReport, advice: Sequence[A
     }
     if replicated := list_replicates(verdict.screened, metric):
         content["replicates"] = replicated
-    if study.pruned:
-        content["pruned"] = [describe_pruned(trial) for trial in study.pruned]
+    for status, unfinished in (("paused", study.paused), ("pruned", study.pruned)):
+        if unfinished:
+            content[status] = [describe_unfinished(trial) for trial in unfinished]
     return content
 
 
@@ -92,8 +94,8 @@ def describe_status(verdict: Verdict) -> str:
     return "tested" if verdict.untested_reason is None else f"confirmed, not tested: {verdict.untested_reason}"
 
 
-def describe_pruned(trial: Trial) -> dict[str, Any]:
-    """Return the progress of a pruned trial; its last value is not ranked, as it is a mean over fewer episodes."""
+def describe_unfinished(trial: Trial) -> dict[str, Any]:
+    """Return the progress of a paused trial; its last value is not ranked, as it is a mean over fewer episodes."""
     last = trial.intermediate[max(trial.intermediate)] if trial.intermediate else None
     return {
         "config_id": name_configuration(trial.number),

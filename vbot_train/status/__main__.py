@@ -15,6 +15,7 @@ from rich.text import Text
 from vbot_train.config.composition import ConfigError
 from vbot_train.status.observer import Observer
 from vbot_train.status.render import render_status
+from vbot_train.status.states import drop_states
 from vbot_train.study.errors import StudyError
 from vbot_train.study.timing import HOUR_S
 from vbot_train.terminal import detach_from_terminal, name_command
@@ -79,9 +80,16 @@ def main() -> None:
     parser.add_argument(
         "--every", type=seconds, default=EVERY_S, metavar="SECONDS", help="so often; default: %(default)s"
     )
+    parser.add_argument(
+        "--drop-states", action="store_true", help="drop the states of paused trials, which then start anew if promoted"
+    )
     parser.add_argument("--storage", help="where the study lives, if that takes a password")
     arguments = parser.parse_args()
     try:
+        if arguments.drop_states:
+            study = Observer(arguments.study, arguments.storage).look().verdict.study
+            print(f"dropped the states of {drop_states(study.paused)} of {len(study.paused)} paused trials")  # noqa: T201
+            return
         show_status(arguments.study, arguments.storage, arguments.every if arguments.watch else None)
     except (StudyError, ConfigError) as error:
         raise SystemExit(str(error)) from None

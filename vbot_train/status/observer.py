@@ -68,7 +68,7 @@ class Stage:
 
     @property
     def ended(self) -> int:
-        """Number of trials that have ended for good."""
+        """Number of trials that have ended for good or are paused."""
         return self.counts.started - len(self.running)
 
     @property

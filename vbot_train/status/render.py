@@ -17,14 +17,16 @@ from vbot_train.config.composition import look_up
 from vbot_train.search.execution.fallback import mask_numbers
 from vbot_train.status.forecast import count_active_workers, count_fitting_trials, forecast_remaining_s
 from vbot_train.status.observer import Progress, Stage, Training
+from vbot_train.status.states import describe_states
 from vbot_train.study.attributes import CAUSE, STATUS
 from vbot_train.study.layout import TRIALS
 from vbot_train.study.record import StudyRecord
 from vbot_train.study.timing import HOUR_S
 from vbot_train.study.trials import tell_left_out
+from vbot_train.terminal import name_command
 from vbot_train.training.result import STATUSES
 
-GOOD_ENDS = ("completed", "pruned")
+NO_FAILURES = ("completed", "paused", "pruned")
 PLACES = 5  # named trials per cause of failure
 
 
@@ -47,7 +49,8 @@ def render_status(progress: Progress) -> Group:
         *count_ends(progress),
         *render_failures(progress),
     ]
-    below += tell_left_out(progress.verdict.study)
+    study = progress.verdict.study
+    below += [*describe_states(study.directory, study.paused, name_command("status")), *tell_left_out(study)]
     head = Text(f"study {progress.record.study}: {describe_liveness(progress)}", style="bold")
     return Group(head, *map(Text, above), *table, *map(Text, below))
 
@@ -67,9 +70,12 @@ def describe_liveness(progress: Progress) -> str:
 
 
 def render_progress(stage: Stage) -> str:
-    """Render how many of a stage's trials have ended and are running."""
+    """Render how many of a stage's trials have ended, are paused and are running."""
     silent = f", {len(stage.silent)} silent" if stage.silent else ""
-    return f"{stage.name:<9} {stage.ended} of {stage.total} have ended, {len(stage.alive)} running{silent}"
+    paused = len(stage.counts.paused)
+    held = f", {paused} paused" if paused else ""
+    ended = f"{stage.ended - paused} of {stage.total} have ended{held}"
+    return f"{stage.name:<9} {ended}, {len(stage.alive)} running{silent}"
 
 
 def render_later_stages(progress: Progress) -> Iterator[str]:
@@ -209,7 +215,7 @@ def render_failures(progress: Progress) -> Iterator[str]:
     for stage in progress.stages:
         for trial in stage.trials:
             status, cause = trial.user_attrs.get(STATUS), trial.user_attrs.get(CAUSE) or "no cause"
-            if status is not None and status not in GOOD_ENDS:
+            if status is not None and status not in NO_FAILURES:
                 where = f"{stage.name}/{trial.number:03d}"
                 groups.setdefault((status, mask_numbers(cause)), []).append((cause, where))
     for (status, alike), found in sorted(groups.items(), key=lambda group: -len(group[1])):

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from vbot_train.study.storage_url import HIDDEN
 from vbot_train.study.trials import LeftOut, Study, Trial, is_own
 from vbot_train.training.files import FileError, read_whole_yaml, read_yaml
 from vbot_train.training.metrics import METRICS
-from vbot_train.training.result import FILE_NAME, ResultError, TrialResult
+from vbot_train.training.result import FILE_NAME, RESUMABLE, ResultError, TrialResult
 
 REMEMBERED = 10_000  # files that are cached until they change
 
@@ -83,12 +84,23 @@ def build_study(
                 loaded[stage].append(_load_trial(trial, directory / stage))
             except FileError as error:
                 left_out.append(LeftOut(stage, trial.number, trial.params, str(error)))
-    waiting = [trial for trial in trials[TRIALS] if trial.state == TrialState.WAITING]
-    interrupted = sum(trial.user_attrs.get(STATUS) == "interrupted" for trial in waiting)
+    waiting = [trial for trial in trials[TRIALS] if trial.state == TrialState.WAITING and is_own(trial)]
+    held = [trial for trial in waiting if record.rungs.is_paused(trial)]
+    interrupted = sum(trial.user_attrs.get(STATUS) in RESUMABLE for trial in waiting) - len(held)
     single = loaded.pop(TRIALS)
-    own = merge_seeds(single, record.retries)
-    statuses = Counter(trial.result.status for trial in single) + Counter(interrupted=interrupted)
-    return Study(directory, record, own, infeasible or {}, **loaded, left_out=left_out, statuses=statuses)
+    own = merge_seeds(single, record.retries, by_first=len(record.rungs) > 0)
+    statuses = Counter(trial.result.status for trial in single) + Counter(interrupted=interrupted, paused=len(held))
+    paused = [_build_paused_trial(trial, directory / TRIALS) for trial in held]
+    return Study(
+        directory, record, own, infeasible or {}, **loaded, paused=paused, left_out=left_out, statuses=statuses
+    )
+
+
+def _build_paused_trial(trial: FrozenTrial, folder: Path) -> Trial:
+    """Build a trial that waits at a rung from the database."""
+    env_steps = sum(life.env_steps for life in read_lives(trial))
+    result = replace(_result_in_database(trial), status="paused", env_steps=env_steps)
+    return _build_trial(trial, locate_trial(folder, trial.number), result)
 
 
 def _load_trial(trial: FrozenTrial, folder: Path) -> Trial:
@@ -106,19 +118,22 @@ def _load_trial(trial: FrozenTrial, folder: Path) -> Trial:
         if trial.state == TrialState.COMPLETE:
             raise
         result, seed_runs = _result_in_database(trial), {}
+    return replace(_build_trial(trial, path, result), seed_runs=seed_runs)
+
+
+def _build_trial(trial: FrozenTrial, directory: Path, result: TrialResult) -> Trial:
     return Trial(
         number=trial.number,
         params=correct_params(trial.params, trial.distributions),
         distributions=trial.distributions,
         result=result,
-        directory=path,
+        directory=directory,
         intermediate=trial.intermediate_values,
         origin=trial.user_attrs.get(ORIGIN),
         ended=find_end(trial),
         killed=any(life.killed for life in read_lives(trial)[-1:]),
         retry_of=trial.user_attrs.get(RETRY_OF),
         seeds=tuple(trial.user_attrs.get(SEEDS, ())),
-        seed_runs=seed_runs,
     )
 
 
@@ -141,7 +156,7 @@ def _result_in_database(trial: FrozenTrial) -> TrialResult:
     """Build the result of a trial without a value from the database."""
     attributes = trial.user_attrs
     seed = int(trial.params.get("seed", attributes.get(SEED, 0)))
-    return TrialResult(attributes[STATUS], trial.number, seed, [seed], cause=attributes.get(CAUSE))
+    return TrialResult(attributes.get(STATUS, "interrupted"), trial.number, seed, [seed], cause=attributes.get(CAUSE))
 
 
 def _read_stamp(path: Path) -> tuple[int, int] | None:

@@ -25,7 +25,7 @@ def choose_attempt(attempts: Sequence[Trial], retries: int) -> Trial | None:
     return last
 
 
-def merge_seeds(trials: Sequence[Trial], retries: int) -> list[Trial]:
+def merge_seeds(trials: Sequence[Trial], retries: int, *, by_first: bool = False) -> list[Trial]:
     """List the trials of a search by number, with the seeds of each configuration merged into one trial.
 
     Configurations whose seeds have not all ended are omitted: their mean would be over the fastest seeds only.
@@ -33,14 +33,25 @@ def merge_seeds(trials: Sequence[Trial], retries: int) -> list[Trial]:
     Args:
         trials: Trials that have ended, by number.
         retries: How often a crashed trial is retried.
+        by_first: Whether the other seeds of a configuration are trained only if its first one is completed.
     """
     found = [trial for trial in trials if not trial.seeds]
     groups: dict[Any, dict[int, list[Trial]]] = {}
     for trial in (trial for trial in trials if trial.seeds):
         by_seed = groups.setdefault((identify(trial.params), trial.seeds), {seed: [] for seed in trial.seeds})
         by_seed.setdefault(trial.result.seed, []).append(trial)
+    if by_first:
+        groups = {key: _drop_untrained(by_seed, retries) for key, by_seed in groups.items()}
     merged = [_merge(by_seed, retries) for by_seed in groups.values()]
     return sorted([*found, *(trial for trial in merged if trial is not None)], key=lambda trial: trial.number)
+
+
+def _drop_untrained(by_seed: Mapping[int, list[Trial]], retries: int) -> dict[int, list[Trial]]:
+    """Drop the seeds that will not be trained, since the first one has ended without being completed."""
+    first = next(iter(by_seed.values()))
+    ended = choose_attempt(first, retries) if first else None
+    is_lost = ended is not None and ended.result.status != "completed"
+    return {seed: attempts for seed, attempts in by_seed.items() if attempts or not is_lost}
 
 
 def _merge(by_seed: Mapping[int, Sequence[Trial]], retries: int) -> Trial | None:

@@ -83,6 +83,7 @@ class Study:
     infeasible: dict[str, int]  # number of rejected proposals (of a grid: cells) by constraint
     confirm: list[Trial] = field(default_factory=list)  # finalists, trained again on new seeds; see analysis.verdict
     test: list[Trial] = field(default_factory=list)  # winner and default, on separate seeds and starts
+    paused: list[Trial] = field(default_factory=list)  # trials of the search that wait at a rung; never ranked
     left_out: list[LeftOut] = field(default_factory=list)  # trials of all stages that do not count
     statuses: Mapping[str, int] | None = None  # of every trial, a seed each; None: those of ``trials``
 

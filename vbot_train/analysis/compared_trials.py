@@ -1,0 +1,51 @@
+"""The trials whose values show what mattered: at the end of the training, or at a rung where most were compared.
+
+A scheduler lets only the best finish. Their values alone would say what matters among the survivors.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from vbot_train.study.trials import Study, Trial
+
+MOST = 0.8  # share of the configurations that must have reached a rung
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedTrials:
+    """Trials with their values at one point of the training."""
+
+    trials: list[Trial]
+    share: float  # of the training; 1: its end
+
+    @property
+    def where(self) -> str:
+        """The point of the training as text, empty for its end."""
+        return "" if self.share == 1 else f", at {self.share:.0%} of the training"
+
+
+def choose_compared_trials(study: Study, metric: str) -> ComparedTrials:
+    """Return the trials at the highest rung that most configurations have reached, the end included.
+
+    Only the optimized metric has values at the rungs; another one is compared at the end.
+    """
+    rungs, at_end = study.record.rungs, study.rank(metric)
+    enough = MOST * (len(study.trials) + len(study.paused))
+    if metric != study.record.metric or len(study.trials) >= enough:
+        return ComparedTrials(at_end, 1.0)
+    for rung in range(len(rungs), 0, -1):
+        there = list(_list_at(study, metric, rungs.evaluations[rung - 1]))
+        if len(there) >= enough or rung == 1:
+            return ComparedTrials(there, rungs.get_share(rung))
+    return ComparedTrials(at_end, 1.0)
+
+
+def _list_at(study: Study, metric: str, evaluation: int) -> Iterator[Trial]:
+    """Yield the trials with a value at an evaluation, as if they had ended there."""
+    for trial in (*study.trials, *study.paused):
+        value = trial.intermediate.get(evaluation)
+        if value is not None and math.isfinite(value):
+            yield replace(
+                trial, result=replace(trial.result, status="completed", metrics={metric: value}), seed_runs={}
+            )
