@@ -112,7 +112,17 @@ def join(tmp_path, empty_study, grid):
     shutil.copy(empty_study, tmp_path)
     with ExitStack() as locks:
 
-        def make(proposals=None, *, space=grid, total=4, workers=1, budget_hours=None, directory=tmp_path, **job):
+        def make(
+            proposals=None,
+            *,
+            space=grid,
+            total=4,
+            workers=1,
+            overrides=(),
+            budget_hours=None,
+            directory=tmp_path,
+            **job,
+        ):
             study = optuna.load_study(study_name="s", storage=connect(None, tmp_path))
             worker_lock = locks.enter_context(WorkerLock(tmp_path))
             keys = {
@@ -121,14 +131,14 @@ def join(tmp_path, empty_study, grid):
                 "training.num_envs": 16,
                 **{f"search.{key}": v for key, v in job.items()},
             }
-            overrides = [f"{key}={value}" for key, value in keys.items()]
+            settings = [f"{key}={value}" for key, value in keys.items()]
             queue = TrialQueue(
                 study,
                 directory / "trials",
                 worker_lock,
                 space,
                 proposals or GridProposals(CELLS),
-                config=compose_validated([*overrides, f"budget_hours={budget_hours or 'null'}"]),
+                config=compose_validated([*settings, *overrides, f"budget_hours={budget_hours or 'null'}"]),
                 total=total,
                 workers=workers,
             )

@@ -11,7 +11,7 @@ from optuna.study import StudyDirection
 from vbot_train.search.execution.trial_queue import TrialQueue
 from vbot_train.search.execution.worker_lock import WorkerLock
 from vbot_train.search.space.proposals import SampledProposals
-from vbot_train.training.result import TrialResult
+from vbot_train.training.result import RESUMABLE, TrialResult
 
 METRIC = "episode_reward_mean"
 
@@ -28,7 +28,7 @@ class Worker:
         """Tell the study that a taken trial ended so."""
         number, seed = queued.trial.number, queued.candidate.config["seed"]
         metrics = {METRIC: reward}
-        if status == "interrupted":
+        if status in RESUMABLE:
             process = ended_process(asked=(status, cause), runtime_s=lived_s, env_steps=env_steps)
             assert self.queue.reporter.end(queued, process) is None
             return

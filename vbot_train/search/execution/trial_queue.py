@@ -252,7 +252,7 @@ class TrialQueue:
         if params is None:
             return False
         seeds = self._choose_free_seeds(params, counts.taken.get(identify(params), []))
-        for seed in seeds:
+        for seed in seeds[:1] if self._rungs else seeds:
             self._queue(params, seed, seeds, {ORIGIN: "proposed"})
         return True
 

@@ -1,0 +1,184 @@
+"""The trial queue with the scheduler: pause, promote, several seeds, several workers, a search that ends."""
+
+from optuna.trial import TrialState
+
+from vbot_train.study.attributes import PROMOTED, STATUS
+
+RUNGS = ["scheduler=halving", "training.evaluations=4", "ppo.rollouts=8"]  # rungs at the evaluations 1 and 2
+
+
+def train(worker, values):
+    """Train the next trial; at its evaluations it has these values. Returns its number and how it ended."""
+    queued = worker.queue.take()
+    if queued is None:
+        return None
+    for evaluation, value in enumerate(values[queued.trial.number], start=1):
+        if worker.queue.reporter.report(queued, evaluation, value):
+            worker.end(queued, "paused", cause="others are better", env_steps=250 * evaluation)
+            return queued.trial.number, "paused", evaluation
+    worker.end(queued, "completed", values[queued.trial.number][-1])
+    return queued.trial.number, "completed", 4
+
+
+def curves(*finals):
+    return [[final / 4, final / 2, final * 3 / 4, final] for final in finals]
+
+
+def test_a_trial_waits_at_its_rung_and_goes_on_in_place_when_it_is_among_the_best(join):
+    worker = join(overrides=RUNGS, total=4)
+    lives = [train(worker, curves(1.0, 3.0, 2.0, 0.0)) for _ in range(6)]
+    assert lives[:4] == [(0, "paused", 1), (1, "paused", 1), (2, "paused", 1), (1, "paused", 2)]
+    assert lives[4] == (3, "paused", 1)  # one of four may pass, and that one is trial 1
+    trial = worker.trial(1)
+    assert (trial.state, trial.user_attrs[STATUS], trial.user_attrs[PROMOTED]) == (TrialState.COMPLETE, "completed", 2)
+    assert trial.intermediate_values == {1: 0.75, 2: 1.5, 3: 2.25, 4: 3.0}
+    assert lives[5] == (1, "completed", 4)  # nothing else was left, so the best at the second rung went on
+    assert train(worker, curves(1.0, 3.0, 2.0, 0.0)) is None
+
+
+def test_a_trial_that_is_among_the_best_when_it_arrives_is_not_paused(join):
+    worker = join(overrides=RUNGS, total=4)
+    for _ in range(2):
+        train(worker, curves(1.0, 2.0, 9.0, 0.0))
+    assert train(worker, curves(1.0, 2.0, 9.0, 0.0)) == (2, "paused", 2)
+    assert worker.trial(2).user_attrs[PROMOTED] == 1
+
+
+def test_paused_trials_wait_in_the_study_and_a_larger_search_promotes_them(join):
+    values = curves(3.0, 2.0, 1.0, 0.0)
+    worker = join(overrides=RUNGS, total=3)
+    while train(worker, values) is not None:
+        pass
+    states = [worker.trial(number).state for number in range(3)]
+    assert states == [TrialState.COMPLETE, TrialState.WAITING, TrialState.WAITING]
+    assert worker.queue.count_done() == 3
+    larger = join(overrides=RUNGS, total=4)
+    assert train(larger, values) == (3, "paused", 1)
+    assert train(larger, values) is None
+
+
+def test_several_workers_never_take_a_paused_trial_twice(join):
+    values = curves(3.0, 2.0, 1.0, 0.0)
+    first, second = join(overrides=RUNGS, total=3), join(overrides=RUNGS, total=3)
+    for _ in range(3):
+        train(first, values)
+    promoted = second.queue.take()
+    assert promoted.trial.number == 0 and first.queue.take() is None
+
+
+def test_a_trial_killed_at_its_rung_waits_there_like_one_that_was_paused(join):
+    worker = join(overrides=RUNGS, total=3)
+    queued = worker.queue.take()
+    assert worker.queue.reporter.report(queued, 1, 5.0) is True
+    worker.queue.reporter.put_back(queued.trial, "its search was killed", 1.0, 250, killed=True)
+    assert worker.queue.take().trial.number == 1
+
+
+def test_what_a_trial_told_before_it_was_killed_is_asked_again_and_not_told_twice(join):
+    worker = join(overrides=RUNGS, total=3)
+    queued = worker.queue.take()
+    assert worker.queue.reporter.report(queued, 1, 5.0) is True
+    assert worker.queue.reporter.report(queued, 1, 6.0) is True
+    assert worker.trial(0).intermediate_values == {1: 5.0}
+
+
+def test_nothing_observed_at_a_rung_is_the_worst_value_there(join):
+    worker = join(overrides=RUNGS, total=3)
+    queued = worker.queue.take()
+    assert worker.queue.reporter.report(queued, 1, None) is True
+    assert worker.trial(0).intermediate_values == {1: -float("inf")}
+
+
+def test_the_other_seeds_of_a_configuration_are_queued_when_its_first_has_passed_the_last_rung(join):
+    worker = join(overrides=RUNGS, total=6, seeds_per_configuration=2)
+    values = curves(3.0, 2.0, 1.0, 3.5)
+    lives = [train(worker, values) for _ in range(6)]
+    assert lives[:4] == [(0, "paused", 1), (1, "paused", 1), (2, "paused", 1), (1, "paused", 2)]
+    assert lives[4] == (3, "paused", 1)  # one of four may pass, and that one is trial 1
+    trial = worker.trial(1)
+    assert (trial.state, trial.user_attrs[STATUS], trial.user_attrs[PROMOTED]) == (TrialState.COMPLETE, "completed", 2)
+    assert trial.intermediate_values == {1: 0.75, 2: 1.5, 3: 2.25, 4: 3.0}
+    assert lives[5] == (1, "completed", 4)  # nothing else was left, so the best at the second rung went on
+    assert train(worker, curves(1.0, 3.0, 2.0, 0.0)) is None
+
+
+def test_a_trial_that_is_among_the_best_when_it_arrives_is_not_paused(join):
+    worker = join(overrides=RUNGS, total=4)
+    for _ in range(2):
+        train(worker, curves(1.0, 2.0, 9.0, 0.0))
+    assert train(worker, curves(1.0, 2.0, 9.0, 0.0)) == (2, "paused", 2)
+    assert worker.trial(2).user_attrs[PROMOTED] == 1
+
+
+def test_paused_trials_wait_in_the_study_and_a_larger_search_promotes_them(join):
+    values = curves(3.0, 2.0, 1.0, 0.0)
+    worker = join(overrides=RUNGS, total=3)
+    while train(worker, values) is not None:
+        pass
+    states = [worker.trial(number).state for number in range(3)]
+    assert states == [TrialState.COMPLETE, TrialState.WAITING, TrialState.WAITING]
+    assert worker.queue.count_done() == 3
+    larger = join(overrides=RUNGS, total=4)
+    assert train(larger, values) == (3, "paused", 1)
+    assert train(larger, values) is None
+
+
+def test_several_workers_never_take_a_paused_trial_twice(join):
+    values = curves(3.0, 2.0, 1.0, 0.0)
+    first, second = join(overrides=RUNGS, total=3), join(overrides=RUNGS, total=3)
+    for _ in range(3):
+        train(first, values)
+    promoted = second.queue.take()
+    assert promoted.trial.number == 0 and first.queue.take() is None
+
+
+def test_a_trial_killed_at_its_rung_waits_there_like_one_that_was_paused(join):
+    worker = join(overrides=RUNGS, total=3)
+    queued = worker.queue.take()
+    assert worker.queue.reporter.report(queued, 1, 5.0) is True
+    worker.queue.reporter.put_back(queued.trial, "its search was killed", 1.0, 250, killed=True)
+    assert worker.queue.take().trial.number == 1
+
+
+def test_what_a_trial_told_before_it_was_killed_is_asked_again_and_not_told_twice(join):
+    worker = join(overrides=RUNGS, total=3)
+    queued = worker.queue.take()
+    assert worker.queue.reporter.report(queued, 1, 5.0) is True
+    assert worker.queue.reporter.report(queued, 1, 6.0) is True
+    assert worker.trial(0).intermediate_values == {1: 5.0}
+
+
+def test_nothing_observed_at_a_rung_is_the_worst_value_there(join):
+    worker = join(overrides=RUNGS, total=3)
+    queued = worker.queue.take()
+    assert worker.queue.reporter.report(queued, 1, None) is True
+    assert worker.trial(0).intermediate_values == {1: -float("inf")}
+
+
+def test_the_other_seeds_of_a_configuration_are_queued_when_its_first_has_passed_the_last_rung(join):
+    worker = join(overrides=RUNGS, total=6, seeds_per_configuration=2)
+    values = curves(3.0, 2.0, 1.0, 3.5)
+    lives = []
+    for _ in range(6):
+        c = worker.queue._count()
+        print(
+            c.promised,
+            c.started,
+            len(c.counted),
+            len(c._missing_seeds),
+            len(c.incomplete),
+            lives,
+            [(t.number, t.state.name, t.user_attrs) for t in c.counted],
+        )
+        lives.append(train(worker, values))
+    assert lives[:4] == [(0, "paused", 1), (1, "paused", 1), (2, "paused", 1), (0, "paused", 2)]
+    assert lives[4:] == [(0, "completed", 4), (3, "completed", 4)]
+    assert [worker.trial(number).user_attrs["seed"] for number in range(4)] == [42, 42, 42, 43]
+    assert train(worker, values) is None
+
+
+def test_the_best_configuration_is_one_that_has_reached_the_end(join):
+    worker = join(overrides=RUNGS, total=3)
+    while train(worker, curves(3.0, 2.0, 1.0)) is not None:
+        pass
+    assert worker.queue.find_best() == (3.0, 0)
