@@ -1,10 +1,13 @@
 """Kill a search at a random moment, start it again, and see whether it ends as if nothing had happened.
 
 python benchmarks/kill.py --repeats 20
+python benchmarks/kill.py --repeats 20 --scheduler halving
 
 Each time: 12 random trials with two workers, kill -9 of the search's process group and of its trials, which are in
 groups of their own, and the same line again. Compared with a search that was never stopped: every ``result.yaml`` and
 ``progress.csv``, wall clock apart. Counted: trials that had begun when they were killed, and went on from a state.
+With a scheduler, what is promoted depends on who comes first: completed trials are compared with those of the search
+that was never stopped and has no scheduler, of paused ones the rows must be its first, and none may be left to promote.
 """
 
 import argparse
@@ -23,8 +26,11 @@ from typing import Any
 
 import optuna
 import yaml
+from optuna.trial import FrozenTrial
 
+from vbot_train.study.accounting import TrialCounts
 from vbot_train.study.lives import read_lives
+from vbot_train.study.record import StudyRecord
 from vbot_train.training.result import TrialResult
 
 TRIALS = 12
@@ -39,13 +45,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scheduler", default="none")
     parser.add_argument("overrides", nargs="*", default=["training.env_steps=15_360"], help="that make trials longer")
     arguments = parser.parse_args()
     moments = random.Random(arguments.seed)
-    line = [*LINE, *arguments.overrides]
+    line = [*LINE, *arguments.overrides, f"scheduler={arguments.scheduler}"]
     with tempfile.TemporaryDirectory() as folder:
         begin = time.monotonic()
-        subprocess.run(line, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*line, "scheduler=none"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
         whole_s = time.monotonic() - begin
         whole = read_trials(study_in(Path(folder)))
         times = sorted(TrialResult.load(path).wall_time_s for path in directories(study_in(Path(folder))))
@@ -53,7 +60,8 @@ def main() -> None:
     good = continued = 0
     for repeat in range(arguments.repeats):
         with tempfile.TemporaryDirectory() as folder:
-            held, from_state = kill_and_resume(repeat, line, Path(folder), moments.uniform(3.0, whole_s), whole)
+            longest_s = whole_s if arguments.scheduler == "none" else whole_s / 2
+            held, from_state = kill_and_resume(repeat, line, Path(folder), moments.uniform(3.0, longest_s), whole)
             good, continued = good + held, continued + from_state
     print(f"{good} of {arguments.repeats} as if nothing had happened; {continued} trials went on from a state")
 
@@ -71,11 +79,13 @@ def kill_and_resume(
     search.wait()
     finished = len(list(study_in(folder).glob("trials/*/result.yaml")))
     again = subprocess.run(line, cwd=folder, capture_output=True, encoding="utf-8")
-    now, lives = read_trials(study_in(folder)), trial_lives(study_in(folder))
+    now, trials = read_trials(study_in(folder)), load_trials(study_in(folder))
+    lives = [read_lives(trial) for trial in trials]
     checks = {
         "exit code 0": again.returncode == 0,
         f"{TRIALS} directories": sorted(now) == [f"{number:03d}" for number in range(TRIALS)],
-        "results and progress equal": now == whole,
+        "results and progress equal": all(is_part(now[name], whole[name]) for name in now),
+        "completed or paused, none to promote": is_settled(study_in(folder), trials, now),
     }
     bad = [name for name, held in checks.items() if not held]
     interrupted = sum(len(each) > 1 for each in lives)
@@ -105,8 +115,26 @@ def read_trials(study: Path) -> dict[str, Any]:
     return {path.name: (read_result(path), read_progress(path)) for path in directories(study)}
 
 
-def read_result(directory: Path) -> dict[str, Any]:
-    """A result without its wall clock."""
+def is_part(now: Any, whole: Any) -> bool:
+    """Whether a trial ended like the one that was never stopped, or has its first rows."""
+    (result, rows), (_, whole_rows) = now, whole
+    return now == whole if result else rows == whole_rows[: len(rows)]
+
+
+def is_settled(study: Path, trials: list[FrozenTrial], now: dict[str, Any]) -> bool:
+    """Whether some trial is completed, every other is paused, and none of these may go on."""
+    record = StudyRecord.read(study)
+    assert record is not None
+    counts = TrialCounts(trials, record.retries, rungs=record.rungs)
+    completed = sum(result is not None for result, _ in now.values())
+    is_left = counts.find_promotable() or counts.find_promotable(is_last=True)
+    return completed > 0 and completed + len(counts.paused) == TRIALS and is_left is None
+
+
+def read_result(directory: Path) -> dict[str, Any] | None:
+    """A result without its wall clock; None of a paused trial."""
+    if not (directory / "result.yaml").exists():
+        return None
     content = yaml.safe_load((directory / "result.yaml").read_text(encoding="utf-8"))
     return {key: value for key, value in content.items() if key not in CLOCKS}
 
@@ -124,11 +152,10 @@ def differences(now: dict[str, Any], whole: dict[str, Any]) -> Iterator[str]:
             yield f"{name}: {now.get(name, ('missing',))[0]} instead of {whole.get(name, ('missing',))[0]}"
 
 
-def trial_lives(study: Path) -> list[Any]:
-    """When each trial ran, by the study's record."""
+def load_trials(study: Path) -> list[FrozenTrial]:
+    """The trials by the study's record."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    trials = optuna.load_study(study_name="killed", storage=f"sqlite:///{study}/study.db").trials
-    return [read_lives(trial) for trial in trials]
+    return optuna.load_study(study_name="killed", storage=f"sqlite:///{study}/study.db").trials
 
 
 def processes_in(folder: Path) -> list[int]:

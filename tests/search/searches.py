@@ -69,6 +69,11 @@ class Searches:
     def analysis(self):
         return yaml.safe_load((self.study / "analysis" / "hyperparameter_importance.yaml").read_text(encoding="utf-8"))
 
+    def best(self, numbers):
+        """These trials, best first."""
+        values = {result.trial: result.metrics["episode_reward_mean"] for result in self.results()}
+        return sorted(numbers, key=lambda number: -values[number])
+
     def rates(self, status="completed"):
         return sorted(result.applied["learning_rate"] for result in self.results() if result.status == status)
 

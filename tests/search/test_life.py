@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 from searches import RANDOM, RATES, UNCONFIRMED, Searches, kill_group, study_of, trial_processes
 
+from vbot_train.study.accounting import TrialCounts
+from vbot_train.study.rungs import Rungs
+from vbot_train.training.progress import read_whole_rows
+
 
 def test_a_killed_search_ends_at_its_total_and_rewrites_nothing(searches):
     process = searches.start(*RANDOM, "search.max_trials=6", "workers=2", IDLE_S="2")
@@ -257,19 +261,54 @@ def test_without_retries_a_crash_stays_one(searches):
     assert searches.statuses() == ["completed", "failed", *["completed"] * 4]
 
 
+HALVING = ["training.evaluations=8", "scheduler=halving", "method=random"]  # rungs at the evaluations 2 and 4
+ANY_RATE = "ppo.learning_rate=tag(log,interval(1e-5,1e-2))"
+
+
+def list_paused(searches):
+    """Numbers of the trials that wait at a rung, of a search that has come to its end."""
+    trials = study_of(searches).trials
+    counts = TrialCounts(trials, retries=1, rungs=Rungs((2, 4), 8, 3))
+    assert counts.find_promotable() is counts.find_promotable(is_last=True) is None
+    assert counts.interrupted == counts.waiting == []
+    return [trial.number for trial in counts.paused]
+
+
 @pytest.mark.slow
-def test_pruned_trials_are_pruned_in_the_study_and_apart_in_the_analysis(searches):
-    arguments = ["training.evaluations=8", "pruner=halving", "workers=1", "method=random", "search.max_trials=10"]
-    searches.run(*arguments, "ppo.learning_rate=tag(log,interval(1e-5,1e-2))", IDLE_S="1.2")
-    study, analysis = study_of(searches), searches.analysis()
-    pruned = [trial.number for trial in study.trials if trial.state.name == "PRUNED"]
-    assert 3 <= len(pruned) < 10
-    assert sum(len(trial.intermediate_values) for trial in study.trials) < 0.75 * 10 * 8  # of the evaluations
-    assert [result.trial for result in searches.results() if result.status == "pruned"] == pruned
-    assert [row["config_id"] for row in analysis["pruned"]] == [f"config_{number:03d}" for number in pruned]
-    assert analysis["trials"]["pruned"] == len(pruned) and analysis["trials"]["completed"] == 10 - len(pruned)
-    assert all((searches.study / "trials" / f"{number:03d}" / "progress.csv").exists() for number in pruned)
-    assert not {f"config_{n:03d}" for n in pruned} & {row["config_id"] for row in analysis["top_5_configs"]}
+def test_paused_trials_wait_apart_from_the_ranking_and_a_larger_search_goes_on_with_them(searches):
+    searches.run(*HALVING, ANY_RATE, "search.max_trials=9", "workers=1", IDLE_S="3")
+    paused, analysis = list_paused(searches), searches.analysis()
+    done = [result.trial for result in searches.results() if result.status == "completed"]
+    assert sorted([*paused, *done]) == list(range(9)) and 1 <= len(done) <= 4
+    assert (analysis["trials"]["paused"], analysis["trials"]["completed"]) == (len(paused), len(done))
+    assert [row["config_id"] for row in analysis["paused"]] == [f"config_{number:03d}" for number in paused]
+    assert [row["config_id"] for row in analysis["top_5_configs"]] == [f"config_{n:03d}" for n in searches.best(done)]
+    before = searches.stamps()
+    searches.run(*HALVING, ANY_RATE, "search.max_trials=18", "workers=2", IDLE_S="3")
+    assert before.items() <= searches.stamps().items()
+    assert len(list_paused(searches)) + len(searches.results()) == 18
+    lives = [trial.user_attrs["lives"] for trial in study_of(searches).trials]
+    assert all(life["from_env_steps"] > 0 for each in lives for life in each[1:])  # none was trained twice
+    output = searches.run(*HALVING[:-2], "scheduler=none", "method=random", ANY_RATE, "search.max_trials=18", code=1)
+    assert "scheduler.rungs: [0.25, 0.5] -> []" in output
+
+
+@pytest.mark.slow
+def test_a_killed_search_with_paused_trials_loses_none_and_trains_none_twice(searches):
+    arguments = [*HALVING, ANY_RATE, "search.max_trials=9"]
+    process = searches.start(*arguments, "workers=2", IDLE_S="4")
+    searches.wait_for_training(4)
+    kill_group(process)
+    processes = [searches.start(*arguments, "workers=1", IDLE_S="4") for _ in range(2)]
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    paused, trials = list_paused(searches), study_of(searches).trials
+    assert len(paused) + len(searches.results()) == len(searches.directories()) == 9
+    for trial in trials:
+        starts = [life["from_env_steps"] or 0 for life in trial.user_attrs["lives"]]  # None: killed before it trained
+        assert starts == sorted(starts) and starts.count(0) <= 2
+        rows = read_whole_rows(searches.directories()[trial.number] / "progress.csv")
+        assert [int(row["evaluation"]) for row in rows] == list(range(1, len(rows) + 1))
 
 
 @pytest.mark.slow
