@@ -43,7 +43,6 @@ from vbot_train.search.space.samplers import build_sampler
 from vbot_train.search.space.space import Candidate
 from vbot_train.study.rungs import NO_RUNGS, Rungs, build_rungs
 from vbot_train.study.storage import quiet_optuna
-from vbot_train.training.metrics import METRICS
 from vbot_train.training.result import TrialResult
 
 METRIC = "episode_reward_mean"
@@ -184,7 +183,7 @@ def build_queue(recorded: Recorded, way: Way, seed: int, evaluations: int) -> tu
     config, sampler = compose_way(way, evaluations)
     rungs = NO_RUNGS
     if recorded.curves:
-        rungs = build_rungs(config.scheduler.rungs, config.scheduler.reduction_factor, evaluations, METRICS[METRIC])
+        rungs = build_rungs(config.scheduler, evaluations, METRIC)
     space = TableSpace(recorded)
     proposals = SampledProposals(
         space,  # type: ignore[arg-type]

@@ -127,6 +127,17 @@ def test_a_changed_rule_a_new_and_a_dropped_one_are_told(record):
     ]
 
 
+def test_another_scheduler_is_told_and_none_is_as_no_scheduler_was_before(record):
+    none, halving = {"scheduler.rungs": []}, {"scheduler.rungs": [0.25, 0.5]}
+    assert list_differences(record(**none), record(**halving)) == [
+        "  scheduler.rungs: [] -> [0.25, 0.5]",
+        "  scheduler.reduction_factor: absent -> 3",
+    ]
+    then = record(**none)
+    del then.config["scheduler"]
+    assert list_differences(then, record(**none)) == []
+
+
 def test_the_default_of_a_searched_key_may_change(record):
     assert list_differences(record(), record(**{"ppo.learning_rate": 3e-4})) == []
 

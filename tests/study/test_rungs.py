@@ -8,8 +8,8 @@ from optuna.trial import TrialState, create_trial
 
 from vbot_train.study.accounting import TrialCounts
 from vbot_train.study.attributes import ORIGIN, PROMOTED, SEED, SEEDS, STATUS
+from vbot_train.study.recorded_settings import RecordedScheduler
 from vbot_train.study.rungs import NO_RUNGS, Rungs, build_rungs
-from vbot_train.training.metrics import METRICS
 
 RUNGS = Rungs((1, 2), evaluations_per_trial=4, reduction_factor=3)  # at a quarter and at half of a training
 
@@ -49,7 +49,8 @@ def diverged(*values, passed=0):
 
 
 def test_rungs_lie_on_the_evaluations_at_their_shares_and_one_at_the_end_compares_nothing():
-    rungs = build_rungs([0.125, 0.5, 1.0], 4, 8, METRICS["fall_rate"])
+    scheduler = RecordedScheduler(rungs=[0.125, 0.5, 1.0], reduction_factor=4)
+    rungs = build_rungs(scheduler, 8, "fall_rate")
     assert rungs == Rungs((1, 4), evaluations_per_trial=8, reduction_factor=4, sign=-1)
     assert [rungs.get_share(rung) for rung in (1, 2, 3)] == [0.125, 0.5, 1.0]
     assert [rungs.find_rung(evaluation) for evaluation in (1, 2, 4, 8)] == [1, None, 2, None]

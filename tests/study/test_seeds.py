@@ -109,6 +109,14 @@ def test_the_runs_are_in_the_order_of_the_seeds_whichever_ended_first():
     assert (merged.number, list(merged.run_directories), merged.ended) == (4, [5, 6, 7], datetime(2026, 1, 2))
 
 
+def test_where_the_first_seed_decides_a_configuration_that_lost_it_is_there_without_the_others():
+    lost = trial_on(4, 5, 0.0, status="diverged")
+    assert merge_seeds([lost], retries=0) == []
+    (merged,) = merge_seeds([lost], retries=0, by_first=True)
+    assert (merged.number, merged.result.status, list(merged.run_directories)) == (4, "diverged", [5])
+    assert merge_seeds([trial_on(4, 5, 1.0)], retries=0, by_first=True) == []  # the others are still to come
+
+
 def test_trials_on_a_single_seed_stay_as_they_are_and_all_come_by_number():
     single = [screened(0, 1.0), screened(4, 2.0), screened(5, 0.0, status="diverged")]
     block = [trial_on(1, 5), trial_on(2, 6), trial_on(3, 7)]

@@ -83,6 +83,15 @@ def test_a_training_is_expected_to_take_the_median_of_the_completed_ones():
     assert estimate_training_s([*others, lasted(10), running_since("12:00")]) == 10
 
 
+def test_before_a_trial_was_completed_the_speed_of_paused_ones_tells_how_long_a_training_takes():
+    paused = create_trial(
+        state=TrialState.WAITING, user_attrs={STATUS: "paused", LIVES: [life(at("12:00"), 20) | {"env_steps": 250}]}
+    )
+    assert estimate_training_s([paused, paused], env_steps=1000) == 80
+    assert estimate_training_s([paused]) is None
+    assert estimate_training_s([paused, lasted(10)], env_steps=1000) == 10
+
+
 def test_nothing_is_expected_before_a_trial_was_completed():
     assert estimate_training_s([running_since("12:00"), lasted(5, status="diverged")]) is None
 

@@ -264,7 +264,9 @@ class Config(Group):
             )
         for rung in self.scheduler.rungs:
             if not math.isclose(rung * count, round(rung * count)):
-                message = f"{rung} lies between two of the {count} held-out evaluations; choose k/{count}, or scheduler=none"
+                message = (
+                    f"{rung} lies between two of the {count} held-out evaluations; choose k/{count}, or scheduler=none"
+                )
                 raise key_fault("scheduler.rungs", list(self.scheduler.rungs), message)
 
     @property

@@ -97,8 +97,7 @@ class SearchSpec:
     @property
     def rungs(self) -> Rungs:
         """The rungs at which trials are paused."""
-        scheduler, evaluations = self.config.scheduler, self.config.training.evaluations
-        return build_rungs(scheduler.rungs, scheduler.reduction_factor, evaluations, METRICS[self.metric])
+        return build_rungs(self.config.scheduler, self.config.training.evaluations, self.metric)
 
     @property
     def seeds_per_configuration(self) -> int:

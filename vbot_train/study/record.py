@@ -15,7 +15,6 @@ from vbot_train.study.recorded_settings import Recorded, RecordedSampler, Record
 from vbot_train.study.rungs import Rungs, build_rungs
 from vbot_train.study.storage_url import check_storage, hide_password
 from vbot_train.training.files import write_atomically
-from vbot_train.training.metrics import METRICS
 
 STAGES: dict[str, type[Recorded]] = {"confirm": Confirm, "test": Test}
 RECORD_KEYS = {"study", "metric", "space", "options", "constraints", "config", "storage", "revision"}
@@ -112,8 +111,7 @@ class StudyRecord:
     @property
     def rungs(self) -> Rungs:
         """The rungs at which trials are paused."""
-        scheduler, evaluations = self.settings.scheduler, self.settings.training.evaluations or 1
-        return build_rungs(scheduler.rungs, scheduler.reduction_factor, evaluations, METRICS[self.metric])
+        return build_rungs(self.settings.scheduler, self.settings.training.evaluations or 1, self.metric)
 
     @property
     def retries(self) -> int:

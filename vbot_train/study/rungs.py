@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from optuna.trial import FrozenTrial, TrialState
 
+from vbot_train.config.schema import Scheduler
 from vbot_train.study.attributes import PROMOTED, SEED, SEEDS
-from vbot_train.training.metrics import Metric
+from vbot_train.study.recorded_settings import RecordedScheduler
+from vbot_train.training.metrics import METRICS
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,17 +124,16 @@ class Rungs:
 NO_RUNGS = Rungs()
 
 
-def build_rungs(shares: Sequence[float], reduction_factor: int, evaluations: int, metric: Metric) -> Rungs:
-    """Build the rungs of a study.
+def build_rungs(scheduler: Scheduler | RecordedScheduler, evaluations: int, metric: str) -> Rungs:
+    """Build the rungs of a study; one at the end of a training compares nothing.
 
     Args:
-        shares: Share of a training at which each lies; one at the end compares nothing.
-        reduction_factor: Of the trials at a rung, the best 1 in so many go on.
+        scheduler: The scheduler's settings.
         evaluations: Held-out evaluations of a training.
         metric: What the study optimizes.
     """
-    numbers = tuple(round(share * evaluations) for share in shares if share < 1)
-    return Rungs(numbers, evaluations, reduction_factor, metric.sign)
+    numbers = tuple(round(share * evaluations) for share in scheduler.rungs if share < 1)
+    return Rungs(numbers, evaluations, scheduler.reduction_factor, METRICS[metric].sign)
 
 
 def count_passed(trial: FrozenTrial) -> int:

@@ -7,7 +7,8 @@ from optuna.trial import TrialState, create_trial
 
 from vbot_train.search.space.sampler_study import SamplerStudy
 from vbot_train.study.accounting import TrialCounts
-from vbot_train.study.attributes import CAUSE, ORIGIN, RETRY_OF, SEED, SEEDS, STATUS
+from vbot_train.study.attributes import CAUSE, ORIGIN, PROMOTED, RETRY_OF, SEED, SEEDS, STATUS
+from vbot_train.study.rungs import Rungs
 
 UNIT = FloatDistribution(0, 1)
 
@@ -223,3 +224,50 @@ def test_a_configuration_that_is_drawn_again_on_other_seeds_is_told_again():
     again = [has_value(8, 4.0, seeds=(8, 9)), has_value(9, 6.0, seeds=(8, 9))]
     follow(known, numbered(has_value(5, 1.0, seeds=(5, 6)), has_value(6, 3.0, seeds=(5, 6)), *again))
     assert learned(known) == [("COMPLETE", 2.0, 0.9), ("COMPLETE", 5.0, 0.9)]
+
+
+def at_rung(x, *values, state=TrialState.WAITING, passed=0, value=None, status="paused"):
+    """A trial with these values at the evaluations 1, 2, ..."""
+    attributes = {STATUS: status, ORIGIN: "proposed", PROMOTED: passed}
+    return create_trial(
+        state=state,
+        value=value,
+        params={"x": x},
+        distributions={"x": UNIT},
+        intermediate_values=dict(enumerate(values, start=1)),
+        user_attrs=attributes,
+    )
+
+
+def follow_rungs(known, trials):
+    known.follow(TrialCounts(numbered(*trials), 0, rungs=Rungs((1, 2), 4, 3)))
+
+
+def test_with_a_scheduler_a_configuration_is_told_with_its_value_at_the_first_rung_until_ten_reach_the_next():
+    known = SamplerStudy(StudyDirection.MAXIMIZE)
+    running = at_rung(0.9, 7.0, 8.0, state=TrialState.RUNNING, passed=2)
+    young = at_rung(0.8, state=TrialState.RUNNING)
+    follow_rungs(known, [at_rung(0.1, 1.0), at_rung(0.2, 2.0, 3.0, passed=1), running, young])
+    assert learned(known) == [
+        ("COMPLETE", 1.0, 0.1),
+        ("COMPLETE", 2.0, 0.2),
+        ("COMPLETE", 7.0, 0.9),
+        ("RUNNING", None, 0.8),
+    ]
+
+
+def test_when_ten_have_reached_a_rung_only_the_values_there_are_told():
+    known = SamplerStudy(StudyDirection.MAXIMIZE)
+    second = [at_rung(0.5, 1.0, 10.0 + k, passed=1) for k in range(9)]
+    follow_rungs(known, [at_rung(0.1, 1.0), *second])
+    assert {value for _, value, _ in learned(known)} == {1.0}
+    follow_rungs(known, [at_rung(0.1, 1.0), *second, at_rung(0.5, 1.0, 19.0, passed=1)])
+    assert [value for _, value, _ in learned(known)] == [10.0 + k for k in range(10)]
+
+
+def test_with_a_scheduler_a_lost_trial_is_told_as_the_worst_value_at_the_rung():
+    known = SamplerStudy(StudyDirection.MAXIMIZE)
+    lost = at_rung(0.9, 5.0, state=TrialState.FAIL, passed=1, status="diverged")
+    unobserved = at_rung(0.8, -float("inf"))
+    follow_rungs(known, [at_rung(0.1, 1.0), at_rung(0.2, 2.0), lost, unobserved])
+    assert learned(known)[2:] == [("COMPLETE", 1.0, 0.9), ("COMPLETE", 1.0, 0.8)]

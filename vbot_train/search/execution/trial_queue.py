@@ -32,7 +32,6 @@ from vbot_train.study.lives import compute_runtime_s
 from vbot_train.study.plan import NO_STAGES, Plan
 from vbot_train.study.rungs import build_rungs, count_passed
 from vbot_train.study.storage import retry_while_locked
-from vbot_train.training.metrics import METRICS
 from vbot_train.training.progress import read_last_env_steps
 from vbot_train.training.result import ResultError, TrialResult
 
@@ -91,12 +90,7 @@ class TrialQueue:
         self._seeds = config.search.seeds_per_configuration
         self._retries = config.search.retries
         self._env_steps = config.training.env_steps
-        self._rungs = build_rungs(
-            config.scheduler.rungs,
-            config.scheduler.reduction_factor,
-            config.training.evaluations,
-            METRICS[config.search.metric],
-        )
+        self._rungs = build_rungs(config.scheduler, config.training.evaluations, config.search.metric)
         self._stages = stages
         self._elsewhere = elsewhere
         self.reporter = TrialReporter(study, worker_lock, config.search.metric, self._rungs, self._retries)
