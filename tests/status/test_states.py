@@ -1,5 +1,6 @@
 """The saved states of paused trials: shown with their size, and dropped on request."""
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -40,8 +41,6 @@ def test_dropping_leaves_a_directory_in_which_the_trial_can_start_anew(paused):
 def test_a_trial_that_is_being_continued_keeps_its_state(paused):
     lock = create_run_lock(paused[0].directory)
     with lock:
-        import threading
-
         dropped = []
         thread = threading.Thread(target=lambda: dropped.append(drop_states(paused)))
         thread.start()

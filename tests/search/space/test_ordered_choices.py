@@ -34,7 +34,8 @@ def test_what_is_encoded_is_decoded_to_itself():
 class Table:
     """A space of one choice of numbers."""
 
-    distributions = {"epochs": CategoricalDistribution([4, 2, 10, 5])}
+    def __init__(self):
+        self.distributions = {"epochs": CategoricalDistribution([4, 2, 10, 5])}
 
     def compose_candidate(self, params, seed=None, *, shared=False):
         return params
@@ -47,17 +48,19 @@ def test_a_sampler_sees_indices_and_proposes_choices(kind):
     def build(seed):
         sampler = kind(seed=seed)
         before = sampler.before_trial
-        sampler.before_trial = lambda study, trial: (
-            seen.extend(study.get_trials(deepcopy=False)),
-            before(study, trial),
-        )
+
+        def look(study, trial):
+            seen.extend(study.get_trials(deepcopy=False))
+            before(study, trial)
+
+        sampler.before_trial = look
         return sampler
 
     proposals = SampledProposals(
         Table(), lambda candidate: [], build, seed=0, direction=StudyDirection.MAXIMIZE, repeats=True
     )
     trial = create_trial(
-        value=1.0, params={"epochs": 10}, distributions=Table.distributions, user_attrs={STATUS: "completed"}
+        value=1.0, params={"epochs": 10}, distributions=Table().distributions, user_attrs={STATUS: "completed"}
     )
     points = [proposals.draw([trial], set(), index)["epochs"] for index in range(20)]
     assert set(points) <= {2, 4, 5, 10} and len(set(points)) > 1
