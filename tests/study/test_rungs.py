@@ -56,6 +56,12 @@ def test_rungs_lie_on_the_evaluations_at_their_shares_and_one_at_the_end_compare
     assert [rungs.find_rung(evaluation) for evaluation in (1, 2, 4, 8)] == [1, None, 2, None]
 
 
+def test_the_mean_share_of_a_training_follows_from_the_shares_that_pass():
+    assert RUNGS.mean_share == pytest.approx(1 / 4 + 1 / 4 / 3 + 1 / 2 / 9)
+    assert NO_RUNGS.mean_share == 1
+    assert str(RUNGS).endswith("the best 1 in 3 go on at 25%, 50% of a training, 0.39 trainings per trial")
+
+
 def test_nobody_goes_on_before_there_are_three_and_then_the_best_does():
     assert promotable(at(1.0), at(3.0)) is None
     assert promotable(at(1.0), at(3.0), at(2.0)) == 1

@@ -31,6 +31,8 @@ def announce(spec: SearchSpec) -> Iterator[str]:
     for rule in spec.callback.rules:
         if rule not in found.holds and rule not in BUILT_IN:
             yield f"  warning: the rule {rule} holds for none of them"
+    if spec.rungs:
+        yield f"  {spec.rungs}"
     if len(found.feasible) > 1:
         yield f"  {spec.plan}"
     for point in spec.points:
@@ -62,7 +64,7 @@ def describe_dry_run(spec: SearchSpec, trials: Sequence[FrozenTrial], studies: P
     candidates = list(draw_first_proposals(spec, trials))
     for place, candidate in enumerate(candidates):
         yield f"  {counts.started + place * spec.seeds_per_configuration:>3}  {format_params(candidate.params)}"
-    trainings = spec.trials - counts.started + spec.plan.trainings
+    trainings = (spec.trials - counts.started) * spec.rungs.mean_share + spec.plan.trainings
     yield f"  {estimate_cost(spec, trainings, candidates, studies)}"
 
 

@@ -7,6 +7,7 @@ has reached a rung if it has a value there, and has passed those rungs from whic
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -28,6 +29,11 @@ class Rungs:
     reduction_factor: int = 3  # of the trials at a rung, the best 1 in so many go on
     sign: int = 1  # factor after which a higher value is better
 
+    def __str__(self) -> str:
+        shares = ", ".join(f"{self.get_share(rung):.0%}" for rung in range(1, len(self) + 1))
+        go_on = f"the best 1 in {self.reduction_factor} go on at {shares} of a training"
+        return f"trials are paused and promoted: {go_on}, {self.mean_share:.2f} trainings per trial"
+
     def __len__(self) -> int:
         return len(self.evaluations)
 
@@ -38,6 +44,12 @@ class Rungs:
     def get_share(self, rung: int) -> float:
         """Return the share of a training up to a rung; the whole training beyond the last one."""
         return 1.0 if rung > len(self) else self.evaluations[rung - 1] / self.evaluations_per_trial
+
+    @property
+    def mean_share(self) -> float:
+        """Share of a training that a trial has on average, if exactly the best 1 in so many pass each rung."""
+        shares = [0.0, *(self.get_share(rung) for rung in range(1, len(self) + 2))]
+        return sum((end - start) / self.reduction_factor**k for k, (start, end) in enumerate(pairwise(shares)))
 
     def count_reached(self, trial: FrozenTrial) -> int:
         """Return the highest rung that a trial has reached, 0 if none."""
