@@ -25,7 +25,7 @@ from typing import Any
 
 import yaml
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 LEARNING = "learning"
 SELECTION, LAST = "evaluations while it trains", "evaluations at the end"
@@ -126,10 +126,11 @@ def environment(code: Path) -> dict[str, str]:
 def run_trials(code: Path, number: int, overrides: Sequence[str]) -> list[dict[str, Any]]:
     """Two trials side by side, on seeds of this round."""
     with tempfile.TemporaryDirectory() as folder:
-        trials = []
-        for seed in (2 * number + 1, 2 * number + 2):
-            config = compose(code, ["training=quick", *THREADS, f"seed={seed}", *overrides])
-            trials.append(Trial(code, Path(folder) / str(seed), config, seed))
+        seeds = (2 * number + 1, 2 * number + 2)
+        configs = [compose(code, ["training=quick", *THREADS, f"seed={seed}", *overrides]) for seed in seeds]
+        trials = [
+            Trial(code, Path(folder) / str(seed), config, seed) for seed, config in zip(seeds, configs, strict=True)
+        ]
         for trial in trials:
             trial.finish()
         results = [yaml.safe_load((trial.run_dir / "result.yaml").read_text(encoding="utf-8")) for trial in trials]
@@ -161,7 +162,8 @@ def phase_table(names: Sequence[str], figures: Sequence[Sequence[Mapping[str, An
     rows = {phase: [phase] for phase in PHASES}
     rows |= {"outside learning": [phase for phase in PHASES if phase != LEARNING], "outside training": OUTSIDE}
     rows["all"] = list(PHASES)
-    table = Table("", *(column for name in names for column in (f"{name} [s]", "share", "CPU [s]")))
+    columns = [column for name in names for column in (f"{name} [s]", "share", "CPU [s]")]
+    table = Table(Column(no_wrap=True), *columns)
     table.title = "metrics in result.yaml: " + ("equal" if are_equal(figures) else "different")
     for name, phases in rows.items():
         table.add_row(name, *(cell for trials in figures for cell in cells(trials, phases)))

@@ -14,8 +14,8 @@ HIDDEN = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
 def leave_out_compiler() -> None:
     """Keep ``Adam`` from importing torch's compiler: 800 modules, about a second in every process.
 
-    The wrapped methods take the place of their wrappers. That of ``step`` also switches gradients off. (LOG.md,
-    2026-11-27)
+    The wrapped methods take the place of their wrappers, for the whole process. The wrapper of ``step`` also switches
+    gradients off, so it gets another one. Results are the same, to the last digit (LOG.md, 2026-11-27).
     """
     for name in HIDDEN:
         setattr(Adam, name, inspect.unwrap(getattr(Adam, name)))
