@@ -172,4 +172,5 @@ def _held_out_us(config: Config, agent: Learner) -> float:
     env = build_env(short, num_envs=config.training.evaluation_episodes, seed=0)
     start = time.perf_counter()
     evaluate(env, partial(compute_mean_action, agent), config.evaluation.seed)
-    return 2 * (time.perf_counter() - start) * MICRO * length_s / short_s
+    both = 1 + config.training.last_episodes / config.training.evaluation_episodes
+    return both * (time.perf_counter() - start) * MICRO * length_s / short_s

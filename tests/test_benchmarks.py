@@ -112,6 +112,16 @@ def test_footprint_sees_the_first_update_and_memory(figures_of):
     assert figures["twice_the_env_steps_cost"] > 0
 
 
+@pytest.mark.slow
+def test_fixed_costs_are_all_of_a_trials_wall_clock_but_its_learning(figures_of):
+    (trials,) = figures_of("fixed_costs", "training=smoke", "env.episode_length_s=1")
+    assert len(trials) == 2
+    for trial in trials:
+        assert all(seconds > 0 for seconds in trial["wall"].values()) and len(trial["wall"]) == 6
+        assert sum(trial["wall"].values()) > trial["wall_time_s"]  # which begins after the imports
+        assert 0 < sum(trial["cpu"].values()) < 2 * sum(trial["wall"].values())
+
+
 def test_an_unstable_robot_makes_no_env_step(monkeypatch):
     pytest.importorskip("stable_baselines3")
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))

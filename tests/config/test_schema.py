@@ -81,6 +81,23 @@ def test_a_config_cannot_be_changed():
         config.ppo.learning_rate = 1.0
 
 
+@pytest.mark.parametrize(
+    ("evaluation_episodes", "selection_episodes", "expected"),
+    [
+        (512, 32, 128),
+        (1024, 32, 256),
+        (64, 32, 32),  # no fewer than select the checkpoint
+        (16, 32, 16),
+    ],
+)
+def test_a_last_checkpoint_gets_a_quarter_of_the_episodes(evaluation_episodes, selection_episodes, expected):
+    keys = {"evaluation_episodes": evaluation_episodes, "selection_episodes": selection_episodes}
+    config = compose_validated([f"training.{key}={value}" for key, value in keys.items()])
+    assert config.training.last_episodes == expected
+    episodes = 4 * selection_episodes + expected + evaluation_episodes
+    assert config.trial_env_steps == 1_250_000 + 500 * episodes
+
+
 @pytest.mark.parametrize(("env_steps", "expected"), [(100_000, 5), (1_000, 3)])  # the second: 3 updates of 16 x 20
 def test_a_run_evaluates_no_more_often_than_it_updates(env_steps, expected):
     length = [f"training.env_steps={env_steps}", "training.evaluations=5", "training.num_envs=16", "ppo.rollouts=20"]

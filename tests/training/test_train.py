@@ -1,6 +1,7 @@
 """One training run, at smoke size: what it writes, that it repeats, how it fails."""
 
 import csv
+import math
 from dataclasses import replace
 
 import pytest
@@ -12,8 +13,12 @@ from vbot_train.agent.ppo import build_agent, load_checkpoint
 from vbot_train.config.composition import ConfigError, compose_config
 from vbot_train.config.validation import compose_validated
 from vbot_train.env.navigation import NavigationEnv
+from vbot_train.evaluation.assessment import assess
+from vbot_train.evaluation.recorded import find_subject
 from vbot_train.training.metrics import METRICS
 from vbot_train.training.result import TrialResult, TrialStopped
+from vbot_train.training.selection import Score
+from vbot_train.training.stop import StopRequest
 from vbot_train.training.train import train
 
 SMOKE = ["training=smoke", "simulation.threads=1"]
@@ -120,6 +125,51 @@ def test_an_unexpected_error_is_recorded_as_failed_and_raised(tmp_path, monkeypa
 def test_a_result_is_never_overwritten(smoke_run):
     with pytest.raises(ConfigError, match=r"already holds the result\.yaml"):
         train(compose_config(SMOKE), smoke_run[0])
+
+
+@pytest.fixture
+def first_is_best(monkeypatch):
+    """The first held-out evaluation's checkpoint is kept, whatever comes later."""
+    monkeypatch.setattr(Score, "may_equal", lambda score, best: best.value == -math.inf)
+
+
+TWO = [*SMOKE, "network=small", "training.evaluations=2", "training.evaluation_episodes=40"]  # 8 selection episodes
+
+
+def test_a_last_checkpoint_that_is_not_the_best_is_evaluated_on_a_quarter_of_the_episodes(tmp_path, first_is_best):
+    config = compose_config(TWO)
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    result = train(config, tmp_path)
+    assert (result.best_env_steps, result.last_episodes) == (1536, 10)
+    assert result.evaluation_env_steps == (2 * 8 + 10 + 40) * 500
+    never = {"env_steps_to_success": None}
+    best, _ = assess(find_subject(tmp_path, None, []), 40)
+    last, _ = assess(find_subject(tmp_path / "checkpoints" / "last.pt", None, []), 10)
+    assert (result.metrics, result.last_metrics) == (best.metrics | never, last.metrics | never)
+
+
+def test_a_last_checkpoint_that_is_the_best_is_evaluated_once_on_all_episodes(smoke_run):
+    _, result = smoke_run
+    assert (result.best_env_steps, result.last_episodes) == (3072, 16)
+    assert result.last_metrics == result.metrics
+
+
+@pytest.mark.parametrize("after", [1, 499, 500, 999])
+def test_both_evaluations_at_the_end_stop_before_the_next_control_step(tmp_path, monkeypatch, first_is_best, after):
+    stop, steps = StopRequest(), []
+    step = NavigationEnv.step
+
+    def counted(self, action):
+        if self.num_envs in (10, 40):  # the last checkpoint's evaluation, then the best one's
+            steps.append(self.num_envs)
+        if len(steps) == after:
+            stop.stop("timeout", "too long")
+        return step(self, action)
+
+    monkeypatch.setattr(NavigationEnv, "step", counted)
+    result = train(compose_config(TWO), tmp_path, stop=stop)
+    assert (result.status, len(steps)) == ("timeout", after)
 
 
 def test_training_starts_from_a_run_and_keeps_its_own_learning_rate(smoke_run, tmp_path):

@@ -1,6 +1,7 @@
 """The process of a trial: what it leaves when it ends before it trains."""
 
 import errno
+import gc
 import threading
 import time
 
@@ -11,7 +12,7 @@ from vbot_train.training.channel import INTERRUPTED
 from vbot_train.training.result import TrialResult, TrialStopped
 from vbot_train.training.run_directory import own_run_directory, state_path
 from vbot_train.training.stop import StopRequest
-from vbot_train.training.trial import train_trial
+from vbot_train.training.trial import train_config, train_trial
 
 
 @pytest.fixture
@@ -101,3 +102,13 @@ def test_a_failure_that_the_training_has_recorded_stays_as_it_is(tmp_path, end_w
         end_with(ValueError("again"), recorded)
     assert TrialResult.load(tmp_path).cause == "the training's own words"
     assert not (tmp_path / "error.txt").exists()
+
+
+def test_what_a_trial_imports_is_not_searched_for_garbage(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("vbot_train.training.train.train", lambda *arguments, **options: seen.append(gc.isenabled()))
+    frozen = gc.get_freeze_count()
+    train_config({}, tmp_path, 3, StopRequest(), print)
+    more = gc.get_freeze_count() - frozen
+    gc.unfreeze()
+    assert seen == [True] and more > 100_000

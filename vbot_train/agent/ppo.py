@@ -17,6 +17,7 @@ from torch.amp import GradScaler
 from torch.optim.lr_scheduler import LinearLR
 
 from vbot_train.agent.networks import Policy, Spaces, Value, read_hidden_sizes
+from vbot_train.agent.optimizer import leave_out_compiler
 from vbot_train.config.composition import ConfigError
 from vbot_train.config.schema import Ppo
 from vbot_train.training.files import write_atomically
@@ -129,6 +130,7 @@ def build_agent(
         env_steps: Total number of env steps of the training; a linear schedule ends there.
         device: Device of networks and rollouts; that of the environment.
     """
+    leave_out_compiler()
     policy = Policy(spaces, hidden, initial_std=ppo.initial_std, device=device)
     agent = Learner(
         models={"policy": policy, "value": Value(spaces, hidden, device=device)},

@@ -83,6 +83,11 @@ class Training(ConfigGroup):
     evaluation_episodes: Count
     torch_threads: Annotated[Threads | None, Role.HARDWARE]
 
+    @property
+    def last_episodes(self) -> int:
+        """Episodes at the end for the last checkpoint, if that is not the best: a quarter, as they select nothing."""
+        return min(self.evaluation_episodes, max(self.selection_episodes, self.evaluation_episodes // 4))
+
 
 class Simulation(ConfigGroup):
     """What steps the robots. The keys with a default are those of ``warp`` only."""
@@ -281,9 +286,10 @@ class Config(Group):
 
     @property
     def trial_env_steps(self) -> float:
-        """Env steps of a trial: training, checkpoint selection, and the two evaluations at the end."""
+        """Env steps of a trial, at most: training, checkpoint selection, and the two evaluations at the end."""
         training, steps = self.training, self.env.control_steps
-        episodes = training.evaluations * training.selection_episodes + 2 * training.evaluation_episodes
+        at_the_end = training.last_episodes + training.evaluation_episodes
+        episodes = training.evaluations * training.selection_episodes + at_the_end
         return training.env_steps + episodes * steps
 
     @property

@@ -129,15 +129,12 @@ class Run:
                 self.save_state(recorder)
             self.learn(recorder)
         save_checkpoint(self.agent, self.checkpoints / "last.pt")
-        last = self._evaluate()
-        best = last
-        if self.selection.best_update != self.updates:
-            load_checkpoint(self.agent, self.checkpoints / "best.pt")
-            best = self._evaluate()
+        last, best = self._evaluate_last_and_best(self.selection.best_update)
         to_success = {"env_steps_to_success": self.selection.env_steps_to_success}
         return {
             "metrics": summarize(best) | to_success,
             "last_metrics": summarize(last) | to_success,
+            "last_episodes": len(last.robot),
             "reward_terms": compute_mean_reward_terms(best, self.env.reward_terms),
             "best_env_steps": self.selection.best_update * self.rollout,
         }
@@ -202,14 +199,24 @@ class Run:
         self.saved = time.monotonic()
         self.report({"kind": "state", "env_steps": self.env_steps})
 
-    def _evaluate(self) -> Episodes:
+    def _evaluate_last_and_best(self, best_update: int) -> tuple[Episodes, Episodes]:
+        """Evaluate both checkpoints, the last one on fewer episodes; once if they are the same."""
+        training = self.config.training
+        if best_update == self.updates:
+            episodes = self._evaluate(training.evaluation_episodes)
+            return episodes, episodes
+        last = self._evaluate(training.last_episodes)
+        load_checkpoint(self.agent, self.checkpoints / "best.pt")
+        return last, self._evaluate(training.evaluation_episodes)
+
+    def _evaluate(self, episodes: int) -> Episodes:
         """Evaluate the agent; return the held-out episodes from which the reported metrics are computed."""
-        env = build_env(self.config, num_envs=self.config.training.evaluation_episodes, seed=0)
+        env = build_env(self.config, num_envs=episodes, seed=0)
         seed = self.config.evaluation.seed
-        episodes = evaluate(env, partial(compute_mean_action, self.agent), seed, self.stop.check)
+        ended = evaluate(env, partial(compute_mean_action, self.agent), seed, self.stop.check)
         self.evaluation_env_steps += env.num_envs * env.max_steps
         self.unstable_robots += env.unstable_robots
-        return episodes
+        return ended
 
     def result(self, status: str, **found: Any) -> TrialResult:
         """Build the result from what is known at this point."""
