@@ -65,7 +65,6 @@ def test_what_is_infeasible_there(landscape, where, infeasible):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.gamma. has been deprecated")
 def test_bayesian_search_beats_random_and_only_the_stock_sweeper_launches_what_is_infeasible(landscape):
     space, regrets = landscape.make_space(landscape.SPACE), {}
     for method in ("random", "bayesian"):

@@ -161,5 +161,3 @@ def quiet_optuna() -> None:
     """Silence Optuna's messages on every trial, which our display shows, and on experimental arguments."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    # conf/hydra/sweeper/sampler/tpe_noisy.yaml sets it; Optuna 6, which pyproject.toml excludes, will remove it.
-    warnings.filterwarnings("ignore", message="`gamma` has been deprecated", category=FutureWarning)

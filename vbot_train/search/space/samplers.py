@@ -1,6 +1,5 @@
 """Optuna's samplers, built from their config; no other class can be instantiated."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,6 @@ GRID = "optuna.samplers.GridSampler"
 # counter), so that workers can neither share nor resume a study with them.
 DRAWING = tuple(f"optuna.samplers.{name}" for name in ("RandomSampler", "TPESampler", "GPSampler"))
 GAUSSIAN = "optuna.samplers.GPSampler"
-WHITELIST = (*DRAWING, "vbot_train.search.space.samplers.count_good_trials")
 
 
 def is_grid(config: Mapping[str, Any]) -> bool:
@@ -49,11 +47,6 @@ def build_sampler(config: DictConfig, seed: int) -> BaseSampler:
     assert isinstance(node, dict)
     if node.get("seed") is not None:
         node["seed"] = seed
-    sampler = instantiate(node, _execution_whitelist_=WHITELIST)
+    sampler = instantiate(node, _execution_whitelist_=DRAWING)
     assert isinstance(sampler, BaseSampler)
     return sampler
-
-
-def count_good_trials(trials: int, share: float) -> int:
-    """Return how many of so many trials TPE counts as good; at most 25, as in Optuna."""
-    return min(math.ceil(share * trials), 25)
