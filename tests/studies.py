@@ -16,20 +16,26 @@ SPACE = {"ppo.learning_rate": FloatDistribution(1e-5, 1e-2, log=True), "ppo.roll
 PLAN = {"confirm": {"top_k": 2, "seeds": [1001, 1002]}, "test": {"seeds": [2001, 2002], "evaluation_seed": 7}}
 
 
-def screened(number, reward, *, rate=None, status="completed", seed=42, origin="proposed", **metrics):
+COST = (60.0, 1_000_000)  # of a training: wall clock [s], env steps
+
+
+def screened(number, reward, *, rate=None, status="completed", seed=42, origin="proposed", cost=COST, **metrics):
     """A trial of the search."""
     params = {"ppo.learning_rate": rate or 1e-4 * (number + 1), "ppo.rollouts": 24}
-    return _trial(number, params, SPACE, status, reward, seed, origin, metrics)
+    return _trial(number, params, SPACE, status, reward, seed, origin, cost, metrics)
 
 
-def retrained(number, seed, reward, *, status="completed", **metrics):
+def retrained(number, seed, reward, *, status="completed", cost=COST, **metrics):
     """A training of a later stage: of the configuration of trial ``number``."""
-    return _trial(number, {TRIAL: number}, {TRIAL: IntDistribution(-1, 99)}, status, reward, seed, "confirm", metrics)
+    return _trial(
+        number, {TRIAL: number}, {TRIAL: IntDistribution(-1, 99)}, status, reward, seed, "confirm", cost, metrics
+    )
 
 
-def _trial(number, params, distributions, status, reward, seed, origin, metrics):
+def _trial(number, params, distributions, status, reward, seed, origin, cost, metrics):
     values = dict.fromkeys(METRICS, 0.5) | {METRIC: reward} | metrics
-    result = TrialResult(status=status, trial=number, seed=seed, seeds=[seed], metrics=values)
+    spent = dict(zip(("wall_time_s", "env_steps"), cost, strict=True))
+    result = TrialResult(status=status, trial=number, seed=seed, seeds=[seed], metrics=values, **spent)
     ended = datetime(2026, 1, 1, 12, max(number, 0))
     return Trial(number, params, distributions, result, Path("nowhere"), {}, origin, ended)
 

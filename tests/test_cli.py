@@ -85,6 +85,8 @@ def test_a_key_that_is_gone_is_answered_with_what_to_type_instead(tmp_path, argu
         (["search=quick"], "search=quick: a search needs -m"),
         (["search=[quick]"], "search=[quick]: a search needs -m"),
         (["network=[small]"], "network: must be one option of conf/network/, no list"),
+        (["search.within=-1"], "search.within=-1: must be more than 0"),
+        (["search.within=1se"], "search.within=1se: must be a number"),
         (["search.max_trials=many"], "search.max_trials=many: must be a number"),
         (["pruner=halving"], "pruner=halving: there is no such key any more; type scheduler=halving"),
         (["+scheduler.rung=1"], "scheduler.rung=1: no such key; did you mean scheduler.rungs?"),
@@ -122,6 +124,7 @@ def test_a_key_that_is_gone_is_answered_with_what_to_type_instead(tmp_path, argu
         (["-m", "search=quick", "study=../elsewhere"], "study=../elsewhere"),
         (["-m", "search=full", "method=grid"], "a grid needs choice(...)"),
         (["-m", "search=quick", "budget_hours=-1"], "budget_hours=-1: must be more than 0"),
+        (["-m", "search=quick", "search.within=-1"], "search.within=-1: must be more than 0"),
         (["-m", "search=quick", "search.trial_minutes=0"], "search.trial_minutes=0: must be more than 0"),
         (
             ["-m", "search=quick", "search.seeds_per_configuration=1.5"],

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
+from pydantic_core import PydanticCustomError
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -16,12 +17,13 @@ from rich.table import Table
 from vbot_train.analysis.advice import Advice, give_advice
 from vbot_train.analysis.compared_trials import choose_compared_trials
 from vbot_train.analysis.figures import draw_figures
-from vbot_train.analysis.headline import format_spread_over_seeds, write_headline
+from vbot_train.analysis.headline import format_spread_over_seeds, write_cheapest, write_headline
 from vbot_train.analysis.importance import EstimatorName, ImportanceReport, measure_importance
 from vbot_train.analysis.ranking import TOP, Configuration, describe_seeds, format_cell, format_params
 from vbot_train.analysis.report import write_report
 from vbot_train.analysis.summary import summarize
 from vbot_train.analysis.verdict import Verdict
+from vbot_train.config.key_types import POSITIVE_BOUNDS
 from vbot_train.study.errors import StudyError
 from vbot_train.study.loading import load_study
 from vbot_train.study.trials import Trial, tell_left_out
@@ -41,6 +43,7 @@ def analyze(
     sort: str | None = None,
     storage: str | None = None,
     estimator: EstimatorName = "ped_anova",
+    within: float | None = None,
 ) -> Path:
     """Write a study's analysis and print its leaderboard.
 
@@ -51,6 +54,7 @@ def analyze(
             are written are always sorted best first.
         storage: Storage of the study; None for the one in its record.
         estimator: Importance estimator.
+        within: How much worse the cheapest acceptable configuration may be; None for the study's ``search.within``.
 
     Returns:
         Path of the analysis file.
@@ -61,7 +65,7 @@ def analyze(
     """
     study = load_study(study_dir, storage)
     metric = metric or study.record.metric
-    verdict = Verdict(study, metric)
+    verdict = Verdict(study, metric, within)
     compared = choose_compared_trials(study, metric)
     importance = measure_importance(compared.trials, metric, estimator=estimator, where=compared.where)
     advice = give_advice(verdict)
@@ -124,7 +128,7 @@ def show(verdict: Verdict, importance: ImportanceReport, advice: Sequence[Advice
         console.print(f"advice: {item.text} ({item.evidence})")
         if item.line is not None:
             console.print(f"  add {item.line}")
-    for line in write_headline(verdict):
+    for line in (*write_headline(verdict), *write_cheapest(verdict)):
         console.print(line)
     console.print(f"analysis: {out / FILE_NAME}, {REPORT_NAME}")
     if verdict.winner is not None:
@@ -147,6 +151,18 @@ def build_leaderboard(verdict: Verdict, found: Sequence[Configuration]) -> Table
     return table
 
 
+def check_within(within: float | None) -> None:
+    """Check the value of ``--within``.
+
+    Raises:
+        StudyError: It is no valid ``search.within``.
+    """
+    try:
+        POSITIVE_BOUNDS.check(1.0 if within is None else within)
+    except PydanticCustomError as error:
+        raise StudyError(f"--within={within}: {error.message()}") from None
+
+
 def main() -> None:
     """Write a study's analysis and print its leaderboard."""
     parser = argparse.ArgumentParser(prog=name_command("analyze"), description=main.__doc__)
@@ -154,10 +170,13 @@ def main() -> None:
     parser.add_argument("--metric", choices=METRICS, help="rank by this; default: what the study optimized")
     parser.add_argument("--sort", choices=("ascending", "descending"), help="default: the metric's best first")
     parser.add_argument("--importance", choices=("ped_anova", "fanova"), default="ped_anova", help="estimator")
+    parser.add_argument("--within", type=float, metavar="X", help="in place of the study's search.within")
     parser.add_argument("--storage", help="where the study lives, if that takes a password")
     arguments = parser.parse_args()
     try:
-        analyze(arguments.study, arguments.metric, arguments.sort, arguments.storage, arguments.importance)
+        check_within(arguments.within)
+        estimator, within = arguments.importance, arguments.within
+        analyze(arguments.study, arguments.metric, arguments.sort, arguments.storage, estimator, within)
     except (StudyError, OSError) as error:
         raise SystemExit(str(error)) from None
 

@@ -56,7 +56,8 @@ def write_trial(study, directory, space, number, params, status, reward):
     (trial / ".hydra" / "config.yaml").write_text("seed: 1\n", encoding="utf-8")
     metrics = dict.fromkeys(METRICS, 0.5) | {"episode_reward_mean": reward, "fall_rate": 0.1 * number}
     seed = params.get("seed", 42 + number)
-    TrialResult(status=status, trial=number, seed=seed, seeds=[seed], metrics=metrics).save(trial)
+    cost = {"wall_time_s": 10.0 * (number + 1), "env_steps": 1000}
+    TrialResult(status=status, trial=number, seed=seed, seeds=[seed], metrics=metrics, **cost).save(trial)
     (trial / "experiment.yaml").write_text(yaml.safe_dump({"seed": number}), encoding="utf-8")
     (trial / "progress.csv").write_text("env_steps,success_rate,reward\n1000,0.5,1.0\n", encoding="utf-8")
 
@@ -114,6 +115,27 @@ def test_another_metric_does_not_take_the_answers_place(write_study):
     assert (answer["metric"], answer["best"]["config_id"]) == ("episode_reward_mean", "config_001")
     assert (other.parent / "experiment" / "best.yaml").read_text(encoding="utf-8").endswith("seed: 0\n")
     assert f"--config-dir {other.parent} experiment=best" in (other.parent / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_cheapest_within_an_amount_is_by_the_studys_record_or_as_asked_for(write_study, monkeypatch, capsys):
+    directory = write_study(FIVE)  # rewards 1, 3 and 2 of trials that took 10, 20 and 40 s
+    record = {"study": directory.name, "metric": "episode_reward_mean", "config": {"search": {"within": 1.5}}}
+    (directory / "study.yaml").write_text(yaml.safe_dump(record), encoding="utf-8")
+    assert analysis_of(directory)["cheapest_within"]["config_id"] == "config_001"
+    monkeypatch.setattr(sys, "argv", ["analyze", str(directory), "--within", "2.5"])
+    main()
+    content = yaml.safe_load((directory / "analysis" / "hyperparameter_importance.yaml").read_text(encoding="utf-8"))
+    assert (content["cheapest_within"]["config_id"], content["best"]["config_id"]) == ("config_000", "config_001")
+    said = "cheapest within 2.5 (given) of the best seen episode_reward_mean: config_000 with 1, 10 s and 1,000 env steps"
+    assert capsys.readouterr().out.count(said) == 1
+    assert said in (directory / "analysis" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("value", "message"), [("-1", "-1.0: must be more than 0"), ("nan", "nan: must be more than")])
+def test_an_amount_that_is_none_is_refused_in_a_line(write_study, monkeypatch, value, message):
+    monkeypatch.setattr(sys, "argv", ["analyze", str(write_study(FIVE)), "--within", value])
+    with pytest.raises(SystemExit, match=f"^--within={message}"):
+        main()
 
 
 def test_the_order_asked_for_is_that_of_the_printed_leaderboard_alone(write_study, capsys):

@@ -214,6 +214,7 @@ def test_a_browser_draws_every_figure_without_an_error_and_asks_for_nothing_else
         "Slices",
         "Parallel coordinates",
         "Learning curves",
+        "Score against cost",
         "Score against wall clock",
         "How trials ended",
     ]

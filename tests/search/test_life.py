@@ -13,6 +13,7 @@ import pytest
 from searches import RANDOM, RATES, UNCONFIRMED, Searches, kill_group, study_of, trial_processes
 
 from vbot_train.study.accounting import TrialCounts
+from vbot_train.study.record import StudyRecord
 from vbot_train.study.rungs import Rungs
 from vbot_train.training.progress import read_whole_rows
 
@@ -49,8 +50,9 @@ def test_every_trial_of_a_killed_search_continues_where_it_was(searches):
 @pytest.mark.slow
 def test_a_larger_total_adds_trials_and_the_same_one_adds_none(searches):
     searches.run(*RANDOM, "search.max_trials=2")
-    free = ["workers=1", "budget_hours=9", "search.trial_minutes=5", "method=bayesian"]
+    free = ["workers=1", "budget_hours=9", "search.trial_minutes=5", "search.within=2", "method=bayesian"]
     searches.run(*RANDOM, "search.max_trials=3", *free)
+    assert StudyRecord.read(searches.study).settings.search.within == 2
     before = searches.stamps()
     searches.run(*RANDOM, "search.max_trials=3")
     assert searches.statuses() == ["completed"] * 3 and searches.stamps() == before

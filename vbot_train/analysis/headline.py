@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from vbot_train.analysis.cost import UNKNOWN, CostPoint, compare_costs
 from vbot_train.analysis.ranking import (
     Configuration,
     describe_seeds,
@@ -106,3 +107,21 @@ def describe_screening(found: Configuration, verdict: Verdict) -> str:
     """Format the search value of a configuration."""
     seeds = "one seed" if len(found.runs) == 1 else describe_seeds(found.runs, verdict.metric)
     return f"{verdict.metric} {format_cell(found.mean(verdict.metric))} on {seeds}"
+
+
+def write_cheapest(verdict: Verdict) -> Iterator[str]:
+    """Yield a line on the cheapest configuration within ``search.within`` of the best, if there is one to choose."""
+    if (costs := compare_costs(verdict)) is None:
+        return
+    if costs.tolerance is None or (cheapest := costs.cheapest) is None:
+        yield f"no cheapest configuration: {UNKNOWN}; give search.within, or --within"
+        return
+    within = f"{format_cell(costs.tolerance.amount)} ({costs.tolerance.origin})"
+    text = f"cheapest within {within} of the best {costs.kind} {verdict.metric}: {_describe_cost(cheapest)}"
+    yield f"{text}; it is the best" if cheapest == costs.best else f"{text}; the best is {_describe_cost(costs.best)}"
+
+
+def _describe_cost(point: CostPoint) -> str:
+    seconds = f"{point.wall_s:,.0f}" if point.wall_s >= 10 else f"{point.wall_s:.2g}"
+    cost = f"{seconds} s and {point.env_steps:,.0f} env steps a training"
+    return f"{point.name} with {format_cell(point.value)}, {cost}"

@@ -10,7 +10,7 @@ from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
 from vbot_train.analysis.advice import Advice
-from vbot_train.analysis.headline import format_spread, write_headline
+from vbot_train.analysis.headline import format_spread, write_cheapest, write_headline
 from vbot_train.analysis.importance import ImportanceReport
 from vbot_train.analysis.next_commands import list_next_commands
 from vbot_train.analysis.ranking import TOP, describe_seeds, format_cell, format_params, name_configuration
@@ -41,7 +41,7 @@ def write_report(verdict: Verdict, importance: ImportanceReport, advice: Sequenc
         study=verdict.study.record.study,
         metric=verdict.metric,
         answer=first,
-        sentences=[*others, *tell_left_out(verdict.study)],
+        sentences=[*others, *write_cheapest(verdict), *tell_left_out(verdict.study)],
         advice=advice,
         importance=importance,
         table=list(list_table_rows(verdict)),

@@ -1,6 +1,6 @@
 """Interactive figures of the report, by Optuna where suitable."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import optuna
 import plotly.graph_objects as go
@@ -9,15 +9,17 @@ from optuna.trial import TrialState, create_trial
 from optuna.visualization import plot_optimization_history, plot_parallel_coordinate
 from plotly.subplots import make_subplots
 
+from vbot_train.analysis.cost import KINDS, CostComparison, CostPoint, compare_costs, list_front, list_points
 from vbot_train.analysis.figures import training_success
 from vbot_train.analysis.importance import ImportanceReport
-from vbot_train.analysis.ranking import TOP, name_configuration
+from vbot_train.analysis.ranking import TOP, format_cell, name_configuration
 from vbot_train.analysis.verdict import DEFAULT, TRIAL, Retrained, Verdict
 from vbot_train.study.trials import Trial
 from vbot_train.training.metrics import METRICS
 from vbot_train.training.seed_statistics import bootstrap_interval, caution_few_seeds
 
 BLUE, ORANGE, GREEN, GREY, RED = "#3366aa", "#dd7722", "#228855", "#999999", "#bb3333"
+KIND_STYLES = {"seen": (GREY, "diamond"), "confirmed": (BLUE, "square"), "tested": (GREEN, "square")}
 CURVES = (BLUE, ORANGE, GREEN, "#aa4499", "#44aaaa")
 COLUMNS = 3  # of the slice plot
 ROW_PX, HEIGHT_PX = 260, 420
@@ -52,6 +54,8 @@ def build_figures(verdict: Verdict, importance: ImportanceReport) -> Iterator[tu
             yield "Parallel coordinates", caption, _finish(parallel, sides=70, top=70)
         caption = "Training episodes that reach the goal without falling, of the five best and of the default."
         yield "Learning curves", caption, plot_learning_curves(verdict)
+        if (costs := compare_costs(verdict)) is not None:
+            yield "Score against cost", _caption_costs(costs), plot_costs(verdict, costs)
         caption = "Hours since the first trial ended, pauses between resumes included."
         yield "Score against wall clock", caption, plot_wall_clock(verdict)
     yield "How trials ended", "And how many proposals each constraint kept from being trained.", counts(verdict)
@@ -207,6 +211,56 @@ def plot_wall_clock(verdict: Verdict) -> go.Figure:
     figure.add_scatter(x=hours, y=best, mode="lines", name="best so far", line={"color": BLUE, "shape": "hv"})
     figure.update_layout(xaxis_title="wall clock [h]", yaxis_title=verdict.metric)
     return _finish(figure)
+
+
+def plot_costs(verdict: Verdict, costs: CostComparison) -> go.Figure:
+    """Plot values against the cost of a training, with the Pareto front of the configurations that are compared."""
+    axes: dict[str, Callable[[CostPoint], float]] = {"wall clock of a training [s]": lambda point: point.wall_s}
+    if not costs.is_equally_long:
+        axes["env steps of a training"] = lambda point: point.env_steps
+    figure = make_subplots(rows=1, cols=len(axes), shared_yaxes=True)
+    for column, (title, get_cost) in enumerate(axes.items(), start=1):
+        for trace in _build_cost_traces(verdict, costs, get_cost):
+            trace.update(legendgroup=trace.name, showlegend=column == 1)
+            figure.add_trace(trace, row=1, col=column)
+        figure.update_xaxes(title=title, row=1, col=column)
+    figure.update_yaxes(title=verdict.metric, col=1)
+    return _finish(figure)
+
+
+def _build_cost_traces(
+    verdict: Verdict, costs: CostComparison, get_cost: Callable[[CostPoint], float]
+) -> Iterator[go.Scatter]:
+    """Yield the traces of one panel: all values by kind, the default, the front, the cheapest within the tolerance."""
+    known = {kind: list_points(verdict, kind) for kind in reversed(KINDS)}
+    default = [point for points in known.values() for point in points if point.number == verdict.default]
+    marks = [(kind, points, *KIND_STYLES[kind], 8) for kind, points in known.items()]
+    marks += [("default", default, ORANGE, "star", 13)]
+    marks += [("cheapest", [costs.cheapest] if costs.cheapest else [], RED, "circle-open", 18)]
+    for name, points, color, symbol, size in (mark for mark in marks if mark[1]):
+        marker = {"color": color, "symbol": symbol, "size": size}
+        yield _cost_trace(points, get_cost, mode="markers", name=name, marker=marker)
+    front = list_front(costs.points, costs.metric, get_cost)
+    line = {"color": KIND_STYLES[costs.kind][0], "dash": "dot"}
+    yield _cost_trace(front, get_cost, mode="lines+text", name="front", line=line, textposition="top left")
+
+
+def _cost_trace(points: Sequence[CostPoint], get_cost: Callable[[CostPoint], float], **style: object) -> go.Scatter:
+    xs, ys = [get_cost(point) for point in points], [point.value for point in points]
+    return go.Scatter(x=xs, y=ys, text=[point.name for point in points], cliponaxis=False, **style)
+
+
+def _caption_costs(costs: CostComparison) -> str:
+    caption = f"The line connects the configurations that no other beats both in cost and in its {costs.kind} value. "
+    if costs.tolerance is not None:
+        within = f"{format_cell(costs.tolerance.amount)} ({costs.tolerance.origin})"
+        caption += f"The ring is around the cheapest within {within} of the best, the star marks the default. "
+    else:
+        caption += "The star marks the default. "
+    caption += "Wall clock can be compared only between trainings of one machine under the same load. "
+    if costs.is_equally_long:
+        caption += "All trained equally long, so env steps are not shown. "
+    return caption + "Paused trials and configurations with a failed seed are left out."
 
 
 def counts(verdict: Verdict) -> go.Figure:

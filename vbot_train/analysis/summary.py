@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from vbot_train.analysis.advice import Advice
+from vbot_train.analysis.cost import UNKNOWN, CostPoint, compare_costs
 from vbot_train.analysis.importance import ImportanceReport
 from vbot_train.analysis.ranking import TOP, Configuration, describe_lost, name_configuration
 from vbot_train.analysis.verdict import ALSO, DEFAULT, Verdict
@@ -40,6 +41,7 @@ def summarize(verdict: Verdict, importance: ImportanceReport, advice: Sequence[A
         "importance_ranking": rank(importance, verdict.winner),
         "top_5_configs": [describe(found, verdict) for found in verdict.best_first[:TOP]],
         "best": describe_best(verdict),
+        "cheapest_within": describe_cheapest(verdict),
         "advice": [asdict(item) for item in advice],
     }
     if replicated := list_replicates(verdict.screened, metric):
@@ -92,6 +94,27 @@ def describe_status(verdict: Verdict) -> str:
     if verdict.unconfirmed_reason is not None:
         return f"unconfirmed: {verdict.unconfirmed_reason}"
     return "tested" if verdict.untested_reason is None else f"confirmed, not tested: {verdict.untested_reason}"
+
+
+def describe_cheapest(verdict: Verdict) -> dict[str, Any] | None:
+    """Return the cheapest configuration within ``search.within`` of the best; None if there is nothing to choose."""
+    if (costs := compare_costs(verdict)) is None:
+        return None
+    if costs.tolerance is None or (cheapest := costs.cheapest) is None:
+        return {"config_id": None, "reason": UNKNOWN}
+    return {
+        **_describe_point(cheapest),
+        "within": costs.tolerance.amount,
+        "within_is": costs.tolerance.origin,
+        "compared_by": f"{costs.kind} {verdict.metric}",
+        "compared": len(costs.points),
+        "best": _describe_point(costs.best),
+    }
+
+
+def _describe_point(point: CostPoint) -> dict[str, Any]:
+    cost = {"wall_time_s": point.wall_s, "env_steps": point.env_steps}
+    return {"config_id": point.name, "value": point.value, **cost}
 
 
 def describe_unfinished(trial: Trial) -> dict[str, Any]:

@@ -62,6 +62,7 @@ class Verdict:
 
     study: Study
     metric: str
+    within: float | None = None  # in place of the study's search.within; see ``analysis.cost``
 
     @cached_property
     def confirmed(self) -> dict[int, Retrained]:

@@ -193,6 +193,7 @@ class Search(Group):
     name: Annotated[Any, must(_is_name, "be a name, of letters, digits, '_', '.' and '-'")]
     max_trials: Count | None
     metric: Annotated[str, BeforeValidator(_check_metric), Role.RESULT]
+    within: Positive | None
     constraints: Any  # names with rules; ``search.space.constraints`` checks them
     seeds_per_configuration: SeedCount
     enqueue: Annotated[

@@ -174,7 +174,8 @@ class Search:
             record = StudyRecord.read(self.directory)
             if record is not None:
                 refuse_other(self.directory, record, now)
-                config = with_values(record.config, {"search.enqueue": spec.config.search.enqueue})
+                free = {"search.enqueue": spec.config.search.enqueue, "search.within": spec.config.search.within}
+                config = with_values(record.config, free)
                 record = replace(record, config=config, **{key: getattr(now, key) for key in FREE_KEYS})
                 check_unused_seeds(spec, self.directory)
                 study = continue_study(self.directory, storage, record, self._enqueue)

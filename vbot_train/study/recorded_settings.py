@@ -19,6 +19,7 @@ class RecordedSearch(Recorded):
     seeds_per_trial: int = 1  # in earlier versions, which trained several seeds in one trial
     enqueue: list[Any] = []
     around: str | None = None
+    within: float | None = None
 
 
 class RecordedTraining(Recorded):

@@ -74,6 +74,16 @@ def pool_variance(groups: Sequence[Sequence[float]]) -> Scatter | None:
     return Scatter(float(sum(((group - group.mean()) ** 2).sum() for group in several)) / freedom, freedom)
 
 
+def measure_noise(verdict: Verdict, without: Collection[int] = ()) -> Scatter | None:
+    """Return the scatter over the seeds of one configuration, pooled; None if none was trained on two seeds.
+
+    Args:
+        verdict: Verdict on the study.
+        without: Numbers of configurations to exclude.
+    """
+    return pool_variance(_list_replicates(verdict, without))
+
+
 def compare_with_noise(verdict: Verdict, without: Collection[int] = ()) -> Contrast | None:
     """Compare the spread of configurations with that of seeds by an F test; None if the noise is unknown.
 
@@ -84,7 +94,7 @@ def compare_with_noise(verdict: Verdict, without: Collection[int] = ()) -> Contr
         verdict: Verdict on the study.
         without: Numbers of configurations to exclude, since their scatter differs from that of the others.
     """
-    noise = pool_variance(_list_replicates(verdict, without))
+    noise = measure_noise(verdict, without)
     found = verdict.screened
     if noise is None or noise.variance == 0 or len(found) < 3:
         return None
