@@ -126,7 +126,9 @@ def test_the_cheapest_within_an_amount_is_by_the_studys_record_or_as_asked_for(w
     main()
     content = yaml.safe_load((directory / "analysis" / "hyperparameter_importance.yaml").read_text(encoding="utf-8"))
     assert (content["cheapest_within"]["config_id"], content["best"]["config_id"]) == ("config_000", "config_001")
-    said = "cheapest within 2.5 (given) of the best seen episode_reward_mean: config_000 with 1, 10 s and 1,000 env steps"
+    said = (
+        "cheapest within 2.5 (given) of the best seen episode_reward_mean: config_000 with 1, 10 s and 1,000 env steps"
+    )
     assert capsys.readouterr().out.count(said) == 1
     assert said in (directory / "analysis" / "report.html").read_text(encoding="utf-8")
 

@@ -125,7 +125,9 @@ def test_a_standard_error_of_a_single_seed_is_the_noise_between_the_seeds_of_oth
 def test_without_any_noise_known_no_cheapest_is_named_and_a_line_says_so():
     found = verdict(SEARCH, **UNCONFIRMED)
     (line,) = write_cheapest(found)
-    assert line.startswith("no cheapest configuration: no configuration was trained on two seeds") and "--within" in line
+    assert (
+        line.startswith("no cheapest configuration: no configuration was trained on two seeds") and "--within" in line
+    )
     assert describe_cheapest(found)["config_id"] is None
     caption, figure = figure_of(found)
     assert "ring" not in caption and not points_of(figure, "cheapest")
