@@ -188,8 +188,8 @@ def points_of(figure, name):
 def test_the_figure_connects_and_names_the_front_and_marks_default_and_cheapest():
     caption, figure = figure_of(verdict(SEARCH, CONFIRM))
     assert points_of(figure, "seen") == [(60.0, 30.0), (40.0, 25.0), (5.0, 10.0)]
-    assert points_of(figure, "front") == points_of(figure, "confirmed")[::-1] == [(40.0, 19.5), (60.0, 20.0)]
-    (front,) = (trace for trace in figure.data if trace.name == "front")
+    assert points_of(figure, "Pareto front") == points_of(figure, "confirmed")[::-1] == [(40.0, 19.5), (60.0, 20.0)]
+    (front,) = (trace for trace in figure.data if trace.name == "Pareto front")
     assert front.mode == "lines+text" and list(front.text) == ["config_002", "config_001"]
     assert points_of(figure, "default") == [(5.0, 10.0)] and points_of(figure, "cheapest") == [(40.0, 19.5)]
     assert "Wall clock can be compared only between trainings of one machine under the same load." in caption
@@ -211,7 +211,7 @@ def test_env_steps_have_a_panel_of_their_own_only_if_they_differ():
     rows = [screened(0, 1.0), screened(1, 3.0, **taking(60.0, 2_000_000))]
     caption, figure = figure_of(verdict(rows, **UNCONFIRMED))
     assert "equally long" not in caption
-    assert points_of(figure, "front") == [(60.0, 3.0), (1_000_000, 1.0), (2_000_000, 3.0)]
+    assert points_of(figure, "Pareto front") == [(60.0, 3.0), (1_000_000, 1.0), (2_000_000, 3.0)]
 
 
 def test_paused_and_failed_trials_have_no_point():

@@ -235,14 +235,14 @@ def _build_cost_traces(
     known = {kind: list_points(verdict, kind) for kind in reversed(KINDS)}
     default = [point for points in known.values() for point in points if point.number == verdict.default]
     marks = [(kind, points, *KIND_STYLES[kind], 8) for kind, points in known.items()]
-    marks += [("default", default, ORANGE, "star", 13)]
+    marks += [("default", default, ORANGE, "star-open", 16)]
     marks += [("cheapest", [costs.cheapest] if costs.cheapest else [], RED, "circle-open", 18)]
     for name, points, color, symbol, size in (mark for mark in marks if mark[1]):
         marker = {"color": color, "symbol": symbol, "size": size}
         yield _cost_trace(points, get_cost, mode="markers", name=name, marker=marker)
     front = list_front(costs.points, costs.metric, get_cost)
     line = {"color": KIND_STYLES[costs.kind][0], "dash": "dot"}
-    yield _cost_trace(front, get_cost, mode="lines+text", name="front", line=line, textposition="top left")
+    yield _cost_trace(front, get_cost, mode="lines+text", name="Pareto front", line=line, textposition="top center")
 
 
 def _cost_trace(points: Sequence[CostPoint], get_cost: Callable[[CostPoint], float], **style: object) -> go.Scatter:
