@@ -86,7 +86,7 @@ def test_only_completed_trials_are_ranked_best_first_and_all_are_counted(write_s
     assert content["top_5_configs"][0]["ppo.learning_rate"] == 2e-4
     assert content["top_5_configs"][0]["confirmed"] is None
     assert content["trials"] == {
-        **{"completed": 3, "pruned": 0, "diverged": 1, "timeout": 0, "failed": 1, "interrupted": 0}
+        **{"completed": 3, "paused": 0, "pruned": 0, "diverged": 1, "timeout": 0, "failed": 1, "interrupted": 0}
     }
     assert content["infeasible"] == {"unstable": 3}
     assert content["best"]["config_id"] == "config_001"
@@ -287,7 +287,7 @@ def deleted(trial):
 def cut(name):
     def spoil(trial):
         content = (trial / name).read_bytes()
-        (trial / name).write_bytes(content[: len(content) // 2])
+        (trial / name).write_bytes(content[: len(content) // 2].rstrip())  # in the middle of a line
 
     return spoil
 
