@@ -146,7 +146,7 @@ def test_a_key_that_is_gone_is_answered_with_what_to_type_instead(tmp_path, argu
             ["-m", "search=full", "scheduler=halving", "scheduler.rungs=[0.5,0.25]"],
             "scheduler.rungs=[0.5, 0.25]: must be incr",
         ),
-        (["-m", "search=full", "scheduler=halving", "scheduler.rungs=[0.5,1.5]"], "scheduler.rungs=1.5"),
+        (["-m", "search=full", "scheduler=halving", "scheduler.rungs=[0.5,1.5]"], "scheduler.rungs[1]=1.5: must be"),
         (
             ["-m", "search=full", "scheduler=halving", "scheduler.rungs=[0,0.5]"],
             "scheduler.rungs=[0, 0.5]: must be incr",
