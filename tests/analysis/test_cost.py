@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
+from standing import ended, write_study
 from studies import METRIC, retrained, screened, study
 
 from vbot_train.analysis.cost import CostPoint, compare_costs, list_front
@@ -12,6 +13,7 @@ from vbot_train.analysis.importance import ImportanceReport
 from vbot_train.analysis.report_figures import build_figures
 from vbot_train.analysis.summary import describe_cheapest
 from vbot_train.analysis.verdict import Verdict
+from vbot_train.study.loading import load_study
 from vbot_train.training.metrics import METRICS
 
 NONE = ImportanceReport([], {}, "insufficient: 3 of 30 completed trials", "ped_anova", 3)
@@ -220,3 +222,18 @@ def test_paused_and_failed_trials_have_no_point():
     found = Verdict(replace(study(rows, **UNCONFIRMED), paused=[paused]), METRIC, 1.0)
     assert {point.number for point in compare_costs(found).points} == {0, 1, 2}
     assert len(points_of(figure_of(found)[1], "seen")) == 3
+
+
+def test_trials_of_two_hosts_are_told_in_line_and_caption_as_their_wall_clocks_do_not_compare():
+    hosts = [("west",), ("east", "west"), ("west",)]
+    rows = [replace(trial, hosts=frozenset(names)) for trial, names in zip(SEARCH, hosts, strict=True)]
+    found = verdict(rows, CONFIRM)
+    (line,) = write_cheapest(found)
+    assert line.endswith("; trainings ran on 2 hosts, whose wall clocks do not compare")
+    assert "These ran on 2 hosts: east, west." in figure_of(found)[0]
+    alone = verdict(rows[2:] + rows[:1], within=99.0, **UNCONFIRMED)
+    assert "hosts" not in figure_of(alone)[0] and "hosts" not in next(write_cheapest(alone))
+
+
+def test_a_loaded_trial_knows_the_hosts_of_its_lives(tmp_path):
+    assert load_study(write_study(tmp_path / "s", [ended()])).hosts == {"here"}

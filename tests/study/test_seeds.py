@@ -103,6 +103,14 @@ def test_the_seeds_of_a_configuration_are_one_trial_with_the_runs_of_all():
     assert merged.ended == max(trial.ended for trial in trials)
 
 
+def test_a_configuration_whose_seeds_ran_on_two_hosts_has_both():
+    hosts = (("a",), ("a", "b"), ())
+    trials = [
+        trial_on(n, seed, hosts=frozenset(names)) for n, (seed, names) in enumerate(zip(SEEDS, hosts, strict=True))
+    ]
+    assert merge_seeds(trials, retries=0)[0].hosts == {"a", "b"}
+
+
 def test_the_runs_are_in_the_order_of_the_seeds_whichever_ended_first():
     trials = [trial_on(4, 7, 6.0), trial_on(5, 5, 1.0, ended=datetime(2026, 1, 2)), trial_on(6, 6, 2.0)]
     (merged,) = merge_seeds(trials, retries=0)

@@ -118,7 +118,10 @@ def write_cheapest(verdict: Verdict) -> Iterator[str]:
         return
     within = f"{format_cell(costs.tolerance.amount)} ({costs.tolerance.origin})"
     text = f"cheapest within {within} of the best {costs.kind} {verdict.metric}: {_describe_cost(cheapest)}"
-    yield f"{text}; it is the best" if cheapest == costs.best else f"{text}; the best is {_describe_cost(costs.best)}"
+    count = len(verdict.study.hosts)
+    hosts = f"; trainings ran on {count} hosts, whose wall clocks do not compare" if count > 1 else ""
+    best = "it is the best" if cheapest == costs.best else f"the best is {_describe_cost(costs.best)}"
+    yield f"{text}; {best}{hosts}"
 
 
 def _describe_cost(point: CostPoint) -> str:

@@ -55,7 +55,7 @@ def build_figures(verdict: Verdict, importance: ImportanceReport) -> Iterator[tu
         caption = "Training episodes that reach the goal without falling, of the five best and of the default."
         yield "Learning curves", caption, plot_learning_curves(verdict)
         if (costs := compare_costs(verdict)) is not None:
-            yield "Score against cost", _caption_costs(costs), plot_costs(verdict, costs)
+            yield "Score against cost", _caption_costs(costs, sorted(verdict.study.hosts)), plot_costs(verdict, costs)
         caption = "Hours since the first trial ended, pauses between resumes included."
         yield "Score against wall clock", caption, plot_wall_clock(verdict)
     yield "How trials ended", "And how many proposals each constraint kept from being trained.", counts(verdict)
@@ -250,7 +250,7 @@ def _cost_trace(points: Sequence[CostPoint], get_cost: Callable[[CostPoint], flo
     return go.Scatter(x=xs, y=ys, text=[point.name for point in points], cliponaxis=False, **style)
 
 
-def _caption_costs(costs: CostComparison) -> str:
+def _caption_costs(costs: CostComparison, hosts: Sequence[str]) -> str:
     caption = f"The line connects the configurations that no other beats both in cost and in its {costs.kind} value. "
     if costs.tolerance is not None:
         within = f"{format_cell(costs.tolerance.amount)} ({costs.tolerance.origin})"
@@ -258,6 +258,8 @@ def _caption_costs(costs: CostComparison) -> str:
     else:
         caption += "The star marks the default. "
     caption += "Wall clock can be compared only between trainings of one machine under the same load. "
+    if len(hosts) > 1:
+        caption += f"These ran on {len(hosts)} hosts: {', '.join(hosts)}. "
     if costs.is_equally_long:
         caption += "All trained equally long, so env steps are not shown. "
     return caption + "Paused trials and configurations with a failed seed are left out."

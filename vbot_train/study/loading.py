@@ -122,6 +122,7 @@ def _load_trial(trial: FrozenTrial, folder: Path) -> Trial:
 
 
 def _build_trial(trial: FrozenTrial, directory: Path, result: TrialResult) -> Trial:
+    lives = read_lives(trial)
     return Trial(
         number=trial.number,
         params=correct_params(trial.params, trial.distributions),
@@ -131,9 +132,10 @@ def _build_trial(trial: FrozenTrial, directory: Path, result: TrialResult) -> Tr
         intermediate=trial.intermediate_values,
         origin=trial.user_attrs.get(ORIGIN),
         ended=find_end(trial),
-        killed=any(life.killed for life in read_lives(trial)[-1:]),
+        killed=any(life.killed for life in lives[-1:]),
         retry_of=trial.user_attrs.get(RETRY_OF),
         seeds=tuple(trial.user_attrs.get(SEEDS, ())),
+        hosts=frozenset(life.host for life in lives if life.host),
     )
 
 

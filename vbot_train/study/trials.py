@@ -36,6 +36,7 @@ class Trial:
     retry_of: int | None = None  # number of the trial that it repeats
     seeds: tuple[int, ...] = ()  # all seeds of its configuration, if there are several
     seed_runs: Mapping[Path, TrialResult] = field(default_factory=dict)  # by directory, if it represents several trials
+    hosts: frozenset[str] = frozenset()  # on which it ran
 
     @property
     def is_merged(self) -> bool:
@@ -97,6 +98,11 @@ class Study:
     def pruned(self) -> list[Trial]:
         """The pruned trials."""
         return [trial for trial in self.trials if trial.result.status == "pruned"]
+
+    @property
+    def hosts(self) -> set[str]:
+        """The hosts on which the trials of all stages ran that have ended."""
+        return {host for trial in (*self.trials, *self.confirm, *self.test) for host in trial.hosts}
 
     def rank(self, metric: str) -> list[Trial]:
         """List the completed trials with a value of the metric, best first; ties are ordered by time to goal."""
