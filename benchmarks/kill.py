@@ -35,7 +35,7 @@ from vbot_train.training.result import TrialResult
 
 TRIALS = 12
 RANGES = ["ppo.learning_rate=tag(log,interval(1e-4,1e-3))", "ppo.gae_lambda=interval(0.9,0.99)"]  # equally fast
-ASK = ["method=random", *RANGES, "training=smoke", "training.evaluations=10", "search.confirm.top_k=0"]
+ASK = ["method=random", *RANGES, "training=smoke", "training.evaluations=12", "search.confirm.top_k=0"]
 LINE = [sys.executable, "-m", "vbot_train", "-m", *ASK, "study=killed", "workers=2", f"search.max_trials={TRIALS}"]
 CLOCKS = ("wall_time_s", "env_steps_per_s")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from vbot_train.analysis.evidence.noise import measure_noise
 from vbot_train.analysis.ranking import list_failed_seeds, name_configuration
-from vbot_train.analysis.verdict import DEFAULT, Verdict, describe_missing
+from vbot_train.analysis.verdict import DEFAULT, Verdict
 from vbot_train.training.metrics import METRICS, Metric
 from vbot_train.training.result import TrialResult, compute_iqm
 
@@ -76,9 +76,9 @@ class CostComparison:
 
 
 def compare_costs(verdict: Verdict) -> CostComparison | None:
-    """Compare the finalists once all of them are confirmed, else all configurations.
+    """Compare the finalists by their confirmed values once all of them have one, else all by what the search saw.
 
-    Their values are the tested ones if each of them was tested, else the confirmed ones, else those of the search.
+    Tested values choose nothing, here as everywhere.
 
     Args:
         verdict: Verdict on the study.
@@ -115,9 +115,7 @@ def _choose_compared(verdict: Verdict) -> tuple[str, set[int]]:
     finalists = {found.number for found in verdict.finalists}
     if verdict.unconfirmed_reason is not None or len(finalists) < 2:
         return "seen", {found.number for found in verdict.screened}
-    test = verdict.study.record.test
-    untested = test is None or describe_missing(list(finalists), test.seeds, verdict.tested, "testing")
-    return "confirmed" if untested else "tested", finalists
+    return "confirmed", finalists
 
 
 def _choose_tolerance(verdict: Verdict, best: CostPoint) -> Tolerance | None:
