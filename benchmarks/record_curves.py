@@ -14,7 +14,7 @@ benchmarks/data/vbot_curves.csv.gz, a row per held-out evaluation:
     value         episode_reward_mean over 64 held-out episodes
     value_32, value_16   the same over the first 32 and 16 of them
     value_std     standard deviation of one episode
-    success_rate  over the 64 episodes
+    success_rate, fall_rate, final_distance_m   over the 64 episodes (the last two in all but the first 51 trainings)
 benchmarks/data/vbot_finals.csv.gz, a row per training: its status, and the metrics of the selected checkpoint on 512
 other held-out episodes.
 """
@@ -47,6 +47,7 @@ SEEDS = (42, 43, 44)  # the first on every cell, the others on REPLICATED cells
 REPLICATED = 40
 EVALUATIONS, EPISODES = 16, 64
 SUBSETS = (32, 16)  # episodes
+RATES = ("success_rate", "fall_rate", "final_distance_m")
 FIXED = ["training=quick", f"training.evaluations={EVALUATIONS}", f"training.selection_episodes={EPISODES}"]
 ONE_THREAD = ["training.torch_threads=1", "simulation.threads=1"]
 METRIC = "episode_reward_mean"
@@ -125,19 +126,20 @@ def learn(training: Any) -> Iterator[dict[str, Any]]:
     for update in training.loop:
         if training.selection.count(update.number) is None:
             continue
-        rewards, successes = evaluate_twice(training, update)
+        episodes = evaluate_and_keep(training, update)
+        rewards = episodes[METRIC].double()
         value = {f"value_{n}": round(rewards[:n].mean().item(), 5) for n in SUBSETS}
         yield {
             "step": update.env_steps,
             "value": round(rewards.mean().item(), 5),
             **value,
             "value_std": round(rewards.std().item(), 5),
-            "success_rate": round(successes.double().mean().item(), 5),
+            **{name: round(episodes[name].double().mean().item(), 5) for name in RATES},
         }
 
 
-def evaluate_twice(training: Any, update: Any) -> tuple[Any, Any]:
-    """Let the selection evaluate, and keep the reward and the success of each of its episodes, (EPISODES,) each."""
+def evaluate_and_keep(training: Any, update: Any) -> dict[str, Any]:
+    """Let the selection evaluate, and keep the values of each of its episodes, (EPISODES,) by metric."""
     from vbot_train.evaluation.held_out import compute_per_episode
     from vbot_train.training import selection
 
@@ -153,7 +155,7 @@ def evaluate_twice(training: Any, update: Any) -> tuple[Any, Any]:
         training.selection(update)
     finally:
         selection.summarize = original
-    return kept[0][METRIC].double(), kept[0]["success_rate"]
+    return kept[0]
 
 
 def evaluate_selected(training: Any) -> dict[str, Any]:
@@ -182,7 +184,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
         return
     text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0])
+    writer = csv.DictWriter(text, dict.fromkeys(key for row in rows for key in row))
     writer.writeheader()
     writer.writerows(rows)
     path.parent.mkdir(exist_ok=True)
