@@ -37,6 +37,7 @@ TRIALS = 12
 RANGES = ["ppo.learning_rate=tag(log,interval(1e-4,1e-3))", "ppo.gae_lambda=interval(0.9,0.99)"]  # equally fast
 ASK = ["method=random", *RANGES, "training=smoke", "training.evaluations=12", "search.confirm.top_k=0"]
 LINE = [sys.executable, "-m", "vbot_train", "-m", *ASK, "study=killed", "workers=2", f"search.max_trials={TRIALS}"]
+RUNGS = {"none": [], "halving": ["scheduler.rungs=[0.25,0.5]"]}  # early ones, so that more is paused
 CLOCKS = ("wall_time_s", "env_steps_per_s")
 
 
@@ -45,14 +46,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--scheduler", default="none")
+    parser.add_argument("--scheduler", default="none", choices=RUNGS)
     parser.add_argument("overrides", nargs="*", default=["training.env_steps=15_360"], help="that make trials longer")
     arguments = parser.parse_args()
     moments = random.Random(arguments.seed)
-    line = [*LINE, *arguments.overrides, f"scheduler={arguments.scheduler}"]
+    line = [*LINE, *arguments.overrides, f"scheduler={arguments.scheduler}", *RUNGS[arguments.scheduler]]
     with tempfile.TemporaryDirectory() as folder:
         begin = time.monotonic()
-        subprocess.run([*line, "scheduler=none"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [*line, "scheduler=none", "scheduler.rungs=[]"], cwd=folder, check=True, stdout=subprocess.DEVNULL
+        )
         whole_s = time.monotonic() - begin
         whole = read_trials(study_in(Path(folder)))
         times = sorted(TrialResult.load(path).wall_time_s for path in directories(study_in(Path(folder))))

@@ -263,7 +263,12 @@ def test_without_retries_a_crash_stays_one(searches):
     assert searches.statuses() == ["completed", "failed", *["completed"] * 4]
 
 
-HALVING = ["training.evaluations=8", "scheduler=halving", "method=random"]  # rungs at the evaluations 2 and 4
+HALVING = [
+    "training.evaluations=8",
+    "scheduler=halving",
+    "scheduler.rungs=[0.25,0.5]",
+    "method=random",
+]  # rungs at the evaluations 2 and 4
 ANY_RATE = "ppo.learning_rate=tag(log,interval(1e-5,1e-2))"
 
 
@@ -291,7 +296,7 @@ def test_paused_trials_wait_apart_from_the_ranking_and_a_larger_search_goes_on_w
     assert len(list_paused(searches)) + len(searches.results()) == 18
     lives = [trial.user_attrs["lives"] for trial in study_of(searches).trials]
     assert all(life["from_env_steps"] > 0 for each in lives for life in each[1:])  # none was trained twice
-    output = searches.run(*HALVING[:-2], "scheduler=none", "method=random", ANY_RATE, "search.max_trials=18", code=1)
+    output = searches.run(HALVING[0], HALVING[-1], "scheduler=none", ANY_RATE, "search.max_trials=18", code=1)
     assert "scheduler.rungs: [0.25, 0.5] -> []" in output
 
 

@@ -24,6 +24,10 @@ def forecast_remaining_s(progress: Progress) -> float | None:
     for stage in progress.stages:
         own_s = estimate_duration_s(stage)
         trial_s = trial_s if own_s is None else own_s
+        if own_s is None and stage is not progress.search:  # its trainings are whole ones, none is paused
+            trial_s = (
+                estimate_training_s(progress.search.trials, progress.record.settings.training.env_steps) or trial_s
+            )
         if stage.alive or _count_waiting(stage):
             if trial_s is None:
                 return None

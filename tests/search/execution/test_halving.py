@@ -4,7 +4,12 @@ from optuna.trial import TrialState
 
 from vbot_train.study.attributes import PROMOTED, STATUS
 
-RUNGS = ["scheduler=halving", "training.evaluations=4", "ppo.rollouts=8"]  # rungs at the evaluations 1 and 2
+RUNGS = [
+    "scheduler=halving",
+    "scheduler.rungs=[0.25,0.5]",
+    "training.evaluations=4",
+    "ppo.rollouts=8",
+]  # rungs at the evaluations 1 and 2
 
 
 def train(worker, values):
