@@ -7,7 +7,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from vbot_train.study.accounting import TrialCounts
-from vbot_train.study.attributes import ORIGIN, PROMOTED, SEED, SEEDS, STATUS
+from vbot_train.study.attributes import CAUSE, ORIGIN, PROMOTED, SEED, SEEDS, STATUS
 from vbot_train.study.recorded_settings import RecordedScheduler
 from vbot_train.study.rungs import NO_RUNGS, Rungs, build_rungs
 
@@ -93,7 +93,7 @@ def test_nothing_observed_is_worse_than_any_value():
     assert promotable(at(-math.inf), at(-5.0), at(-math.inf)) == 1
 
 
-@pytest.mark.parametrize("on_the_way", [running(), running(5.0, passed=1), at()])
+@pytest.mark.parametrize("on_the_way", [running(), running(5.0, passed=1)])
 def test_as_long_as_another_may_arrive_nobody_goes_on_for_want_of_a_better_one(on_the_way):
     assert promotable(at(9.0, 1.0, passed=1), at(2.0), on_the_way, is_last=True) is None
 
@@ -103,6 +103,28 @@ def test_when_nothing_else_comes_the_best_of_the_lowest_rung_from_which_nobody_w
     assert promotable(at(9.0, 1.0, passed=1), at(9.0, 2.0, passed=1), at(3.0), is_last=True) == 1
     completed = at(9.0, 2.0, passed=2, state=TrialState.COMPLETE, **{STATUS: "completed"})
     assert promotable(at(9.0, 1.0, passed=1), completed, at(3.0), is_last=True) is None
+
+
+def test_a_waiting_trial_that_no_longer_fits_in_keeps_nobody_from_going_on():
+    assert promotable(at(1.0), at(2.0), at(), is_last=True) == 1
+
+
+def test_a_promoted_trial_that_is_given_up_has_not_gone_on():
+    given_up = at(5.0, passed=1, state=TrialState.FAIL, **{STATUS: "failed", CAUSE: "the trial's process was killed"})
+    assert promotable(at(1.0), at(2.0), given_up, is_last=True) == 1
+
+
+def test_a_value_that_a_killed_worker_did_not_report_is_not_missed():
+    gap = at(0.0, 9.0)
+    del gap.intermediate_values[1]
+    assert promotable(gap, at(1.0), at(2.0), at(3.0)) == 3
+    assert promotable(gap, at(9.0, 1.0, passed=1), at(9.0, 2.0, passed=1)) == 0
+    assert counts_of(gap).paused == [gap]
+
+
+def test_a_trial_that_ran_on_beyond_its_rung_is_compared_at_both():
+    too_far = at(0.0, 9.0)
+    assert promotable(too_far, at(1.0), at(2.0), at(9.0, 1.0, passed=1), at(9.0, 2.0, passed=1)) is None
 
 
 def test_when_the_only_one_that_went_on_is_lost_the_next_best_does():

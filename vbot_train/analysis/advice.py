@@ -212,8 +212,8 @@ def _seeds(one: Unstable) -> str:
 
 def _advise_diverging(verdict: Verdict) -> Advice | None:
     """Advise to exclude a region in which trials diverge."""
-    completed = [trial for trial in verdict.study.trials if trial.result.status == "completed"]
-    region = find_region(_list_diverged(verdict), completed)
+    sound = [trial for trial in verdict.study.trials if trial.result.status == "completed"]
+    region = find_region(_list_diverged(verdict), [*sound, *verdict.study.paused])
     if region is None or not _clear(region):
         return None
     return Advice(

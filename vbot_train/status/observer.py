@@ -21,6 +21,7 @@ from vbot_train.study.layout import STAGES, STUDY_YAML, TRIALS, locate_trial
 from vbot_train.study.lives import compute_runtime_s, find_end, read_lives
 from vbot_train.study.loading import build_study
 from vbot_train.study.record import StudyRecord
+from vbot_train.study.rungs import NO_RUNGS
 from vbot_train.study.storage import READ_ERRORS, extract_database_message, open_to_read, quiet_optuna, read_trials
 from vbot_train.study.storage_url import HIDDEN
 from vbot_train.study.timing import HOUR_S, compute_spent_s
@@ -109,7 +110,8 @@ class Progress:
     @property
     def is_over(self) -> bool:
         """Whether every stage has all its trials."""
-        return all(stage.ended >= stage.total for stage in self.stages)
+        is_waited_for = self.search.counts.find_promotable() is not None  # a paused trial has become one of the best
+        return not is_waited_for and all(stage.ended >= stage.total for stage in self.stages)
 
     @property
     def idle_s(self) -> float | None:
@@ -182,7 +184,7 @@ class Observer:
 
     def _read_stage(self, name: str, found: Sequence[FrozenTrial], record: StudyRecord, now: datetime) -> Stage:
         trials = [trial for trial in found if is_own(trial)]
-        counts = TrialCounts(trials, record.retries, rungs=record.rungs)
+        counts = TrialCounts(trials, record.retries, rungs=record.rungs if name == TRIALS else NO_RUNGS)
         running = [
             self._read_training(trial, name, record, now) for trial in trials if trial.state == TrialState.RUNNING
         ]

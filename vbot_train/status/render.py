@@ -74,7 +74,7 @@ def render_progress(stage: Stage) -> str:
     silent = f", {len(stage.silent)} silent" if stage.silent else ""
     paused = len(stage.counts.paused)
     held = f", {paused} paused" if paused else ""
-    ended = f"{stage.ended - paused} of {stage.total} have ended{held}"
+    ended = f"{stage.counts.ended} of {stage.total} have ended{held}"
     return f"{stage.name:<9} {ended}, {len(stage.alive)} running{silent}"
 
 

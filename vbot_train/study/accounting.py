@@ -95,8 +95,16 @@ class TrialCounts:
         Args:
             is_last: Whether nothing else is left to start.
         """
-        find = self.rungs.find_last_promotable if is_last else self.rungs.find_promotable
-        return find(self.counted, self.lost) if self.paused else None
+        if not self.paused:
+            return None
+        if is_last:
+            return self.rungs.find_sole_finisher(self.counted)
+        return self.rungs.find_promotable(self.counted, self.lost)
+
+    @property
+    def ended(self) -> int:
+        """Number of trials that have ended for good."""
+        return sum(trial.state.is_finished() and trial not in self.crashed for trial in self.counted)
 
     @property
     def proposals(self) -> int:
@@ -134,11 +142,16 @@ class TrialCounts:
     def lost(self) -> set[int]:
         """Numbers of the trials that have ended for good without a value, by a cause that is not external.
 
-        Pruned trials are not included: a sampler can use their intermediate values.
+        Those that older versions pruned are not included.
         """
         owed = {trial.number for trial in self.crashed}
         ended = [trial for trial in self.counted if trial.state == TrialState.FAIL and trial.number not in owed]
         return {trial.number for trial in ended if not _is_from_outside(trial.user_attrs)}
+
+    def list_reserved_seeds(self, params: dict[str, Any]) -> list[int]:
+        """List the seeds of a configuration's trials, and those that are trained if the first one is good."""
+        own = [trial for trial in self.counted if identify(read_params(trial)) == identify(params)]
+        return [seed for trial in own for seed in trial.user_attrs.get(SEEDS) or [trial.user_attrs.get(SEED, 0)]]
 
     @cached_property
     def taken(self) -> dict[Identity, list[int]]:

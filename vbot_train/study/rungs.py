@@ -52,10 +52,12 @@ class Rungs:
         return sum((end - start) / self.reduction_factor**k for k, (start, end) in enumerate(pairwise(shares)))
 
     def count_reached(self, trial: FrozenTrial) -> int:
-        """Return the highest rung that a trial has reached, 0 if none."""
-        if not is_first_seed(trial):
-            return 0
-        return sum(evaluation in trial.intermediate_values for evaluation in self.evaluations)
+        """Return the highest rung at which a trial has a value, 0 if none.
+
+        It may lack one at a lower rung: its worker died before it could report that.
+        """
+        numbers = enumerate(self.evaluations, start=1) if is_first_seed(trial) else ()
+        return max((rung for rung, evaluation in numbers if evaluation in trial.intermediate_values), default=0)
 
     def is_paused(self, trial: FrozenTrial) -> bool:
         """Check whether a trial waits at a rung."""
@@ -66,38 +68,50 @@ class Rungs:
         return trial.state == TrialState.COMPLETE or count_passed(trial) >= len(self)
 
     def is_among_best(self, trial: FrozenTrial, trials: Sequence[FrozenTrial], lost: set[int]) -> bool:
-        """Check whether a trial is among the best of the rung that it has reached.
+        """Check whether a trial is among the best of each rung that it has reached and not passed.
 
         Args:
             trial: The trial.
             trials: The trials that count, the trial included.
             lost: Numbers of those that have ended for good without a value; they are worse than all others.
         """
-        return trial.number in self._list_best(self.count_reached(trial), trials, lost)
+        rungs = range(count_passed(trial) + 1, self.count_reached(trial) + 1)
+        compared = [rung for rung in rungs if self.evaluations[rung - 1] in trial.intermediate_values]
+        return all(trial.number in self._list_best(rung, trials, lost) for rung in compared)
 
     def find_promotable(self, trials: Sequence[FrozenTrial], lost: set[int]) -> FrozenTrial | None:
         """Return the paused trial to continue: one of the best of its rung, at the highest rung that has one."""
         paused = {trial.number: trial for trial in trials if self.is_paused(trial)}
         for rung in range(len(self), 0, -1):
             for number in self._list_best(rung, trials, lost):
-                if number in paused and self.count_reached(paused[number]) == rung:
-                    return paused[number]
+                trial = paused.get(number)
+                is_there = trial is not None and self.count_reached(trial) == rung
+                if trial is not None and is_there and self.is_among_best(trial, trials, lost):
+                    return trial
         return None
 
-    def find_last_promotable(self, trials: Sequence[FrozenTrial], lost: set[int]) -> FrozenTrial | None:
-        """Return the paused trial to continue when no new one will come: so that at least one reaches the end.
+    def find_sole_finisher(self, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+        """Return the paused trial to continue when no other will be started: so that at least one reaches the end.
 
-        It is the best at the lowest rung from which no other trial has gone on, once all have arrived there.
+        It is the best at the lowest rung from which no other trial has gone on, once all that run have arrived there.
         """
-        unfinished = [trial for trial in trials if not trial.state.is_finished() and not self.is_paused(trial)]
+        running = [trial for trial in trials if trial.state == TrialState.RUNNING and is_first_seed(trial)]
         for rung in range(1, len(self) + 1):
-            if any(is_first_seed(trial) and self.count_reached(trial) < rung for trial in unfinished):
+            if any(self.count_reached(trial) < rung for trial in running):
                 return None
-            if any(count_passed(trial) >= rung and trial.number not in lost for trial in trials):
+            if any(self._has_gone_on(trial, rung) for trial in trials):
                 continue
-            waiting = [trial for trial in trials if self.is_paused(trial) and self.count_reached(trial) == rung]
+            waiting = [trial for trial in self._list_at(rung, trials) if self.is_paused(trial)]
             return max(waiting, key=self._build_order(rung), default=None)
         return None
+
+    def has_finisher(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Check whether a trial has reached the end, or is on its way there from the last rung."""
+        return any(self._has_gone_on(trial, len(self)) for trial in trials)
+
+    def _has_gone_on(self, trial: FrozenTrial, rung: int) -> bool:
+        """Check whether a trial is beyond a rung, and not lost or given up."""
+        return trial.state == TrialState.COMPLETE or (trial.state != TrialState.FAIL and count_passed(trial) >= rung)
 
     def find_level(self, trials: Sequence[FrozenTrial], least: int) -> int:
         """Return the highest rung that so many trials have reached, counting the end of a training as one more.
@@ -115,7 +129,8 @@ class Rungs:
         return {trial.number: trial.intermediate_values[evaluation] for trial in self._list_at(rung, trials)}
 
     def _list_at(self, rung: int, trials: Sequence[FrozenTrial]) -> Iterator[FrozenTrial]:
-        return (trial for trial in trials if self.count_reached(trial) >= rung)
+        evaluation = self.evaluations[rung - 1]
+        return (trial for trial in trials if is_first_seed(trial) and evaluation in trial.intermediate_values)
 
     def _list_best(self, rung: int, trials: Sequence[FrozenTrial], lost: set[int]) -> list[int]:
         """List the numbers of the trials that may pass a rung, best first. Lost ones count among those that came."""
@@ -128,7 +143,7 @@ class Rungs:
         return [trial.number for trial in there[: came // self.reduction_factor]]
 
     def _build_order(self, rung: int) -> Callable[[FrozenTrial], tuple[float, int]]:
-        """Return the sort key at a rung: higher is better; of equal values, that of the older trial."""
+        """Return the sort key at a rung: a higher key is better; of two equal values the older trial's is."""
         evaluation = self.evaluations[rung - 1]
         return lambda trial: (self.sign * trial.intermediate_values[evaluation], -trial.number)
 

@@ -30,7 +30,7 @@ from vbot_train.study.attributes import HISTORY, INFEASIBLE, ORIGIN, PROMOTED, R
 from vbot_train.study.layout import locate_trial
 from vbot_train.study.lives import compute_runtime_s
 from vbot_train.study.plan import NO_STAGES, Plan
-from vbot_train.study.rungs import build_rungs, count_passed
+from vbot_train.study.rungs import build_rungs, count_passed, is_first_seed
 from vbot_train.study.storage import retry_while_locked
 from vbot_train.training.progress import read_last_env_steps
 from vbot_train.training.result import ResultError, TrialResult
@@ -167,7 +167,12 @@ class TrialQueue:
             begun = self._find_begun(counts)
             if begun is None and counts.started >= self._total:
                 return None
-            self.out_of_time = not self.budget.has_time(counts, self._share_left(begun))
+            self.out_of_time = False
+            if begun is None and not self.budget.has_time(counts, self._compute_share_of_new(counts)):
+                begun = counts.find_promotable(is_last=True)
+                self.out_of_time = begun is None
+            if begun is not None:
+                self.out_of_time = not self.budget.has_time(counts, self._share_left(begun))
             if self.out_of_time:
                 return None
             for trial, seed in counts.incomplete:
@@ -185,8 +190,9 @@ class TrialQueue:
     def _find_begun(self, counts: TrialCounts) -> FrozenTrial | None:
         """Return the trial to continue, interrupted or paused, None if there is none."""
         is_full = counts.started >= self._total
-        if counts.interrupted and not is_full:
-            return counts.interrupted[0]
+        interrupted = [trial for trial in counts.interrupted if not is_full or count_passed(trial) > 0]
+        if interrupted:
+            return interrupted[0]
         return counts.find_promotable() or (counts.find_promotable(is_last=True) if is_full else None)
 
     @retry_while_locked
@@ -225,10 +231,15 @@ class TrialQueue:
     def _count(self) -> TrialCounts:
         return TrialCounts(self._study.get_trials(deepcopy=False), self._retries, rungs=self._rungs)
 
-    def _share_left(self, begun: FrozenTrial | None) -> float:
-        """Return the share of a training that the next trial has to do up to its next rung; None is a new trial."""
-        if begun is None:
-            return self._rungs.get_share(1)
+    def _compute_share_of_new(self, counts: TrialCounts) -> float:
+        """Return the share of a training for which a new trial needs time: a rest is kept for one to reach the end."""
+        is_other_seed = bool(counts.incomplete or (counts.waiting and not is_first_seed(counts.waiting[0])))
+        if is_other_seed or not self._rungs.has_finisher(counts.counted):
+            return 1.0
+        return self._rungs.get_share(1)
+
+    def _share_left(self, begun: FrozenTrial) -> float:
+        """Return the share of its training that a trial has to do up to its next rung."""
         next_rung = max(count_passed(begun), self._rungs.count_reached(begun)) + 1
         done = read_last_env_steps(self.locate_trial_directory(begun.number))
         return max(self._rungs.get_share(next_rung) - done / self._env_steps, 0.0)
@@ -245,7 +256,7 @@ class TrialQueue:
         self._count_rejected()
         if params is None:
             return False
-        seeds = self._choose_free_seeds(params, counts.taken.get(identify(params), []))
+        seeds = self._choose_free_seeds(params, counts.list_reserved_seeds(params))
         for seed in seeds[:1] if self._rungs else seeds:
             self._queue(params, seed, seeds, {ORIGIN: "proposed"})
         return True

@@ -198,6 +198,7 @@ class WorkerPool:
         process, number = running.process, running.queued.trial.number
         if process.asked is not None and process.asked[0] == "paused":
             self._display.pause(number, process.env_steps)
+            self._causes[identify(running.queued.candidate.params)] = None  # it trained well enough to be compared
             self._display.show_total(self._queue.count_done(), self._queue.find_best())
         else:
             self._display.put_back(number, process.env_steps, process.state_env_steps or process.from_env_steps or 0)

@@ -57,12 +57,17 @@ class SamplerStudy:
         configurations = list_told_configurations(counts, level)
         values = [told.value for told in configurations if told.state == TrialState.COMPLETE and told.value is not None]
         worst = (min if self._direction == StudyDirection.MAXIMIZE else max)(values, default=None)
-        if self._holds_lost and worst != self._worst:
+        if (self._holds_lost and worst != self._worst) or self._has_lost_value(configurations):
             self._reset()
         self._worst = worst
         for told in configurations:
             if self._known.get(told.key) != told.state and self._add(told):
                 self._known[told.key] = told.state
+
+    def _has_lost_value(self, configurations: Sequence[Told]) -> bool:
+        """Check whether a configuration that was reported as completed is lost since, or trained again."""
+        completed = {key for key, state in self._known.items() if state == TrialState.COMPLETE}
+        return any(told.key in completed and told.state != TrialState.COMPLETE for told in configurations)
 
     def _add(self, told: Told) -> bool:
         """Add a configuration. Return whether it was handled: a lost one waits until there is a worst value."""
@@ -147,7 +152,7 @@ def _tell(
         return Told(key, TrialState.RUNNING, first)
     if has_lost:
         return Told(key, TrialState.FAIL, first, is_lost=True)
-    values = [trial.value for trial in trials if trial.value is not None]
+    values = [t.value for t in trials if t.value is not None and t.state == TrialState.COMPLETE]  # pruned ones have one
     if not is_final or len(values) < max(_seeds(first), 1):
         return Told(key, TrialState.FAIL, first)
     return Told(key, TrialState.COMPLETE, first, values[0] if len(values) == 1 else compute_iqm(values))
