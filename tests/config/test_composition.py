@@ -56,3 +56,13 @@ def test_every_other_argument_stays_as_it_was_typed(argument):
 def test_an_unknown_key_is_refused_by_hydra():
     with pytest.raises(ConfigCompositionException, match="learning_rat"):
         compose_config(["ppo.learning_rat=1e-3"])
+
+
+def test_a_config_from_before_the_scheduler_is_read_as_one_without_and_loses_its_pruner(tmp_path):
+    then = compose_config()
+    del then["scheduler"]
+    then["pruner"] = {"_target_": "optuna.pruners.NopPruner"}
+    (tmp_path / ".hydra").mkdir()
+    OmegaConf.save(then, tmp_path / ".hydra" / "config.yaml")
+    config = load_recorded_config(tmp_path)
+    assert "pruner" not in config and validate_config(config).scheduler.rungs == ()

@@ -1,6 +1,7 @@
 """The trial queue with the scheduler: pause, promote, several seeds, several workers, a search that ends."""
 
 from optuna.trial import TrialState
+from workers import CELLS, Same
 
 from vbot_train.study.attributes import PROMOTED, STATUS
 
@@ -12,16 +13,18 @@ RUNGS = [
 ]  # rungs at the evaluations 1 and 2
 
 
-def train(worker, values):
-    """Train the next trial; at its evaluations it has these values. Returns its number and how it ended."""
+def train(worker, values, evaluation_s=0.1):
+    """Train the next trial; at its evaluations it has these values. Returns its number, how it ended, and where."""
     queued = worker.queue.take()
     if queued is None:
         return None
+    done = len(worker.trial(queued.trial.number).intermediate_values)
     for evaluation, value in enumerate(values[queued.trial.number], start=1):
         if worker.queue.reporter.report(queued, evaluation, value):
-            worker.end(queued, "paused", cause="others are better", env_steps=250 * evaluation)
+            steps, lived_s = 250 * evaluation, evaluation_s * (evaluation - done)
+            worker.end(queued, "paused", cause="others are better", env_steps=steps, lived_s=lived_s)
             return queued.trial.number, "paused", evaluation
-    worker.end(queued, "completed", values[queued.trial.number][-1])
+    worker.end(queued, "completed", values[queued.trial.number][-1], env_steps=1000, lived_s=evaluation_s * (4 - done))
     return queued.trial.number, "completed", 4
 
 
@@ -109,3 +112,29 @@ def test_the_best_configuration_is_one_that_has_reached_the_end(join):
     while train(worker, curves(3.0, 2.0, 1.0)) is not None:
         pass
     assert worker.queue.find_best() == (3.0, 0)
+
+
+def test_a_budget_leaves_time_for_one_trial_to_reach_the_end(join):
+    values = curves(*[float(n) for n in range(9)])
+    worker = join(overrides=RUNGS, total=9, budget_hours=1.6 * 4 / 3600)  # 1.6 trainings of 4 s
+    lives = []
+    while (life := train(worker, values, evaluation_s=1.0)) is not None:
+        lives.append(life)
+    assert "completed" in {state for _, state, _ in lives} and worker.queue.count_done() < 9
+
+
+def test_seeds_that_a_paused_configuration_may_still_need_are_not_given_to_another_draw_of_it(join):
+    worker = join(Same(CELLS[0]), overrides=RUNGS, total=6, seeds_per_configuration=3)
+    for _ in range(2):
+        train(worker, curves(*[1.0] * 6))
+    assert [worker.trial(number).user_attrs["seeds"] for number in range(2)] == [[42, 43, 44], [45, 46, 47]]
+
+
+def test_trials_interrupted_beyond_their_rung_are_continued_though_fewer_are_wanted_now(join):
+    values = curves(3.0, 2.0, 1.0, 0.0)
+    worker = join(overrides=RUNGS, total=3)
+    for _ in range(3):
+        train(worker, values)
+    promoted = worker.queue.take()
+    worker.end(promoted, "interrupted", env_steps=300)
+    assert join(overrides=RUNGS, total=2).queue.take().trial.number == promoted.trial.number

@@ -271,3 +271,24 @@ def test_with_a_scheduler_a_lost_trial_is_told_as_the_worst_value_at_the_rung():
     unobserved = at_rung(0.8, -float("inf"))
     follow_rungs(known, [at_rung(0.1, 1.0), at_rung(0.2, 2.0), lost, unobserved])
     assert learned(known)[2:] == [("COMPLETE", 1.0, 0.9), ("COMPLETE", 1.0, 0.8)]
+
+
+def test_a_trial_that_diverges_after_its_rung_is_told_as_lost_and_no_longer_with_its_value_there():
+    known = SamplerStudy(StudyDirection.MAXIMIZE)
+    follow_rungs(known, [at_rung(0.1, 1.0), at_rung(0.2, 9.0, state=TrialState.RUNNING, passed=1)])
+    assert learned(known) == [("COMPLETE", 1.0, 0.1), ("COMPLETE", 9.0, 0.2)]
+    follow_rungs(known, [at_rung(0.1, 1.0), at_rung(0.2, 9.0, state=TrialState.FAIL, passed=1, status="diverged")])
+    assert learned(known) == [("COMPLETE", 1.0, 0.1), ("COMPLETE", 1.0, 0.2)]
+
+
+def test_the_early_value_of_a_trial_that_an_older_version_pruned_is_not_told():
+    pruned = create_trial(
+        state=TrialState.PRUNED,
+        params={"x": 0.5},
+        distributions={"x": UNIT},
+        intermediate_values={1: 7.0},
+        user_attrs={STATUS: "pruned"},
+    )
+    known = SamplerStudy(StudyDirection.MAXIMIZE)
+    follow(known, numbered(completed(1.0, 0.1), pruned))
+    assert learned(known) == [("COMPLETE", 1.0, 0.1)]
