@@ -5,8 +5,9 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 from vbot_train.config.checks import check_config
-from vbot_train.config.composition import CONF_DIR, compose_config, look_up, quote_option
+from vbot_train.config.composition import CONF_DIR, compose_config, load_recorded_config, look_up, quote_option
 from vbot_train.config.reward_terms import Reward
+from vbot_train.config.validation import validate_config
 from vbot_train.training.metrics import METRICS
 
 OPTIONS = [f"{path.parent.name}={path.stem}" for path in sorted(CONF_DIR.glob("*/*.yaml"))]

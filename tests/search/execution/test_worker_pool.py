@@ -70,3 +70,17 @@ def test_a_trial_that_finds_the_disk_full_ends_the_search_and_is_continued_later
     with pytest.raises(OSError, match=r"trials/003: OSError: \[Errno 28\] No space left on device"):
         pool._watch(pool._running[0])
     assert put_back == [3] and pool._running == []
+
+
+def test_a_search_whose_first_ends_are_all_bad_goes_on_if_others_are_paused():
+    process = SimpleNamespace(asked=("paused", "others are better"), env_steps=7)
+    queued = SimpleNamespace(trial=SimpleNamespace(number=3), candidate=SimpleNamespace(params={"x": 1}))
+    reporter = SimpleNamespace(end=lambda queued, process: None)
+    queue = SimpleNamespace(reporter=reporter, count_done=lambda: 0, find_best=lambda: None)
+    display = SimpleNamespace(pause=lambda *_: None, show_total=lambda *_: None)
+    stop = SimpleNamespace(number=None, trials=[process])
+    pool = WorkerPool(queue, metric="", workers=1, stop=stop, record=None, display=display)
+    pool._running.append(RunningTrial(queued, process))
+    pool._finish(pool._running[0])
+    assert list(pool._causes.values()) == [None]
+    assert is_hopeless([*pool._causes.values(), "diverged", "diverged"]) is False
