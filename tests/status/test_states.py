@@ -27,7 +27,7 @@ def paused(tmp_path):
 
 def test_the_line_names_their_number_their_size_and_the_command_that_drops_them(paused):
     assert list(describe_states("multirun/s", paused, "status")) == [
-        "paused    3 wait with their states, 2 MB; to drop these: status multirun/s --drop-states"
+        "paused    2 wait with their states, 2 MB; to drop these: status multirun/s --drop-states"
     ]
     assert list(describe_states("multirun/s", paused[2:], "status")) == []
 

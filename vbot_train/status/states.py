@@ -1,6 +1,8 @@
 """The saved states of paused trials: what they take on disk, and how to drop them."""
 
+import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from vbot_train.config.composition import ConfigError
@@ -20,10 +22,13 @@ def describe_states(study_dir: Path, paused: Sequence[Trial], command: str) -> I
         paused: Its paused trials.
         command: The command that shows a study's status, as the user types it.
     """
-    size = sum(path.stat().st_size for trial in paused if (path := state_path(trial.directory)).exists())
-    if size:
-        drop = f"{command} {study_dir} --drop-states"
-        yield f"paused    {len(paused)} wait with their states, {size / MB:,.0f} MB; to drop these: {drop}"
+    sizes = []
+    for trial in paused:
+        with suppress(FileNotFoundError):  # dropped, or the search has just gone on with it to its end
+            sizes.append(state_path(trial.directory).stat().st_size)
+    if sizes:
+        drop = f"{command} {shlex.quote(str(study_dir))} --drop-states"
+        yield f"paused    {len(sizes)} wait with their states, {sum(sizes) / MB:,.0f} MB; to drop these: {drop}"
 
 
 def drop_states(paused: Sequence[Trial]) -> int:
@@ -39,6 +44,6 @@ def _drop_state(run_dir: Path) -> bool:
         with own_run_directory(run_dir):
             for path in (*(run_dir / CHECKPOINTS).iterdir(), *run_dir.glob(EVENTS)):
                 remove_file(path)
-    except ConfigError:  # in use
+    except (ConfigError, OSError):  # in use, or not ours to remove
         return False
     return True
