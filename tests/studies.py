@@ -6,6 +6,7 @@ from pathlib import Path
 from optuna.distributions import FloatDistribution, IntDistribution
 
 from vbot_train.analysis.verdict import TRIAL
+from vbot_train.study.lives import Life
 from vbot_train.study.record import StudyRecord
 from vbot_train.study.trials import Study, Trial
 from vbot_train.training.metrics import METRICS
@@ -38,6 +39,11 @@ def _trial(number, params, distributions, status, reward, seed, origin, cost, me
     result = TrialResult(status=status, trial=number, seed=seed, seeds=[seed], metrics=values, **spent)
     ended = datetime(2026, 1, 1, 12, max(number, 0))
     return Trial(number, params, distributions, result, Path("nowhere"), {}, origin, ended)
+
+
+def lived_on(*hosts):
+    """Lives of a trial, one on each of these hosts."""
+    return tuple(Life(datetime(2026, 1, 1, 12), host=host) for host in hosts)
 
 
 def study(trials, confirming=(), testing=(), metric=METRIC, **record):

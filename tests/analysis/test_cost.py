@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from standing import ended, write_study
-from studies import METRIC, retrained, screened, study
+from studies import METRIC, lived_on, retrained, screened, study
 
 from vbot_train.analysis.cost import CostPoint, compare_costs, list_front
 from vbot_train.analysis.headline import write_cheapest
@@ -225,7 +225,7 @@ def test_paused_and_failed_trials_have_no_point():
 
 def test_trials_of_two_hosts_are_told_in_line_and_caption_as_their_wall_clocks_do_not_compare():
     hosts = [("west",), ("east", "west"), ("west",)]
-    rows = [replace(trial, hosts=frozenset(names)) for trial, names in zip(SEARCH, hosts, strict=True)]
+    rows = [replace(trial, lives=lived_on(*names)) for trial, names in zip(SEARCH, hosts, strict=True)]
     found = verdict(rows, CONFIRM)
     (line,) = write_cheapest(found)
     assert line.endswith("; trainings ran on 2 hosts, whose wall clocks do not compare")

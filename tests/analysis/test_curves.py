@@ -1,6 +1,8 @@
 """Learning curves, and what a search had found by when."""
 
 import math
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from vbot_train.analysis.curves import (
     read_curve,
     trace_best_so_far,
 )
+from vbot_train.study.lives import Life
 from vbot_train.study.record import StudyRecord
 from vbot_train.study.trials import Study, Trial
 from vbot_train.training.result import TrialResult
@@ -53,6 +56,21 @@ def test_the_best_value_only_climbs_and_failed_trials_cost_their_env_steps():
     found = trace_best_so_far(Study(Path(), RECORD, trials, {}), "episode_reward_mean")
     assert found == BestSoFar([50, 150, 250, 350], [None, 1.0, 3.0, 3.0])
     assert [found.at(env_steps) for env_steps in (49, 50, 150, 249, 1000)] == [None, None, 1.0, 1.0, 3.0]
+
+
+def test_a_trial_that_was_paused_has_its_value_after_what_the_others_spent_meanwhile():
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def lived(number, value, *lives, status="completed"):
+        periods = tuple(Life(start, start + timedelta(minutes=minute), steps) for minute, steps in lives)
+        whole = trial(number, value, sum(steps for _, steps in lives), status)
+        return replace(whole, lives=periods, ended=None if status == "paused" else periods[-1].end)
+
+    first, second = lived(0, 9.0, (1, 50), (5, 50)), lived(1, 1.0, (2, 50), (3, 50))
+    waiting = lived(2, None, (4, 50), status="paused")
+    study = Study(Path(), RECORD, [first, second], {}, paused=[waiting])
+    found = trace_best_so_far(study, "episode_reward_mean")
+    assert [found.at(env_steps) for env_steps in (100, 149, 150, 200, 249, 250)] == [None, None, 1.0, 1.0, 1.0, 9.0]
 
 
 def test_where_less_is_better_the_best_value_falls():

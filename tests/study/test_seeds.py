@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from standing import ended, write_study
-from studies import METRIC, screened, study
+from studies import METRIC, lived_on, screened, study
 
 from vbot_train.analysis.ranking import rank_configurations
 from vbot_train.study.loading import load_study
@@ -105,9 +105,8 @@ def test_the_seeds_of_a_configuration_are_one_trial_with_the_runs_of_all():
 
 def test_a_configuration_whose_seeds_ran_on_two_hosts_has_both():
     hosts = (("a",), ("a", "b"), ())
-    trials = [
-        trial_on(n, seed, hosts=frozenset(names)) for n, (seed, names) in enumerate(zip(SEEDS, hosts, strict=True))
-    ]
+    seeds = enumerate(zip(SEEDS, hosts, strict=True))
+    trials = [trial_on(n, seed, lives=lived_on(*names)) for n, (seed, names) in seeds]
     assert merge_seeds(trials, retries=0)[0].hosts == {"a", "b"}
 
 

@@ -2,14 +2,14 @@
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vbot_train.study.trials import Study
+from vbot_train.study.trials import Study, Trial
 from vbot_train.training.metrics import METRICS
 
 COLUMNS = ("env_steps", "success_rate", "reward")
@@ -40,7 +40,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class BestSoFar:
-    """Best held-out value of a search after each of its N trials."""
+    """Best held-out value of a search after each of the N periods in which a trial ran."""
 
     env_steps: list[int]  # (N,) cumulative training env steps of all trials so far, whatever their status
     best: list[float | None]  # (N,), None before the first trial with a value
@@ -85,15 +85,29 @@ def mean_curve(curves: Sequence[Curve], env_steps: Array) -> Curve:
 
 
 def trace_best_so_far(study: Study, metric: str) -> BestSoFar:
-    """Compute the best-so-far curve of a search, with its trials in the order in which they were started.
+    """Compute the best-so-far curve of a search, in the order in which env steps were spent and values were known.
 
     Env steps of failed and paused trials count too; those of evaluations do not.
     """
     choose = max if METRICS[metric].is_maximized else min
+    periods = [period for trial in (*study.trials, *study.paused) for period in _list_periods(trial, metric)]
     env_steps: list[int] = []
     best: list[float | None] = []
-    for trial in sorted([*study.trials, *study.paused], key=lambda trial: trial.number):
-        known = [value for value in (*best[-1:], trial.result.get_objective(metric)) if value is not None]
+    for _, _, spent, found in sorted(periods, key=lambda period: period[:2]):
+        known = [value for value in (*best[-1:], found) if value is not None]
         best.append(choose(known, default=None))
-        env_steps.append(sum(env_steps[-1:]) + trial.result.env_steps)
+        env_steps.append(sum(env_steps[-1:]) + spent)
     return BestSoFar(env_steps, best)
+
+
+def _list_periods(trial: Trial, metric: str) -> Iterator[tuple[float, int, int, float | None]]:
+    """Yield for each life of a trial: its end [s since 1970], the trial, its env steps, and in the end the value."""
+    value, ended_s = trial.result.get_objective(metric), -math.inf if trial.ended is None else trial.ended.timestamp()
+    lives = [life for life in trial.lives if life.end is not None]
+    if sum(life.env_steps for life in lives) < trial.result.env_steps:  # taken over, or of a version without lives
+        yield ended_s, trial.number, trial.result.env_steps, value
+        return
+    for life in lives:
+        assert life.end is not None
+        yield life.end.timestamp(), trial.number, life.env_steps, None
+    yield ended_s, trial.number, 0, value

@@ -135,7 +135,7 @@ def _build_trial(trial: FrozenTrial, directory: Path, result: TrialResult) -> Tr
         killed=any(life.killed for life in lives[-1:]),
         retry_of=trial.user_attrs.get(RETRY_OF),
         seeds=tuple(trial.user_attrs.get(SEEDS, ())),
-        hosts=frozenset(life.host for life in lives if life.host),
+        lives=tuple(lives),
     )
 
 

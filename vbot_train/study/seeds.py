@@ -71,7 +71,7 @@ def _merge(by_seed: Mapping[int, Sequence[Trial]], retries: int) -> Trial | None
         killed=any(trial.killed for trial in trials),
         retry_of=None,
         seed_runs={trial.directory: trial.result for trial in trials},
-        hosts=frozenset(host for trial in trials for host in trial.hosts),
+        lives=tuple(life for trial in trials for life in trial.lives),
     )
 
 

@@ -12,6 +12,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
 from vbot_train.study.attributes import ORIGIN, STATUS, WORKER
+from vbot_train.study.lives import Life
 from vbot_train.study.record import StudyRecord
 from vbot_train.training.metrics import METRICS
 from vbot_train.training.progress import PROGRESS_CSV
@@ -36,7 +37,12 @@ class Trial:
     retry_of: int | None = None  # number of the trial that it repeats
     seeds: tuple[int, ...] = ()  # all seeds of its configuration, if there are several
     seed_runs: Mapping[Path, TrialResult] = field(default_factory=dict)  # by directory, if it represents several trials
-    hosts: frozenset[str] = frozenset()  # on which it ran
+    lives: tuple[Life, ...] = ()  # periods in which it ran, of all its seeds
+
+    @property
+    def hosts(self) -> set[str]:
+        """The hosts on which it ran."""
+        return {life.host for life in self.lives if life.host}
 
     @property
     def is_merged(self) -> bool:
