@@ -17,7 +17,7 @@ from vbot_train.search.execution.trial_queue import TrialQueue
 from vbot_train.search.execution.trial_reporter import QueuedTrial
 from vbot_train.study.accounting import Identity, identify
 from vbot_train.study.layout import is_recorded
-from vbot_train.training.progress import PROGRESS_CSV
+from vbot_train.training.progress import PROGRESS_CSV, read_held_out_values
 from vbot_train.training.result import TrialResult
 from vbot_train.training.run_directory import CHECKPOINTS
 
@@ -148,6 +148,8 @@ class WorkerPool:
         copy_run(history, queued.directory)
         result = replace(TrialResult.load(history), trial=queued.trial.number)
         result.save(queued.directory)
+        for evaluation, value in enumerate(read_held_out_values(queued.directory, self._metric), start=1):
+            self._queue.reporter.report(queued, evaluation, value)  # so that it is compared at the rungs too
         self._queue.reporter.tell(queued, result, 0.0, env_steps=result.env_steps)
         self._show_end(queued, result)
 
