@@ -59,6 +59,8 @@ def test_rungs_lie_on_the_evaluations_at_their_shares_and_one_at_the_end_compare
 def test_the_mean_share_of_a_training_follows_from_the_shares_that_pass():
     assert RUNGS.mean_share == pytest.approx(1 / 4 + 1 / 4 / 3 + 1 / 2 / 9)
     assert NO_RUNGS.mean_share == 1
+    assert RUNGS.estimate_trainings(seeds=3) == pytest.approx(RUNGS.mean_share + 2 / 9)
+    assert NO_RUNGS.estimate_trainings(seeds=3) == 3
     assert str(RUNGS).endswith("the best 1 in 3 go on at 25%, 50% of a training, 0.39 trainings per trial")
 
 

@@ -64,7 +64,8 @@ def describe_dry_run(spec: SearchSpec, trials: Sequence[FrozenTrial], studies: P
     candidates = list(draw_first_proposals(spec, trials))
     for place, candidate in enumerate(candidates):
         yield f"  {counts.started + place * spec.seeds_per_configuration:>3}  {format_params(candidate.params)}"
-    trainings = (spec.trials - counts.started) * spec.rungs.mean_share + spec.plan.trainings
+    configurations = max(spec.trials - counts.started, 0) / (seeds := spec.seeds_per_configuration)
+    trainings = configurations * spec.rungs.estimate_trainings(seeds) + spec.plan.trainings
     yield f"  {estimate_cost(spec, trainings, candidates, studies)}"
 
 

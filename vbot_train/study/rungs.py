@@ -29,6 +29,10 @@ class Rungs:
     reduction_factor: int = 3  # of the trials at a rung, the best 1 in so many go on
     sign: int = 1  # factor after which a higher value is better
 
+    def estimate_trainings(self, seeds: int) -> float:
+        """Estimate the whole trainings that a configuration costs: those of its other seeds if the first goes on."""
+        return self.mean_share + (seeds - 1) / self.reduction_factor ** len(self)
+
     def __str__(self) -> str:
         shares = ", ".join(f"{self.get_share(rung):.0%}" for rung in range(1, len(self) + 1))
         go_on = f"the best 1 in {self.reduction_factor} go on at {shares} of a training"
