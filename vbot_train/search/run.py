@@ -268,7 +268,9 @@ class Search:
         """Yield how many trials of each stage have ended."""
         for stage, queue, total in self.worked:
             what = "trials have ended" if stage == TRIAL else f"trainings to {stage}"
-            yield f"{queue.count_done()} of {total} {what}"
+            counts = queue.count()
+            held = f", {len(counts.paused)} are paused" if counts.paused else ""
+            yield f"{counts.ended} of {total} {what}{held}"
 
     def _format_resume_line(self) -> str:
         """Return the command line that continues this search."""

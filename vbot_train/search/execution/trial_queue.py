@@ -163,7 +163,7 @@ class TrialQueue:
             self.others_train = recover_trials(
                 self._study, self._trials_dir, self._worker_lock, self.reporter, self._space.seed
             )
-            counts = self._count()
+            counts = self.count()
             begun = self._find_begun(counts)
             if begun is None and counts.started >= self._total:
                 return None
@@ -185,7 +185,7 @@ class TrialQueue:
                     last = counts.find_promotable(is_last=True)
                     return None if last is None else self._take(last)
                 self._queue_again(counts.crashed[0])
-            return self._take(self._count().waiting[0])
+            return self._take(self.count().waiting[0])
 
     def _find_begun(self, counts: TrialCounts) -> FrozenTrial | None:
         """Return the trial to continue, interrupted or paused, None if there is none."""
@@ -198,37 +198,39 @@ class TrialQueue:
     @retry_while_locked
     def compute_left_s(self) -> float | None:
         """Return what is left of the budget [s], None without one."""
-        return self.budget.compute_left_s(self._count())
+        return self.budget.compute_left_s(self.count())
 
     @retry_while_locked
     def forecast(self) -> int | None:
         """Estimate how many of the study's trials will have ended when the budget is spent; None if unknown."""
-        return self.budget.forecast(self._count(), self._total)
+        return self.budget.forecast(self.count(), self._total)
 
     @retry_while_locked
     def has_completed(self) -> bool:
         """Check whether any trial was completed, in any stage."""
-        trials = [*self._elsewhere, *self._count().trials]
+        trials = [*self._elsewhere, *self.count().trials]
         return any(trial.state == TrialState.COMPLETE for trial in trials)
 
     def find_best(self) -> tuple[float, int] | None:
         """Return the value of the best configuration, a mean over its seeds, and its first trial's number, or None."""
-        configurations = list_told_configurations(self._count())
+        configurations = list_told_configurations(self.count())
         values = [(told.value, told.trial.number) for told in configurations if told.value is not None]
         better = max if self._study.direction == StudyDirection.MAXIMIZE else min
         return better(values, key=lambda value: value[0]) if values else None
 
     def list_given_up(self) -> list[int]:
         """Return the numbers of the trials that were given up because they were killed."""
-        return [trial.number for trial in self._count().given_up]
+        return [trial.number for trial in self.count().given_up]
 
     @retry_while_locked
     def count_done(self) -> int:
-        """Count the trials that have ended for good."""
-        counts = self._count()
+        """Count the trials that have ended for good or are paused, and the seeds that a paused one leaves untrained."""
+        counts = self.count()
         return counts.started - sum(trial.state == TrialState.RUNNING for trial in counts.counted)
 
-    def _count(self) -> TrialCounts:
+    @retry_while_locked
+    def count(self) -> TrialCounts:
+        """Count the study's trials."""
         return TrialCounts(self._study.get_trials(deepcopy=False), self._retries, rungs=self._rungs)
 
     def _compute_share_of_new(self, counts: TrialCounts) -> float:
