@@ -13,8 +13,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from vbot_train.search.space.space import Candidate
 
 Cell = tuple[float, ...]
 NOISE = 0.5  # standard deviation of one seed, in interquartile ranges of the true values; see the data's description
@@ -65,6 +69,23 @@ class Recorded:
             return curve
         noise = self.residuals[random.integers(len(self.residuals))]
         return [value + other for value, other in zip(curve, noise, strict=True)]
+
+
+class TableSpace:
+    """The cells of recorded results."""
+
+    seed = 0
+
+    def __init__(self, recorded: Recorded) -> None:
+        self.distributions: dict[str, BaseDistribution] = {
+            key: CategoricalDistribution(values) for key, values in zip(recorded.keys, recorded.values, strict=True)
+        }
+
+    def compose_candidate(
+        self, params: Mapping[str, Any], seed: int | None = None, *, shared: bool = False
+    ) -> Candidate:
+        """A point is its parameters."""
+        return Candidate(dict(params), {}, {}, {}, [])
 
 
 def read_landscapes(path: Path) -> list[Recorded]:

@@ -27,9 +27,8 @@ from typing import Any
 import numpy as np
 import optuna
 from hydra import compose, initialize_config_dir
-from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import StudyDirection
-from recorded import Cell, Recorded, read_curves, read_landscapes
+from recorded import Cell, Recorded, TableSpace, read_curves, read_landscapes
 from rich.console import Console
 from rich.table import Table
 
@@ -40,7 +39,6 @@ from vbot_train.search.execution.trial_queue import TrialQueue
 from vbot_train.search.execution.trial_reporter import QueuedTrial
 from vbot_train.search.space.proposals import SampledProposals
 from vbot_train.search.space.samplers import build_sampler
-from vbot_train.search.space.space import Candidate
 from vbot_train.study.rungs import NO_RUNGS, Rungs, build_rungs
 from vbot_train.study.storage import quiet_optuna
 from vbot_train.training.result import TrialResult
@@ -79,23 +77,6 @@ class NoLock:
     def shares_host(self) -> bool:
         """With nobody."""
         return False
-
-
-class TableSpace:
-    """The cells of recorded results."""
-
-    seed = 0
-
-    def __init__(self, recorded: Recorded) -> None:
-        self.distributions: dict[str, BaseDistribution] = {
-            key: CategoricalDistribution(values) for key, values in zip(recorded.keys, recorded.values, strict=True)
-        }
-
-    def compose_candidate(
-        self, params: Mapping[str, Any], seed: int | None = None, *, shared: bool = False
-    ) -> Candidate:
-        """A point is its parameters."""
-        return Candidate(dict(params), {}, {}, {}, [])
 
 
 @dataclass

@@ -91,7 +91,7 @@ def main() -> None:
             print(f"dropped the states of {drop_states(study.paused)} of {len(study.paused)} paused trials")  # noqa: T201
             return
         show_status(arguments.study, arguments.storage, arguments.every if arguments.watch else None)
-    except (StudyError, ConfigError) as error:
+    except (StudyError, ConfigError, OSError) as error:
         raise SystemExit(str(error)) from None
 
 

@@ -44,6 +44,6 @@ def _drop_state(run_dir: Path) -> bool:
         with own_run_directory(run_dir):
             for path in (*(run_dir / CHECKPOINTS).iterdir(), *run_dir.glob(EVENTS)):
                 remove_file(path)
-    except (ConfigError, OSError):  # in use, or not ours to remove
+    except ConfigError:  # in use
         return False
     return True

@@ -35,10 +35,8 @@ class TrialResult:
     seed: int
     seeds: list[int] = field(default_factory=list)  # of the metrics; if several, each metric is their IQM
     metrics: dict[str, float | None] = field(default_factory=dict)  # best checkpoint, evaluated with evaluation.seed
-    last_metrics: dict[str, float | None] = field(
-        default_factory=dict
-    )  # last checkpoint, on the first of these episodes
-    last_episodes: int | None = None  # their number; that of metrics if the last checkpoint is the best
+    last_metrics: dict[str, float | None] = field(default_factory=dict)  # last checkpoint, on the first of these
+    last_episodes: int | None = None  # how many; all of them if the last checkpoint is the best
     reward_terms: dict[str, float] = field(default_factory=dict)  # mean per episode, best checkpoint
     best_env_steps: int | None = None  # training env steps up to the best checkpoint
     applied: dict[str, Any] = field(default_factory=dict)  # read back from agent and environment

@@ -1,0 +1,56 @@
+"""``benchmarks/replay.py``: recorded results are read as they are, and searched by the product's own queue."""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vbot_train.study.storage import quiet_optuna
+
+CURVES = """rate,seed,step,value
+1,7,100,1.0
+1,7,200,2.0
+1,8,100,3.0
+1,8,200,4.0
+2,7,100,5.0
+2,7,200,6.0
+3,7,100,9.0
+"""
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """A benchmark by its name, as a module."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    quiet_optuna()
+    return importlib.import_module
+
+
+def test_the_truth_of_a_cell_is_its_mean_over_seeds_and_one_that_stops_early_has_diverged(benchmark, tmp_path):
+    (tmp_path / "curves.csv").write_text(CURVES, encoding="utf-8")
+    task = benchmark("recorded").read_curves(tmp_path / "curves.csv")
+    assert (task.keys, task.truth) == (("rate",), {(1.0,): 3.0, (2.0,): 6.0})
+    assert task.score((2.0,)) == 1.0 and task.score((1.0,)) == -1.0 and task.score(None) == 0.0
+    assert task.observe((3.0,), np.random.default_rng(0)) is None
+    assert task.observe((1.0,), np.random.default_rng(0)) in ([1.0, 2.0], [3.0, 4.0])
+
+
+@pytest.mark.parametrize("column", ["seed", "step", "value"])
+def test_a_file_without_a_column_is_refused_in_a_line_that_names_it(benchmark, tmp_path, column):
+    path = tmp_path / "curves.csv"
+    path.write_text(CURVES.replace(column, "other"), encoding="utf-8")
+    with pytest.raises(SystemExit, match=f"curves.csv: has no column {column}$"):
+        benchmark("recorded").read_curves(path)
+
+
+def test_with_the_scheduler_a_budget_tries_more_cells_and_finds_the_best_where_curves_keep_their_order(benchmark):
+    recorded, replay = benchmark("recorded"), benchmark("replay")
+    cells = [(float(value),) for value in range(40)]
+    curves = {cell: [[cell[0] * share / 8 for share in range(1, 9)]] for cell in cells}
+    task = recorded.Recorded("line", ("x",), {cell: cell[0] for cell in cells}, cells, curves)
+    scores = {}
+    for scheduler in ("none", "halving"):
+        runs = [replay.replay(task, replay.Way("random", scheduler), (8,), n, 8)[0] for n in range(10)]
+        scores[scheduler] = sum(runs) / 10
+    assert scores["halving"] > scores["none"]
