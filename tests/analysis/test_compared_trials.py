@@ -43,6 +43,13 @@ def test_a_lost_trial_counts_among_those_that_reached_the_end_and_has_no_value()
     assert compare(ended, []) == ({0: 4.0}, "")
 
 
+def test_lost_trials_do_not_make_the_few_that_were_completed_the_most():
+    completed = [at(0, 1.0, 2.0, 3.0, 4.0, status="completed")]
+    diverged = [at(number, 1.0, status="diverged") for number in range(10, 30)]
+    values, where = compare([*completed, *diverged], [at(1, 0.5), at(2, 0.25), at(3, 0.75)])
+    assert values == {0: 1.0, 1: 0.5, 2: 0.25, 3: 0.75} and where == ", at 25% of the training"
+
+
 def test_another_metric_has_values_at_the_end_only():
     completed = [replace(screened(0, 4.0, success_rate=0.9), intermediate={1: 1.0})]
     assert compare(completed, [at(1, 0.5), at(2, 0.25)], "success_rate") == ({0: 0.9}, "")

@@ -4,12 +4,12 @@ A scheduler lets only the best finish. Their values alone would say what matters
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from vbot_train.study.trials import Study, Trial
 
-MOST = 0.8  # share of the configurations that must have reached a rung
+MOST = 0.8  # share of the configurations with a value that must have reached a rung
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +28,23 @@ class ComparedTrials:
 def choose_compared_trials(study: Study, metric: str) -> ComparedTrials:
     """Return the trials at the highest rung that most configurations have reached, the end included.
 
-    Only the optimized metric has values at the rungs; another one is compared at the end.
+    Those that diverged, or were lost otherwise, are left out at a rung as at the end. Only the optimized metric has
+    values at the rungs; another one is compared at the end.
     """
     rungs, at_end = study.record.rungs, study.rank(metric)
-    enough = MOST * (len(study.trials) + len(study.paused))
-    if metric != study.record.metric or len(study.trials) >= enough:
+    enough = MOST * (len(at_end) + len(study.paused))
+    if metric != study.record.metric or len(at_end) >= enough:
         return ComparedTrials(at_end, 1.0)
     for rung in range(len(rungs), 0, -1):
-        there = list(_list_at(study, metric, rungs.evaluations[rung - 1]))
+        there = list(_list_at([*at_end, *study.paused], metric, rungs.evaluations[rung - 1]))
         if len(there) >= enough or rung == 1:
             return ComparedTrials(there, rungs.get_share(rung))
     return ComparedTrials(at_end, 1.0)
 
 
-def _list_at(study: Study, metric: str, evaluation: int) -> Iterator[Trial]:
+def _list_at(trials: Iterable[Trial], metric: str, evaluation: int) -> Iterator[Trial]:
     """Yield the trials with a value at an evaluation, as if they had ended there."""
-    for trial in (*study.trials, *study.paused):
+    for trial in trials:
         value = trial.intermediate.get(evaluation)
         if value is not None and math.isfinite(value):
             yield replace(

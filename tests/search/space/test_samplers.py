@@ -1,5 +1,9 @@
 """Samplers as the config groups describe them."""
 
+import os
+import subprocess
+import sys
+
 import optuna
 from hydra import compose, initialize_config_dir
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -44,6 +48,21 @@ def test_a_sampler_follows_the_seed_it_is_given():
     config = compose_job("method=random").hydra.sweeper.sampler
     draws = [told(build_sampler(config, seed), 0).ask(RANGES).params for seed in (3, 3, 4)]
     assert draws[0] == draws[1] != draws[2]
+
+
+GP_THREADS = """
+from omegaconf import OmegaConf
+from vbot_train.search.space.samplers import build_sampler
+build_sampler(OmegaConf.create({"_target_": "optuna.samplers.GPSampler"}), 1)
+import torch
+print(torch.get_num_threads())
+"""
+
+
+def test_a_gaussian_process_proposes_on_one_thread_since_the_trials_need_the_cores():
+    free = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    line = [sys.executable, "-W", "ignore", "-c", GP_THREADS]
+    assert subprocess.run(line, env=free, check=True, capture_output=True, text=True).stdout.strip() == "1"
 
 
 def test_a_grid_is_no_sampler_of_optuna():

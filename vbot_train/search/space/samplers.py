@@ -1,5 +1,6 @@
 """Optuna's samplers, built from their config; no other class can be instantiated."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,9 +43,15 @@ def check_sampler(config: Mapping[str, Any], space: Mapping[str, BaseDistributio
 
 
 def build_sampler(config: DictConfig, seed: int) -> BaseSampler:
-    """Build a sampler with this seed, unless its config says ``seed: null`` or has no seed."""
+    """Build a sampler with this seed, unless its config says ``seed: null`` or has no seed.
+
+    A Gaussian process imports torch when it proposes first. It gets one thread then: beside the trials, which use the
+    same cores, several are many times slower. Trials set their own number.
+    """
     node = OmegaConf.to_container(config, resolve=True)
     assert isinstance(node, dict)
+    if node["_target_"] == GAUSSIAN:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     if node.get("seed") is not None:
         node["seed"] = seed
     sampler = instantiate(node, _execution_whitelist_=DRAWING)
