@@ -13,7 +13,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,31 +53,42 @@ def idle(config: Mapping[str, Any], run_dir: Path, number: int, stop: StopReques
         os._exit(3)
     stop = StopRequest() if os.environ.get("IDLE_STUBBORN") else stop
     value = -((math.log10(config["ppo"]["learning_rate"]) + 3.5) ** 2)
-    for row in continue_rows(config, run_dir, value, stop, report):
-        write_row(run_dir / PROGRESS_CSV, row)
-        report({"kind": "update", **row})
+    shares = [k / config["training"]["evaluations"] for k in range(1, config["training"]["evaluations"] + 1)]
+    replay(config, run_dir, [{"success_rate": share, "reward": value * share} for share in shares], stop, report)
     seed, applied = config["seed"], dict(config["ppo"])
     metrics, env_steps = dict.fromkeys(METRICS, value), config["training"]["env_steps"]
     result = TrialResult("completed", number, seed, [seed], metrics=metrics, applied=applied, env_steps=env_steps)
     result.save(run_dir)
 
 
-def continue_rows(
-    config: Mapping[str, Any], run_dir: Path, value: float, stop: StopRequest, report: trial.Report
-) -> Iterator[dict[str, Any]]:
-    """The rows of progress that are not there yet; sleeps before each."""
-    evaluations, metric = config["training"]["evaluations"], config["search"]["metric"]
-    env_steps, path = config["training"]["env_steps"], run_dir / PROGRESS_CSV
+def replay(
+    config: Mapping[str, Any],
+    run_dir: Path,
+    evaluations: Sequence[Mapping[str, float]],
+    stop: StopRequest,
+    report: trial.Report,
+) -> None:
+    """Report held-out evaluations, as a training would, from the one on that is not in its directory yet.
+
+    Args:
+        config: Of the training.
+        run_dir: Its directory.
+        evaluations: What each has found: ``success_rate``, and the metric that the search optimizes as ``reward``.
+        stop: Says when to end.
+        report: Tells the worker.
+    """
+    metric, path = f"selection_{config['search']['metric']}", run_dir / PROGRESS_CSV
     if not path.exists():
-        path.write_text(f"env_steps,success_rate,reward,selection_{metric},evaluation\n", encoding="utf-8")
+        path.write_text(f"env_steps,success_rate,reward,{metric},evaluation\n", encoding="utf-8")
     done = len(read_whole_rows(path))
-    report({"kind": "begun", "env_steps": round(done / evaluations * env_steps)})
-    for k in range(done + 1, evaluations + 1):
-        sleep(float(os.environ.get("IDLE_S", "0")) / evaluations, stop)
-        share = k / evaluations
-        row = {"env_steps": round(share * env_steps), "success_rate": share, "reward": value * share}
-        yield {**row, f"selection_{metric}": value * share, "evaluation": k}
-        report({"kind": "state", "env_steps": row["env_steps"]})
+    at = [round(k / len(evaluations) * config["training"]["env_steps"]) for k in range(len(evaluations) + 1)]
+    report({"kind": "begun", "env_steps": at[done]})
+    for k, found in list(enumerate(evaluations, start=1))[done:]:
+        sleep(float(os.environ.get("IDLE_S", "0")) / len(evaluations), stop)
+        row = {"env_steps": at[k], **found, metric: found["reward"], "evaluation": k}
+        write_row(path, row)
+        report({"kind": "update", **row})
+        report({"kind": "state", "env_steps": at[k]})
 
 
 def sleep(seconds: float, stop: StopRequest) -> None:
@@ -94,12 +105,23 @@ def write_row(path: Path, row: Mapping[str, Any]) -> None:
         csv.DictWriter(file, row).writerow(row)
 
 
-if __name__ == "__main__":
+def start(work: trial.Train, sweeper: type[VBotSweeper], node: type[VBotSweeperConf]) -> None:
+    """Run a search, or one of its trials, which does this work instead of training.
+
+    Args:
+        work: What a trial does.
+        sweeper: Names the file that calls this, so that its trials run that file.
+        node: Names the sweeper.
+    """
     if "--trial" in sys.argv:
-        trial.main(idle)
-    else:
-        folder = str(Path(__file__).parent)
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
-        Plugins.instance().register(IdleSweeper)
-        ConfigStore.instance().store(group="hydra/sweeper", name="vbot", node=IdleSweeperConf, replace=True)
-        main()
+        trial.main(work)
+        return
+    folder = str(Path(__file__).parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
+    Plugins.instance().register(sweeper)
+    ConfigStore.instance().store(group="hydra/sweeper", name="vbot", node=node, replace=True)
+    main()
+
+
+if __name__ == "__main__":
+    start(idle, IdleSweeper, IdleSweeperConf)

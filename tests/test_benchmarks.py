@@ -10,7 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vbot_train.config.composition import compose_config
 from vbot_train.config.validation import compose_validated
+from vbot_train.training.result import TrialResult
+from vbot_train.training.stop import StopRequest
 
 ROOT = Path(__file__).parents[1]
 SEEDS = range(1000, 1012)
@@ -119,6 +122,32 @@ def test_fixed_costs_are_all_of_a_trials_wall_clock_but_its_learning(figures_of)
         assert all(seconds > 0 for seconds in trial["wall"].values()) and len(trial["wall"]) == 6
         assert sum(trial["wall"].values()) > trial["wall_time_s"]  # which begins after the imports
         assert 0 < sum(trial["cpu"].values()) < 2 * sum(trial["wall"].values())
+
+
+RECORDED = ["training=quick", "ppo.learning_rate=3e-3", "ppo.discount_factor=0.999", "ppo.learning_epochs=5"]
+
+
+def look_up(monkeypatch, tmp_path, *overrides):
+    """What a trial of ``recorded_study.py`` reports and leaves."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    benchmark, told = importlib.import_module("recorded_study"), []
+    config = compose_config([*RECORDED, *overrides])
+    benchmark.look_up_training(config, tmp_path, 7, StopRequest(), told.append)
+    return TrialResult.load(tmp_path), [row for row in told if row["kind"] == "update"]
+
+
+def test_a_trial_of_the_recorded_study_reports_and_leaves_what_was_recorded(monkeypatch, tmp_path):
+    overrides = ["ppo.entropy_loss_scale=1e-4", "training.evaluations=4"]
+    result, told = look_up(monkeypatch, tmp_path, *overrides)
+    assert (result.status, result.trial, result.seed, result.env_steps) == ("completed", 7, 42, 1_000_000)
+    assert result.metrics["episode_reward_mean"] == 45.577468
+    assert [row["evaluation"] for row in told] == [1, 2, 3, 4]
+    assert [row["env_steps"] for row in told] == [250_000, 500_000, 750_000, 1_000_000]
+
+
+def test_a_trial_of_the_recorded_study_that_nobody_recorded_is_refused(monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match="no training was recorded with seed 42 and"):
+        look_up(monkeypatch, tmp_path, "ppo.entropy_loss_scale=5e-3")
 
 
 def test_an_unstable_robot_makes_no_env_step(monkeypatch):

@@ -71,6 +71,12 @@ def test_nobody_goes_on_before_there_are_three_and_then_the_best_does():
     assert promotable(at(1.0), at(3.0), at(2.0), rungs=Rungs((1, 2), 4, 3, sign=-1)) == 0
 
 
+def test_trials_are_compared_by_the_best_value_so_far_since_they_would_end_with_its_checkpoint():
+    fell = at(9.0, 1.0, passed=1)
+    assert promotable(fell, at(2.0, 3.0, passed=1), at(2.0, 4.0, passed=1)) == 0
+    assert RUNGS.list_values(2, [fell]) == {0: 9.0} and Rungs((1, 2), 4, 3, sign=-1).list_values(2, [fell]) == {0: 1.0}
+
+
 def test_who_has_gone_on_holds_a_place_so_that_the_next_needs_a_sixth_trial():
     gone = at(9.0, state=TrialState.COMPLETE, passed=2, **{STATUS: "completed"})
     assert promotable(gone, at(3.0), at(2.0), at(1.0), at(1.0)) is None
@@ -78,7 +84,7 @@ def test_who_has_gone_on_holds_a_place_so_that_the_next_needs_a_sixth_trial():
 
 
 def test_of_two_rungs_the_higher_one_comes_first():
-    second = [at(5.0, 1.0, passed=1), at(5.0, 2.0, passed=1), at(5.0, 3.0, passed=1)]
+    second = [at(0.5, 1.0, passed=1), at(0.5, 2.0, passed=1), at(0.5, 3.0, passed=1)]
     assert promotable(*second, *[at(value) for value in (9.0, 0.0, 0.0, 0.0, 0.0, 0.0)]) == 2
 
 
@@ -88,7 +94,7 @@ def test_of_equal_values_the_older_trial_goes_on():
 
 def test_a_lost_trial_counts_as_one_that_came_to_the_next_rung_and_was_the_worst():
     assert promotable(at(1.0), at(2.0), diverged()) == 1
-    assert promotable(at(9.0, 1.0, passed=1), at(9.0, 2.0, passed=1), diverged(9.0, passed=1)) == 1
+    assert promotable(at(0.9, 1.0, passed=1), at(0.9, 2.0, passed=1), diverged(0.9, passed=1)) == 1
 
 
 def test_nothing_observed_is_worse_than_any_value():
@@ -102,9 +108,9 @@ def test_as_long_as_another_may_arrive_nobody_goes_on_for_want_of_a_better_one(o
 
 def test_when_nothing_else_comes_the_best_of_the_lowest_rung_from_which_nobody_went_on_does():
     assert promotable(at(1.0), at(2.0), is_last=True) == 1
-    assert promotable(at(9.0, 1.0, passed=1), at(9.0, 2.0, passed=1), at(3.0), is_last=True) == 1
-    completed = at(9.0, 2.0, passed=2, state=TrialState.COMPLETE, **{STATUS: "completed"})
-    assert promotable(at(9.0, 1.0, passed=1), completed, at(3.0), is_last=True) is None
+    assert promotable(at(0.9, 1.0, passed=1), at(0.9, 2.0, passed=1), at(0.3), is_last=True) == 1
+    completed = at(0.9, 2.0, passed=2, state=TrialState.COMPLETE, **{STATUS: "completed"})
+    assert promotable(at(0.9, 1.0, passed=1), completed, at(0.3), is_last=True) is None
 
 
 def test_a_waiting_trial_that_no_longer_fits_in_keeps_nobody_from_going_on():
@@ -120,7 +126,7 @@ def test_a_value_that_a_killed_worker_did_not_report_is_not_missed():
     gap = at(0.0, 9.0)
     del gap.intermediate_values[1]
     assert promotable(gap, at(1.0), at(2.0), at(3.0)) == 3
-    assert promotable(gap, at(9.0, 1.0, passed=1), at(9.0, 2.0, passed=1)) == 0
+    assert promotable(gap, at(0.9, 1.0, passed=1), at(0.9, 2.0, passed=1)) == 0
     assert counts_of(gap).paused == [gap]
 
 

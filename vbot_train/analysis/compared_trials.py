@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from vbot_train.study.rungs import Rungs
 from vbot_train.study.trials import Study, Trial
 
 MOST = 0.8  # share of the configurations with a value that must have reached a rung
@@ -36,17 +37,18 @@ def choose_compared_trials(study: Study, metric: str) -> ComparedTrials:
     if metric != study.record.metric or len(at_end) >= enough:
         return ComparedTrials(at_end, 1.0)
     for rung in range(len(rungs), 0, -1):
-        there = list(_list_at([*at_end, *study.paused], metric, rungs.evaluations[rung - 1]))
+        there = list(_list_at(rung, rungs, [*at_end, *study.paused], metric))
         if len(there) >= enough or rung == 1:
             return ComparedTrials(there, rungs.get_share(rung))
     return ComparedTrials(at_end, 1.0)
 
 
-def _list_at(trials: Iterable[Trial], metric: str, evaluation: int) -> Iterator[Trial]:
-    """Yield the trials with a value at an evaluation, as if they had ended there."""
+def _list_at(rung: int, rungs: Rungs, trials: Iterable[Trial], metric: str) -> Iterator[Trial]:
+    """Yield the trials that have reached a rung, with the value by which the search compared them there."""
     for trial in trials:
-        value = trial.intermediate.get(evaluation)
-        if value is not None and math.isfinite(value):
-            yield replace(
-                trial, result=replace(trial.result, status="completed", metrics={metric: value}), seed_runs={}
-            )
+        if rungs.evaluations[rung - 1] not in trial.intermediate:
+            continue
+        value = rungs.find_best(trial.intermediate, rung)
+        if math.isfinite(value):
+            result = replace(trial.result, status="completed", metrics={metric: value})
+            yield replace(trial, result=result, seed_runs={})

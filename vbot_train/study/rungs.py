@@ -1,11 +1,12 @@
 """Rungs at which a search compares unfinished trials: which of them wait there, and which go on.
 
 Asynchronous successive halving (Li et al. 2020, https://arxiv.org/abs/1810.05934), but a trial that is not among the
-best of its rung is paused, and goes on as soon as it is. Everything is derived from the trials in the study: a trial
-has reached a rung if it has a value there, and has passed those rungs from which it was promoted.
+best of its rung is paused, and goes on as soon as it is. Trials are compared by their best held-out value so far: that
+of the checkpoint with which they would end there. Everything is derived from the trials in the study: a trial has reached
+a rung if it has a value there, and has passed those rungs from which it was promoted.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -129,8 +130,12 @@ class Rungs:
 
     def list_values(self, rung: int, trials: Sequence[FrozenTrial]) -> dict[int, float]:
         """Return the values at a rung, by trial number."""
-        evaluation = self.evaluations[rung - 1]
-        return {trial.number: trial.intermediate_values[evaluation] for trial in self._list_at(rung, trials)}
+        there = self._list_at(rung, trials)
+        return {trial.number: self.find_best(trial.intermediate_values, rung) for trial in there}
+
+    def find_best(self, values: Mapping[int, float], rung: int) -> float:
+        """Return the best of a trial's values, given by the number of the evaluation, up to a rung."""
+        return self.sign * max(self.sign * value for at, value in values.items() if at <= self.evaluations[rung - 1])
 
     def _list_at(self, rung: int, trials: Sequence[FrozenTrial]) -> Iterator[FrozenTrial]:
         evaluation = self.evaluations[rung - 1]
@@ -148,8 +153,7 @@ class Rungs:
 
     def _build_order(self, rung: int) -> Callable[[FrozenTrial], tuple[float, int]]:
         """Return the sort key at a rung: a higher key is better; of two equal values the older trial's is."""
-        evaluation = self.evaluations[rung - 1]
-        return lambda trial: (self.sign * trial.intermediate_values[evaluation], -trial.number)
+        return lambda trial: (self.sign * self.find_best(trial.intermediate_values, rung), -trial.number)
 
 
 NO_RUNGS = Rungs()
