@@ -22,6 +22,7 @@ from vbot_train.search.space.space import Candidate
 
 Cell = tuple[float, ...]
 NOISE = 0.5  # standard deviation of one seed, in interquartile ranges of the true values; see the data's description
+NEAR = 5  # noise grows with what was learnt: two seeds that stand still differ by 0.5, two that succeed by 8
 CURVE_COLUMNS = ("seed", "step", "value")
 
 
@@ -33,18 +34,22 @@ class Recorded:
         name: Of the task.
         keys: Names of the parameters.
         truth: True value of each cell; a cell that diverged has none.
-        curves: Curves of each cell, one per seed, each with its values at equal shares of the training; None diverged.
+        curves: Curves of each cell, one per seed, each with its values at equal shares of the training; one that is
+            shorter than ``length`` diverged.
+        length: Number of values of a whole curve.
         noise: Standard deviation that is added to a final value.
-        residuals: Differences of curves to the mean curve of their cell, for cells with a single seed.
+        residuals: Mean final values of cells with several seeds, each with the differences of its curves to their mean;
+            a cell with a single seed draws its noise from those of NEAR cells with the nearest final values.
     """
 
     name: str
     keys: tuple[str, ...]
     truth: dict[Cell, float]
     cells: list[Cell]
-    curves: dict[Cell, list[list[float] | None]] = field(default_factory=dict)
+    curves: dict[Cell, list[list[float]]] = field(default_factory=dict)
+    length: int = 1
     noise: float = 0.0
-    residuals: list[list[float]] = field(default_factory=list)
+    residuals: list[tuple[float, list[list[float]]]] = field(default_factory=list)
 
     @property
     def values(self) -> list[list[float]]:
@@ -58,16 +63,18 @@ class Recorded:
         value = low if cell is None else self.truth.get(cell, min(known))
         return (value - low) / (high - low)
 
-    def observe(self, cell: Cell, random: np.random.Generator) -> list[float] | None:
-        """Draw a training of a cell: its values at equal shares, the last of them final. None: it diverges."""
+    def observe(self, cell: Cell, random: np.random.Generator) -> list[float]:
+        """Draw a training of a cell: its values at equal shares, the last of them final. A shorter one diverges."""
         if cell not in self.curves:
             value = self.truth.get(cell)
-            return None if value is None else [value + self.noise * random.standard_normal()]
+            return [] if value is None else [value + self.noise * random.standard_normal()]
         curves = self.curves[cell]
         curve = curves[random.integers(len(curves))]
-        if curve is None or len(curves) > 1 or not self.residuals:
+        if len(curve) < self.length or len(curves) > 1 or not self.residuals:
             return curve
-        noise = self.residuals[random.integers(len(self.residuals))]
+        last = curve[-1]
+        near = sorted(self.residuals, key=lambda there: abs(there[0] - last))[:NEAR]
+        noise = random.choice([each for _, residuals in near for each in residuals])
         return [value + other for value, other in zip(curve, noise, strict=True)]
 
 
@@ -118,14 +125,16 @@ def read_curves(path: Path, episodes: int | None = None) -> Recorded:
     for row in rows:
         found[_cell(row, keys), row["seed"]].append((float(row["step"]), float(row[column]), float(row["value"])))
     length = max(map(len, found.values()))
-    curves: dict[Cell, list[list[float] | None]] = defaultdict(list)
+    curves: dict[Cell, list[list[float]]] = defaultdict(list)
     for (cell, _), steps in found.items():
         values = [value for _, value, _ in sorted(steps)]
-        curves[cell].append(None if len(values) < length else [*values[:-1], max(steps)[2]])
+        curves[cell].append(values if len(values) < length else [*values[:-1], max(steps)[2]])
     for cell in list_factorial(curves):
-        curves[cell] = curves[cell] or [None]
-    truth = {cell: means for cell, there in curves.items() if (means := _mean(there)) is not None}
-    return Recorded(path.name, keys, truth, sorted(curves), dict(curves), residuals=_residuals(curves))
+        curves[cell] = curves[cell] or [[]]
+    whole = {cell: there for cell, there in curves.items() if all(len(curve) == length for curve in there)}
+    truth = {cell: statistics.fmean(curve[-1] for curve in there) for cell, there in whole.items()}
+    residuals = _list_residuals(whole)
+    return Recorded(path.name, keys, truth, sorted(curves), dict(curves), length, residuals=residuals)
 
 
 def list_factorial(cells: Iterable[Cell]) -> list[Cell]:
@@ -133,20 +142,13 @@ def list_factorial(cells: Iterable[Cell]) -> list[Cell]:
     return list(itertools.product(*(sorted(set(column)) for column in zip(*cells, strict=True))))
 
 
-def _mean(curves: Sequence[list[float] | None]) -> float | None:
-    """Mean final value over the seeds, None if one of them diverged."""
-    finals = [curve[-1] for curve in curves if curve is not None]
-    return statistics.fmean(finals) if len(finals) == len(curves) else None
-
-
-def _residuals(curves: Mapping[Cell, Sequence[list[float] | None]]) -> list[list[float]]:
-    """Differences of curves to the mean of their cell, without the bias of a mean over few."""
-    found: list[list[float]] = []
+def _list_residuals(curves: Mapping[Cell, Sequence[list[float]]]) -> list[tuple[float, list[list[float]]]]:
+    """Mean final value and differences to the mean curve of each cell with several, unbiased although they are few."""
+    found: list[tuple[float, list[list[float]]]] = []
     for there in curves.values():
-        known = [np.array(curve) for curve in there if curve is not None]
-        if len(known) > 1:
-            scale = math.sqrt(len(known) / (len(known) - 1))
-            found += [list(scale * (curve - np.mean(known, axis=0))) for curve in known]
+        if len(there) > 1:
+            scale, mean = math.sqrt(len(there) / (len(there) - 1)), np.mean(there, axis=0)
+            found.append((float(mean[-1]), [list(scale * (np.array(curve) - mean)) for curve in there]))
     return found
 
 

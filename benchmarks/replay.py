@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -46,6 +46,8 @@ from vbot_train.training.result import TrialResult
 METRIC = "episode_reward_mean"
 STOCK = "optuna's defaults"
 METHODS = ("random", "bayesian", "gp", STOCK)
+CONFIRM_SEEDS = 3
+MODELS = ("bayesian", "gp")
 MOST_BY_GP = 40  # trainings; each proposal takes longer than the last
 
 
@@ -55,6 +57,7 @@ class Way:
 
     method: str
     scheduler: str = "none"
+    settings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.method if self.scheduler == "none" else f"{self.method} + {self.scheduler}"
@@ -93,15 +96,29 @@ class Found:
             return max(self.finals, key=lambda cell: statistics.fmean(self.finals[cell]))
         return max(self.at_rung, key=lambda cell: self.at_rung[cell], default=None)
 
+    def confirm(self, recorded: Recorded, count: int, random: np.random.Generator) -> Cell | None:
+        """The best of so many cells by the mean of new trainings, as a search confirms its best before it picks one."""
+        best = sorted(self.finals, key=lambda cell: statistics.fmean(self.finals[cell]), reverse=True)[:count]
+        means = {}
+        for cell in best:
+            finals = [recorded.observe(cell, random)[-1:] for _ in range(CONFIRM_SEEDS)]
+            if all(finals):
+                means[cell] = statistics.fmean(value for (value,) in finals)
+        return max(means, key=lambda cell: means[cell], default=self.pick())
 
-def replay(recorded: Recorded, way: Way, budgets: Sequence[int], repetition: int, evaluations: int) -> list[float]:
-    """Search once. Returns the score of the pick at each budget."""
+
+def replay(
+    recorded: Recorded, way: Way, budgets: Sequence[int], repetition: int, evaluations: int, confirmed: int
+) -> list[tuple[float, float]]:
+    """Search once. Returns at each budget the score of the pick, and that of the pick among so many confirmed ones."""
     found, scores = Found({}, {}), []
     steps = _search(recorded, way, repetition, evaluations, found)
     for budget in budgets:
         while found.spent < budget and next(steps, None) is not None:
             pass
-        scores.append(recorded.score(found.pick()))
+        random = np.random.default_rng([repetition, budget])
+        after = found.confirm(recorded, confirmed, random)
+        scores.append((recorded.score(found.pick()), recorded.score(after)))
     return scores
 
 
@@ -111,7 +128,7 @@ def _search(recorded: Recorded, way: Way, repetition: int, evaluations: int, fou
     seeds = np.random.SeedSequence([repetition, *recorded.name.encode()])
     seed = int(seeds.generate_state(1)[0])
 
-    def observe(cell: Cell) -> list[float] | None:
+    def observe(cell: Cell) -> list[float]:
         """Draw the next training of a cell: the n-th one is the same in every search of this repetition."""
         draws[cell] += 1
         return recorded.observe(cell, np.random.default_rng([seed, draws[cell], recorded.cells.index(cell)]))
@@ -120,37 +137,44 @@ def _search(recorded: Recorded, way: Way, repetition: int, evaluations: int, fou
         yield from _search_stock(recorded, seed, observe, found)
         return
     queue, rungs = build_queue(recorded, way, seed, evaluations)
-    curves: dict[int, list[float] | None] = {}
-    trained: dict[int, int] = defaultdict(int)  # evaluations
+    curves: dict[int, list[float]] = {}
+    trained: dict[int, float] = defaultdict(float)  # share of the training
     while (queued := queue.take()) is not None:
         number, cell = queued.trial.number, tuple(queued.candidate.params[key] for key in recorded.keys)
         if number not in curves:
             curves[number] = observe(cell)
         before = trained[number]
-        trained[number] = train(queue, queued, curves[number], before, rungs, found, cell)
-        found.spent += (trained[number] - before) / max(rungs.evaluations_per_trial, 1)
+        trained[number] = train(queue, queued, curves[number], before, rungs, found, cell, recorded.length)
+        found.spent += trained[number] - before
         yield found.spent
 
 
 def train(
-    queue: TrialQueue, queued: QueuedTrial, curve: list[float] | None, done: int, rungs: Rungs, found: Found, cell: Cell
-) -> int:
-    """Train a trial to its end, or until it is paused. Returns the evaluations that it has had."""
+    queue: TrialQueue,
+    queued: QueuedTrial,
+    curve: list[float],
+    done: float,
+    rungs: Rungs,
+    found: Found,
+    cell: Cell,
+    length: int,
+) -> float:
+    """Train a trial to its end, or until it is paused. Returns the share of the training that it has had."""
     total = rungs.evaluations_per_trial
-    if curve is None:
-        end(queue, queued, "diverged", None)
-        return min(done + 1, total)  # where in its first quarter it diverges is not recorded
-    for evaluation in range(done + 1, total):
-        value = curve[round(evaluation * len(curve) / total) - 1]
+    values = {k: curve[at - 1] for k in range(1, total) if (at := round(k * length / total)) <= len(curve)}
+    for evaluation in range(round(done * total) + 1, max(values, default=0) + 1):
         rung = rungs.find_rung(evaluation)
         if rung is not None:
-            found.at_rung[cell] = max(found.at_rung.get(cell, (0, 0.0)), (rung, value))
-            if queue.reporter.report(queued, evaluation, value):
-                queue.reporter.put_back(queued.trial, "", 0.0, 0, "paused", killed=False)
-                return evaluation
+            found.at_rung[cell] = max(found.at_rung.get(cell, (0, 0.0)), (rung, rungs.find_best(values, rung)))
+        if len(rungs) and queue.reporter.report(queued, evaluation, values[evaluation]):
+            queue.reporter.put_back(queued.trial, "", 0.0, 0, "paused", killed=False)
+            return evaluation / total
+    if len(curve) < length:
+        end(queue, queued, "diverged", None)
+        return (len(curve) + 1) / length
     end(queue, queued, "completed", curve[-1])
     found.finals.setdefault(cell, []).append(curve[-1])
-    return total
+    return 1.0
 
 
 def end(queue: TrialQueue, queued: QueuedTrial, status: str, value: float | None) -> None:
@@ -185,9 +209,10 @@ def build_queue(recorded: Recorded, way: Way, seed: int, evaluations: int) -> tu
 def compose_way(way: Way, evaluations: int) -> tuple[Config, Any]:
     """The config of a way, and of its sampler."""
     overrides = [f"method={way.method}", f"scheduler={way.scheduler}", f"training.evaluations={evaluations}"]
+    overrides += way.settings
     with initialize_config_dir(str(CONF_DIR)):
         sampler = compose("config", overrides=overrides, return_hydra_config=True).hydra.sweeper.sampler
-    return compose_validated(overrides), sampler
+    return compose_validated([each for each in overrides if not each.startswith("hydra.")]), sampler
 
 
 def _search_stock(recorded: Recorded, seed: int, observe: Any, found: Found) -> Iterator[float]:
@@ -198,8 +223,8 @@ def _search_stock(recorded: Recorded, seed: int, observe: Any, found: Found) -> 
         trial = study.ask(space)
         cell = tuple(trial.params[key] for key in recorded.keys)
         curve = observe(cell)
-        found.spent += 1
-        if curve is None:
+        found.spent += (len(curve) + 1) / recorded.length if len(curve) < recorded.length else 1
+        if len(curve) < recorded.length:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
         else:
             study.tell(trial, curve[-1])
@@ -207,14 +232,14 @@ def _search_stock(recorded: Recorded, seed: int, observe: Any, found: Found) -> 
         yield found.spent
 
 
-def run_pair(task: Recorded, repetition: int, ways: Sequence[Way], budgets: Sequence[int], evaluations: int) -> Any:
+def run_pair(task: Recorded, repetition: int, ways: Sequence[Way], budgets: Sequence[int], **kw: int) -> Any:
     """Scores of all ways on one task in one repetition, and the seconds that each took."""
     quiet_optuna()
     found = {}
     for way in ways:
         start = time.perf_counter()
         own = [budget for budget in budgets if way.method != "gp" or budget <= MOST_BY_GP]
-        scores = replay(task, way, own, repetition, evaluations)
+        scores = replay(task, way, own, repetition, **kw)
         found[way] = scores, time.perf_counter() - start
     return found
 
@@ -228,21 +253,34 @@ def run(tasks: Sequence[Recorded], repetitions: int, ways: Sequence[Way], budget
     return {way: ([pair[way][0] for pair in found], sum(pair[way][1] for pair in found)) for way in ways}
 
 
-def show(title: str, found: Mapping[Way, Any], budgets: Sequence[int]) -> None:
-    """Print the mean score of each way, with its 95 % interval, and differences of pairs to the first way."""
+def show(title: str, found: Mapping[Way, Any], budgets: Sequence[int], picked: int) -> None:
+    """Print the mean score of each way, with its 95 % interval.
+
+    Args:
+        title: Of the table.
+        found: Scores of all pairs, and seconds, by way.
+        budgets: Of the columns.
+        picked: 0: the score of the pick, 1: after the best were confirmed.
+    """
     console, table = Console(width=150), Table("", *(f"{budget}" for budget in budgets), "s per search", title=title)
     for way, (scores, seconds) in found.items():
-        columns = [format_mean(column) for column in zip(*scores, strict=True)]
+        columns = [format_mean([score[picked] for score in column]) for column in zip(*scores, strict=True)]
         columns += [""] * (len(budgets) - len(columns))
         table.add_row(str(way), *columns, f"{seconds / len(scores):.1f}")
     console.print(table)
 
 
-def show_differences(found: Mapping[Way, Any], comparisons: Sequence[tuple[Way, int, Way, int]]) -> None:
-    """Print paired differences: a way with a budget index against another."""
-    for one, at, other, there in comparisons:
+def show_differences(
+    found: Mapping[Way, Any], budgets: Sequence[int], comparisons: Sequence[tuple[Way, int, Way, int]], picked: int
+) -> None:
+    """Print paired differences of a way at a budget to another one, but not to ways that were not tried."""
+    for one, budget, other, its_budget in comparisons:
+        if one == other or other not in found:
+            continue
+        at, there = budgets.index(budget), budgets.index(its_budget)
         pairs = zip(found[one][0], found[other][0], strict=True)
-        print(f"  {one} [{at}] - {other} [{there}]: {format_mean([a[at] - b[there] for a, b in pairs])}")
+        difference = format_mean([a[at][picked] - b[there][picked] for a, b in pairs])
+        print(f"  {one} with {budget} - {other} with {its_budget}: {difference}")
 
 
 def format_mean(values: Sequence[float]) -> str:
@@ -251,35 +289,67 @@ def format_mean(values: Sequence[float]) -> str:
     return f"{statistics.fmean(values):+.3f} ± {half:.3f}"
 
 
+def show_landscapes(path: Path, arguments: argparse.Namespace) -> None:
+    """Replay final values, and print what each method finds."""
+    ways, budgets, repetitions = list_ways(arguments), (10, 20, 40, 80), arguments.repetitions
+    tasks = read_landscapes(path)
+    found = run(tasks, repetitions, ways, budgets, evaluations=4, confirmed=0)
+    show(f"{len(tasks)} landscapes x {repetitions}, full trainings", found, budgets, 0)
+    random, stock = Way("random"), Way(STOCK)
+    for way in ways:
+        show_differences(found, budgets, [(way, 20, random, 40), (way, 40, random, 80), (way, 40, stock, 40)], 0)
+
+
+def list_ways(arguments: argparse.Namespace) -> list[Way]:
+    """The methods to try, without the scheduler; samplers that learn get the settings."""
+    settings = tuple(f"hydra.sweeper.sampler.{setting}" for setting in arguments.sampler)
+    return [Way(method, settings=settings if method in MODELS else ()) for method in arguments.methods]
+
+
+def show_curves(path: Path, arguments: argparse.Namespace) -> None:
+    """Replay curves, and print what each method finds with the scheduler and without."""
+    task, budgets = read_curves(path, arguments.episodes), (4, 8, 16, 32, 64)
+    plain = list_ways(arguments)
+    halving = [
+        replace(way, scheduler="halving", settings=(*way.settings, *arguments.scheduler))
+        for way in plain
+        if way.method != STOCK
+    ]
+    counts = {"evaluations": arguments.evaluations, "confirmed": arguments.confirm}
+    found = run([task], arguments.curve_repetitions, plain + halving, budgets, **counts)
+    for picked in (0, 1) if arguments.confirm else (0,):
+        more = f", the best {arguments.confirm} confirmed on {CONFIRM_SEEDS} seeds" if picked else ""
+        title = f"{path.name}: {len(task.cells)} cells x {arguments.curve_repetitions}, budgets in full trainings{more}"
+        show(title, found, budgets, picked)
+        for way in halving:
+            most = MOST_BY_GP if way.method == "gp" else budgets[-1]
+            same, random = next(each for each in plain if each.method == way.method), Way("random")
+            show_differences(found, budgets, [(way, k, same, k) for k in budgets if k <= most], picked)
+            show_differences(found, budgets, [(way, k, same, 2 * k) for k in budgets if 2 * k <= most], picked)
+            half = [(way, k, random, 2 * k) for k in budgets if 2 * k <= most and same != random]
+            show_differences(found, budgets, half, picked)
+
+
 def main() -> None:
     """Replay both files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--landscapes", type=Path)
     parser.add_argument("--curves", type=Path, nargs="*", default=[])
-    parser.add_argument("--repetitions", type=int, default=2, help="of each landscape; curves: 40 in all")
+    parser.add_argument("--repetitions", type=int, default=2, help="of each landscape")
+    parser.add_argument("--curve-repetitions", type=int, default=40, help="of each file of curves")
     parser.add_argument("--evaluations", type=int, default=4, help="held-out evaluations of a training, for the rungs")
     parser.add_argument("--episodes", type=int, help="of each evaluation, where the file has several")
+    parser.add_argument(
+        "--confirm", type=int, default=0, help="finalists trained again before the pick; not in budgets"
+    )
+    parser.add_argument("--scheduler", nargs="+", default=[], help="its settings, for example scheduler.rungs=[0.5]")
+    parser.add_argument("--sampler", nargs="+", default=[], help="its settings, for example n_startup_trials=10")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     arguments = parser.parse_args()
     if arguments.landscapes:
-        ways, budgets = [Way(method) for method in arguments.methods], (10, 20, 40, 80)
-        tasks = read_landscapes(arguments.landscapes)
-        found = run(tasks, arguments.repetitions, ways, budgets, evaluations=arguments.evaluations)
-        title = f"{len(tasks)} landscapes x {arguments.repetitions}, full trainings"
-        show(title, found, budgets)
-        for way in ways:
-            others = [(way, 1, Way("random"), 2), (way, 2, Way("random"), 3), (way, 2, Way(STOCK), 2)]
-            show_differences(found, [each for each in others if each[2] in found and each[2] != way])
+        show_landscapes(arguments.landscapes, arguments)
     for path in arguments.curves:
-        ways = [Way(method) for method in arguments.methods]
-        ways += [Way(method, "halving") for method in arguments.methods if method != STOCK]
-        budgets = (4, 8, 16, 32, 64)
-        task = read_curves(path, arguments.episodes)
-        found = run([task], 40, ways, budgets, evaluations=arguments.evaluations)
-        show(f"{path.name}: {len(task.cells)} cells, budgets in full trainings", found, budgets)
-        for way in ways[len(arguments.methods) :]:
-            plain = Way(way.method)
-            show_differences(found, [(way, k, plain, k + 1) for k in range(3 if way.method != "gp" else 2)])
+        show_curves(path, arguments)
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ def test_a_key_that_is_gone_is_answered_with_what_to_type_instead(tmp_path, argu
         ),
         (
             ["-m", "search=full", "scheduler=halving", "training.evaluations=3"],
-            "scheduler.rungs=[0.5, 0.75]: 0.5 lies between two of the 3 held-out evaluations; choose k/3",
+            "scheduler.rungs=[0.5]: 0.5 lies between two of the 3 held-out evaluations; choose k/3",
         ),
         (
             ["-m", "search=full", "scheduler=halving", "search.metric=env_steps_to_success"],

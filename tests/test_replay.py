@@ -1,6 +1,7 @@
 """``benchmarks/replay.py``: recorded results are read as they are, and searched by the product's own queue."""
 
 import importlib
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def test_the_truth_of_a_cell_is_its_mean_over_seeds_and_one_that_stops_early_has
     task = benchmark("recorded").read_curves(tmp_path / "curves.csv")
     assert (task.keys, task.truth) == (("rate",), {(1.0,): 3.0, (2.0,): 6.0})
     assert task.score((2.0,)) == 1.0 and task.score((1.0,)) == -1.0 and task.score(None) == 0.0
-    assert task.observe((3.0,), np.random.default_rng(0)) is None
+    assert task.observe((3.0,), np.random.default_rng(0)) == [9.0] and task.length == 2
     assert task.observe((1.0,), np.random.default_rng(0)) in ([1.0, 2.0], [3.0, 4.0])
 
 
@@ -48,9 +49,32 @@ def test_with_the_scheduler_a_budget_tries_more_cells_and_finds_the_best_where_c
     recorded, replay = benchmark("recorded"), benchmark("replay")
     cells = [(float(value),) for value in range(40)]
     curves = {cell: [[cell[0] * share / 8 for share in range(1, 9)]] for cell in cells}
-    task = recorded.Recorded("line", ("x",), {cell: cell[0] for cell in cells}, cells, curves)
+    task = recorded.Recorded("line", ("x",), {cell: cell[0] for cell in cells}, cells, curves, 8)
     scores = {}
     for scheduler in ("none", "halving"):
-        runs = [replay.replay(task, replay.Way("random", scheduler), (8,), n, 8)[0] for n in range(10)]
+        runs = [replay.replay(task, replay.Way("random", scheduler), (8,), n, 8, 0)[0][0] for n in range(10)]
         scores[scheduler] = sum(runs) / 10
     assert scores["halving"] > scores["none"]
+
+
+def test_confirming_the_best_on_new_seeds_undoes_the_luck_of_one_training(benchmark):
+    recorded, replay = benchmark("recorded"), benchmark("replay")
+    good, lucky = (1.0,), (2.0,)
+    task = recorded.Recorded("two", ("x",), {good: 5.0, lucky: 1.0}, [good, lucky], {good: [[5.0]], lucky: [[1.0]]})
+    found = replay.Found({good: [5.0], lucky: [9.0]}, {})
+    assert found.pick() == lucky
+    assert found.confirm(task, 2, np.random.default_rng(0)) == good
+    assert found.confirm(task, 1, np.random.default_rng(0)) == lucky
+
+
+@pytest.mark.parametrize(("recorded_steps", "share"), [(0, 0.25), (2, 0.75)])
+def test_a_training_that_diverges_costs_what_it_took(benchmark, recorded_steps, share):
+    recorded, replay = benchmark("recorded"), benchmark("replay")
+    cells = [(1.0,), (2.0,)]
+    curves = {cells[0]: [[1.0] * 4], cells[1]: [[9.0] * recorded_steps]}
+    task = recorded.Recorded("one", ("x",), {cells[0]: 1.0}, cells, curves, 4)
+    found = replay.Found({}, {})
+    costs, steps = [0.0], replay._search(task, replay.Way("random"), 0, 4, found)
+    while len(costs) < 20:
+        costs.append(next(steps))
+    assert {round(after - before, 9) for before, after in itertools.pairwise(costs)} == {1.0, share}

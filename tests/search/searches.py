@@ -16,7 +16,7 @@ from vbot_train.training.result import TrialResult
 
 IDLE = Path(__file__).parents[2] / "benchmarks" / "idle.py"
 RATES = "ppo.learning_rate=1e-5,3e-5,1e-4,3e-4,1e-3,3e-3"
-RANDOM = ["search=full", "training=smoke"]
+RANDOM = ["search=full", "method=random", "scheduler=none", "training=smoke"]
 UNCONFIRMED = "search.confirm.top_k=0"  # later stages have tests of their own
 
 

@@ -8,7 +8,7 @@ from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from vbot_train.search.space.sampler_study import SamplerStudy
+from vbot_train.search.space.sampler_study import build_sampler_study
 from vbot_train.study.accounting import TrialCounts, identify, identify_configuration, read_params
 from vbot_train.study.attributes import LIVES, ORIGIN, RETRY_OF, SEED, SEEDS, STATUS, WORKER
 
@@ -212,9 +212,9 @@ def test_a_computed_step_is_the_same_configuration_as_the_written_one():
 def test_optuna_accepts_the_trials_of_an_earlier_version():
     trials = TrialCounts(by_an_earlier_version(), 0).trials
     optuna.create_study(direction="maximize").add_trials(trials)
-    sampler_study = SamplerStudy(StudyDirection.MAXIMIZE)
-    sampler_study.follow(TrialCounts(trials, 0))
-    assert [(trial.state, trial.params) for trial in sampler_study.study.trials] == [(TrialState.COMPLETE, {"x": 0.95})]
+    sampler = optuna.samplers.RandomSampler()
+    study = build_sampler_study(TrialCounts(trials, 0), StudyDirection.MAXIMIZE, sampler)
+    assert [(trial.state, trial.params) for trial in study.trials] == [(TrialState.COMPLETE, {"x": 0.95})]
 
 
 def test_the_order_of_keys_does_not_make_another_point():

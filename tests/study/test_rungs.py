@@ -74,7 +74,8 @@ def test_nobody_goes_on_before_there_are_three_and_then_the_best_does():
 def test_trials_are_compared_by_the_best_value_so_far_since_they_would_end_with_its_checkpoint():
     fell = at(9.0, 1.0, passed=1)
     assert promotable(fell, at(2.0, 3.0, passed=1), at(2.0, 4.0, passed=1)) == 0
-    assert RUNGS.list_values(2, [fell]) == {0: 9.0} and Rungs((1, 2), 4, 3, sign=-1).list_values(2, [fell]) == {0: 1.0}
+    values = fell.intermediate_values
+    assert RUNGS.find_best(values, 2) == 9.0 and Rungs((1, 2), 4, 3, sign=-1).find_best(values, 2) == 1.0
 
 
 def test_who_has_gone_on_holds_a_place_so_that_the_next_needs_a_sixth_trial():
@@ -163,11 +164,3 @@ def test_only_the_first_seed_is_compared_and_the_others_follow_when_it_has_passe
     assert [seed for _, seed in counts.incomplete] == [6, 7] and counts.promised == 1
     other = of_seed(6, at(9.0, 9.0, state=TrialState.RUNNING))
     assert RUNGS.count_reached(other) == 0 and not RUNGS.is_paused(of_seed(6, at(9.0)))
-
-
-@pytest.mark.parametrize(("reached", "level"), [((9, 0, 0), 1), ((10, 9, 0), 1), ((30, 10, 9), 2), ((90, 30, 10), 3)])
-def test_the_level_is_the_highest_rung_that_ten_have_reached(reached, level):
-    ones, twos, ends = reached
-    completed = [at(1.0, 1.0, passed=2, state=TrialState.COMPLETE, **{STATUS: "completed"}) for _ in range(ends)]
-    paused = [at(1.0, 1.0, passed=1) for _ in range(twos - ends)] + [at(1.0) for _ in range(ones - twos)]
-    assert RUNGS.find_level([*completed, *paused], least=10) == level

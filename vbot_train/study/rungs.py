@@ -2,8 +2,8 @@
 
 Asynchronous successive halving (Li et al. 2020, https://arxiv.org/abs/1810.05934), but a trial that is not among the
 best of its rung is paused, and goes on as soon as it is. Trials are compared by their best held-out value so far: that
-of the checkpoint with which they would end there. Everything is derived from the trials in the study: a trial has reached
-a rung if it has a value there, and has passed those rungs from which it was promoted.
+of the checkpoint with which they would end there. Everything is derived from the trials in the study: a trial has
+reached a rung if it has a value there, and has passed those rungs from which it was promoted.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -117,21 +117,6 @@ class Rungs:
     def _has_gone_on(self, trial: FrozenTrial, rung: int) -> bool:
         """Check whether a trial is beyond a rung, and not lost or given up."""
         return trial.state == TrialState.COMPLETE or (trial.state != TrialState.FAIL and count_passed(trial) >= rung)
-
-    def find_level(self, trials: Sequence[FrozenTrial], least: int) -> int:
-        """Return the highest rung that so many trials have reached, counting the end of a training as one more.
-
-        Fewer trials than ``least`` at the first rung give the first rung.
-        """
-        completed = sum(trial.state == TrialState.COMPLETE and is_first_seed(trial) for trial in trials)
-        reached = [sum(1 for _ in self._list_at(rung, trials)) for rung in range(1, len(self) + 1)]
-        counts = [*reached, completed]
-        return max((level for level, count in enumerate(counts, start=1) if count >= least), default=1)
-
-    def list_values(self, rung: int, trials: Sequence[FrozenTrial]) -> dict[int, float]:
-        """Return the values at a rung, by trial number."""
-        there = self._list_at(rung, trials)
-        return {trial.number: self.find_best(trial.intermediate_values, rung) for trial in there}
 
     def find_best(self, values: Mapping[int, float], rung: int) -> float:
         """Return the best of a trial's values, given by the number of the evaluation, up to a rung."""

@@ -214,7 +214,8 @@ class TrialQueue:
     def find_best(self) -> tuple[float, int] | None:
         """Return the value of the best configuration, a mean over its seeds, and its first trial's number, or None."""
         configurations = list_told_configurations(self.count())
-        values = [(told.value, told.trial.number) for told in configurations if told.value is not None]
+        final = [told for told in configurations if told.is_final]
+        values = [(told.value, told.trial.number) for told in final if told.value is not None]
         better = max if self._study.direction == StudyDirection.MAXIMIZE else min
         return better(values, key=lambda value: value[0]) if values else None
 

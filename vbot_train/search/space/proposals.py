@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from vbot_train.config.composition import ConfigError
 from vbot_train.search.space.ordered_choices import decode_params, order_distributions
-from vbot_train.search.space.sampler_study import SamplerStudy
+from vbot_train.search.space.sampler_study import build_sampler_study
 from vbot_train.search.space.space import Candidate, Space
 from vbot_train.study.accounting import Identity, TrialCounts, identify
 from vbot_train.study.rungs import NO_RUNGS, Rungs
@@ -128,7 +128,7 @@ class SampledProposals:
         self._broken_rules = broken_rules
         self._build_sampler = build_sampler
         self._seed = seed
-        self._sampler_study = SamplerStudy(direction)
+        self._direction = direction
         self._repeats = repeats
         self._retries = retries
         self._rungs = rungs
@@ -141,9 +141,8 @@ class SampledProposals:
             ConfigError: No feasible point was found.
         """
         seed, other_seed = np.random.SeedSequence([self._seed, index]).generate_state(2).tolist()
-        self._sampler_study.follow(TrialCounts(trials, self._retries, rungs=self._rungs))
-        study = self._sampler_study.study
-        study.sampler = self._build_sampler(seed)
+        counts = TrialCounts(trials, self._retries, rungs=self._rungs)
+        study = build_sampler_study(counts, self._direction, self._build_sampler(seed))
         for _ in range(MAX_TRIES):
             trial = study.ask(order_distributions(self._space.distributions))
             study.tell(trial, state=TrialState.FAIL)
