@@ -54,17 +54,26 @@ def idle(config: Mapping[str, Any], run_dir: Path, number: int, stop: StopReques
     stop = StopRequest() if os.environ.get("IDLE_STUBBORN") else stop
     value = -((math.log10(config["ppo"]["learning_rate"]) + 3.5) ** 2)
     shares = [k / config["training"]["evaluations"] for k in range(1, config["training"]["evaluations"] + 1)]
-    replay(config, run_dir, [{"success_rate": share, "reward": value * share} for share in shares], stop, report)
+    replay(config, run_dir, [Evaluation(share, value * share, value * share) for share in shares], stop, report)
     seed, applied = config["seed"], dict(config["ppo"])
     metrics, env_steps = dict.fromkeys(METRICS, value), config["training"]["env_steps"]
     result = TrialResult("completed", number, seed, [seed], metrics=metrics, applied=applied, env_steps=env_steps)
     result.save(run_dir)
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """What a held-out evaluation has found."""
+
+    success_rate: float
+    reward: float
+    value: float  # of the metric that the search optimizes
+
+
 def replay(
     config: Mapping[str, Any],
     run_dir: Path,
-    evaluations: Sequence[Mapping[str, float]],
+    evaluations: Sequence[Evaluation],
     stop: StopRequest,
     report: trial.Report,
 ) -> None:
@@ -73,7 +82,7 @@ def replay(
     Args:
         config: Of the training.
         run_dir: Its directory.
-        evaluations: What each has found: ``success_rate``, and the metric that the search optimizes as ``reward``.
+        evaluations: Those that the training has had; fewer than its config says if it diverged.
         stop: Says when to end.
         report: Tells the worker.
     """
@@ -81,11 +90,14 @@ def replay(
     if not path.exists():
         path.write_text(f"env_steps,success_rate,reward,{metric},evaluation\n", encoding="utf-8")
     done = len(read_whole_rows(path))
-    at = [round(k / len(evaluations) * config["training"]["env_steps"]) for k in range(len(evaluations) + 1)]
+    count, env_steps = config["training"]["evaluations"], config["training"]["env_steps"]
+    at = [round(k / count * env_steps) for k in range(count + 1)]
     report({"kind": "begun", "env_steps": at[done]})
     for k, found in list(enumerate(evaluations, start=1))[done:]:
-        sleep(float(os.environ.get("IDLE_S", "0")) / len(evaluations), stop)
-        row = {"env_steps": at[k], **found, metric: found["reward"], "evaluation": k}
+        stop.check()
+        sleep(float(os.environ.get("IDLE_S", "0")) / count, stop)
+        row = {"env_steps": at[k], "success_rate": found.success_rate, "reward": found.reward}
+        row |= {metric: found.value, "evaluation": k}
         write_row(path, row)
         report({"kind": "update", **row})
         report({"kind": "state", "env_steps": at[k]})

@@ -33,7 +33,16 @@ def main() -> None:
 
 def start(folder: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
     """Start a search whose trials train nothing."""
-    line = [sys.executable, str(IDLE), "-m", "search=full", "search.confirm.top_k=0", "study=idle", *arguments]
+    line = [
+        sys.executable,
+        str(IDLE),
+        "-m",
+        "search=full",
+        "scheduler=none",
+        "search.confirm=none",
+        "study=idle",
+        *arguments,
+    ]
     return subprocess.Popen(line, cwd=folder, stdout=subprocess.DEVNULL, env={**os.environ, **environment})
 
 

@@ -15,14 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from idle import replay, start
-from record_curves import CURVES, FINAL_METRICS, FINALS, GRID, METRIC, Run, read_rows, run_of
+from idle import Evaluation, replay, start
+from record_curves import CURVES, EVALUATIONS, FINAL_METRICS, FINALS, GRID, Run, read_rows, run_of
 
 from vbot_train.config.composition import look_up
 from vbot_train.search.sweeper import VBotSweeper, VBotSweeperConf
 from vbot_train.training import trial
 from vbot_train.training.result import TrialResult
 from vbot_train.training.stop import StopRequest
+
+RECORDED = {"episode_reward_mean": "value", "success_rate": "success_rate"}  # columns of the metrics
 
 
 class RecordedSweeper(VBotSweeper):
@@ -50,32 +52,36 @@ def look_up_training(
     finals = [row for row in read_rows(FINALS) if run_of(row) == run]
     if not finals:
         raise ValueError(f"no training was recorded with seed {run[1]} and {dict(zip(GRID, run[0], strict=True))}")
-    result = build_result(finals[-1], run, number, config["training"]["env_steps"])
-    if result.status == "completed":
-        replay(config, run_dir, choose_evaluations(run, config["training"]["evaluations"]), stop, report)
-    result.save(run_dir)
+    evaluations = choose_evaluations(run, config["training"]["evaluations"], config["search"]["metric"])
+    replay(config, run_dir, evaluations, stop, report)
+    share = len(evaluations) / config["training"]["evaluations"]
+    build_result(finals[-1], run, number, round(share * config["training"]["env_steps"])).save(run_dir)
 
 
-def choose_evaluations(run: Run, number: int) -> list[dict[str, float]]:
-    """Return so many of a training's evaluations, evenly spaced."""
+def choose_evaluations(run: Run, number: int, metric: str) -> list[Evaluation]:
+    """Return so many of a training's evaluations, evenly spaced; fewer of one that diverged.
+
+    Raises:
+        ValueError: The metric was not recorded, or not so many evaluations.
+    """
+    if metric not in RECORDED or EVALUATIONS % number:
+        raise ValueError(f"{metric} at {number} evaluations was not recorded; {', '.join(RECORDED)}, a divisor of 16")
     rows = sorted((row for row in read_rows(CURVES) if run_of(row) == run), key=lambda row: float(row["step"]))
-    chosen = [rows[round(k * len(rows) / number) - 1] for k in range(1, number + 1)]
-    return [{"success_rate": float(row["success_rate"]), "reward": float(row["value"])} for row in chosen]
+    chosen = rows[EVALUATIONS // number - 1 :: EVALUATIONS // number]
+    return [Evaluation(float(row["success_rate"]), float(row["value"]), float(row[RECORDED[metric]])) for row in chosen]
 
 
 def build_result(final: Mapping[str, str], run: Run, number: int, env_steps: int) -> TrialResult:
-    """Build what a recorded training has ended with. One that diverged took an unknown number of env steps."""
-    metrics = {name: float(final[name]) for name in FINAL_METRICS if final[name]}
-    is_whole = METRIC in metrics
+    """Build what a recorded training has ended with."""
     return TrialResult(
         final["status"],
         number,
         run[1],
         [run[1]],
-        metrics=dict(metrics),
+        metrics={name: float(final[name]) for name in FINAL_METRICS if final[name]},
         applied=dict(zip(GRID, run[0], strict=True)),
-        env_steps=env_steps if is_whole else 0,
-        cause=None if is_whole else "diverged when it was recorded",
+        env_steps=env_steps,
+        cause=None if final["status"] == "completed" else "diverged when it was recorded",
     )
 
 

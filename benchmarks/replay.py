@@ -6,8 +6,9 @@ Nothing is trained: each trial takes a recorded final value (--landscapes) or cu
 and promotions are the product's own, with a storage in memory and no locks. Budgets are counted in full trainings; a
 trial that is paused costs its share. A search picks the configuration with the best mean final value that it has seen
 (before the first one, with the best value at the highest rung); its score is the true value of that pick: 0 is the
-median cell, 1 the best. Pairs of task and repetition share their noise between methods. Random search draws with
-replacement, as random search does.
+median cell, 1 the best. The final value is that of the last step in the file: a training also chooses a checkpoint, and
+reports its value on other starts, which is not replayed. Pairs of task and repetition share their noise between
+methods. Random search draws with replacement, as random search does.
 """
 
 import argparse
@@ -96,18 +97,22 @@ class Found:
             return max(self.finals, key=lambda cell: statistics.fmean(self.finals[cell]))
         return max(self.at_rung, key=lambda cell: self.at_rung[cell], default=None)
 
-    def confirm(self, recorded: Recorded, count: int, random: np.random.Generator) -> Cell | None:
-        """The best of so many cells by the mean of new trainings, as a search confirms its best before it picks one."""
+    def confirm(self, recorded: Recorded, count: int, seed: int) -> Cell | None:
+        """The best of so many cells by the mean of new trainings, as a search confirms its best before it picks one.
+
+        The new trainings of a cell are the same in every search with this seed; one that diverges rules its cell out.
+        """
         best = sorted(self.finals, key=lambda cell: statistics.fmean(self.finals[cell]), reverse=True)[:count]
         means = {}
         for cell in best:
-            finals = [recorded.observe(cell, random)[-1:] for _ in range(CONFIRM_SEEDS)]
-            if all(finals):
-                means[cell] = statistics.fmean(value for (value,) in finals)
+            random = np.random.default_rng([seed, recorded.cells.index(cell)])
+            curves = [recorded.observe(cell, random) for _ in range(CONFIRM_SEEDS)]
+            if all(len(curve) == recorded.length for curve in curves):
+                means[cell] = statistics.fmean(curve[-1] for curve in curves)
         return max(means, key=lambda cell: means[cell], default=self.pick())
 
 
-def replay(
+def search(
     recorded: Recorded, way: Way, budgets: Sequence[int], repetition: int, evaluations: int, confirmed: int
 ) -> list[tuple[float, float]]:
     """Search once. Returns at each budget the score of the pick, and that of the pick among so many confirmed ones."""
@@ -116,8 +121,7 @@ def replay(
     for budget in budgets:
         while found.spent < budget and next(steps, None) is not None:
             pass
-        random = np.random.default_rng([repetition, budget])
-        after = found.confirm(recorded, confirmed, random)
+        after = found.confirm(recorded, confirmed, repetition)
         scores.append((recorded.score(found.pick()), recorded.score(after)))
     return scores
 
@@ -239,7 +243,7 @@ def run_pair(task: Recorded, repetition: int, ways: Sequence[Way], budgets: Sequ
     for way in ways:
         start = time.perf_counter()
         own = [budget for budget in budgets if way.method != "gp" or budget <= MOST_BY_GP]
-        scores = replay(task, way, own, repetition, **kw)
+        scores = search(task, way, own, repetition, **kw)
         found[way] = scores, time.perf_counter() - start
     return found
 
@@ -309,6 +313,10 @@ def list_ways(arguments: argparse.Namespace) -> list[Way]:
 def show_curves(path: Path, arguments: argparse.Namespace) -> None:
     """Replay curves, and print what each method finds with the scheduler and without."""
     task, budgets = read_curves(path, arguments.episodes), (4, 8, 16, 32, 64)
+    if task.length % arguments.evaluations:
+        raise SystemExit(
+            f"{path}: has {task.length} steps, which --evaluations {arguments.evaluations} does not divide"
+        )
     plain = list_ways(arguments)
     halving = [
         replace(way, scheduler="halving", settings=(*way.settings, *arguments.scheduler))

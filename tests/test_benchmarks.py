@@ -1,5 +1,7 @@
 """Smaller versions of what ``benchmarks/`` measures. Those of a search's life are in ``tests/search/test_life.py``."""
 
+import csv
+import gzip
 import importlib.util
 import json
 import os
@@ -143,6 +145,29 @@ def test_a_trial_of_the_recorded_study_reports_and_leaves_what_was_recorded(monk
     assert result.metrics["episode_reward_mean"] == 45.577468
     assert [row["evaluation"] for row in told] == [1, 2, 3, 4]
     assert [row["env_steps"] for row in told] == [250_000, 500_000, 750_000, 1_000_000]
+    rows = read_recorded(rate="0.003", entropy="0.0001")
+    assert [row["selection_episode_reward_mean"] for row in told] == [float(rows[k]["value"]) for k in (3, 7, 11, 15)]
+
+
+def read_recorded(rate, entropy):
+    """Rows of the training with these settings on seed 42, in order."""
+    with gzip.open(ROOT / "benchmarks" / "data" / "vbot_curves.csv.gz", "rt", encoding="utf-8") as file:
+        settings = (rate, entropy, "0.999", "5", "42")
+        rows = [row for row in csv.DictReader(file) if tuple(row.values())[:5] == settings]
+    return sorted(rows, key=lambda row: int(row["step"]))
+
+
+def test_a_trial_of_the_recorded_study_that_diverged_reports_what_it_had_until_then(monkeypatch, tmp_path):
+    overrides = ["ppo.learning_rate=1e-2", "ppo.entropy_loss_scale=3e-2", "ppo.discount_factor=0.95"]
+    overrides += ["ppo.learning_epochs=2", "training.evaluations=16"]
+    result, told = look_up(monkeypatch, tmp_path, *overrides)
+    assert (result.status, result.metrics, result.env_steps) == ("diverged", {}, len(told) * 62_500)
+    assert told[0]["selection_episode_reward_mean"] == -22.34016 and 2 <= len(told) < 16
+
+
+def test_a_trial_of_the_recorded_study_by_a_metric_that_was_not_recorded_is_refused(monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match="fall_rate at 4 evaluations was not recorded"):
+        look_up(monkeypatch, tmp_path, "ppo.entropy_loss_scale=1e-4", "search.metric=fall_rate")
 
 
 def test_a_trial_of_the_recorded_study_that_nobody_recorded_is_refused(monkeypatch, tmp_path):

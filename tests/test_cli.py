@@ -156,16 +156,16 @@ def test_a_key_that_is_gone_is_answered_with_what_to_type_instead(tmp_path, argu
             "scheduler.rungs=0.5: must be a list of shares",
         ),
         (
-            ["-m", "search=full", "scheduler=halving", "training.evaluations=3"],
+            ["-m", "search=full", "training.evaluations=3"],
             "scheduler.rungs=[0.5]: 0.5 lies between two of the 3 held-out evaluations; choose k/3",
         ),
         (
-            ["-m", "search=full", "scheduler=halving", "search.metric=env_steps_to_success"],
-            "search.metric=env_steps_to_success: is known at the end only",
+            ["-m", "search=full", "search.metric=env_steps_to_success"],
+            "search.metric=env_steps_to_success: is known at the end only, so no rung can compare it; or scheduler=n",
         ),
         (
             ["-m", "search=quick", "scheduler=halving", "training=smoke", "training.evaluations=8"],
-            "training.evaluations=8: more than the 4 updates",
+            "training.evaluations=8: more than the 6 updates",
         ),
         (["-m", "search=quick", "storage=nonsense"], "storage: not a SQLAlchemy URL"),
         (["-m", "search=full", "search.confirm=5"], "search.confirm=5: must be none, or have the keys top_k and seeds"),
@@ -355,7 +355,7 @@ def test_an_option_may_be_named_like_a_number(tmp_path):
 def test_a_single_run_trains_shows_its_metrics_and_can_be_evaluated(tmp_path):
     done = run(tmp_path, "training=smoke", "hydra.run.dir=here")
     assert done.returncode == 0, done.stderr
-    assert "success_rate" in done.stdout and "3,072 env steps" in done.stdout
+    assert "success_rate" in done.stdout and "4,608 env steps" in done.stdout
     again = run(tmp_path, "here", "--episodes", "4", "--env", "section001_far", module="vbot_train.evaluate")
     assert again.returncode == 0, again.stderr
     assert "success_rate" in again.stdout

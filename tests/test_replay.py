@@ -52,7 +52,7 @@ def test_with_the_scheduler_a_budget_tries_more_cells_and_finds_the_best_where_c
     task = recorded.Recorded("line", ("x",), {cell: cell[0] for cell in cells}, cells, curves, 8)
     scores = {}
     for scheduler in ("none", "halving"):
-        runs = [replay.replay(task, replay.Way("random", scheduler), (8,), n, 8, 0)[0][0] for n in range(10)]
+        runs = [replay.search(task, replay.Way("random", scheduler), (8,), n, 8, 0)[0][0] for n in range(10)]
         scores[scheduler] = sum(runs) / 10
     assert scores["halving"] > scores["none"]
 
@@ -63,8 +63,16 @@ def test_confirming_the_best_on_new_seeds_undoes_the_luck_of_one_training(benchm
     task = recorded.Recorded("two", ("x",), {good: 5.0, lucky: 1.0}, [good, lucky], {good: [[5.0]], lucky: [[1.0]]})
     found = replay.Found({good: [5.0], lucky: [9.0]}, {})
     assert found.pick() == lucky
-    assert found.confirm(task, 2, np.random.default_rng(0)) == good
-    assert found.confirm(task, 1, np.random.default_rng(0)) == lucky
+    assert found.confirm(task, 2, seed=0) == good
+    assert found.confirm(task, 1, seed=0) == lucky
+
+
+def test_confirming_rules_out_a_cell_that_diverges(benchmark):
+    recorded, replay = benchmark("recorded"), benchmark("replay")
+    whole, fragile = (1.0,), (2.0,)
+    curves = {whole: [[5.0, 5.0]], fragile: [[9.0]]}
+    task = recorded.Recorded("two", ("x",), {whole: 5.0}, [whole, fragile], curves, 2)
+    assert replay.Found({whole: [5.0], fragile: [9.0]}, {}).confirm(task, 2, seed=0) == whole
 
 
 @pytest.mark.parametrize(("recorded_steps", "share"), [(0, 0.25), (2, 0.75)])

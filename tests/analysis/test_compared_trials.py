@@ -32,6 +32,12 @@ def test_the_rung_is_the_highest_that_four_fifths_have_reached():
     assert values == {0: 2.0, 1: 1.0, 2: 0.5, 3: 1.5} and where == ", at 50% of the training"
 
 
+def test_at_a_rung_a_trial_has_its_best_value_so_far_as_in_the_search():
+    completed = [at(0, 3.0, 2.0, 5.0, 4.0, status="completed")]
+    values, _ = compare(completed, [at(1, 0.5, 0.25), at(2, 0.25, 0.5), at(3, 1.5, 0.75)])
+    assert values == {0: 3.0, 1: 0.5, 2: 0.5, 3: 1.5}
+
+
 def test_where_four_fifths_were_completed_they_are_compared_at_their_end():
     completed = [at(number, 1.0, 2.0, 3.0, 4.0, status="completed") for number in range(4)]
     values, where = compare(completed, [at(4, 0.5)])

@@ -363,6 +363,12 @@ def test_a_dry_run_shows_what_the_search_then_tries_and_leaves_nothing(searches)
         assert any(text.startswith(f"trial   {number}  completed") and params in text for text in tried.splitlines())
 
 
+@pytest.mark.parametrize("training", ["smoke", "quick", "standard", "long"])
+def test_the_rungs_of_search_full_fit_every_training(searches, training):
+    output = searches.run("search=full", f"training={training}", "search.dry_run=true")
+    assert "trials are paused and promoted: the best 1 in 3 go on at 50% of a training" in output
+
+
 def test_a_dry_run_of_a_grid_counts_its_cells_by_rule(searches):
     rule = "+search.constraints.mine='ppo.rollouts == 24 and ppo.learning_epochs == 4'"
     output = searches.run("ppo.rollouts=16,24,48", "ppo.learning_epochs=2,4", rule, "search.dry_run=true")

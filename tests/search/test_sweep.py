@@ -101,7 +101,8 @@ def test_a_diverged_trial_is_not_ranked_and_the_others_go_on(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["random", "bayesian", "gp"])
 def test_full_by_every_method_that_draws(tmp_path, method):
-    _, results, analysis = search(tmp_path, "search=full", f"method={method}", "search.max_trials=6", "training=smoke")
+    line = ["search=full", "scheduler=none", f"method={method}", "search.max_trials=6", "training=smoke"]
+    _, results, analysis = search(tmp_path, *line)
     assert len(results) == 6
     assert len({str(result.applied) for result in results}) == 6
     assert results[0].applied["learning_rate"] == 1e-3  # the default configuration is trial 0

@@ -39,11 +39,18 @@ def test_a_run_leaves_result_progress_events_and_checkpoints(smoke_run):
     assert result.status == "completed"
     assert TrialResult.load(directory) == result
     assert result.metrics.keys() == METRICS.keys()
-    assert (result.env_steps, result.evaluation_env_steps) == (3072, (2 * 8 + 16) * 500)  # selection and final episodes
+    assert (result.env_steps, result.evaluation_env_steps) == (4608, (2 * 8 + 16) * 500)  # selection and final episodes
     with (directory / "progress.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["env_steps"]) for row in rows] == [768, 1536, 2304, 3072]  # 32 robots x 24 control steps
-    assert [row["selection_success_rate"] != "" for row in rows] == [False, True, False, True]
+    assert [int(row["env_steps"]) for row in rows] == [
+        768,
+        1536,
+        2304,
+        3072,
+        3840,
+        4608,
+    ]  # 32 robots x 24 control steps
+    assert [row["selection_success_rate"] != "" for row in rows] == [False, False, True, False, False, True]
     assert list(directory.glob("events.out.tfevents.*"))
     assert {path.name for path in (directory / "checkpoints").iterdir()} == {"best.pt", "last.pt"}
 
@@ -141,7 +148,7 @@ def test_a_last_checkpoint_that_is_not_the_best_is_evaluated_on_a_quarter_of_the
     (tmp_path / ".hydra").mkdir()
     (tmp_path / ".hydra" / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     result = train(config, tmp_path)
-    assert (result.best_env_steps, result.last_episodes) == (1536, 10)
+    assert (result.best_env_steps, result.last_episodes) == (2304, 10)
     assert result.evaluation_env_steps == (2 * 8 + 10 + 40) * 500
     never = {"env_steps_to_success": None}
     best, _ = assess(find_subject(tmp_path, None, []), 40)
@@ -151,7 +158,7 @@ def test_a_last_checkpoint_that_is_not_the_best_is_evaluated_on_a_quarter_of_the
 
 def test_a_last_checkpoint_that_is_the_best_is_evaluated_once_on_all_episodes(smoke_run):
     _, result = smoke_run
-    assert (result.best_env_steps, result.last_episodes) == (3072, 16)
+    assert (result.best_env_steps, result.last_episodes) == (4608, 16)
     assert result.last_metrics == result.metrics
 
 

@@ -263,10 +263,14 @@ class Config(Group):
         if not self.scheduler.rungs:
             return
         if self.search.metric == "env_steps_to_success":
-            raise key_fault("search.metric", self.search.metric, "is known at the end only, so no rung can compare it")
+            what = "is known at the end only, so no rung can compare it; or scheduler=none"
+            raise key_fault("search.metric", self.search.metric, what)
         if self.updates < (count := self.training.evaluations):
             raise key_fault(
-                "training.evaluations", count, f"more than the {self.updates} updates, so rungs have no place"
+                "training.evaluations",
+                count,
+                f"more than the {self.updates} updates of ppo.rollouts={self.ppo.rollouts}, so rungs have no place; "
+                "or scheduler=none",
             )
         for rung in self.scheduler.rungs:
             if not math.isclose(rung * count, round(rung * count)):

@@ -1,9 +1,9 @@
 """Rungs at which a search compares unfinished trials: which of them wait there, and which go on.
 
 Asynchronous successive halving (Li et al. 2020, https://arxiv.org/abs/1810.05934), but a trial that is not among the
-best of its rung is paused, and goes on as soon as it is. Trials are compared by their best held-out value so far: that
-of the checkpoint with which they would end there. Everything is derived from the trials in the study: a trial has
-reached a rung if it has a value there, and has passed those rungs from which it was promoted.
+best of its rung is paused, and goes on as soon as it is. Trials are compared by their best held-out value so far, which
+says more of the end of a training than the last one (LOG.md, 2026-11-27). Everything is derived from the trials in the
+study: a trial has reached a rung if it has a value there, and has passed those rungs from which it was promoted.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -118,9 +118,10 @@ class Rungs:
         """Check whether a trial is beyond a rung, and not lost or given up."""
         return trial.state == TrialState.COMPLETE or (trial.state != TrialState.FAIL and count_passed(trial) >= rung)
 
-    def find_best(self, values: Mapping[int, float], rung: int) -> float:
-        """Return the best of a trial's values, given by the number of the evaluation, up to a rung."""
-        return self.sign * max(self.sign * value for at, value in values.items() if at <= self.evaluations[rung - 1])
+    def find_best(self, values: Mapping[int, float], rung: int | None = None) -> float:
+        """Return the best of a trial's values, given by the number of the evaluation, up to a rung if one is given."""
+        last = max(values) if rung is None else self.evaluations[rung - 1]
+        return self.sign * max(self.sign * value for at, value in values.items() if at <= last)
 
     def _list_at(self, rung: int, trials: Sequence[FrozenTrial]) -> Iterator[FrozenTrial]:
         evaluation = self.evaluations[rung - 1]

@@ -222,8 +222,9 @@ def at_rung(x, *values, state=TrialState.WAITING, passed=0, value=None, status="
     )
 
 
-def learned_at_rungs(trials):
-    return learned(numbered(*trials), rungs=Rungs((1, 2), 4, 3))
+def learned_at_rungs(trials, direction=StudyDirection.MAXIMIZE):
+    sign = 1 if direction == StudyDirection.MAXIMIZE else -1
+    return learned(numbered(*trials), direction=direction, rungs=Rungs((1, 2), 4, 3, sign))
 
 
 def test_with_a_scheduler_a_configuration_is_told_from_its_first_rung_on_with_its_best_value_so_far():
@@ -235,6 +236,28 @@ def test_with_a_scheduler_a_configuration_is_told_from_its_first_rung_on_with_it
         ("COMPLETE", 7.0, 0.9),
         ("RUNNING", None, 0.8),
     ]
+
+
+def test_where_less_is_better_the_best_value_so_far_is_the_least_and_a_lost_trial_has_the_most():
+    lost = at_rung(0.9, 0.5, state=TrialState.FAIL, passed=1, status="diverged")
+    trials = [at_rung(0.1, 4.0), at_rung(0.2, 3.0, 5.0, passed=1), lost]
+    told = learned_at_rungs(trials, direction=StudyDirection.MINIMIZE)
+    assert told == [("COMPLETE", 4.0, 0.1), ("COMPLETE", 3.0, 0.2), ("COMPLETE", 4.0, 0.9)]
+
+
+def test_a_trial_that_runs_beyond_its_rung_is_told_with_the_best_of_all_its_values():
+    assert learned_at_rungs([at_rung(0.1, 1.0, 2.0, 7.0, state=TrialState.RUNNING, passed=2)]) == [
+        ("COMPLETE", 7.0, 0.1)
+    ]
+
+
+def test_with_a_scheduler_a_configuration_on_three_seeds_is_told_with_its_first_and_then_those_that_have_ended():
+    first = {"values": {1: 20.0, 2: 21.0}, PROMOTED: 2}
+    ended = has_value(5, 40.0, **first)
+    assert learned_at_rungs([runs(5, **first), waits(6), waits(7)]) == [("COMPLETE", 21.0, 0.9)]
+    assert learned_at_rungs([ended, runs(6), waits(7)]) == [("COMPLETE", 40.0, 0.9)]
+    assert learned_at_rungs([ended, has_value(6, 50.0), runs(7)]) == [("COMPLETE", 45.0, 0.9)]
+    assert learned_at_rungs([ended, has_value(6, 50.0), has_value(7, 0.0)]) == [("COMPLETE", 30.0, 0.9)]
 
 
 def test_with_a_scheduler_a_completed_trial_is_told_with_its_final_value():

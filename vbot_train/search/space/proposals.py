@@ -109,7 +109,7 @@ class SampledProposals:
         direction: Direction of the study.
         repeats: Whether a configuration that is taken may be drawn again.
         retries: How often a crashed trial is trained again.
-        rungs: The rungs at which trials are paused; the sampler learns from the values there.
+        rungs: The rungs at which trials are paused; the sampler learns from the best value so far of those there.
     """
 
     def __init__(

@@ -21,10 +21,8 @@ class Told:
 
     trial: FrozenTrial  # one of its trials, for the parameters
     state: TrialState  # FAIL: not reported, unless it is lost
-    value: float | None = (
-        None  # if complete: the best so far of a training that goes on, or the final one over its seeds
-    )
-    is_final: bool = False  # whether the value is final
+    value: float | None = None  # over the seeds that have ended, or the best so far of one that has not
+    is_final: bool = False  # whether all its seeds have ended
     is_lost: bool = False  # one of its seeds has ended without a value and is not retried
 
 
@@ -34,9 +32,10 @@ def build_sampler_study(counts: TrialCounts, direction: StudyDirection, sampler:
     It holds completed and running configurations, and lost ones with the worst value seen. In the study itself a lost
     trial has no value, so that it is never ranked.
 
-    With a scheduler, a configuration is completed here from its first rung on, with its best value so far. The values
-    at the highest rung with enough configurations alone, as in BOHB (Falkner et al. 2018,
-    https://arxiv.org/abs/1807.01774), are worse: a model of those that went on forgets what is bad (LOG.md).
+    With a scheduler, a configuration is completed here from its first rung on, with its best value so far, or with
+    what its first seeds have ended with. The values at the highest rung with enough configurations alone, as in BOHB
+    (Falkner et al. 2018, https://arxiv.org/abs/1807.01774), are worse: a model of those that went on forgets what is
+    bad (LOG.md).
     """
     configurations = list_told_configurations(counts)
     values = [told.value for told in configurations if told.value is not None]
@@ -95,14 +94,15 @@ def _tell(trials: Sequence[FrozenTrial], lost: set[int], rungs: Rungs, counted: 
     first, states = trials[0], {trial.state for trial in trials}
     has_lost = any(trial.number in lost for trial in trials)
     values = [t.value for t in trials if t.value is not None and t.state == TrialState.COMPLETE]  # pruned ones have one
-    if len(values) >= max(_seeds(first), 1) and not has_lost:
-        return Told(first, TrialState.COMPLETE, values[0] if len(values) == 1 else compute_iqm(values), is_final=True)
+    is_final = len(values) >= max(_seeds(first), 1)
     so_far = [
-        rungs.find_best(trial.intermediate_values, rung)
+        rungs.find_best(trial.intermediate_values)
         for trial in trials
-        if trial.number in counted and (rung := rungs.count_reached(trial))
+        if trial.number in counted and rungs.count_reached(trial)
     ]
-    if so_far and not has_lost:
+    if not has_lost and values and (is_final or so_far):
+        return Told(first, TrialState.COMPLETE, values[0] if len(values) == 1 else compute_iqm(values), is_final)
+    if not has_lost and so_far:
         if math.isfinite(so_far[0]):
             return Told(first, TrialState.COMPLETE, so_far[0])
         return Told(first, TrialState.FAIL, is_lost=True)  # nothing was observed there
