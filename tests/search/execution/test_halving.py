@@ -3,7 +3,9 @@
 from optuna.trial import TrialState
 from workers import CELLS, Same
 
+from vbot_train.search.execution import budget
 from vbot_train.study.attributes import PROMOTED, STATUS
+from vbot_train.study.timing import list_spans
 
 RUNGS = [
     "scheduler=halving",
@@ -114,13 +116,19 @@ def test_the_best_configuration_is_one_that_has_reached_the_end(join):
     assert worker.queue.find_best() == (3.0, 0)
 
 
-def test_a_budget_leaves_time_for_one_trial_to_reach_the_end(join):
+def test_a_budget_leaves_time_for_one_trial_to_reach_the_end(join, monkeypatch):
+    monkeypatch.setattr(budget, "compute_spent_s", sum_lives_s)
     values = curves(*[float(n) for n in range(9)])
-    worker = join(overrides=RUNGS, total=9, budget_hours=1.6 * 4 / 3600)  # 1.6 trainings of 4 s
+    worker = join(overrides=RUNGS, total=9, budget_hours=3.2 * 400 / 3600)  # half of it for the search: 1.6 trainings of 400 s
     lives = []
-    while (life := train(worker, values, evaluation_s=1.0)) is not None:
+    while (life := train(worker, values, evaluation_s=100.0)) is not None:
         lives.append(life)
     assert "completed" in {state for _, state, _ in lives} and worker.queue.count_done() < 9
+
+
+def sum_lives_s(trials, now):
+    """Time spent if trials run one after the other: here they all begin at the same moment."""
+    return sum((end - start).total_seconds() for trial in trials for start, end in list_spans(trial, now))
 
 
 def test_seeds_that_a_paused_configuration_may_still_need_are_not_given_to_another_draw_of_it(join):
