@@ -42,14 +42,8 @@ def test_a_run_leaves_result_progress_events_and_checkpoints(smoke_run):
     assert (result.env_steps, result.evaluation_env_steps) == (4608, (2 * 8 + 16) * 500)  # selection and final episodes
     with (directory / "progress.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["env_steps"]) for row in rows] == [
-        768,
-        1536,
-        2304,
-        3072,
-        3840,
-        4608,
-    ]  # 32 robots x 24 control steps
+    steps = [768, 1536, 2304, 3072, 3840, 4608]  # 32 robots x 24 control steps
+    assert [int(row["env_steps"]) for row in rows] == steps
     assert [row["selection_success_rate"] != "" for row in rows] == [False, False, True, False, False, True]
     assert list(directory.glob("events.out.tfevents.*"))
     assert {path.name for path in (directory / "checkpoints").iterdir()} == {"best.pt", "last.pt"}

@@ -119,9 +119,8 @@ def test_the_best_configuration_is_one_that_has_reached_the_end(join):
 def test_a_budget_leaves_time_for_one_trial_to_reach_the_end(join, monkeypatch):
     monkeypatch.setattr(budget, "compute_spent_s", sum_lives_s)
     values = curves(*[float(n) for n in range(9)])
-    worker = join(
-        overrides=RUNGS, total=9, budget_hours=3.2 * 400 / 3600
-    )  # half of it for the search: 1.6 trainings of 400 s
+    hours = 3.2 * 400 / 3600  # half of it for the search: 1.6 trainings of 400 s
+    worker = join(overrides=RUNGS, total=9, budget_hours=hours)
     lives = []
     while (life := train(worker, values, evaluation_s=100.0)) is not None:
         lives.append(life)
