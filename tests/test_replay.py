@@ -46,43 +46,43 @@ def test_a_file_without_a_column_is_refused_in_a_line_that_names_it(benchmark, t
 
 
 def test_with_the_scheduler_a_budget_tries_more_cells_and_finds_the_best_where_curves_keep_their_order(benchmark):
-    recorded, replay = benchmark("recorded"), benchmark("replay")
+    recorded, searches = benchmark("recorded"), benchmark("recorded_search")
     cells = [(float(value),) for value in range(40)]
     curves = {cell: [[cell[0] * share / 8 for share in range(1, 9)]] for cell in cells}
     task = recorded.Recorded("line", ("x",), {cell: cell[0] for cell in cells}, cells, curves, 8)
     scores = {}
     for scheduler in ("none", "halving"):
-        runs = [replay.search(task, replay.Way("random", scheduler), (8,), n, 8, 0)[0][0] for n in range(10)]
+        runs = [searches.search(task, searches.Way("random", scheduler), (8,), n, 8, 0)[0][0] for n in range(10)]
         scores[scheduler] = sum(runs) / 10
     assert scores["halving"] > scores["none"]
 
 
 def test_confirming_the_best_on_new_seeds_undoes_the_luck_of_one_training(benchmark):
-    recorded, replay = benchmark("recorded"), benchmark("replay")
+    recorded, searches = benchmark("recorded"), benchmark("recorded_search")
     good, lucky = (1.0,), (2.0,)
     task = recorded.Recorded("two", ("x",), {good: 5.0, lucky: 1.0}, [good, lucky], {good: [[5.0]], lucky: [[1.0]]})
-    found = replay.Found({good: [5.0], lucky: [9.0]}, {})
+    found = searches.Found({good: [5.0], lucky: [9.0]}, {})
     assert found.pick() == lucky
     assert found.confirm(task, 2, seed=0) == good
     assert found.confirm(task, 1, seed=0) == lucky
 
 
 def test_confirming_rules_out_a_cell_that_diverges(benchmark):
-    recorded, replay = benchmark("recorded"), benchmark("replay")
+    recorded, searches = benchmark("recorded"), benchmark("recorded_search")
     whole, fragile = (1.0,), (2.0,)
     curves = {whole: [[5.0, 5.0]], fragile: [[9.0]]}
     task = recorded.Recorded("two", ("x",), {whole: 5.0}, [whole, fragile], curves, 2)
-    assert replay.Found({whole: [5.0], fragile: [9.0]}, {}).confirm(task, 2, seed=0) == whole
+    assert searches.Found({whole: [5.0], fragile: [9.0]}, {}).confirm(task, 2, seed=0) == whole
 
 
 @pytest.mark.parametrize(("recorded_steps", "share"), [(0, 0.25), (2, 0.75)])
 def test_a_training_that_diverges_costs_what_it_took(benchmark, recorded_steps, share):
-    recorded, replay = benchmark("recorded"), benchmark("replay")
+    recorded, searches = benchmark("recorded"), benchmark("recorded_search")
     cells = [(1.0,), (2.0,)]
     curves = {cells[0]: [[1.0] * 4], cells[1]: [[9.0] * recorded_steps]}
     task = recorded.Recorded("one", ("x",), {cells[0]: 1.0}, cells, curves, 4)
-    found = replay.Found({}, {})
-    costs, steps = [0.0], replay._search(task, replay.Way("random"), 0, 4, found)
+    found = searches.Found({}, {})
+    costs, steps = [0.0], searches._search(task, searches.Way("random"), 0, 4, found)
     while len(costs) < 20:
         costs.append(next(steps))
     assert {round(after - before, 9) for before, after in itertools.pairwise(costs)} == {1.0, share}
