@@ -119,47 +119,51 @@ def _search(recorded: Recorded, way: Way, repetition: int, evaluations: int, fou
         yield from _search_stock(recorded, seed, observe, found)
         return
     queue, rungs = build_queue(recorded, way, seed, evaluations)
-    curves: dict[int, list[float]] = {}
-    trained: dict[int, float] = defaultdict(float)  # share of the training
+    trainings: dict[int, Training] = {}
     while (queued := queue.take()) is not None:
         number, cell = queued.trial.number, tuple(queued.candidate.params[key] for key in recorded.keys)
-        if number not in curves:
-            curves[number] = observe(cell)
-        before = trained[number]
-        trained[number] = train(queue, queued, curves[number], before, rungs, found, cell, recorded.length)
-        found.spent += trained[number] - before
+        if number not in trainings:
+            trainings[number] = Training(cell, observe(cell), recorded.length, rungs)
+        before = trainings[number].done
+        trainings[number].go_on(queue, queued, found)
+        found.spent += trainings[number].done - before
         yield found.spent
 
 
-def train(
-    queue: TrialQueue,
-    queued: QueuedTrial,
-    curve: list[float],
-    done: float,
-    rungs: Rungs,
-    found: Found,
-    cell: Cell,
-    length: int,
-) -> float:
-    """Train a trial to its end, or until it is paused. Returns the share of the training that it has had."""
-    total = rungs.evaluations_per_trial
-    values = {k: curve[at - 1] for k in range(1, total) if (at := round(k * length / total)) <= len(curve)}
-    for evaluation in range(round(done * total) + 1, max(values, default=0) + 1):
-        rung = rungs.find_rung(evaluation)
-        if rung is not None:
-            found.at_rung[cell] = max(found.at_rung.get(cell, (0, 0.0)), (rung, rungs.find_best(values, rung)))
-        if len(rungs) and queue.reporter.report(queued, evaluation, values[evaluation]):
-            queue.reporter.put_back(queued.trial, "", 0.0, 0, "paused", killed=False)
-            return evaluation / total
-    if len(curve) < length:
-        end(queue, queued, "diverged", None)
-        return (len(curve) + 1) / length
-    end(queue, queued, "completed", curve[-1])
-    found.finals.setdefault(cell, []).append(curve[-1])
-    return 1.0
+@dataclass
+class Training:
+    """One recorded training of a search, which can be paused and go on."""
+
+    cell: Cell
+    curve: list[float]  # as long as it was recorded; shorter if it diverged
+    length: int  # of a curve that did not
+    rungs: Rungs
+    done: float = 0.0  # share of the training
+
+    def go_on(self, queue: TrialQueue, queued: QueuedTrial, found: Found) -> None:
+        """Train to the end, or until the training is paused."""
+        total = self.rungs.evaluations_per_trial
+        ends = {k: round(k * self.length / total) for k in range(1, total)}
+        values = {k: self.curve[end - 1] for k, end in ends.items() if end <= len(self.curve)}
+        for evaluation in range(round(self.done * total) + 1, max(values, default=0) + 1):
+            rung = self.rungs.find_rung(evaluation)
+            if rung is not None:
+                highest = found.at_rung.get(self.cell, (0, 0.0))
+                found.at_rung[self.cell] = max(highest, (rung, self.rungs.find_best(values, rung)))
+            if len(self.rungs) and queue.reporter.report(queued, evaluation, values[evaluation]):
+                queue.reporter.put_back(queued.trial, "", 0.0, 0, "paused", killed=False)
+                self.done = evaluation / total
+                return
+        if len(self.curve) < self.length:
+            self.done = (len(self.curve) + 1) / self.length
+            complete(queue, queued, "diverged", None)
+            return
+        self.done = 1.0
+        complete(queue, queued, "completed", self.curve[-1])
+        found.finals.setdefault(self.cell, []).append(self.curve[-1])
 
 
-def end(queue: TrialQueue, queued: QueuedTrial, status: str, value: float | None) -> None:
+def complete(queue: TrialQueue, queued: QueuedTrial, status: str, value: float | None) -> None:
     """Tell the study how a trial has ended."""
     metrics = {} if value is None else {METRIC: value}
     queue.reporter.complete(queued.trial, TrialResult(status, queued.trial.number, 0, [0], metrics=metrics))

@@ -3,7 +3,6 @@
 import socket
 import threading
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from filelock import FileLock, Timeout
@@ -17,7 +16,7 @@ from vbot_train.search.execution import worker_lock
 from vbot_train.search.space.initial_points import InitialPoint
 from vbot_train.search.space.proposals import GridProposals
 from vbot_train.search.spec import count_workers
-from vbot_train.study.attributes import CAUSE, HISTORY, LIVES, ORIGIN, SEED, SEEDS, STATUS, WORKER
+from vbot_train.study.attributes import CAUSE, LIVES, ORIGIN, SEED, SEEDS, STATUS, WORKER
 from vbot_train.study.lives import compute_runtime_s, read_lives
 from vbot_train.training.result import TrialResult
 
@@ -159,19 +158,6 @@ def test_a_result_that_is_taken_over_took_no_time_and_no_env_steps(join, grid, t
     assert (life.end, life.env_steps) == (life.start, 0)
 
 
-def test_hosts_in_two_time_zones_spend_one_budget(join, zone):
-    zone("America/New_York")
-    far = join(budget_hours=1)
-    queued = far.queue.take()
-    zone("Asia/Tokyo")
-    near = join(budget_hours=1)
-    assert near.queue.compute_left_s() == pytest.approx(3600, abs=5)
-    far.end(queued, lived_s=600)
-    assert near.queue.compute_left_s() == pytest.approx(3000, abs=5)
-    near.end(near.queue.take(), lived_s=900)  # from the same moment on
-    assert near.queue.compute_left_s() == pytest.approx(2700, abs=5)
-
-
 def test_a_configuration_proposed_again_becomes_a_replicate_on_the_next_seed(join):
     worker = join(Same(CELLS[0]), total=3)
     queue = [worker.queue.take() for _ in range(3)]
@@ -227,21 +213,6 @@ def test_a_lost_seed_does_not_keep_the_others_from_being_trained(join):
     assert worker.work() == [CELLS[0]] * 2
 
 
-def test_seeds_that_are_there_already_are_not_queued_again(join):
-    worker = join(total=4, seeds_per_configuration=3)
-    worker.queue.enqueue([InitialPoint("one", "default", CELLS[0])])
-    worker.queue.enqueue([InitialPoint("one", "default", CELLS[0]), InitialPoint("two", "enqueued", CELLS[1])])
-    seeds = [(trial.params["ppo.learning_epochs"], trial.user_attrs[SEED]) for trial in worker.study.trials]
-    assert seeds == [(2, 42), (2, 43), (2, 44), (4, 42), (4, 43), (4, 44)]
-
-
-def test_results_on_seeds_that_this_search_does_not_train_are_not_taken_over(join, tmp_path):
-    worker = join(total=4, seeds_per_configuration=2)
-    worker.queue.enqueue([InitialPoint("old", "enqueued", CELLS[0], histories={43: tmp_path, 44: tmp_path})])
-    assert [trial.user_attrs[SEED] for trial in worker.study.trials] == [42, 43]
-    assert [HISTORY in trial.user_attrs for trial in worker.study.trials] == [False, True]
-
-
 def test_a_take_asks_the_database_as_often_late_as_early(join, line):
     worker, asked = join(at_random(line), space=line, total=100), []
     engine = worker.study._storage._backend.engine
@@ -286,25 +257,6 @@ def test_what_a_script_queued_is_neither_trained_nor_counted_nor_touched(join, p
     assert worker.trial(0) == queued and worker.queue.count_done() == 2
 
 
-def test_a_training_whose_files_cannot_be_read_any_more_is_queued_again(join):
-    worker, point = join(), InitialPoint("mine", "confirm", CELLS[3], seed=1001)
-    worker.queue.enqueue([point])
-    worker.end(worker.queue.take())
-    worker.queue.enqueue([point])
-    assert len(worker.study.trials) == 1
-    worker.queue.enqueue([point], but=[0])
-    assert worker.trial(1).state == TrialState.WAITING and worker.attributes(1)[SEED] == 1001
-
-
-def test_an_earlier_trial_whose_result_cannot_be_read_is_trained(join, grid, tmp_path):
-    history = tmp_path / "old" / "trials" / "005"
-    (history / ".hydra").mkdir(parents=True)
-    OmegaConf.save(OmegaConf.create(grid.compose_candidate(CELLS[3]).config), history / ".hydra" / "config.yaml")
-    worker = join()
-    worker.queue.enqueue([InitialPoint("old", "history", CELLS[3], histories={42: history})])
-    assert worker.queue.take().history is None
-
-
 def test_rejected_draws_are_counted_in_the_study_over_all_workers(join):
     worker = join(Same(CELLS[0]))
     worker.study.set_user_attr("infeasible", {"mine": 10, "another": 1})
@@ -319,66 +271,6 @@ def test_draws_are_counted_also_where_no_point_was_left(join):
     worker = join(Same(None))
     assert worker.queue.take() is None
     assert worker.study.user_attrs["infeasible"] == {"mine": 2}
-
-
-def test_initial_points_are_taken_first_and_enqueued_once(join, tmp_path):
-    points = [
-        InitialPoint("default", "default", CELLS[2]),
-        InitialPoint("outside", "enqueued", None, "outside"),
-        InitialPoint("mine", "enqueued", CELLS[3]),
-    ]
-    worker = join()
-    worker.queue.enqueue(points)
-    assert worker.queue.take().candidate.params == CELLS[2]
-    other = join()
-    other.queue.enqueue(points)
-    assert [other.queue.take().candidate.params for _ in range(3)] == [CELLS[3], CELLS[0], CELLS[1]]
-    assert other.queue.take() is None
-    assert [worker.attributes(number)[ORIGIN] for number in range(4)] == ["default", "enqueued", "proposed", "proposed"]
-    assert worker.attributes(0)[SEED] == 42
-
-
-def test_initial_points_beyond_the_total_wait(join):
-    worker = join(total=1)
-    worker.queue.enqueue([InitialPoint("a", "default", CELLS[2]), InitialPoint("b", "enqueued", CELLS[3])])
-    assert worker.work() == [CELLS[2]]
-    assert join(total=2).work() == [CELLS[3]]
-
-
-@pytest.mark.parametrize(
-    ("changes", "taken_over"),
-    [
-        ({}, True),
-        ({"workers": 9, "training.torch_threads": 2, "simulation.threads": 2}, True),
-        ({"seed": 43}, False),
-        ({"ppo.rollouts": 16}, False),
-        ({"evaluation.seed": 7}, False),
-        (None, False),  # nothing recorded
-    ],
-)
-def test_an_earlier_trials_result_is_taken_over_where_it_was_trained_on_just_that(
-    join, grid, tmp_path, changes, taken_over
-):
-    history = tmp_path / "old" / "trials" / "005"
-    if changes is not None:
-        config = OmegaConf.create(grid.compose_candidate(CELLS[3]).config)
-        for key, value in changes.items():
-            OmegaConf.update(config, key, value)
-        (history / ".hydra").mkdir(parents=True)
-        OmegaConf.save(config, history / ".hydra" / "config.yaml")
-        TrialResult("completed", 5, 42, [42]).save(history)
-    worker = join()
-    worker.queue.enqueue([InitialPoint("old", "history", CELLS[3], histories={42: history})])
-    queued = worker.queue.take()
-    assert queued.candidate.params == CELLS[3]
-    assert queued.history == (history if taken_over else None)
-
-
-def test_an_earlier_trial_is_written_down_with_its_whole_path(join, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    worker = join()
-    worker.queue.enqueue([InitialPoint("old", "history", CELLS[3], histories={42: Path("multirun/old/trials/005")})])
-    assert worker.attributes(0)[HISTORY] == f"{tmp_path}/multirun/old/trials/005"
 
 
 @pytest.mark.parametrize(
@@ -402,46 +294,6 @@ def test_trials_that_share_a_machine_run_on_one_thread_each(join, workers, other
     *_, worker = [join(workers=workers) for _ in range(1 + others)]
     config = worker.queue.take().candidate.config
     assert config["training"]["torch_threads"] == config["simulation"]["threads"] == threads
-
-
-def test_a_trial_that_cannot_finish_within_the_budget_is_not_started(join):
-    worker = join(budget_hours=1)
-    worker.end(worker.queue.take(), lived_s=1700)  # 1900 s are left
-    second = worker.queue.take()
-    assert second is not None and not worker.queue.out_of_time
-    worker.end(second, lived_s=1900)  # from the same moment on: 1700 s are left, and 1800 s the median
-    assert worker.queue.compute_left_s() == pytest.approx(1700, abs=5)
-    assert worker.queue.take() is None and worker.queue.out_of_time
-    assert len(join(budget_hours=2).work()) == 2  # with a larger budget it goes on
-
-
-def test_the_first_trial_is_started_within_any_budget_that_is_left(join):
-    assert join(budget_hours=1e-3).queue.take() is not None
-
-
-def test_without_a_budget_there_is_no_end_of_time(join):
-    worker = join()
-    worker.end(worker.queue.take(), lived_s=1e9)
-    assert worker.queue.compute_left_s() is None and worker.queue.forecast() is None
-    assert worker.queue.take() is not None
-
-
-@pytest.mark.parametrize(
-    ("total", "workers", "others", "fit"),
-    [
-        (20, 1, 0, 6),  # 1 has ended; into 3000 s fit the running one, which has just begun, and 4 more
-        (4, 1, 0, 4),
-        (20, 2, 0, 11),  # the worker that is free trains 5
-        (20, 1, 1, 11),  # 1 has ended, 2 run, then 4 in this worker and 4 in the other
-    ],
-)
-def test_the_first_trials_tell_how_many_will_fit(join, line, total, workers, others, fit):
-    worker = join(at_random(line), space=line, total=total, workers=workers, budget_hours=1)
-    assert worker.queue.forecast() is None  # nothing is known yet
-    worker.end(worker.queue.take(), lived_s=600)
-    for _ in range(1 + others):
-        worker.queue.take()
-    assert worker.queue.forecast() == fit
 
 
 def test_values_on_the_way_go_into_the_study(join):
