@@ -46,6 +46,12 @@ def test_among_those_that_lost_seeds_the_fewest_lost_and_then_the_mean_of_the_ot
     assert [number for number, _ in numbers(trials)] == [2, 1, 0]
 
 
+def test_of_configurations_with_the_same_value_the_one_that_is_at_the_goal_first_is_better():
+    slow, fast = screened(0, 1.0, rate=1e-3, time_to_goal_s=4.0), screened(1, 1.0, rate=2e-3, time_to_goal_s=3.0)
+    both = [screened(2, 0.9, rate=3e-3, time_to_goal_s=1.0), slow, fast]
+    assert [number for number, _ in numbers(both)] == [1, 0, 2]
+
+
 def test_of_a_metric_to_minimize_too():
     trials = [screened(0, 1.0, rate=1e-3, fall_rate=0.0), screened(1, 1.0, rate=1e-3, seed=43, status="timeout")]
     trials += [screened(2, 1.0, fall_rate=0.9)]

@@ -78,6 +78,13 @@ def test_the_same_seed_gives_identical_metrics_and_another_seed_others(smoke_run
     assert other.metrics != same.metrics
 
 
+def test_training_ends_at_the_first_evaluation_that_is_good_enough(tmp_path):
+    result = train(compose_config([*SMOKE, "training.stop_at_success=0"]), tmp_path)
+    assert (result.status, result.env_steps, result.best_env_steps) == ("completed", 2304, 2304)  # the first of two
+    assert len((tmp_path / "progress.csv").read_text(encoding="utf-8").splitlines()) == 1 + 3
+    assert result.last_metrics == result.metrics
+
+
 def test_an_absurd_learning_rate_ends_as_diverged(tmp_path):
     result = train(compose_config([*SMOKE, "ppo.learning_rate=1e3"]), tmp_path)
     assert result.status == "diverged"

@@ -97,15 +97,22 @@ def list_failed_seeds(runs: Iterable[TrialResult], metric: str) -> dict[int, str
     return {run.seed: run.status for run in sorted(runs, key=lambda run: run.seed) if run.get_objective(metric) is None}
 
 
-def rank_key(runs: Collection[TrialResult], metric: str) -> tuple[int, float]:
-    """Return a sort key, best configuration first: the number of failed seeds, then the value.
+def rank_key(runs: Collection[TrialResult], metric: str) -> tuple[int, float, float]:
+    """Return a sort key, best configuration first: the number of failed seeds, the value, then the time to the goal.
 
     Args:
         runs: Runs of a configuration, one per training seed.
         metric: Metric to rank by.
     """
-    values = [value for run in runs if (value := run.get_objective(metric)) is not None]
-    return len(runs) - len(values), -METRICS[metric].sign * compute_iqm(values) if values else math.inf
+    values = list_values(runs, metric)
+    value = -METRICS[metric].sign * compute_iqm(values) if values else math.inf
+    times_s = list_values(runs, "time_to_goal_s")
+    return len(runs) - len(values), value, compute_iqm(times_s) if times_s else math.inf
+
+
+def list_values(runs: Iterable[TrialResult], metric: str) -> list[float]:
+    """List the values of a metric, without runs that have none."""
+    return [value for run in runs if (value := run.get_objective(metric)) is not None]
 
 
 def describe_seeds(runs: Collection[TrialResult], metric: str) -> str:

@@ -106,13 +106,21 @@ def load_recorded_config(run_dir: Path) -> dict[str, Any]:
         raise ConfigError(f"{run_dir}: not the directory of a run ({path} cannot be read)") from error
     if not isinstance(config, DictConfig) or not config:
         raise ConfigError(f"{run_dir}: not the directory of a run ({path} holds no config)")
-    return without_pruner(with_randomization(to_plain(config)))
+    return with_stop_at_success(without_pruner(with_randomization(to_plain(config))))
 
 
 def without_pruner(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a recorded config; if it is older than the scheduler, replace its pruner by none."""
     kept = {key: value for key, value in config.items() if key != "pruner"}
     return kept if "scheduler" in kept else {**kept, "scheduler": {"rungs": [], "reduction_factor": 3}}
+
+
+def with_stop_at_success(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recorded config; if it is older than ``training.stop_at_success``, add the key without effect."""
+    training = config.get("training")
+    if not isinstance(training, Mapping) or "stop_at_success" in training:
+        return dict(config)
+    return {**config, "training": {**training, "stop_at_success": None}}
 
 
 def with_randomization(config: Mapping[str, Any]) -> dict[str, Any]:

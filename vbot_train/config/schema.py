@@ -79,6 +79,7 @@ class Training(ConfigGroup):
     num_envs: Count
     env_steps: EnvSteps
     evaluations: Count
+    stop_at_success: Share | None
     selection_episodes: Count
     evaluation_episodes: Count
     torch_threads: Annotated[Threads | None, Role.HARDWARE]

@@ -18,7 +18,7 @@ from vbot_train.config.gone_keys import WITHOUT_EFFECT
 from vbot_train.config.keys import HARDWARE_KEYS, RESULT_KEYS
 
 # Values of studies from before these keys existed.
-OLDER_DEFAULTS = {"simulation.backend": "mujoco", "env.task": "navigation"}
+OLDER_DEFAULTS = {"simulation.backend": "mujoco", "env.task": "navigation", "training.stop_at_success": None}
 
 
 def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from vbot_train.evaluation.held_out import estimate_standard_errors, evaluate, s
 from vbot_train.training.files import remove_file, write_atomically
 from vbot_train.training.metrics import METRICS
 
-KEPT = ("best_update", "env_steps", "env_steps_to_success")
+KEPT = ("best_update", "env_steps", "env_steps_to_success", "is_good_enough")
 SUCCESS = 0.9  # success rate at which env_steps_to_success is recorded
 
 
@@ -64,6 +64,7 @@ class Selection:
         self._due = [round(updates * k / evaluations) for k in range(1, evaluations + 1)]
         self._check = check
         self._metric = config.search.metric
+        self._stop_at_success = config.training.stop_at_success
         self._seed = config.evaluation.selection_seed
         self._env = build_env(config, num_envs=config.training.selection_episodes, seed=self._seed)
         self._agent = agent
@@ -73,6 +74,7 @@ class Selection:
         self.best_update = 0
         self.env_steps = 0
         self.env_steps_to_success: int | None = None
+        self.is_good_enough = False  # whether an evaluation reached ``training.stop_at_success``
 
     def __call__(self, update: Update) -> dict[str, float | None] | None:
         """Evaluate the agent if an evaluation is due after this update. Returns the metrics, None if none is due."""
@@ -83,6 +85,8 @@ class Selection:
         self.env_steps += self._env.num_envs * self._env.max_steps
         if self.env_steps_to_success is None and (metrics["success_rate"] or 0.0) >= SUCCESS:
             self.env_steps_to_success = update.env_steps
+        if self._stop_at_success is not None and (metrics["success_rate"] or 0.0) >= self._stop_at_success:
+            self.is_good_enough = True
         score = self._score(metrics.get(self._metric), estimate_standard_errors(episodes).get(self._metric, 0.0))
         if score.may_equal(self._best):
             self.best_update = update.number
@@ -103,7 +107,7 @@ class Selection:
         """Restore the result of ``state_dict``. A checkpoint file that was selected later is removed or overwritten."""
         self._best = Score(**state["best"])
         for name in KEPT:
-            setattr(self, name, state[name])
+            setattr(self, name, state.get(name, False) if name == "is_good_enough" else state[name])  # a newer key
         self._chosen = None if state["chosen"] is None else state["chosen"].numpy().tobytes()
         if self._chosen is None:
             remove_file(self._path)

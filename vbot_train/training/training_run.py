@@ -141,11 +141,13 @@ class Run:
 
     def learn(self, recorder: Recorder) -> None:
         """Run the remaining updates. On an interruption, save the state before ``TrialStopped`` is raised."""
+        assert self.selection is not None
         try:
             if self.update is not None and not self.is_concluded:
                 self._conclude(self.update, recorder)
             self.stop.check()
-            for update in self.loop:
+            updates = iter(self.loop)
+            while not self.selection.is_good_enough and (update := next(updates, None)) is not None:
                 self.update = update
                 self._conclude(update, recorder)
                 self.stop.check()
@@ -202,7 +204,7 @@ class Run:
     def _evaluate_last_and_best(self, best_update: int) -> tuple[Episodes, Episodes]:
         """Evaluate both checkpoints, the last one on fewer episodes; once if they are the same."""
         training = self.config.training
-        if best_update == self.updates:
+        if self.update is not None and best_update == self.update.number:
             episodes = self._evaluate(training.evaluation_episodes)
             return episodes, episodes
         last = self._evaluate(training.last_episodes)

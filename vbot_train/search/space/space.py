@@ -37,6 +37,7 @@ from vbot_train.search.space.distributions import (
     to_text,
     update_description,
 )
+from vbot_train.search.space.recipes import EXPERIMENT, check_recipes, composes_same
 from vbot_train.study.steps import correct_params
 from vbot_train.study.storage_url import SECRET_KEYS
 
@@ -166,6 +167,8 @@ class Space:
             self._composed[options] = self._compose(overrides, config, loader)
         self._default = self._compose([], config, loader)
         self._check_keys()
+        if EXPERIMENT in self.groups:
+            check_recipes(self.list_combinations(), config.search.metric)
         self._check_options_differ()
         self._check_schedule()
 
@@ -183,7 +186,7 @@ class Space:
 
     def _check_searchable(self, key: str, config: DictConfig) -> None:
         top, metric = key.split(".")[0], config.search.metric
-        if top not in SEARCHABLE:
+        if top not in SEARCHABLE and key != EXPERIMENT:
             values = describe(self.distributions[key])
             raise ConfigError(f"{key}={values}: cannot be searched, only {', '.join(SEARCHABLE)} can")
         if top == "reward" and metric == "episode_reward_mean":
@@ -243,9 +246,10 @@ class Space:
         open_keys = [key for key in THREAD_KEYS if look_up(composed.content, key) is None]
         threads = dict.fromkeys(open_keys, 1 if shared else None)
         values = {"seed": self.seed if seed is None else seed, **threads, **params}
-        for key in values.keys() - set(self.groups):
+        keys = [key for key in values if key not in self.groups]
+        for key in keys:
             OmegaConf.update(composed.config, key, parse(values[key]))
-        given = {key: value for key, value in values.items() if look_up(composed.content, key) != value}
+        given = {key: values[key] for key in keys if look_up(composed.content, key) != values[key]}
         overrides = [f"{key}={to_text(value)}" for key, value in {**params, **given}.items()]
         config = to_plain(composed.config)
         return Candidate(dict(params), config, composed.choices, composed.base, [*self.fixed, *overrides])
@@ -290,13 +294,28 @@ class Space:
             if key == but:
                 continue
             try:
-                value = choices[key] if key in self.groups else look_up(config, key)
+                if key == EXPERIMENT:  # a recipe is known by what it composes, not by its name
+                    value = self._find_recipe(config)
+                else:
+                    value = choices[key] if key in self.groups else look_up(config, key)
             except KeyError:
                 raise OutsideError(f"it has no {key}") from None
             if not (found := find(distribution, value)):
                 raise OutsideError(f"{key}={value} lies outside {describe(distribution)}")
             params[key] = found[0]
         return params
+
+    def _find_recipe(self, config: Mapping[str, Any]) -> Any:
+        """Return the recipe that composes a config, apart from what is searched beside it.
+
+        Raises:
+            KeyError: None does.
+        """
+        beside = [key for key in self.distributions if key != EXPERIMENT]
+        for options, composed in self._composed.items():
+            if composes_same(composed.content, config, beside):
+                return options[self.groups.index(EXPERIMENT)]
+        raise KeyError(EXPERIMENT)
 
     def describe(self) -> dict[str, str]:
         """Return each key's range, in Hydra's grammar."""
