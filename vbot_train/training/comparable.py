@@ -31,7 +31,7 @@ def result_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     config = with_absolute_paths(with_randomization(config))  # earlier versions recorded relative paths
     for key in RESULT_KEYS:
         with suppress(KeyError):  # a config of another version may lack the key
-            values |= dict(_flatten(key, look_up(config, key)))
+            values |= dict(flatten(key, look_up(config, key)))
     values = OLDER_DEFAULTS | values
     return {key: value for key, value in values.items() if key not in (*HARDWARE_KEYS, *WITHOUT_EFFECT)}
 
@@ -80,10 +80,10 @@ def refuse_other_record(run_dir: Path, config: Mapping[str, Any]) -> None:
     refuse_other_config(f"hydra.run.dir={run_dir}", then, config)
 
 
-def _flatten(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+def flatten(key: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Yield the leaves of nested mappings, by dotted key."""
     if not isinstance(value, Mapping) or not value:
         yield key, value
         return
     for name, inner in value.items():
-        yield from _flatten(f"{key}.{name}" if key else str(name), inner)
+        yield from flatten(f"{key}.{name}" if key else str(name), inner)

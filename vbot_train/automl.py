@@ -1,0 +1,85 @@
+"""Hours in, a tested policy out: a chain of searches and trainings.
+
+python -m vbot_train.automl budget_hours=12 hp_trials=8 reward_generations=3
+"""
+
+import shlex
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from omegaconf import DictConfig
+
+from vbot_train.config.composition import CONF_DIR, ConfigError, quote_option, to_plain
+from vbot_train.config.folders import apply_folders, build_parser, use_folders
+from vbot_train.config.gone_keys import explain_gone_key
+from vbot_train.signals import handle_stop_signals, quit_at_once
+from vbot_train.terminal import detach_from_terminal, name_command
+
+CONFIG_NAME = "automl"
+PIPELINES = CONF_DIR / "pipeline"
+WHITELIST = ("hydra.experimental.callback.Callback",)
+
+
+@hydra.main(config_path=str(CONF_DIR), config_name=CONFIG_NAME, execution_whitelist=WHITELIST)
+def main(config: DictConfig) -> None:
+    """Run a chain, or go on with it."""
+    from vbot_train.pipeline.chain import build_chain
+    from vbot_train.pipeline.command import Commands
+    from vbot_train.pipeline.run import ChainRun
+
+    given = build_parser().parse_intermixed_args(sys.argv[1:])
+    own, conf_dir = [Path(folder) for folder in given.config_dir], Path(given.config_path or CONF_DIR)
+    use_folders(own, conf_dir)
+    node = HydraConfig.get()
+    typed = list(node.overrides.task)
+    chain = build_chain(to_plain(config), typed, own, conf_dir, Path(node.run.dir))
+    try:
+        ChainRun(chain, format_command(chain.name), Commands()).run()
+    except (CompactHydraException, OSError) as error:
+        raise SystemExit(str(error)) from error
+
+
+def format_command(name: str) -> str:
+    """Return the line that goes on with a chain: the one that was typed, with the chain's name."""
+    kept = [argument for argument in sys.argv[1:] if not argument.startswith("name=")]
+    return f"{name_command('automl')} {shlex.join([*kept, f'name={name}'])}"
+
+
+def read_mode(arguments: list[str]) -> list[str]:
+    """Return the arguments with ``pipeline=`` in place of ``mode=``.
+
+    Raises:
+        ConfigError: There is no such mode, or a pipeline is named too.
+    """
+    modes = [argument for argument in arguments if argument.startswith("mode=")]
+    if not modes:
+        return arguments
+    options = sorted(path.stem for path in PIPELINES.glob("*.yaml"))
+    if modes[-1].removeprefix("mode=") not in options:
+        raise ConfigError(f"{modes[-1]}: choose one of {', '.join(options)}")
+    if any(argument.startswith("pipeline=") for argument in arguments):
+        raise ConfigError(f"{modes[-1]}: pipeline= is given too, and is the same")
+    return [argument.replace("mode=", "pipeline=", 1) if argument in modes else argument for argument in arguments]
+
+
+def run() -> None:
+    """Run the command line."""
+    detach_from_terminal()
+    handle_stop_signals(quit_at_once)
+    for argument in sys.argv[1:]:
+        if line := explain_gone_key(argument):
+            sys.exit(line)
+        if argument in ("-m", "--multirun"):
+            sys.exit(f"{argument}: automl runs one chain; its stages are searches of their own")
+    try:
+        sys.argv[1:] = map(quote_option, read_mode(apply_folders(sys.argv[1:])))
+    except ConfigError as error:
+        sys.exit(str(error))
+    main()
+
+
+if __name__ == "__main__":
+    run()

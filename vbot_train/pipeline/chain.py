@@ -1,0 +1,94 @@
+"""A chain as it was asked for: its steps, the folder it writes to, and what was typed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vbot_train.config.checks import check_config
+from vbot_train.config.composition import CONF_DIR, ConfigError
+from vbot_train.config.schema import Config
+from vbot_train.config.validation import validate
+from vbot_train.pipeline.schema import AutomlKeys
+from vbot_train.pipeline.steps import Step, list_steps
+from vbot_train.search.naming import check_name, parse_key
+from vbot_train.search.spec import count_workers
+
+OWN_KEYS = ("name", "budget_hours", "hp_trials", "reward_trials", "reward_generations", "pipeline", "hydra")
+# Keys that the stages' lines set, and what to type instead.
+SET_BY_STAGES = {
+    "search": "pipeline= names a chain of searches",
+    "study": "name= names the chain",
+    "search.max_trials": "hp_trials= and reward_trials= set it",
+    "search.around": "the chain sets it",
+    "search.enqueue": "the chain sets it",
+    "init_from": "the chain sets it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A chain of steps."""
+
+    keys: AutomlKeys
+    steps: list[Step]
+    config: Config  # what every step starts from, with the whole length of a training
+    given: list[str]  # overrides for every step, as they were typed
+    own_folders: list[Path]  # of --config-dir
+    conf_dir: Path  # of the primary config, for --config-path
+    directory: Path
+
+    @property
+    def name(self) -> str:
+        """The chain's name."""
+        return str(self.keys.name)
+
+    @property
+    def workers(self) -> int:
+        """Trials that train at a time."""
+        return count_workers(self.config.workers, self.config.simulation)
+
+    @property
+    def options(self) -> list[str]:
+        """The command-line options of every step that name folders."""
+        own = [part for folder in self.own_folders for part in ("--config-dir", folder.as_posix())]
+        return own if self.conf_dir == CONF_DIR else [*own, "--config-path", self.conf_dir.as_posix()]
+
+    def locate(self, step: Step) -> Path:
+        """Return the directory of a step's study or run."""
+        return self.directory / step.name
+
+    def name_study(self, step: Step) -> str:
+        """Return the name of a step's study."""
+        return f"{self.name}-{step.name}"
+
+    def find(self, recipe: str) -> Step:
+        """Return the step whose best configuration has this name."""
+        return next(step for step in self.steps if step.recipe == recipe)
+
+
+def build_chain(
+    content: Mapping[str, Any], typed: Sequence[str], own_folders: Sequence[Path], conf_dir: Path, directory: Path
+) -> Chain:
+    """Build a chain from the composed ``conf/automl.yaml``.
+
+    Args:
+        content: The composed config, in plain containers, without Hydra's own node.
+        typed: Overrides of the command line.
+        own_folders: Folders of options, by ``--config-dir``.
+        conf_dir: Folder of the primary config, by ``--config-path``.
+        directory: The chain's directory.
+
+    Raises:
+        ConfigError: A key or a stage is invalid, or a typed key is one that the stages set.
+    """
+    own = {key: value for key, value in content.items() if key in AutomlKeys.model_fields}
+    keys = validate(AutomlKeys, own)
+    base = {key: value for key, value in content.items() if key not in own} | {"budget_hours": None}
+    check_name(str(keys.name))
+    for override in typed:
+        if (instead := SET_BY_STAGES.get(parse_key(override))) is not None:
+            raise ConfigError(f"{override}: each stage has its own; {instead}")
+    given = [override for override in typed if parse_key(override).split(".")[0] not in OWN_KEYS]
+    steps = list_steps(keys.pipeline.stages)
+    return Chain(keys, steps, check_config(base), given, list(own_folders), conf_dir, directory)

@@ -1,0 +1,59 @@
+"""One command of a chain, in a process of its own."""
+
+import signal
+import subprocess
+import sys
+import types
+from collections.abc import Callable, Sequence
+
+from vbot_train.signals import handle_stop_signals, quit_at_once
+
+POLL_S = 1.0
+
+
+class Commands:
+    """Runs commands one after another, and stops in order when it is asked to.
+
+    Ctrl-C and a closed terminal reach the command too, as it belongs to the same process group; SIGTERM is handed on.
+
+    Args:
+        program: What stands before the arguments of a search or a training.
+    """
+
+    def __init__(self, program: Sequence[str] = (sys.executable, "-m", "vbot_train")) -> None:
+        self.program = list(program)
+        self.stopped_by: int | None = None  # the signal
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def run(self, arguments: Sequence[str], watch: Callable[[], None]) -> int:
+        """Run a command to its end.
+
+        Args:
+            arguments: Its arguments.
+            watch: Called about once a second, and once after the end.
+
+        Returns:
+            The exit code; that of a signal if this process was asked to stop.
+        """
+        handle_stop_signals(self._receive)
+        self._process = subprocess.Popen([*self.program, *arguments])
+        try:
+            while (code := self._wait()) is None:
+                watch()
+        finally:
+            handle_stop_signals(quit_at_once)
+        watch()
+        return code if self.stopped_by is None else 128 + self.stopped_by
+
+    def _wait(self) -> int | None:
+        assert self._process is not None
+        try:
+            return self._process.wait(POLL_S)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def _receive(self, number: int, frame: types.FrameType | None) -> None:
+        again, self.stopped_by = self.stopped_by is not None, number
+        assert self._process is not None
+        if number == signal.SIGTERM or (again and number != signal.SIGINT):
+            self._process.send_signal(signal.SIGTERM)

@@ -1,0 +1,114 @@
+"""How a chain's hours are divided, and what fits into them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vbot_train.config.composition import ConfigError
+from vbot_train.pipeline.schema import Search, Train
+from vbot_train.pipeline.steps import Step
+from vbot_train.search.stages import plan_stages
+from vbot_train.config.schema import Config
+from vbot_train.study.plan import Plan
+from vbot_train.study.rungs import build_rungs
+from vbot_train.study.timing import HOUR_S
+
+COMMAND_S = 10.0  # of a command: imports, the survey of the space, the analysis
+MARGIN = 1.1  # trainings take so many times longer than expected, at times
+LEAST = 2  # configurations of a search: with one there is nothing to choose
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a step needs."""
+
+    step: Step
+    training_s: float  # of one training, with all workers at work [s]
+    workers: int
+    trials: int = 1  # configurations, at most
+    cost: float = 1.0  # trainings per configuration, at most 1: a scheduler stops most of them early
+    stages: Plan | None = None  # what is trained after a search
+
+    def compute_s(self, trials: int) -> float:
+        """Compute the wall clock of the step with so many configurations [s]."""
+        if isinstance(self.step.stage, Train):
+            return COMMAND_S + MARGIN * self.training_s
+        later = 0 if self.stages is None else self.stages.limit_to(trials).trainings
+        rounds = math.ceil((trials * self.cost + later) / self.workers)
+        return COMMAND_S + MARGIN * rounds * self.training_s
+
+    def count_fitting(self, seconds: float) -> int:
+        """Count the configurations that fit into a time, the trainings after the search included."""
+        fitting = (trials for trials in range(self.trials, 0, -1) if self.compute_s(trials) <= seconds)
+        return next(fitting, 0)
+
+    @property
+    def least_s(self) -> float:
+        """The least time that the step takes [s]."""
+        return self.compute_s(min(LEAST, self.trials) if isinstance(self.step.stage, Search) else self.trials)
+
+
+def build_need(step: Step, config: Config, training_s: float, workers: int, trials: int) -> Need:
+    """Build what a step needs from the config that its line composes."""
+    if isinstance(step.stage, Train):
+        return Need(step, training_s, 1)
+    rungs = build_rungs(config.scheduler, config.training.evaluations, config.search.metric)
+    cost = rungs.estimate_trainings(config.search.seeds_per_configuration)
+    return Need(step, training_s, workers, trials, cost, plan_stages(config.search))
+
+
+def divide(needs: Sequence[Need], left_s: float) -> dict[str, float]:
+    """Divide a time among the steps to come: what trainings need, the rest by the shares of the searches.
+
+    A search gets no less than it takes at least, if there is enough for all.
+
+    Args:
+        needs: The steps to come.
+        left_s: Wall clock that is left [s].
+
+    Returns:
+        Wall clock of each step [s].
+    """
+    given = {need.step.name: need.least_s for need in needs}
+    rest_s = left_s - sum(given.values())
+    shares = {need.step.name: need.step.stage.share for need in needs if not isinstance(need.step.stage, Train)}
+    for name, share in shares.items():
+        given[name] += max(rest_s, 0.0) * share / sum(shares.values())
+    return given
+
+
+def refuse_too_little(needs: Sequence[Need], left_s: float, budget_hours: float) -> None:
+    """Refuse a budget that the least of each step does not fit into.
+
+    Args:
+        needs: The steps to come.
+        left_s: What is left of the budget [s].
+        budget_hours: The budget [h].
+
+    Raises:
+        ConfigError: Says how many generations would fit, or how many hours it takes.
+    """
+    needed_s = sum(need.least_s for need in needs)
+    if needed_s <= left_s:
+        return
+    hours = f"budget_hours={budget_hours:g}"
+    generations = [need for need in needs if need.step.generation is not None]
+    over_s = needed_s - left_s
+    fit = len(generations) - math.ceil(over_s / max((need.least_s for need in generations), default=math.inf))
+    least = f"{math.ceil(100 * (needed_s - left_s + budget_hours * HOUR_S) / HOUR_S) / 100:g} h"
+    if generations and fit >= 1:
+        raise ConfigError(f"reward_generations={len(generations)}: {hours} holds {fit}; all of them take {least}")
+    raise ConfigError(f"{hours}: too little for at least {LEAST} trials of each search; this chain takes {least}")
+
+
+def describe_plan(needs: Sequence[Need], divided: Mapping[str, float]) -> list[str]:
+    """Describe the plan: hours and trials of each step, a line each."""
+    lines = []
+    for need in needs:
+        seconds = divided[need.step.name]
+        text = f"  {need.step.name:<16} {seconds / HOUR_S:.2f} h"
+        if isinstance(need.step.stage, Search):
+            fit = need.count_fitting(seconds)
+            text += f", {fit} trials" if fit >= need.trials else f", {fit} of {need.trials} trials fit"
+        lines.append(text)
+    return lines

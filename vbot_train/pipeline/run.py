@@ -1,0 +1,312 @@
+"""Run a chain, step after step, or go on with it."""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from filelock import Timeout
+from rich.console import Console
+
+from vbot_train.analysis.verdict import Verdict
+from vbot_train.config.composition import ConfigError
+from vbot_train.pipeline.candidates import locate_best, write_candidates
+from vbot_train.pipeline.chain import Chain
+from vbot_train.pipeline.command import Commands
+from vbot_train.pipeline.compose import Composed, compose_line
+from vbot_train.pipeline.lines import (
+    SPEED,
+    build_comparison_line,
+    build_probe_line,
+    build_search_line,
+    build_training_line,
+    format_line,
+)
+from vbot_train.pipeline.outcome import describe_best
+from vbot_train.pipeline.plan import Need, build_need, describe_plan, divide, refuse_too_little
+from vbot_train.pipeline.schema import Compare, Search, Train
+from vbot_train.pipeline.speed import estimate_training_s, measure_speed
+from vbot_train.pipeline.state import STATE_YAML, ChainState, StepState
+from vbot_train.pipeline.steps import DEFAULT, Step
+from vbot_train.search.spec import AROUND_TOP
+from vbot_train.status.observer import Observer, Progress
+from vbot_train.study.errors import StudyError
+from vbot_train.study.layout import STUDY_YAML
+from vbot_train.study.loading import load_study
+from vbot_train.study.timing import HOUR_S, compute_spent_s, estimate_training_s as measure_training_s
+from vbot_train.training.comparable import result_settings
+from vbot_train.training.locks import create_file_lock, take
+from vbot_train.training.result import FILE_NAME
+
+LOCK = "automl.lock"
+SAVE_S = 10.0  # the state is written at least so often: what a kill loses of the hours used
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A step, and what its line composes."""
+
+    step: Step
+    composed: Composed
+
+
+class ChainRun:
+    """A run of a chain.
+
+    Args:
+        chain: The chain.
+        command: The line that goes on with it.
+        commands: Runs the steps' lines.
+    """
+
+    def __init__(self, chain: Chain, command: str, commands: Commands) -> None:
+        self.chain = chain
+        self.commands = commands
+        self.console = Console(highlight=False, soft_wrap=True, markup=False)
+        self.planned = [Planned(step, compose_line(self._build_example(step), chain.conf_dir)) for step in chain.steps]
+        self.state = self._read_state(command)
+        self._hours_before = self.state.hours_used
+        self._started = self._saved = time.monotonic()
+
+    def run(self) -> None:
+        """Run what is left of the chain.
+
+        Raises:
+            ConfigError: The budget is too small, or another command runs this chain.
+            SystemExit: The chain was stopped, or a step failed.
+        """
+        lock = create_file_lock(self.chain.directory / LOCK)
+        self.chain.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            take(lock, 0)
+        except Timeout:
+            raise ConfigError(f"name={self.chain.name}: another command runs this chain") from None
+        with lock:
+            self._prepare()
+            for planned in self.planned:
+                if self.state.find(planned.step.name).status in ("waiting", "running"):
+                    self._run_step(planned)
+            self.state.status, self.state.stage = "done", None
+            self._save()
+
+    # The plan
+
+    def _prepare(self) -> None:
+        """Measure the speed, once for the chain, and say how the hours are divided."""
+        is_new = self.state.speed is None
+        if self.state.speed is None:
+            self._show(f"measuring the speed with {self.chain.workers} at a time")
+            self._run_line(build_probe_line(self.chain), self._save_now_and_then)
+            self.state.speed = measure_speed(self.chain.directory / SPEED)
+            if self.state.speed is None:
+                raise ConfigError(
+                    f"name={self.chain.name}: the trainings that measure the speed have failed; see above"
+                )
+        needs = self._list_needs()
+        if is_new:
+            refuse_too_little(needs, self._compute_left_s(), self.state.budget_hours)
+        self._save()
+        self._show(*self._describe_plan(needs))
+
+    def _list_needs(self) -> list[Need]:
+        """List what the steps to come need."""
+        waiting = [each for each in self.planned if self.state.find(each.step.name).status in ("waiting", "running")]
+        return [self._build_need(each) for each in waiting]
+
+    def _build_need(self, planned: Planned) -> Need:
+        assert self.state.speed is not None
+        step, config = planned.step, planned.composed.config
+        training_s = estimate_training_s(self.state.speed, config, config.training.env_steps)
+        searches = [each for each in self.chain.steps[: step.number - 1] if isinstance(each.stage, Search)]
+        trials = step.stage.trials if isinstance(step.stage, Search) else 1 + len(searches)
+        return build_need(step, config, training_s, self.chain.workers, trials)
+
+    def _describe_plan(self, needs: Sequence[Need]) -> list[str]:
+        hours, left = self.state.budget_hours, self._compute_left_s() / HOUR_S
+        return [f"{left:.2f} h of {hours:g} h are left", *describe_plan(needs, divide(needs, self._compute_left_s()))]
+
+    # The steps
+
+    def _run_step(self, planned: Planned) -> None:
+        step, state = planned.step, self.state.find(planned.step.name)
+        self.state.stage, self.state.generation, self.state.trial = step.name, state.generation, None
+        if isinstance(step.stage, Train):
+            self._train(step, state)
+        else:
+            self._search(planned, state)
+        self._save()
+
+    def _train(self, step: Step, state: StepState) -> None:
+        before = [each for each in self.chain.steps[: step.number - 1] if isinstance(each.stage, Train)]
+        assert isinstance(step.stage, Train)
+        start = self.chain.locate(before[-1]) if step.stage.goes_on and before else None
+        line = build_training_line(self.chain, step, self._find_base(step), start)
+        if not (self.chain.locate(step) / FILE_NAME).exists():
+            self._begin(step, state, line)
+            self._run_line(line, self._save_now_and_then, state)
+        state.status = "done"
+
+    def _search(self, planned: Planned, state: StepState) -> None:
+        step = planned.step
+        hours = self._allot_hours(planned, state)
+        if isinstance(step.stage, Compare):
+            recipes = write_candidates(self.chain, self.chain.steps[: step.number - 1])
+            if recipes == [DEFAULT]:
+                state.status, state.note = "skipped", "no search found anything but the default"
+                return
+            line = build_comparison_line(self.chain, step, recipes, hours)
+        else:
+            line = build_search_line(self.chain, step, self._find_base(step), hours, self._count_taken_over(step))
+        self._begin(step, state, line)
+        state.budget_hours = hours
+        self._run_line(line, lambda: self._watch(step, state), state)
+        state.status = "done"
+        self._learn_speed(planned)
+
+    def _allot_hours(self, planned: Planned, state: StepState) -> float:
+        """Return the wall clock of a search over all its resumes [h]."""
+        needs = self._list_needs()
+        seconds = divide(needs, self._compute_left_s())[planned.step.name]
+        progress = self._look(planned.step)
+        spent_s = 0.0 if progress is None else compute_spent_s(progress.trials, progress.now)
+        return (spent_s + seconds) / HOUR_S
+
+    def _find_base(self, step: Step) -> Any:
+        """Return the folder with the best recipe so far; None: the default is the best so far."""
+        earlier = reversed(self.chain.steps[: step.number - 1])
+        return next((found for each in earlier if (found := locate_best(self.chain, each)) is not None), None)
+
+    def _count_taken_over(self, step: Step) -> int:
+        """Count the configurations that a search takes over from the one around which it searches."""
+        if step.around is None:
+            return 0
+        study = load_study(self.chain.locate(self.chain.find(step.around)))
+        return len(Verdict(study, study.record.metric).best_first[:AROUND_TOP])
+
+    def _begin(self, step: Step, state: StepState, line: Sequence[str]) -> None:
+        state.status, state.command = "running", format_line(line)
+        self._save()
+        self._show("", f"step {step.number} of {len(self.chain.steps)}, {step.name}", state.command)
+
+    def _run_line(self, line: Sequence[str], watch: Any, state: StepState | None = None) -> None:
+        """Run a line.
+
+        Raises:
+            SystemExit: It was stopped, or it failed.
+        """
+        began, before = time.monotonic(), 0.0 if state is None else state.hours
+        code = self.commands.run(line, watch)
+        if state is not None:
+            state.hours = before + (time.monotonic() - began) / HOUR_S
+        if code != 0:
+            self.state.status = "stopped"
+            self._save()
+            what = "stopped" if self.commands.stopped_by is not None else f"{self.state.stage} ended with code {code}"
+            self._show(f"{what}; to go on with the chain: {self.state.command}")
+            raise SystemExit(code)
+
+    # What a step has found so far
+
+    def _watch(self, step: Step, state: StepState) -> None:
+        """Record the progress of a search if a trial has begun or ended since the last look."""
+        progress = self._look(step)
+        if progress is not None:
+            ended, total = (sum(getattr(stage, key) for stage in progress.stages) for key in ("ended", "total"))
+            if (ended, total) != (state.ended, state.total):
+                state.ended, state.total = ended, total
+                state.best = describe_best(progress.verdict, step.name)
+                self.state.trial = f"{ended} of {total} have ended"
+                self.state.best = state.best or self.state.best
+                self._save()
+        self._save_now_and_then()
+
+    def _look(self, step: Step) -> Progress | None:
+        """Return a study's progress; None where it has not begun, or cannot be read now."""
+        directory = self.chain.locate(step)
+        if not (directory / STUDY_YAML).exists():
+            return None
+        with suppress(StudyError, ConfigError):  # the search writes it at this moment
+            return Observer(directory, self.chain.config.storage).look()
+        return None
+
+    def _learn_speed(self, planned: Planned) -> None:
+        """Correct the expected duration of a training by those of a study."""
+        progress, speed = self._look(planned.step), self.state.speed
+        assert speed is not None
+        config = planned.composed.config
+        if progress is not None:
+            measured_s = measure_training_s(progress.search.trials, config.training.env_steps)
+            if measured_s is not None:
+                speed.factor *= measured_s / estimate_training_s(speed, config, config.training.env_steps)
+
+    # The state
+
+    def _read_state(self, command: str) -> ChainState:
+        """Read the state of a chain that goes on, or build that of a new one.
+
+        Raises:
+            ConfigError: The chain was begun with other settings, or the folder holds something else.
+        """
+        chain, settings = self.chain, self._describe_settings()
+        found = ChainState.read(chain.directory)
+        if found is not None:
+            found.refuse_other(settings)
+            found.budget_hours, found.command, found.status = chain.keys.budget_hours, command, "running"
+            return found
+        if chain.directory.is_dir() and any(path.name != LOCK for path in chain.directory.iterdir()):
+            raise ConfigError(
+                f"name={chain.name}: {chain.directory} holds something else (no {STATE_YAML}); choose another name"
+            )
+        return ChainState(
+            name=chain.name,
+            pipeline=", ".join(dict.fromkeys(step.stage.name for step in chain.steps)),
+            command=command,
+            budget_hours=chain.keys.budget_hours,
+            steps=[StepState(name=step.name, generation=_describe_generation(step)) for step in chain.steps],
+            settings=settings,
+        )
+
+    def _describe_settings(self) -> dict[str, Any]:
+        """Return what must be the same to go on: stages, ranges, and everything that a result depends on."""
+        steps = {
+            each.step.name: {**each.step.stage.model_dump(mode="json"), "ranges": each.composed.ranges}
+            for each in self.planned
+        }
+        return {"stages": steps, "config": result_settings(self.chain.config.model_dump(mode="json", by_alias=True))}
+
+    def _compute_left_s(self) -> float:
+        return self.state.budget_hours * HOUR_S - self._compute_used_s()
+
+    def _compute_used_s(self) -> float:
+        return self._hours_before * HOUR_S + time.monotonic() - self._started
+
+    def _save_now_and_then(self) -> None:
+        if time.monotonic() - self._saved >= SAVE_S:
+            self._save()
+
+    def _save(self) -> None:
+        used_s = self._compute_used_s()
+        self.state.hours_used = round(used_s / HOUR_S, 5)
+        self.state.hours_left = round(max(self.state.budget_hours - used_s / HOUR_S, 0.0), 5)
+        self.state.write(self.chain.directory)
+        self._saved = time.monotonic()
+
+    def _show(self, *lines: str) -> None:
+        for line in lines:
+            self.console.print(line)
+
+    def _build_example(self, step: Step) -> list[str]:
+        """Build the step's line as far as it is known before the chain begins."""
+        if isinstance(step.stage, Search):
+            return build_search_line(self.chain, step, None, self.chain.keys.budget_hours, 0)
+        if isinstance(step.stage, Compare):
+            recipes = [DEFAULT, *(each.recipe for each in self.chain.steps[: step.number - 1])]
+            return build_comparison_line(self.chain, step, recipes, self.chain.keys.budget_hours)
+        return build_training_line(self.chain, step, None, None)
+
+
+def _describe_generation(step: Step) -> str | None:
+    if step.generation is None or not isinstance(step.stage, Search):
+        return None
+    return f"{step.generation} of {step.stage.generations}"
