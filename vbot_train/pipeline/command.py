@@ -25,18 +25,25 @@ class Commands:
         self.stopped_by: int | None = None  # the signal
         self._process: subprocess.Popen[bytes] | None = None
 
-    def run(self, arguments: Sequence[str], watch: Callable[[], None]) -> int:
+    def check(self, arguments: Sequence[str]) -> str | None:
+        """Run a search's line without training. Returns what is wrong with it, None if nothing is."""
+        dry = subprocess.run([*self.program, *arguments, "search.dry_run=true"], capture_output=True, text=True)
+        return None if dry.returncode == 0 else (dry.stderr or dry.stdout).strip()
+
+    def run(self, arguments: Sequence[str], watch: Callable[[], None] = lambda: None, name: str | None = None) -> int:
         """Run a command to its end.
 
         Args:
             arguments: Its arguments.
             watch: Called about once a second, and once after the end.
+            name: The command, such as ``evaluate``; None: a search or a training.
 
         Returns:
             The exit code; that of a signal if this process was asked to stop.
         """
         handle_stop_signals(self._receive)
-        self._process = subprocess.Popen([*self.program, *arguments])
+        program = self.program if name is None else [sys.executable, "-m", f"vbot_train.{name}"]
+        self._process = subprocess.Popen([*program, *arguments])
         try:
             while (code := self._wait()) is None:
                 watch()

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vbot_train.config.composition import ConfigError
+from vbot_train.config.schema import Config
 from vbot_train.pipeline.schema import Search, Train
 from vbot_train.pipeline.steps import Step
 from vbot_train.search.stages import plan_stages
-from vbot_train.config.schema import Config
 from vbot_train.study.plan import Plan
 from vbot_train.study.rungs import build_rungs
 from vbot_train.study.timing import HOUR_S

@@ -1,9 +1,9 @@
 """Run a chain, step after step, or go on with it."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from filelock import Timeout
@@ -23,18 +23,21 @@ from vbot_train.pipeline.lines import (
     build_training_line,
     format_line,
 )
-from vbot_train.pipeline.outcome import describe_best
+from vbot_train.pipeline.outcome import Outcome, describe_best, find_outcome
 from vbot_train.pipeline.plan import Need, build_need, describe_plan, divide, refuse_too_little
+from vbot_train.pipeline.report import list_difference_rows, write_chain_report
 from vbot_train.pipeline.schema import Compare, Search, Train
 from vbot_train.pipeline.speed import estimate_training_s, measure_speed
 from vbot_train.pipeline.state import STATE_YAML, ChainState, StepState
 from vbot_train.pipeline.steps import DEFAULT, Step
+from vbot_train.pipeline.take_away import find_final, list_commands, list_missing
 from vbot_train.search.spec import AROUND_TOP
 from vbot_train.status.observer import Observer, Progress
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STUDY_YAML
 from vbot_train.study.loading import load_study
-from vbot_train.study.timing import HOUR_S, compute_spent_s, estimate_training_s as measure_training_s
+from vbot_train.study.timing import HOUR_S, compute_spent_s
+from vbot_train.study.timing import estimate_training_s as measure_training_s
 from vbot_train.training.comparable import result_settings
 from vbot_train.training.locks import create_file_lock, take
 from vbot_train.training.result import FILE_NAME
@@ -87,8 +90,10 @@ class ChainRun:
             for planned in self.planned:
                 if self.state.find(planned.step.name).status in ("waiting", "running"):
                     self._run_step(planned)
+            self._take_away()
             self.state.status, self.state.stage = "done", None
             self._save()
+            self._conclude()
 
     # The plan
 
@@ -96,6 +101,7 @@ class ChainRun:
         """Measure the speed, once for the chain, and say how the hours are divided."""
         is_new = self.state.speed is None
         if self.state.speed is None:
+            self._check_searches()
             self._show(f"measuring the speed with {self.chain.workers} at a time")
             self._run_line(build_probe_line(self.chain), self._save_now_and_then)
             self.state.speed = measure_speed(self.chain.directory / SPEED)
@@ -108,6 +114,18 @@ class ChainRun:
             refuse_too_little(needs, self._compute_left_s(), self.state.budget_hours)
         self._save()
         self._show(*self._describe_plan(needs))
+
+    def _check_searches(self) -> None:
+        """Check what each search's line says before anything trains, as far as it is known.
+
+        Raises:
+            ConfigError: A line is invalid.
+        """
+        for step in self.chain.steps:
+            if isinstance(step.stage, Search) and step.generation in (None, 1):
+                line = build_search_line(self.chain, replace(step, around=None), None, self.chain.keys.budget_hours, 0)
+                if (fault := self.commands.check(line)) is not None:
+                    raise ConfigError(f"{step.name}: {fault}")
 
     def _list_needs(self) -> list[Need]:
         """List what the steps to come need."""
@@ -200,11 +218,48 @@ class ChainRun:
         if state is not None:
             state.hours = before + (time.monotonic() - began) / HOUR_S
         if code != 0:
-            self.state.status = "stopped"
-            self._save()
-            what = "stopped" if self.commands.stopped_by is not None else f"{self.state.stage} ended with code {code}"
-            self._show(f"{what}; to go on with the chain: {self.state.command}")
-            raise SystemExit(code)
+            asked = self.commands.stopped_by is not None
+            self._stop(code, "stopped" if asked else f"{self.state.stage or SPEED} ended with code {code}")
+
+    def _stop(self, code: int, what: str) -> None:
+        self.state.status = "stopped"
+        self._save()
+        self._show(f"{what}; to go on with the chain: {self.state.command}")
+        raise SystemExit(code)
+
+    # The end
+
+    def _take_away(self) -> None:
+        """Measure, export and film the final policy. A file that is missing is a note in the report, no failure."""
+        self.state.stage = None
+        for name, arguments, path in list_commands(self.chain):
+            if not path.exists():
+                self._show("", format_line(arguments, name))
+                self.commands.run(arguments, self._save_now_and_then, name)
+            if self.commands.stopped_by is not None:
+                self._stop(128 + self.commands.stopped_by, "stopped")
+
+    def _conclude(self) -> None:
+        """Write the report, and print the answer."""
+        outcome = self._find_outcome()
+        notes = list(list_missing(self.chain))
+        report = write_chain_report(self.chain, self.state, outcome, notes)
+        answer = [] if outcome is None else [outcome.sentence]
+        rows = [] if outcome is None else list(list_difference_rows(outcome))
+        table = [f"  {row['metric']:<22} {row['default']} -> {row['ours']}, {row['difference']}" for row in rows]
+        self._show("", *answer, *table, *notes, f"report: {report}")
+        if (final := find_final(self.chain)) is not None:
+            self._show(f"the policy: {final}")
+
+    def _find_outcome(self) -> Outcome | None:
+        """Return the outcome of the chain's last comparison; None without one."""
+        compared = [step for step in self.chain.steps if isinstance(step.stage, Compare)]
+        if not compared:
+            return None
+        if self.state.find(compared[-1].name).status == "skipped":
+            return Outcome(DEFAULT, True, [], None)
+        study = load_study(self.chain.locate(compared[-1]), self.chain.config.storage)
+        return find_outcome(Verdict(study, study.record.metric), DEFAULT)
 
     # What a step has found so far
 
