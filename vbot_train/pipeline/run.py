@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import Any
 
 from filelock import Timeout
@@ -11,10 +10,10 @@ from rich.console import Console
 
 from vbot_train.analysis.verdict import Verdict
 from vbot_train.config.composition import ConfigError
+from vbot_train.pipeline.begin import LOCK, Planned, check_searches, compose_steps, open_state
 from vbot_train.pipeline.candidates import locate_best, write_candidates
 from vbot_train.pipeline.chain import Chain
 from vbot_train.pipeline.command import Commands
-from vbot_train.pipeline.compose import Composed, compose_line
 from vbot_train.pipeline.lines import (
     SPEED,
     build_comparison_line,
@@ -28,7 +27,7 @@ from vbot_train.pipeline.plan import Need, build_need, describe_plan, divide, re
 from vbot_train.pipeline.report import list_difference_rows, write_chain_report
 from vbot_train.pipeline.schema import Compare, Search, Train
 from vbot_train.pipeline.speed import estimate_training_s, measure_speed
-from vbot_train.pipeline.state import STATE_YAML, ChainState, StepState
+from vbot_train.pipeline.state import StepState
 from vbot_train.pipeline.steps import DEFAULT, Step
 from vbot_train.pipeline.take_away import find_final, list_commands, list_missing
 from vbot_train.search.spec import AROUND_TOP
@@ -38,20 +37,10 @@ from vbot_train.study.layout import STUDY_YAML
 from vbot_train.study.loading import load_study
 from vbot_train.study.timing import HOUR_S, compute_spent_s
 from vbot_train.study.timing import estimate_training_s as measure_training_s
-from vbot_train.training.comparable import result_settings
 from vbot_train.training.locks import create_file_lock, take
 from vbot_train.training.result import FILE_NAME
 
-LOCK = "automl.lock"
 SAVE_S = 10.0  # the state is written at least so often: what a kill loses of the hours used
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A step, and what its line composes."""
-
-    step: Step
-    composed: Composed
 
 
 class ChainRun:
@@ -67,8 +56,8 @@ class ChainRun:
         self.chain = chain
         self.commands = commands
         self.console = Console(highlight=False, soft_wrap=True, markup=False)
-        self.planned = [Planned(step, compose_line(self._build_example(step), chain.conf_dir)) for step in chain.steps]
-        self.state = self._read_state(command)
+        self.planned = compose_steps(chain)
+        self.state = open_state(chain, self.planned, command)
         self._hours_before = self.state.hours_used
         self._started = self._saved = time.monotonic()
 
@@ -101,7 +90,7 @@ class ChainRun:
         """Measure the speed, once for the chain, and say how the hours are divided."""
         is_new = self.state.speed is None
         if self.state.speed is None:
-            self._check_searches()
+            check_searches(self.chain, self.commands)
             self._show(f"measuring the speed with {self.chain.workers} at a time")
             self._run_line(build_probe_line(self.chain), self._save_now_and_then)
             self.state.speed = measure_speed(self.chain.directory / SPEED)
@@ -114,18 +103,6 @@ class ChainRun:
             refuse_too_little(needs, self._compute_left_s(), self.state.budget_hours)
         self._save()
         self._show(*self._describe_plan(needs))
-
-    def _check_searches(self) -> None:
-        """Check what each search's line says before anything trains, as far as it is known.
-
-        Raises:
-            ConfigError: A line is invalid.
-        """
-        for step in self.chain.steps:
-            if isinstance(step.stage, Search) and step.generation in (None, 1):
-                line = build_search_line(self.chain, replace(step, around=None), None, self.chain.keys.budget_hours, 0)
-                if (fault := self.commands.check(line)) is not None:
-                    raise ConfigError(f"{step.name}: {fault}")
 
     def _list_needs(self) -> list[Need]:
         """List what the steps to come need."""
@@ -297,39 +274,6 @@ class ChainRun:
 
     # The state
 
-    def _read_state(self, command: str) -> ChainState:
-        """Read the state of a chain that goes on, or build that of a new one.
-
-        Raises:
-            ConfigError: The chain was begun with other settings, or the folder holds something else.
-        """
-        chain, settings = self.chain, self._describe_settings()
-        found = ChainState.read(chain.directory)
-        if found is not None:
-            found.refuse_other(settings)
-            found.budget_hours, found.command, found.status = chain.keys.budget_hours, command, "running"
-            return found
-        if chain.directory.is_dir() and any(path.name != LOCK for path in chain.directory.iterdir()):
-            raise ConfigError(
-                f"name={chain.name}: {chain.directory} holds something else (no {STATE_YAML}); choose another name"
-            )
-        return ChainState(
-            name=chain.name,
-            pipeline=", ".join(dict.fromkeys(step.stage.name for step in chain.steps)),
-            command=command,
-            budget_hours=chain.keys.budget_hours,
-            steps=[StepState(name=step.name, generation=_describe_generation(step)) for step in chain.steps],
-            settings=settings,
-        )
-
-    def _describe_settings(self) -> dict[str, Any]:
-        """Return what must be the same to go on: stages, ranges, and everything that a result depends on."""
-        steps = {
-            each.step.name: {**each.step.stage.model_dump(mode="json"), "ranges": each.composed.ranges}
-            for each in self.planned
-        }
-        return {"stages": steps, "config": result_settings(self.chain.config.model_dump(mode="json", by_alias=True))}
-
     def _compute_left_s(self) -> float:
         return self.state.budget_hours * HOUR_S - self._compute_used_s()
 
@@ -350,18 +294,3 @@ class ChainRun:
     def _show(self, *lines: str) -> None:
         for line in lines:
             self.console.print(line)
-
-    def _build_example(self, step: Step) -> list[str]:
-        """Build the step's line as far as it is known before the chain begins."""
-        if isinstance(step.stage, Search):
-            return build_search_line(self.chain, step, None, self.chain.keys.budget_hours, 0)
-        if isinstance(step.stage, Compare):
-            recipes = [DEFAULT, *(each.recipe for each in self.chain.steps[: step.number - 1])]
-            return build_comparison_line(self.chain, step, recipes, self.chain.keys.budget_hours)
-        return build_training_line(self.chain, step, None, None)
-
-
-def _describe_generation(step: Step) -> str | None:
-    if step.generation is None or not isinstance(step.stage, Search):
-        return None
-    return f"{step.generation} of {step.stage.generations}"
