@@ -43,7 +43,8 @@ def write_candidates(chain: Chain, earlier: Sequence[Step]) -> list[str]:
 
 def _list_recipes(chain: Chain, earlier: Sequence[Step]) -> Iterator[tuple[str, str]]:
     typed = [each.partition("=")[2] for each in chain.given if parse_key(each) == "experiment"]
-    yield DEFAULT, HEADER + (f"defaults:\n- {typed[-1]}\n" if typed else "{}\n")
+    same = f"seed: {chain.config.seed}\n"  # an option needs a key
+    yield DEFAULT, HEADER + (f"defaults:\n- {typed[-1]}\n" if typed else same)
     for step in earlier:
         if (found := locate_best(chain, step)) is not None:
             yield step.recipe, (found / BEST).read_text(encoding="utf-8")

@@ -41,11 +41,15 @@ def build_search_line(chain: Chain, step: Step, base: Path | None, hours: float,
 
 
 def build_comparison_line(chain: Chain, step: Step, recipes: Sequence[str], hours: float) -> list[str]:
-    """Build the line that compares the recipes among the chain's candidates, within so many hours."""
+    """Build the line that compares the recipes among the chain's candidates, within so many hours.
+
+    A recipe that was typed stands before the list of them: it makes the configuration that a search calls the default.
+    """
     assert not isinstance(step.stage, Search)
     folder = ["--config-dir", _format(chain.directory / CANDIDATES)]
     own = [*step.stage.overrides, *chain.given, f"experiment={','.join(recipes)}", f"search.max_trials={len(recipes)}"]
-    return [*chain.options, *folder, "-m", *_finish_study(chain, step, own, step.stage.length, hours)]
+    typed = [override for override in chain.given if parse_key(override) == "experiment"]
+    return [*chain.options, *folder, "-m", *typed, *_finish_study(chain, step, own, step.stage.length, hours)]
 
 
 def build_training_line(chain: Chain, step: Step, base: Path | None, before: Path | None) -> list[str]:

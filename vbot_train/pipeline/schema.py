@@ -72,9 +72,9 @@ class Pipeline(Group):
 class AutomlKeys(Group):
     """The keys of ``conf/automl.yaml`` that are not those of a training or a search."""
 
-    pipeline: Pipeline
     name: Any  # ``search.naming`` checks it
     budget_hours: Duration
     hp_trials: Count
     reward_trials: Count
     reward_generations: Whole
+    pipeline: Pipeline

@@ -1,0 +1,71 @@
+"""Whether a chain's winner is better than the default it started from."""
+
+from dataclasses import replace
+
+import pytest
+from studies import retrained, screened, study
+
+from vbot_train.analysis.verdict import Verdict
+from vbot_train.pipeline.outcome import describe_best, describe_values, find_outcome
+
+SUCCESS = "success_rate"
+PLAN = {"confirm": {"top_k": 2, "seeds": [1001]}, "test": {"seeds": [2001, 2002], "evaluation_seed": 7}}
+
+
+def recipe(number, name, success):
+    return replace(screened(number, 0.0, success_rate=success), params={"experiment": name})
+
+
+def compared(hp=1.0, *, default=0.5, tested=((1.0, 3.0), (0.9, 4.0))):
+    """Recipes ``default`` (trial 0) and ``hp`` (trial 1); tested: success and time to the goal of hp, of the default."""
+    trials = [recipe(0, "default", default), recipe(1, "hp", hp)]
+    confirming = [retrained(n, 1001, 0.0, success_rate=value) for n, value in ((0, default), (1, hp))]
+    testing = [
+        retrained(n, seed, 0.0, success_rate=success, time_to_goal_s=time_s + (seed - 2001) / 10)
+        for n, (success, time_s) in ((1, tested[0]), (0, tested[1]))
+        for seed in (2001, 2002)
+    ]
+    found = study(trials, confirming, testing, metric=SUCCESS, default={"experiment": "default"}, **PLAN)
+    return find_outcome(Verdict(found, SUCCESS), "default")
+
+
+def test_a_winner_that_is_at_the_goal_sooner_on_every_test_seed_is_better():
+    outcome = compared()
+    time = next(each for each in outcome.differences if each.metric == "time_to_goal_s")
+    assert (time.value, time.interval_95, time.is_better) == (-1.0, (-1.0, -1.0), True)
+    assert outcome.sentence == "The winner (hp) is better than the default: time_to_goal_s by 1."
+
+
+def test_a_winner_that_is_no_faster_is_said_not_to_be_better():
+    sentence = compared(tested=((0.9, 4.0), (0.9, 4.0))).sentence
+    assert sentence == "The winner (hp) is not better than the default beyond the intervals of the test."
+
+
+def test_a_faster_winner_that_succeeds_less_often_is_no_better_choice():
+    assert "the default is the better choice" in compared(tested=((0.8, 3.0), (0.9, 4.0))).sentence
+    assert "is better than the default" in compared(tested=((0.88, 3.0), (0.9, 4.0))).sentence  # worse by 0.02
+
+
+def test_where_the_default_wins_it_stays():
+    outcome = compared(hp=0.4)
+    assert outcome.is_default and outcome.sentence.endswith("it stays.")
+
+
+def test_without_all_tests_the_reason_is_said():
+    trials = [recipe(0, "default", 0.5), recipe(1, "hp", 1.0)]
+    confirming = [retrained(n, 1001, 0.0, success_rate=value) for n, value in ((0, 0.5), (1, 1.0))]
+    found = study(trials, confirming, metric=SUCCESS, default={"experiment": "default"}, **PLAN)
+    assert "0 of 4 testing trainings have ended" in find_outcome(Verdict(found, SUCCESS), "default").sentence
+
+
+def test_values_have_a_mean_and_an_interval_over_seeds_and_none_where_there_is_no_value():
+    runs = [screened(n, 0.0, success_rate=value, time_to_goal_s=None).result for n, value in enumerate((0.8, 1.0))]
+    found = describe_values(runs, (SUCCESS, "time_to_goal_s"))
+    assert found == {SUCCESS: {"iqm": pytest.approx(0.9), "ci_95": [0.8, 1.0]}}
+
+
+def test_the_best_so_far_says_how_far_it_is_trusted():
+    found = study([screened(0, 1.0), screened(1, 2.0)], metric="episode_reward_mean")
+    best = describe_best(Verdict(found, "episode_reward_mean"), "1-hp")
+    assert (best["stage"], best["trial"], best["how"], best["seeds"]) == ("1-hp", 1, "seen by the search", 1)
+    assert describe_best(Verdict(study([]), "episode_reward_mean"), "1-hp") is None
