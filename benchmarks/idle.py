@@ -30,6 +30,9 @@ from vbot_train.training.result import TrialResult
 from vbot_train.training.stop import StopRequest
 
 
+ENV_STEPS_PER_S = 1_000_000.0  # that a trial says it makes
+
+
 class IdleSweeper(VBotSweeper):
     """Its trials run this file."""
 
@@ -88,7 +91,7 @@ def replay(
     """
     metric, path = f"selection_{config['search']['metric']}", run_dir / PROGRESS_CSV
     if not path.exists():
-        path.write_text(f"env_steps,success_rate,reward,{metric},evaluation\n", encoding="utf-8")
+        path.write_text(f"env_steps,success_rate,reward,{metric},evaluation,env_steps_per_s\n", encoding="utf-8")
     done = len(read_whole_rows(path))
     count, env_steps = config["training"]["evaluations"], config["training"]["env_steps"]
     at = [round(k / count * env_steps) for k in range(count + 1)]
@@ -97,7 +100,7 @@ def replay(
         stop.check()
         sleep(float(os.environ.get("IDLE_S", "0")) / count, stop)
         row = {"env_steps": at[k], "success_rate": found.success_rate, "reward": found.reward}
-        row |= {metric: found.value, "evaluation": k}
+        row |= {metric: found.value, "evaluation": k, "env_steps_per_s": ENV_STEPS_PER_S}
         write_row(path, row)
         report({"kind": "update", **row})
         report({"kind": "state", "env_steps": at[k]})

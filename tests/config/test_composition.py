@@ -10,7 +10,9 @@ from vbot_train.config.reward_terms import Reward
 from vbot_train.config.validation import validate_config
 from vbot_train.training.metrics import METRICS
 
-OPTIONS = [f"{path.parent.name}={path.stem}" for path in sorted(CONF_DIR.glob("*/*.yaml")) if path.parent.name != "pipeline"]
+OPTIONS = [
+    f"{path.parent.name}={path.stem}" for path in sorted(CONF_DIR.glob("*/*.yaml")) if path.parent.name != "pipeline"
+]
 
 
 @pytest.mark.parametrize("option", OPTIONS)

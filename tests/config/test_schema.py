@@ -24,7 +24,9 @@ from vbot_train.config.schema import Config
 from vbot_train.config.validation import compose_validated
 
 ROOT = Path(__file__).parents[2]
-OPTIONS = [f"{path.parent.name}={path.stem}" for path in sorted(CONF_DIR.glob("*/*.yaml")) if path.parent.name != "pipeline"]
+OPTIONS = [
+    f"{path.parent.name}={path.stem}" for path in sorted(CONF_DIR.glob("*/*.yaml")) if path.parent.name != "pipeline"
+]
 
 
 def list_leaves(node, prefix=""):
