@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from studies import METRIC, retrained, screened, study
 
 from vbot_train.config.composition import ConfigError, compose_config
-from vbot_train.search.space.initial_points import InitialPoint, InitialPoints, drop_repeats
+from vbot_train.search.space.initial_points import InitialPoint, InitialPoints, drop_repeats, list_best_configurations
 
 CHOICES = {"env": "section001", "network": "medium", "training": "standard"}
 
@@ -310,3 +311,10 @@ def test_an_entry_names_a_run_to_start_from_where_it_was_typed(make_space, tmp_p
     monkeypatch.chdir(tmp_path)
     (point,) = enqueued(make_space("init_from=a,b"), "init_from=b")
     assert point.params == {"init_from": str(tmp_path / "b")}
+
+
+def test_the_best_of_a_study_that_has_confirmed_is_its_winner_not_what_the_search_saw():
+    confirming = [retrained(n, seed, value) for n, value in ((0, 1.0), (1, 8.0)) for seed in (1001, 1002)]
+    found = study([screened(0, 10.0), screened(1, 9.0)], confirming)
+    assert [each.number for each in list_best_configurations(found, METRIC, "search.around")] == [1, 0]
+    assert [each.number for each in list_best_configurations(study(found.trials), METRIC, "search.around")] == [0, 1]

@@ -11,7 +11,8 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from vbot_train.analysis.ranking import Configuration, rank_configurations
+from vbot_train.analysis.ranking import Configuration
+from vbot_train.analysis.verdict import Verdict
 from vbot_train.config.composition import ConfigError, load_recorded_config, look_up, make_absolute, with_values
 from vbot_train.search.space.distributions import find_option_name, list_values
 from vbot_train.search.space.proposals import BrokenRules
@@ -189,7 +190,7 @@ def open_earlier(directory: Path, key: str, storage: str | None) -> Study:
 
 
 def list_best_configurations(study: Study, metric: str, key: str) -> list[Configuration]:
-    """Return the configurations of an earlier study that have a value, best first.
+    """Return the configurations of an earlier study that have a value, best first; finalists by confirmed values.
 
     Raises:
         ConfigError: There is none, or the metric depends on searched rewards.
@@ -198,7 +199,7 @@ def list_best_configurations(study: Study, metric: str, key: str) -> list[Config
         raise ConfigError(
             f"{key}={study.directory}: its trials differ in the rewards that search.metric={metric} sums up"
         )
-    found = rank_configurations(study, metric)
+    found = Verdict(study, metric).best_first
     if not found:
         raise ConfigError(f"{key}={study.directory}: this study has no completed trial")
     return found
