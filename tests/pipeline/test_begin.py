@@ -48,7 +48,7 @@ def test_a_stage_with_a_search_or_a_key_that_does_not_exist_is_refused(make_chai
 def test_a_line_that_its_search_refuses_ends_the_chain_before_it_begins(make_chain):
     chain = make_chain("pipeline=hp")
     commands = SimpleNamespace(check=lambda line: "ppo.rollouts=64: too many" if "search=fine_tune" in line else None)
-    with pytest.raises(ConfigError, match="2-fine-tune: ppo.rollouts=64: too many"):
+    with pytest.raises(ConfigError, match=r"2-fine-tune: ppo\.rollouts=64: too many"):
         check_searches(chain, commands)
 
 

@@ -17,7 +17,7 @@ def recipe(number, name, success):
 
 
 def compared(hp=1.0, *, default=0.5, tested=((1.0, 3.0), (0.9, 4.0))):
-    """Recipes ``default`` (trial 0) and ``hp`` (trial 1); tested: success and time to the goal of hp, of the default."""
+    """Recipes ``default`` (trial 0) and ``hp`` (trial 1); tested: success and time of hp, of the default."""
     trials = [recipe(0, "default", default), recipe(1, "hp", hp)]
     confirming = [retrained(n, 1001, 0.0, success_rate=value) for n, value in ((0, default), (1, hp))]
     testing = [

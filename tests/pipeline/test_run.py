@@ -20,7 +20,8 @@ STAGES = (
     "{kind: search, name: reward, search: reward, generations: 2, trials: 3, share: 1, length: 1,"
     " overrides: ['search.confirm=none']},"
     "{kind: compare, name: compare, share: 1, length: 1,"
-    " overrides: ['search.metric=success_rate', 'search.confirm.top_k=2', 'search.confirm.seeds=1', 'search.test.seeds=2']}]"
+    " overrides: ['search.metric=success_rate', 'search.confirm.top_k=2', 'search.confirm.seeds=1',"
+    " 'search.test.seeds=2']}]"
 )
 TYPED = [STAGES, "training=smoke", "scheduler=none", "workers=2", "budget_hours=0.5"]
 NAMES = ["1-hp", "2-reward-1", "3-reward-2", "4-compare"]
