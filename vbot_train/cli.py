@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from vbot_train.__main__ import run
 
-COMMANDS = ("analyze", "status", "compare", "evaluate", "init")
+COMMANDS = ("analyze", "status", "compare", "evaluate", "export", "init")
 
 
 def main() -> None:
