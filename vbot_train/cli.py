@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from vbot_train.__main__ import run
 
-COMMANDS = ("automl", "analyze", "status", "compare", "evaluate", "init")
+COMMANDS = ("automl", "analyze", "status", "compare", "evaluate", "export", "init")
 
 
 def main() -> None:

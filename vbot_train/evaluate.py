@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint on held-out episodes, in any environment.
+"""Evaluate a policy on held-out episodes, in any environment.
 
 python -m vbot_train.evaluate outputs/RUN --episodes 1024 --env section001_far --video out.mp4
 """
@@ -23,7 +23,7 @@ from vbot_train.training.files import write_atomically
 
 
 def main() -> None:
-    """Measure a checkpoint on held-out episodes: metrics, outcomes by start, reward by term."""
+    """Measure a policy on held-out episodes: metrics, outcomes by start, reward by term."""
     arguments = build_parser().parse_intermixed_args()
     read_options_with_clear_errors()  # of conf/env/
     try:
@@ -35,7 +35,8 @@ def main() -> None:
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of the command line."""
     parser = argparse.ArgumentParser(prog=name_command("evaluate"), description=main.__doc__)
-    parser.add_argument("run", type=Path, help="directory of a run or trial (its best checkpoint), or a checkpoint")
+    what = "directory of a run or trial (its best checkpoint), a checkpoint, or an exported policy (.onnx)"
+    parser.add_argument("run", type=Path, help=what)
     parser.add_argument(
         "overrides",
         nargs="*",

@@ -59,6 +59,9 @@ class PointEnv:
         self._position, self._velocity = torch.zeros(num_envs, 2), torch.zeros(num_envs, 2)
         self._episode = RunningEpisodes(num_envs, 1, self.control_dt_s, self.device)
 
+    def describe_interface(self):
+        return {}
+
     def reset(self, *, seed=None, stagger=False, robots=None):
         if seed is not None:
             self._generator.manual_seed(seed)
@@ -162,6 +165,10 @@ def test_it_is_trained_with_networks_of_its_own_size_and_evaluated(run, checkout
     assert found.returncode == 0, found.stderr
     film = run("run", "--video", "film.mp4", module="vbot_train.evaluate")
     assert (film.returncode, film.stderr) == (1, "--video: env.task=point has no video\n")
+    exported = run("run", "policy.onnx", module="vbot_train.export")
+    assert exported.returncode == 0, exported.stderr
+    again = run("policy.onnx", "--episodes", "16", module="vbot_train.evaluate")
+    assert again.returncode == 0, again.stderr
     metrics = yaml.safe_load((checkout / "found.json").read_text(encoding="utf-8"))["metrics"]
     assert metrics | {"env_steps_to_success": None} == result.metrics | {"env_steps_to_success": None}
 

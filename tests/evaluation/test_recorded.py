@@ -27,10 +27,10 @@ def run_dir(tmp_path):
 
 
 def test_a_run_stands_for_its_best_checkpoint_and_a_file_for_itself(run_dir):
-    assert find_subject(run_dir, None, []).checkpoint == run_dir / "checkpoints" / "best.pt"
+    assert find_subject(run_dir, None, []).policy == run_dir / "checkpoints" / "best.pt"
     last = run_dir / "checkpoints" / "last.pt"
     subject = find_subject(last, None, [])
-    assert subject.checkpoint == last
+    assert subject.policy == last
     assert subject.config.env == compose_validated().env
 
 
@@ -42,10 +42,10 @@ def test_a_checkpoint_is_found_from_its_own_folder(run_dir, monkeypatch):
 def test_of_a_trial_on_several_seeds_the_first_is_taken_and_named(tmp_path):
     trial = record(tmp_path, *(f"seed_{seed}/checkpoints/best.pt" for seed in (9, 10, 11)))
     subject = find_subject(trial, None, [])
-    assert subject.checkpoint == trial / "seed_9" / "checkpoints" / "best.pt"
+    assert subject.policy == trial / "seed_9" / "checkpoints" / "best.pt"
     assert subject.notes == ("trained on several seeds (seed_9, seed_10, seed_11): this is seed_9",)
     chosen = find_subject(trial / "seed_10", None, [])
-    assert chosen.checkpoint == trial / "seed_10" / "checkpoints" / "best.pt"
+    assert chosen.policy == trial / "seed_10" / "checkpoints" / "best.pt"
     assert (chosen.notes, chosen.config) == ((), subject.config)
 
 

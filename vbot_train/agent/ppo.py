@@ -12,7 +12,7 @@ from skrl.agents.torch.ppo import PPO, PPO_CFG
 from skrl.memories.torch import RandomMemory
 from skrl.resources.preprocessors.torch import RunningStandardScaler
 from skrl.resources.schedulers.torch import KLAdaptiveLR
-from torch import Tensor
+from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim.lr_scheduler import LinearLR
 
@@ -194,6 +194,23 @@ def compute_mean_action(agent: PPO, observation: Tensor) -> Tensor:
     """Compute the policy's deterministic action (E, J) for observations (E, N)."""
     action: Tensor = agent.policy.net(agent._observation_preprocessor(observation))
     return action
+
+
+class MeanAction(nn.Module):
+    """``compute_mean_action`` as a module of its own, which torch can export.
+
+    Args:
+        agent: Shares its observation scaler and its policy's network.
+    """
+
+    def __init__(self, agent: PPO) -> None:
+        super().__init__()
+        self.scaler, self.net = agent._observation_preprocessor, agent.policy.net
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """Compute actions (E, J) for observations (E, N)."""
+        action: Tensor = self.net(self.scaler(observation))
+        return action
 
 
 def save_checkpoint(agent: PPO, path: Path) -> bytes:

@@ -41,6 +41,9 @@ class Environment(Protocol):
     def poses(self) -> Tensor | None:
         """Poses of the robots, (E, size of the model's ``qpos``); None without a ``robot_xml``."""
 
+    def describe_interface(self) -> dict[str, Any]:
+        """Describe, in plain containers, what a policy must know to run elsewhere; empty: this task does not say."""
+
     def reset(self, *, seed: int | None = None, stagger: bool = False, robots: Tensor | None = None) -> Tensor:
         """Start new episodes.
 

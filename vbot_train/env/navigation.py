@@ -10,6 +10,7 @@ from vbot_train.config.reward_terms import Reward
 from vbot_train.config.tasks import Navigation
 from vbot_train.env import observations, terminations
 from vbot_train.env.episodes import RunningEpisodes, Step
+from vbot_train.env.interface import describe_interface
 from vbot_train.env.randomization import Randomization
 from vbot_train.env.reset_pool import ResetPool
 from vbot_train.env.rewards import Rewards
@@ -166,6 +167,10 @@ class NavigationEnv:
     def poses(self) -> Tensor:
         """Poses of the robots, (E, 7 + J), as in ``Simulation.qpos``."""
         return self.simulation.qpos
+
+    def describe_interface(self) -> dict[str, Any]:
+        """Describe observation, action, robot and control, in plain containers; see ``interface``."""
+        return describe_interface(self.config)
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of everything that the next control steps depend on, tensors and plain data."""

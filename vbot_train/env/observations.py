@@ -2,6 +2,7 @@
 
 import math
 from functools import cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,21 +12,41 @@ from vbot_train.env.state import RobotState
 DEADBAND_RAD = math.radians(8.0)  # below this bearing the yaw rate command is 0
 STOPPED_RAD_S = 0.05  # a robot with a lower yaw rate counts as stopped
 RANGE_M = 12.0  # scale of distances: the platform's radius, rounded
+JOINTS = 12
 
-SCALES = (  # (factor, count of numbers that it applies to)
-    (2.0, 3),  # base linear velocity
-    (0.25, 3),  # base angular velocity
-    (1.0, 15),  # projected gravity, joint position
-    (0.05, 12),  # joint velocity
-    (1.0, 12),  # action
-    (2.0, 2),  # velocity command
-    (0.25, 1),  # yaw rate command
-    (1 / RANGE_M, 2),  # goal error
-    (1 / math.pi, 1),  # bearing
-    (1 / RANGE_M, 1),  # distance
-    (1.0, 2),  # reached, stopped
+
+class Part(NamedTuple):
+    """Neighbouring numbers of the observation: each is the quantity times ``scale``."""
+
+    name: str
+    size: int
+    unit: str  # of the quantity; "1" if it has none
+    scale: float  # [1 / unit]
+    meaning: str
+
+
+LAYOUT = (  # in the order of the observation
+    Part("base_lin_vel_b", 3, "m/s", 2.0, "linear velocity of the base, body frame"),
+    Part("base_ang_vel_b", 3, "rad/s", 0.25, "angular velocity of the base, body frame"),
+    Part("projected_gravity_b", 3, "1", 1.0, "direction of gravity, body frame"),
+    Part("joint_pos", JOINTS, "rad", 1.0, "joint position - default_joint_position"),
+    Part("joint_vel", JOINTS, "rad/s", 0.05, "joint velocity"),
+    Part("action", JOINTS, "1", 1.0, "smoothed action of the last control step, 0 at the start"),
+    Part("velocity_command", 2, "m/s", 2.0, "goal_error_b clipped to [-1, 1]; 0 if goal_reached"),
+    Part(
+        "yaw_rate_command",
+        1,
+        "rad/s",
+        0.25,
+        f"goal_bearing clipped to [-1, 1]; 0 if goal_reached or within {DEADBAND_RAD:.4f} rad",
+    ),
+    Part("goal_error_b", 2, "m", 1 / RANGE_M, "goal - base, forward and left, in the world frame turned by the yaw"),
+    Part("goal_bearing", 1, "rad", 1 / math.pi, "bearing of the goal, 0 ahead, positive to the left"),
+    Part("goal_distance", 1, "m", 1 / RANGE_M, f"horizontal distance to the goal, at most {RANGE_M:g} m"),
+    Part("goal_reached", 1, "1", 1.0, "1 inside the goal radius, else 0"),
+    Part("goal_stopped", 1, "1", 1.0, f"1 if goal_reached and turning slower than {STOPPED_RAD_S:g} rad/s, else 0"),
 )
-SIZE = sum(count for _, count in SCALES)  # 54
+SIZE = sum(part.size for part in LAYOUT)  # 54
 
 
 def observe(state: RobotState) -> Tensor:
@@ -52,7 +73,7 @@ def observe(state: RobotState) -> Tensor:
 @cache
 def _get_scale(device: torch.device) -> Tensor:
     """Return the scale factor of each number (54,)."""
-    return torch.tensor([factor for factor, count in SCALES for _ in range(count)], device=device)
+    return torch.tensor([part.scale for part in LAYOUT for _ in range(part.size)], device=device)
 
 
 def compute_velocity_command(state: RobotState) -> Tensor:

@@ -1,8 +1,7 @@
-"""Evaluation of a checkpoint, and the tables that show its results."""
+"""Evaluation of a policy, and the tables that show its results."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,6 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from torch import Tensor
 
-from vbot_train.agent.networks import Spaces
-from vbot_train.agent.ppo import build_agent, compute_mean_action, load_checkpoint
 from vbot_train.config.composition import ConfigError
 from vbot_train.env.environment import Environment, build_env
 from vbot_train.env.episodes import Episodes
@@ -24,6 +21,7 @@ from vbot_train.evaluation.held_out import (
     summarize,
 )
 from vbot_train.evaluation.outcomes import BEARING_EDGES_DEG, OUTCOMES, Cell, Range, count_outcomes
+from vbot_train.evaluation.policies import Policy, load_policy
 from vbot_train.evaluation.recorded import Subject
 from vbot_train.evaluation.video import write_video
 from vbot_train.training.seed_statistics import compute_wilson_interval
@@ -35,7 +33,7 @@ SIDES = dict(zip(BEARING_EDGES_DEG, ("ahead", "side", "behind"), strict=False)) 
 class Assessment:
     """The results of an evaluation."""
 
-    checkpoint: str
+    checkpoint: str  # or exported policy
     env: str  # changes relative to the run's own environment, for display
     seed: int  # of the start states
     episodes: int
@@ -66,12 +64,12 @@ class Watched:
     """A policy that also records the poses of the first robots at every control step.
 
     Args:
-        policy: Maps observations (E, N) to actions (E, J).
+        policy: The policy.
         env: The robots' environment.
         robots: Number of robots to record.
     """
 
-    def __init__(self, policy: Callable[[Tensor], Tensor], env: Environment, robots: int) -> None:
+    def __init__(self, policy: Policy, env: Environment, robots: int) -> None:
         self._policy = policy
         self._env = env
         self._robots = robots
@@ -90,10 +88,10 @@ class Watched:
 
 
 def assess(subject: Subject, episodes: int, filmed: int = 0) -> tuple[Assessment, Film | None]:
-    """Evaluate a checkpoint.
+    """Evaluate a policy.
 
     Args:
-        subject: The checkpoint, and the config to evaluate it under.
+        subject: The policy, and the config to evaluate it under.
         episodes: Number of episodes, one robot each.
         filmed: Number of episodes, from the first on, whose poses are recorded.
 
@@ -101,22 +99,13 @@ def assess(subject: Subject, episodes: int, filmed: int = 0) -> tuple[Assessment
         The results, and the film if one was asked for.
 
     Raises:
-        ConfigError: The checkpoint does not fit this config's agent, or the task has no video.
+        ConfigError: The policy does not fit this config's agent or task, or the task has no video.
     """
     config = subject.config
     env = build_env(config, num_envs=episodes, seed=0)
     if filmed and env.robot_xml is None:
         raise ConfigError(f"--video: env.task={config.env.task} has no video")
-    agent = build_agent(
-        config.ppo,
-        config.network.hidden_layer_sizes,
-        Spaces.of(env.observation_size, env.action_size),
-        num_envs=1,
-        env_steps=1,
-        device=env.device,
-    )
-    load_checkpoint(agent, subject.checkpoint)
-    policy = Watched(partial(compute_mean_action, agent), env, filmed)
+    policy = Watched(load_policy(subject.policy, config, env), env, filmed)
     ended = evaluate(env, policy, config.evaluation.seed)
     found = describe(subject, env, ended)
     if not filmed or env.robot_xml is None:
@@ -131,7 +120,7 @@ def describe(subject: Subject, env: Environment, ended: Episodes) -> Assessment:
     nearest_m, farthest_m = env.start_range_m
     cells = count_outcomes(ended, min_radius_m=nearest_m, max_radius_m=farthest_m)
     return Assessment(
-        checkpoint=str(subject.checkpoint),
+        checkpoint=str(subject.policy),
         env=subject.env,
         seed=subject.config.evaluation.seed,
         episodes=len(ended.robot),
