@@ -57,9 +57,7 @@ def check_evaluation(
 
 def _faults(config: Config) -> Iterator[str]:
     if config.simulation.backend == "motrix":
-        yield (
-            "simulation=motrix: does not train; train without it, then python -m vbot_train.evaluate RUN simulation=motrix"
-        )
+        yield "simulation=motrix: does not train, it evaluates: python -m vbot_train.evaluate RUN simulation=motrix"
     yield from _simulation_faults(config.simulation)
     yield from _checkpoint_faults(config.init_from, list(config.network.hidden_layer_sizes))
 
@@ -84,7 +82,9 @@ def _motrix_faults(config: RecordedConfig) -> Iterator[str]:
         yield f"simulation=motrix: needs the extra `motrix`: {format_install('motrix')}"
     randomization = config.env.randomization
     for key in randomization.body_keys:
-        yield f"env.randomization.{key}={getattr(randomization, key)}: simulation=motrix has one body for all robots"
+        value = getattr(randomization, key)
+        given = list(value) if isinstance(value, tuple) else value
+        yield f"env.randomization.{key}={given}: simulation=motrix has one body for all robots, as in --env section001"
     if randomization.pushes:
         yield f"env.randomization.push.max_m_s={randomization.push.max_m_s:g}: simulation=motrix pushes no robots"
 

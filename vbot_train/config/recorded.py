@@ -36,13 +36,11 @@ def validate_recorded(
     completed = _complete(config)
     if env_option is not None:
         completed["env"] = _compose_option("env", env_option, f"--env={env_option}")
-    values = []
-    for override in overrides:
-        group, _, option = override.partition("=")
-        if group == "simulation" and option:
-            completed[group] = _read_warp_settings() | _compose_option(group, option, override)
-        else:
-            values.append(override)
+    options = [override for override in overrides if override.startswith("simulation=")]
+    for option in options:
+        chosen = _compose_option("simulation", option.removeprefix("simulation="), option)
+        completed["simulation"] = _read_warp_settings() | chosen
+    values = [override for override in overrides if override not in options]
     return validate(RecordedConfig, _apply_overrides(completed, values))
 
 
@@ -93,7 +91,7 @@ def _compose_option(group: str, option: str, argument: str) -> dict[str, Any]:
 
 
 def _read_warp_settings() -> dict[str, Any]:
-    """Return the settings of ``simulation.backend=warp``, which runs on MuJoCo do not record."""
+    """Return the settings of ``simulation.backend=warp``, which runs on MuJoCo do not record, nor other options have."""
     option = OmegaConf.load(CONF_DIR / "simulation" / "warp.yaml")
     assert isinstance(option, DictConfig)
     return {key: value for key, value in to_plain(option).items() if key != "defaults"}

@@ -15,10 +15,10 @@ from vbot_train.config.composition import ConfigError
 from vbot_train.env.body_params import BodyParams
 from vbot_train.env.simulation import ROBOT_XML
 
-# Top-level elements of the robot's file that MotrixSim would ignore, in whole or in part, with warnings. It has no other
-# solver than its own; the few iterations that suffice for MuJoCo's, it would apply to that.
+# Top-level elements of the robot's file that are about MuJoCo's solver and renderer. MotrixSim would warn of most of
+# them, and take for its own solver the few iterations that suffice for MuJoCo's.
 NOT_FOR_MOTRIX = ("option", "visual")
-TORQUE_SENSOR = "actuatorfrc"  # not supported
+TORQUE_SENSOR = "actuatorfrc"  # MotrixSim warns that it has none
 CONTACT_SENSORS = ["trunk_contact", "head_contact"]
 
 
@@ -62,7 +62,6 @@ class MotrixSimulation:
         self.torque[index] = 0.0
         self.base_contact[index] = False
 
-    @torch.inference_mode()
     def step(self, joint_target: Tensor) -> None:
         """Advance all robots by one control step towards ``joint_target`` (E, J) [rad]."""
         self._data.actuator_ctrls = np.ascontiguousarray(joint_target.numpy())
@@ -99,7 +98,7 @@ class MotrixSimulation:
         rows.reset(self._model, dof_pos=to_dof_pos(qpos), dof_vel=rest)
 
     def _read(self) -> None:
-        """Copy the state. MotrixSim's velocities have MuJoCo's frames: base linear in the world, angular in the body."""
+        """Copy the state. Velocities have MuJoCo's frames: the base's linear in the world, its angular in the body."""
         self.qpos = to_qpos(self._data.dof_pos)
         self.qvel = torch.from_numpy(self._data.dof_vel)
 
@@ -144,11 +143,11 @@ def start_threads(threads: int) -> None:
 
 def to_dof_pos(qpos: Tensor) -> NDArray[np.float32]:
     """Convert poses (K, 7 + J) to MotrixSim's, whose quaternion has w last."""
-    position, w, vector, joints = qpos.split([3, 1, 3, qpos.shape[1] - 7], dim=1)
+    position, w, vector, joints = torch.split(qpos, [3, 1, 3, qpos.shape[1] - 7], dim=1)
     return torch.cat([position, vector, w, joints], dim=1).numpy()
 
 
 def to_qpos(dof_pos: NDArray[np.float32]) -> Tensor:
     """Convert MotrixSim's poses (K, 7 + J) to ours, whose quaternion has w first."""
-    position, vector, w, joints = torch.from_numpy(dof_pos).split([3, 3, 1, dof_pos.shape[1] - 7], dim=1)
+    position, vector, w, joints = torch.split(torch.from_numpy(dof_pos), [3, 3, 1, dof_pos.shape[1] - 7], dim=1)
     return torch.cat([position, w, vector, joints], dim=1)
