@@ -91,7 +91,7 @@ def _compose_option(group: str, option: str, argument: str) -> dict[str, Any]:
 
 
 def _read_warp_settings() -> dict[str, Any]:
-    """Return the settings of ``simulation.backend=warp``, which runs on MuJoCo do not record, nor other options have."""
+    """Return the settings of ``simulation.backend=warp``, which other options do not have."""
     option = OmegaConf.load(CONF_DIR / "simulation" / "warp.yaml")
     assert isinstance(option, DictConfig)
     return {key: value for key, value in to_plain(option).items() if key != "defaults"}
