@@ -120,6 +120,8 @@ def test_a_key_that_is_gone_is_answered_with_what_to_type_instead(tmp_path, argu
         (["-m", "search=quick", "training.num_envs=0"], "training.num_envs=0: must be at least 1"),
         (["-m", "search=quick", "+search.constraints.mine='seed > 0'"], "none of 6 points is feasible"),
         (["-m", "search=quick", "simulation=warp", "simulation.device=gpu"], "simulation.device=gpu: must be null"),
+        (["simulation=motrix"], "simulation=motrix: does not train, it evaluates"),
+        (["-m", "search=quick", "simulation=motrix"], "simulation=motrix: does not train, it evaluates"),
         (["-m", "search=quick", "workers=0"], "workers=0: must be at least 1"),
         (["-m", "search=quick", "study=../elsewhere"], "study=../elsewhere"),
         (["-m", "search=full", "method=grid"], "a grid needs choice(...)"),

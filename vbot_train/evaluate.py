@@ -1,6 +1,7 @@
 """Evaluate a policy on held-out episodes, in any environment.
 
 python -m vbot_train.evaluate outputs/RUN --episodes 1024 --env section001_far --video out.mp4
+python -m vbot_train.evaluate outputs/RUN simulation=motrix
 """
 
 import argparse
@@ -41,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
         "overrides",
         nargs="*",
         metavar="KEY=VALUE",
-        help="env.spawn.max_radius_m=8, evaluation.seed=7, simulation.backend=mujoco",
+        help="env.spawn.max_radius_m=8, evaluation.seed=7, simulation=motrix",
     )
     parser.add_argument("--episodes", type=int, default=1024)
     parser.add_argument("--seed", type=int, help="of the starts; default: the run's own evaluation.seed")

@@ -13,9 +13,10 @@ from vbot_train.training.metrics import METRICS
 OPTIONS = [
     f"{path.parent.name}={path.stem}" for path in sorted(CONF_DIR.glob("*/*.yaml")) if path.parent.name != "pipeline"
 ]
+EVALUATES_ONLY = ["simulation=motrix"]  # tests/env/test_motrix.py
 
 
-@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("option", [option for option in OPTIONS if option not in EVALUATES_ONLY])
 def test_every_option_composes_and_could_train(option, monkeypatch):
     monkeypatch.setattr("vbot_train.config.checks.count_gpus", lambda: 1)
     config = compose_config([option])

@@ -51,10 +51,13 @@ def check_evaluation(
     """
     checked = validate_recorded(config, env_option, overrides)
     refuse(_simulation_faults(checked.simulation))
+    refuse(_motrix_faults(checked))
     return checked
 
 
 def _faults(config: Config) -> Iterator[str]:
+    if config.simulation.backend == "motrix":
+        yield "simulation=motrix: does not train, it evaluates: python -m vbot_train.evaluate RUN simulation=motrix"
     yield from _simulation_faults(config.simulation)
     yield from _checkpoint_faults(config.init_from, list(config.network.hidden_layer_sizes))
 
@@ -69,6 +72,21 @@ def _simulation_faults(simulation: Simulation) -> Iterator[str]:
     if find_spec("mujoco_warp") is None:
         yield f"simulation=warp: needs the extra `gpu`: {format_install('gpu')}"
     yield from _device_faults(simulation.device)
+
+
+def _motrix_faults(config: RecordedConfig) -> Iterator[str]:
+    """Find what keeps MotrixSim from evaluating."""
+    if config.simulation.backend != "motrix":
+        return
+    if find_spec("motrixsim") is None:
+        yield f"simulation=motrix: needs the extra `motrix`: {format_install('motrix')}"
+    randomization = config.env.randomization
+    for key in randomization.body_keys:
+        value = getattr(randomization, key)
+        given = list(value) if isinstance(value, tuple) else value
+        yield f"env.randomization.{key}={given}: simulation=motrix has one body for all robots, as in --env section001"
+    if randomization.pushes:
+        yield f"env.randomization.push.max_m_s={randomization.push.max_m_s:g}: simulation=motrix pushes no robots"
 
 
 def _device_faults(device: Any) -> Iterator[str]:

@@ -27,15 +27,21 @@ def validate_recorded(
         config: The recorded config, of any version. Keys that are unknown now are dropped (``list_unknown_keys``); keys
             that are new since then get the value of today's default.
         env_option: Option of ``conf/env/``; None keeps the run's own environment.
-        overrides: ``KEY=VALUE`` for keys of the groups in ``CHANGEABLE``, applied last.
+        overrides: ``KEY=VALUE`` for keys of the groups in ``CHANGEABLE``, applied last; before them
+            ``simulation=OPTION``, which replaces that group.
 
     Raises:
         ConfigError: Describes the first missing option or key or invalid value.
     """
     completed = _complete(config)
     if env_option is not None:
-        completed["env"] = _compose_env(env_option)
-    return validate(RecordedConfig, _apply_overrides(completed, overrides))
+        completed["env"] = _compose_option("env", env_option, f"--env={env_option}")
+    options = [override for override in overrides if override.startswith("simulation=")]
+    for option in options:
+        chosen = _compose_option("simulation", option.removeprefix("simulation="), option)
+        completed["simulation"] = _read_warp_settings() | chosen
+    values = [override for override in overrides if override not in options]
+    return validate(RecordedConfig, _apply_overrides(completed, values))
 
 
 def _complete(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,17 +81,17 @@ def _drop(content: Any, unknown: Collection[str], name: str) -> Any:
     return {key: _drop(content[key], unknown, full) for full, key in inner.items() if full not in unknown}
 
 
-def _compose_env(option: str) -> dict[str, Any]:
+def _compose_option(group: str, option: str, argument: str) -> dict[str, Any]:
     folders = (CONF_DIR, *OwnFolders.folders)
-    options = sorted(path.stem for folder in folders for path in (folder / "env").glob("*.yaml"))
+    options = sorted(path.stem for folder in folders for path in (folder / group).glob("*.yaml"))
     if option not in options:
-        raise ConfigError(f"--env={option}: no such option, choose one of {', '.join(options)}")
-    env: dict[str, Any] = compose_config([f"env={option}"])["env"]
-    return env
+        raise ConfigError(f"{argument}: no such option, choose one of {', '.join(options)}")
+    composed: dict[str, Any] = compose_config([f"{group}={option}"])[group]
+    return composed
 
 
 def _read_warp_settings() -> dict[str, Any]:
-    """Return the settings of ``simulation.backend=warp``, which runs on MuJoCo do not record."""
+    """Return the settings of ``simulation.backend=warp``, which other options do not have."""
     option = OmegaConf.load(CONF_DIR / "simulation" / "warp.yaml")
     assert isinstance(option, DictConfig)
     return {key: value for key, value in to_plain(option).items() if key != "defaults"}
@@ -96,7 +102,7 @@ def _apply_overrides(config: dict[str, Any], overrides: Sequence[str]) -> dict[s
         key, assigned, _ = override.partition("=")
         if not assigned or not key.startswith(CHANGEABLE):
             names = ", ".join(f"{group}KEY=VALUE" for group in CHANGEABLE)
-            raise ConfigError(f"{override}: an evaluation changes {names}, nothing else")
+            raise ConfigError(f"{override}: an evaluation changes {names}, simulation=OPTION, nothing else")
         try:
             whole = isinstance(look_up(config, key), Mapping)
         except KeyError:

@@ -93,7 +93,7 @@ class Training(ConfigGroup):
 class Simulation(ConfigGroup):
     """What steps the robots. The keys with a default are those of ``warp`` only."""
 
-    backend: Literal["mujoco", "warp"]
+    backend: Literal["mujoco", "warp", "motrix"]  # motrix only evaluates
     threads: Annotated[Threads | None, Role.HARDWARE]
     device: Annotated[Any, Role.HARDWARE] = None
     nconmax: Count | None = None

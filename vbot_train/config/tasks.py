@@ -18,6 +18,8 @@ from vbot_train.config.key_types import (
     key_fault,
 )
 
+NOMINAL_BODY = {"friction": (1.0, 1.0), "payload_kg": (0.0, 0.0), "com_offset_m": 0.0, "motor_strength": (1.0, 1.0)}
+
 
 class Spawn(Group):
     """Start states."""
@@ -61,6 +63,16 @@ class Randomization(Group):
     latency_steps: Whole
     push: Push
     noise: Noise
+
+    @property
+    def body_keys(self) -> list[str]:
+        """Keys that give each robot a body of its own."""
+        return [key for key, nominal in NOMINAL_BODY.items() if getattr(self, key) != nominal]
+
+    @property
+    def pushes(self) -> bool:
+        """Whether robots are pushed."""
+        return self.push.max_m_s > 0
 
 
 class Env(ConfigGroup):

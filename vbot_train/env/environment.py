@@ -78,7 +78,12 @@ def build_simulation(simulation: SimulationConfig, env: Env, num_envs: int) -> S
     if simulation.backend == "mujoco":
         threads = simulation.threads or count_cores()
         return MujocoSimulation(num_envs, physics_dt_s=physics_dt_s, physics_steps=physics_steps, threads=threads)
-    from vbot_train.env.warp import WarpSimulation  # needs an optional extra
+    if simulation.backend == "motrix":
+        from vbot_train.env.motrix import MotrixSimulation  # needs an optional extra
+
+        threads = simulation.threads or count_cores()
+        return MotrixSimulation(num_envs, physics_dt_s=physics_dt_s, physics_steps=physics_steps, threads=threads)
+    from vbot_train.env.warp import WarpSimulation  # needs another one
 
     assert simulation.nconmax is not None and simulation.njmax is not None
     return WarpSimulation(

@@ -17,7 +17,6 @@ from vbot_train.env.body_params import BodyParams
 from vbot_train.env.simulation import Simulation
 from vbot_train.env.state import RobotState
 
-NOMINAL = {"friction": (1.0, 1.0), "payload_kg": (0.0, 0.0), "com_offset_m": 0.0, "motor_strength": (1.0, 1.0)}
 SENSED = {  # noisy quantities: key of the config -> field of RobotState
     "base_lin_vel_m_s": "base_lin_vel_b",
     "base_ang_vel_rad_s": "base_ang_vel_b",
@@ -43,8 +42,8 @@ class Randomization:
         self._config = config
         self._generator = generator
         self._control_dt_s = control_dt_s
-        self._bodies = any(getattr(config, key) != nominal for key, nominal in NOMINAL.items())
-        self._pushes = config.push.max_m_s > 0
+        self._bodies = bool(config.body_keys)
+        self._pushes = config.pushes
         self._noise = {SENSED[key]: size for key, size in config.noise if size > 0}
         self._late: list[Tensor] = []  # actions that have not taken effect yet, oldest first
         self._until_push = torch.zeros(num_envs, dtype=torch.long)  # [control steps], on the CPU
