@@ -29,7 +29,6 @@ from vbot_train.training.progress import PROGRESS_CSV, read_whole_rows
 from vbot_train.training.result import TrialResult
 from vbot_train.training.stop import StopRequest
 
-
 ENV_STEPS_PER_S = 1_000_000.0  # that a trial says it makes
 
 
