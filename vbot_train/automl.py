@@ -3,7 +3,6 @@
 python -m vbot_train.automl budget_hours=12 hp_trials=8 reward_generations=3
 """
 
-import shlex
 import sys
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from vbot_train.config.composition import CONF_DIR, ConfigError, quote_option, t
 from vbot_train.config.folders import apply_folders, build_parser, use_folders
 from vbot_train.config.gone_keys import explain_gone_key
 from vbot_train.signals import handle_stop_signals, quit_at_once
-from vbot_train.terminal import detach_from_terminal, name_command
+from vbot_train.terminal import detach_from_terminal
 
 CONFIG_NAME = "automl"
 PIPELINES = CONF_DIR / "pipeline"
@@ -44,8 +43,10 @@ def main(config: DictConfig) -> None:
 
 def format_command(name: str) -> str:
     """Return the line that goes on with a chain: the one that was typed, with the chain's name."""
+    from vbot_train.pipeline.lines import format_line
+
     kept = [argument for argument in sys.argv[1:] if not argument.startswith("name=")]
-    return f"{name_command('automl')} {shlex.join([*kept, f'name={name}'])}"
+    return format_line([*kept, f"name={name}"], "automl")
 
 
 def read_mode(arguments: list[str]) -> list[str]:

@@ -7,8 +7,18 @@ from hydra.errors import CompactHydraException
 
 from vbot_train.config.composition import CONF_DIR, ConfigError
 from vbot_train.pipeline.begin import check_searches, compose_steps, open_state
+from vbot_train.pipeline.state import Speed
 
 PIPELINES = sorted(path.stem for path in (CONF_DIR / "pipeline").glob("*.yaml"))
+
+
+def begin(chain):
+    """Write the state of a chain whose first step runs."""
+    state = open_state(chain, compose_steps(chain), "line")
+    state.steps[0].status = "running"
+    chain.directory.mkdir(parents=True)
+    state.write(chain.directory)
+    return state
 
 
 @pytest.mark.parametrize("option", PIPELINES)
@@ -71,8 +81,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(make_chain):
 )
 def test_a_chain_goes_on_with_another_budget_but_not_with_other_stages_or_settings(make_chain, other, difference):
     chain = make_chain("pipeline=hp", "budget_hours=1")
-    chain.directory.mkdir(parents=True)
-    open_state(chain, compose_steps(chain), "line").write(chain.directory)
+    begin(chain)
     more = make_chain("pipeline=hp", "budget_hours=2", "workers=1")
     assert open_state(more, compose_steps(more), "line").budget_hours == 2
     changed = make_chain(*{"pipeline=hp": None, **dict.fromkeys(other)})
@@ -84,9 +93,21 @@ def test_a_chain_goes_on_with_another_budget_but_not_with_other_stages_or_settin
 def test_ranges_that_were_edited_are_refused_with_the_difference(make_chain):
     chain = make_chain("pipeline=hp")
     planned = compose_steps(chain)
-    chain.directory.mkdir(parents=True)
-    state = open_state(chain, planned, "line").model_copy(deep=True)
+    state = begin(chain).model_copy(deep=True)
     state.settings["stages"]["1-hp"]["ranges"]["ppo.learning_rate"] = "interval(1,2)"
     state.write(chain.directory)
     with pytest.raises(ConfigError, match=r"ranges.ppo.learning_rate: interval\(1,2\) -> tag\(log"):
         open_state(chain, planned, "line")
+
+
+def test_before_its_first_step_a_chain_may_change_and_keeps_the_speed_that_it_has_measured(make_chain):
+    chain = make_chain("pipeline=reward", "reward_generations=5")
+    state = open_state(chain, compose_steps(chain), "line")
+    state.speed = Speed(fixed_s=1, env_steps_per_s=2, evaluation_env_steps_per_s=4)
+    chain.directory.mkdir(parents=True)
+    state.write(chain.directory)
+    fewer = make_chain("pipeline=reward", "reward_generations=2")
+    found = open_state(fewer, compose_steps(fewer), "line")
+    assert len(found.steps) == 4 and found.speed == state.speed
+    other = make_chain("pipeline=reward", "env=section001_far")
+    assert open_state(other, compose_steps(other), "line").speed is None

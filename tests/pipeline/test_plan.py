@@ -44,6 +44,13 @@ def test_trainings_get_what_they_need_and_searches_the_rest_by_their_shares():
     assert sum(divided.values()) == pytest.approx(2000.0)
 
 
+def test_where_there_is_too_little_all_searches_get_less_and_trainings_what_they_need():
+    needs = [search(1, 3), search(2, 1), train(3)]
+    divided = divide(needs, 460.0)  # the training takes 120 s, each search 340 s at least
+    assert divided == {"1-s": pytest.approx(170.0), "2-s": pytest.approx(170.0), "3-final": pytest.approx(120.0)}
+    assert divide(needs, 100.0)["1-s"] == 0.0
+
+
 def test_the_plan_says_what_will_not_fit():
     (line,) = describe_plan([search(1, 1)], {"1-s": COMMAND_S + MARGIN * 4 * TRAINING_S})
     assert line.endswith("4 of 8 trials fit")

@@ -66,11 +66,11 @@ def open_state(chain: Chain, planned: Sequence[Planned], command: str) -> ChainS
     """
     settings = describe_settings(chain, planned)
     found = ChainState.read(chain.directory)
-    if found is not None:
+    if found is not None and found.has_begun:
         found.refuse_other(settings)
         found.budget_hours, found.command, found.status = chain.keys.budget_hours, command, "running"
         return found
-    if chain.directory.is_dir() and any(path.name != LOCK for path in chain.directory.iterdir()):
+    if found is None and chain.directory.is_dir() and any(path.name != LOCK for path in chain.directory.iterdir()):
         raise ConfigError(
             f"name={chain.name}: {chain.directory} holds something else (no {STATE_YAML}); choose another name"
         )
@@ -81,6 +81,8 @@ def open_state(chain: Chain, planned: Sequence[Planned], command: str) -> ChainS
         budget_hours=chain.keys.budget_hours,
         steps=[StepState(name=step.name, generation=_describe_generation(step)) for step in chain.steps],
         settings=settings,
+        speed=None if found is None or found.settings["config"] != settings["config"] else found.speed,
+        hours_used=0.0 if found is None else found.hours_used,
     )
 
 

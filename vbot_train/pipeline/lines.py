@@ -8,6 +8,7 @@ from vbot_train.pipeline.chain import Chain
 from vbot_train.pipeline.schema import Search
 from vbot_train.pipeline.steps import Step
 from vbot_train.search.naming import format_as_argument, parse_key
+from vbot_train.study.storage_url import hide_password_in_argument
 from vbot_train.terminal import name_command
 
 PROBE_UPDATES = 4  # trainings that measure the speed
@@ -88,8 +89,8 @@ def build_probe_line(chain: Chain) -> list[str]:
 
 
 def format_line(arguments: Sequence[str], command: str | None = None) -> str:
-    """Format the arguments of a command as the line that a person types."""
-    return f"{name_command(command)} {shlex.join(arguments)}"
+    """Format the arguments of a command as the line that a person types, without a password."""
+    return f"{name_command(command)} {shlex.join(map(hide_password_in_argument, arguments))}"
 
 
 def _start_from(chain: Chain, base: Path | None) -> list[str]:

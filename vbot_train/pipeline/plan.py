@@ -43,6 +43,11 @@ class Need:
         return next(fitting, 0)
 
     @property
+    def first_s(self) -> float:
+        """The time up to the end of the first training [s]."""
+        return COMMAND_S + MARGIN * self.training_s
+
+    @property
     def least_s(self) -> float:
         """The least time that the step takes [s]."""
         return self.compute_s(min(LEAST, self.trials) if isinstance(self.step.stage, Search) else self.trials)
@@ -60,7 +65,7 @@ def build_need(step: Step, config: Config, training_s: float, workers: int, tria
 def divide(needs: Sequence[Need], left_s: float) -> dict[str, float]:
     """Divide a time among the steps to come: what trainings need, the rest by the shares of the searches.
 
-    A search gets no less than it takes at least, if there is enough for all.
+    A search gets no less than it takes at least, if there is enough for all; if not, all get so much less.
 
     Args:
         needs: The steps to come.
@@ -69,12 +74,18 @@ def divide(needs: Sequence[Need], left_s: float) -> dict[str, float]:
     Returns:
         Wall clock of each step [s].
     """
-    given = {need.step.name: need.least_s for need in needs}
-    rest_s = left_s - sum(given.values())
-    shares = {need.step.name: need.step.stage.share for need in needs if not isinstance(need.step.stage, Train)}
-    for name, share in shares.items():
-        given[name] += max(rest_s, 0.0) * share / sum(shares.values())
-    return given
+    trainings = {need.step.name: need.least_s for need in needs if isinstance(need.step.stage, Train)}
+    searches = [need for need in needs if not isinstance(need.step.stage, Train)]
+    for_searches_s = max(left_s - sum(trainings.values()), 0.0)
+    least_s = sum(need.least_s for need in searches)
+    enough = min(for_searches_s / least_s, 1.0) if searches else 0.0
+    rest_s = for_searches_s - enough * least_s
+    shares = {need.step.name: need.step.stage.share for need in searches if not isinstance(need.step.stage, Train)}
+    given = {
+        need.step.name: enough * need.least_s + rest_s * shares[need.step.name] / sum(shares.values())
+        for need in searches
+    }
+    return trainings | given
 
 
 def refuse_too_little(needs: Sequence[Need], left_s: float, budget_hours: float) -> None:

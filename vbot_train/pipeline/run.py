@@ -1,9 +1,9 @@
 """Run a chain, step after step, or go on with it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
 
 from filelock import Timeout
 from rich.console import Console
@@ -23,7 +23,7 @@ from vbot_train.pipeline.lines import (
     format_line,
 )
 from vbot_train.pipeline.outcome import Outcome, describe_best, find_outcome
-from vbot_train.pipeline.plan import Need, build_need, describe_plan, divide, refuse_too_little
+from vbot_train.pipeline.plan import COMMAND_S, Need, build_need, describe_plan, divide, refuse_too_little
 from vbot_train.pipeline.report import list_difference_rows, write_chain_report
 from vbot_train.pipeline.schema import Compare, Search, Train
 from vbot_train.pipeline.speed import estimate_training_s, measure_speed
@@ -40,6 +40,7 @@ from vbot_train.study.timing import estimate_training_s as measure_training_s
 from vbot_train.training.locks import create_file_lock, take
 from vbot_train.training.result import FILE_NAME
 
+ONLY_DEFAULT = "no search found anything but the default"
 SAVE_S = 10.0  # the state is written at least so often: what a kill loses of the hours used
 
 
@@ -75,6 +76,8 @@ class ChainRun:
         except Timeout:
             raise ConfigError(f"name={self.chain.name}: another command runs this chain") from None
         with lock:
+            self.state = open_state(self.chain, self.planned, self.state.command)  # as the last command has left it
+            self._hours_before = self.state.hours_used
             self._prepare()
             for planned in self.planned:
                 if self.state.find(planned.step.name).status in ("waiting", "running"):
@@ -88,7 +91,7 @@ class ChainRun:
 
     def _prepare(self) -> None:
         """Measure the speed, once for the chain, and say how the hours are divided."""
-        is_new = self.state.speed is None
+        self._save()
         if self.state.speed is None:
             check_searches(self.chain, self.commands)
             self._show(f"measuring the speed with {self.chain.workers} at a time")
@@ -99,7 +102,7 @@ class ChainRun:
                     f"name={self.chain.name}: the trainings that measure the speed have failed; see above"
                 )
         needs = self._list_needs()
-        if is_new:
+        if not self.state.has_begun:
             refuse_too_little(needs, self._compute_left_s(), self.state.budget_hours)
         self._save()
         self._show(*self._describe_plan(needs))
@@ -143,12 +146,15 @@ class ChainRun:
         state.status = "done"
 
     def _search(self, planned: Planned, state: StepState) -> None:
-        step = planned.step
-        hours = self._allot_hours(planned, state)
+        step, seconds = planned.step, divide(self._list_needs(), self._compute_left_s())[planned.step.name]
+        if state.status == "waiting" and seconds < self._build_need(planned).first_s:
+            state.status, state.note = "skipped", "no time was left"
+            return
+        hours = self._allot_hours(step, seconds)
         if isinstance(step.stage, Compare):
             recipes = write_candidates(self.chain, self.chain.steps[: step.number - 1])
             if recipes == [DEFAULT]:
-                state.status, state.note = "skipped", "no search found anything but the default"
+                state.status, state.note = "skipped", ONLY_DEFAULT
                 return
             line = build_comparison_line(self.chain, step, recipes, hours)
         else:
@@ -159,15 +165,13 @@ class ChainRun:
         state.status = "done"
         self._learn_speed(planned)
 
-    def _allot_hours(self, planned: Planned, state: StepState) -> float:
-        """Return the wall clock of a search over all its resumes [h]."""
-        needs = self._list_needs()
-        seconds = divide(needs, self._compute_left_s())[planned.step.name]
-        progress = self._look(planned.step)
+    def _allot_hours(self, step: Step, seconds: float) -> float:
+        """Return the hours that a search may train, over all its resumes, for it to take so many seconds from now."""
+        progress = self._look(step)
         spent_s = 0.0 if progress is None else compute_spent_s(progress.trials, progress.now)
-        return (spent_s + seconds) / HOUR_S
+        return (spent_s + max(seconds - COMMAND_S, 1.0)) / HOUR_S
 
-    def _find_base(self, step: Step) -> Any:
+    def _find_base(self, step: Step) -> Path | None:
         """Return the folder with the best recipe so far; None: the default is the best so far."""
         earlier = reversed(self.chain.steps[: step.number - 1])
         return next((found for each in earlier if (found := locate_best(self.chain, each)) is not None), None)
@@ -184,16 +188,20 @@ class ChainRun:
         self._save()
         self._show("", f"step {step.number} of {len(self.chain.steps)}, {step.name}", state.command)
 
-    def _run_line(self, line: Sequence[str], watch: Any, state: StepState | None = None) -> None:
+    def _run_line(self, line: Sequence[str], watch: Callable[[], None], state: StepState | None = None) -> None:
         """Run a line.
 
         Raises:
             SystemExit: It was stopped, or it failed.
         """
         began, before = time.monotonic(), 0.0 if state is None else state.hours
-        code = self.commands.run(line, watch)
-        if state is not None:
-            state.hours = before + (time.monotonic() - began) / HOUR_S
+
+        def tick() -> None:
+            if state is not None:
+                state.hours = round(before + (time.monotonic() - began) / HOUR_S, 5)
+            watch()
+
+        code = self.commands.run(line, tick)
         if code != 0:
             asked = self.commands.stopped_by is not None
             self._stop(code, "stopped" if asked else f"{self.state.stage or SPEED} ended with code {code}")
@@ -233,8 +241,11 @@ class ChainRun:
         compared = [step for step in self.chain.steps if isinstance(step.stage, Compare)]
         if not compared:
             return None
-        if self.state.find(compared[-1].name).status == "skipped":
+        state = self.state.find(compared[-1].name)
+        if state.note == ONLY_DEFAULT:
             return Outcome(DEFAULT, True, [], None)
+        if state.status == "skipped":
+            return None
         study = load_study(self.chain.locate(compared[-1]), self.chain.config.storage)
         return find_outcome(Verdict(study, study.record.metric), DEFAULT)
 

@@ -87,6 +87,11 @@ class ChainState(Part):
         content = self.model_dump(mode="json")
         write_atomically(directory / STATE_YAML, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether any step has."""
+        return any(step.status != "waiting" for step in self.steps)
+
     def find(self, name: str) -> StepState:
         """Return the state of a step."""
         return next(step for step in self.steps if step.name == name)
