@@ -1,6 +1,7 @@
 """What tests of the task share: two robots at rest, a simulation without physics, and the environment's builder."""
 
 import math
+import shutil
 import sys
 import time
 
@@ -15,6 +16,8 @@ from vbot_train.env.simulation import MujocoSimulation
 from vbot_train.env.state import RobotState
 
 torch.set_num_threads(1)
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture
@@ -141,3 +144,17 @@ def make_puppet_env(make_env):
         return env
 
     return make
+
+
+@pytest.fixture
+def browser():
+    """A headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
+    assert path is not None, "the tests marked browser need Chromium"
+    flags = ["--no-sandbox", "--enable-unsafe-swiftshader", "--disable-background-networking"]
+    with sync_playwright() as tool:
+        chromium = tool.chromium.launch(executable_path=path, args=flags)
+        yield chromium
+        chromium.close()

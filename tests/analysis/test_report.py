@@ -1,6 +1,5 @@
 """The report: whole, safe, and drawn by a browser."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from vbot_train.analysis.verdict import Verdict
 from vbot_train.study.record import StudyRecord
 
 PATIENCE_MS = 200_000  # the page brings five megabytes of plotly, and a busy machine takes its time
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 NONE = ImportanceReport([], {}, "insufficient: 3 of 30 completed trials", "ped_anova", 3)
 MATTERS = ImportanceReport(
     [Importance("ppo.learning_rate", 1.0, (0.9, 1.0), (1, 1))],
@@ -172,20 +170,6 @@ def test_names_are_text_not_markup(verdict, tmp_path):
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "&lt;script&gt;alert(&#39;ü&#39;)&lt;/script&gt;" in page and "<script>alert" not in page
     assert "at the edge of &lt;b&gt;." in page
-
-
-@pytest.fixture
-def browser():
-    """A headless Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
-    assert path is not None, "the tests marked browser need Chromium"
-    flags = ["--no-sandbox", "--enable-unsafe-swiftshader", "--disable-background-networking"]
-    with sync_playwright() as tool:
-        chromium = tool.chromium.launch(executable_path=path, args=flags)
-        yield chromium
-        chromium.close()
 
 
 @pytest.mark.browser

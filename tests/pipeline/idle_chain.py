@@ -5,7 +5,7 @@ from pathlib import Path
 
 from conftest import compose_automl
 
-from vbot_train.config.composition import CONF_DIR
+from vbot_train.config.composition import CONF_DIR, ConfigError
 from vbot_train.pipeline.chain import build_chain
 from vbot_train.pipeline.command import Commands
 from vbot_train.pipeline.run import ChainRun
@@ -17,7 +17,10 @@ def main() -> None:
     """Run the chain to its end, or go on with it."""
     typed = [*sys.argv[1:], "name=n"]
     chain = build_chain(compose_automl(*typed), typed, [], CONF_DIR, Path("multirun") / "n")
-    ChainRun(chain, "the same line", Commands([sys.executable, str(IDLE)])).run()
+    try:
+        ChainRun(chain, "the same line", Commands([sys.executable, str(IDLE)])).run()
+    except ConfigError as error:
+        raise SystemExit(str(error)) from None
 
 
 if __name__ == "__main__":
