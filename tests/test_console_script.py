@@ -19,12 +19,33 @@ def call(cwd, *arguments):
     return subprocess.run(line, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "automl"])
 def test_a_command_shows_its_usage_as_it_was_typed(tmp_path, name):
     assert call(tmp_path, name, "--help").stdout.startswith(f"usage: vbot-train {name} ")
     line = [sys.executable, "-m", f"vbot_train.{name}", "--help"]
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.startswith(f"usage: python -m vbot_train.{name} ")
+
+
+def test_automl_shows_lines_to_type_its_pipelines_and_its_keys(tmp_path):
+    shown = call(tmp_path, "automl", "--help").stdout
+    assert shown.startswith("Hours in, a tested policy out")
+    assert "pipeline: full, hp, reward, rings, stage" in shown and "budget_hours: 12" in shown
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (["mode=all"], "mode=all: choose one of full, hp, reward, rings, stage"),
+        (["mode=hp", "pipeline=hp"], "mode=hp: pipeline= is given too, and is the same"),
+        (["-m"], "-m: automl runs one chain; its stages are searches of their own"),
+        (["budget_hours=0"], "budget_hours=0: must be more than 0"),
+        (["search=quick"], "search=quick: each stage has its own; pipeline= names a chain of searches"),
+    ],
+)
+def test_automl_refuses_in_a_line(tmp_path, typed, message):
+    done = call(tmp_path, "automl", *typed)
+    assert done.returncode == 1 and done.stderr.startswith(message), done.stderr
 
 
 def test_a_command_is_refused_as_its_module_is(tmp_path):

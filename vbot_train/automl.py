@@ -19,6 +19,7 @@ from vbot_train.terminal import detach_from_terminal
 
 CONFIG_NAME = "automl"
 PIPELINES = CONF_DIR / "pipeline"
+MULTIRUN = Path("multirun")
 WHITELIST = ("hydra.experimental.callback.Callback",)
 
 
@@ -29,13 +30,12 @@ def main(config: DictConfig) -> None:
     from vbot_train.pipeline.command import Commands
     from vbot_train.pipeline.run import ChainRun
 
-    given = build_parser().parse_intermixed_args(sys.argv[1:])
-    own, conf_dir = [Path(folder) for folder in given.config_dir], Path(given.config_path or CONF_DIR)
-    use_folders(own, conf_dir)
-    node = HydraConfig.get()
-    typed = list(node.overrides.task)
-    chain = build_chain(to_plain(config), typed, own, conf_dir, Path(node.run.dir))
     try:
+        given = build_parser().parse_intermixed_args(sys.argv[1:])
+        own, conf_dir = [Path(folder) for folder in given.config_dir], Path(given.config_path or CONF_DIR)
+        use_folders(own, conf_dir)
+        typed = list(HydraConfig.get().overrides.task)
+        chain = build_chain(to_plain(config), typed, own, conf_dir, MULTIRUN)
         ChainRun(chain, format_command(chain.name), Commands()).run()
     except (CompactHydraException, OSError) as error:
         raise SystemExit(str(error)) from error

@@ -18,6 +18,6 @@ def make_chain(tmp_path):
 
     def make(*typed, conf_dir=CONF_DIR):
         given = [*typed, "name=n"]
-        return build_chain(compose_automl(*given), given, [], conf_dir, tmp_path / "multirun" / "n")
+        return build_chain(compose_automl(*given), given, [], conf_dir, tmp_path / "multirun")
 
     return make

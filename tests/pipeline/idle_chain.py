@@ -16,7 +16,7 @@ IDLE = Path(__file__).parents[2] / "benchmarks" / "idle.py"
 def main() -> None:
     """Run the chain to its end, or go on with it."""
     typed = [*sys.argv[1:], "name=n"]
-    chain = build_chain(compose_automl(*typed), typed, [], CONF_DIR, Path("multirun") / "n")
+    chain = build_chain(compose_automl(*typed), typed, [], CONF_DIR, Path("multirun"))
     try:
         ChainRun(chain, "the same line", Commands([sys.executable, str(IDLE)])).run()
     except ConfigError as error:

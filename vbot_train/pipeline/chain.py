@@ -68,7 +68,7 @@ class Chain:
 
 
 def build_chain(
-    content: Mapping[str, Any], typed: Sequence[str], own_folders: Sequence[Path], conf_dir: Path, directory: Path
+    content: Mapping[str, Any], typed: Sequence[str], own_folders: Sequence[Path], conf_dir: Path, multirun: Path
 ) -> Chain:
     """Build a chain from the composed ``conf/automl.yaml``.
 
@@ -77,7 +77,7 @@ def build_chain(
         typed: Overrides of the command line.
         own_folders: Folders of options, by ``--config-dir``.
         conf_dir: Folder of the primary config, by ``--config-path``.
-        directory: The chain's directory.
+        multirun: Folder in which the chain's own will be.
 
     Raises:
         ConfigError: A key or a stage is invalid, or a typed key is one that the stages set.
@@ -91,4 +91,4 @@ def build_chain(
             raise ConfigError(f"{override}: each stage has its own; {instead}")
     given = [override for override in typed if parse_key(override).split(".")[0] not in OWN_KEYS]
     steps = list_steps(keys.pipeline.stages)
-    return Chain(keys, steps, check_config(base), given, list(own_folders), conf_dir, directory)
+    return Chain(keys, steps, check_config(base), given, list(own_folders), conf_dir, multirun / str(keys.name))
