@@ -22,7 +22,8 @@ from pathlib import Path
 from vbot_train.pipeline.state import ChainState
 from vbot_train.study.loading import load_study
 
-CHAIN = ["name=killed", "training=smoke", "scheduler=none", "workers=2"]
+# Random searches try the same points whatever was interrupted, so the same configurations win.
+CHAIN = ["name=killed", "training=smoke", "method=random", "scheduler=none", "workers=2"]
 SIZES = ["budget_hours=0.5", "hp_trials=3", "reward_trials=2", "reward_generations=2"]
 LINE = [sys.executable, "-m", "vbot_train.automl", *CHAIN, *SIZES]
 

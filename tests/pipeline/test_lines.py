@@ -39,6 +39,13 @@ def test_a_comparison_lists_its_recipes_and_keeps_the_typed_one_as_the_default(m
     assert line.index("experiment=far") < line.index("experiment=default,hp")
 
 
+def test_a_comparison_trains_each_recipe_whole_whatever_the_searches_do(make_chain):
+    chain = make_chain("method=random", "scheduler=halving")
+    line = build_comparison_line(chain, chain.find("compare"), ["default", "hp"], 1.0)
+    assert {"method=grid", "scheduler=none", "search.max_trials=2"} <= set(line)
+    assert not {"method=random", "scheduler=halving"} & set(line)
+
+
 def test_a_training_has_the_whole_length_and_every_thread(make_chain):
     chain = make_chain()
     line = build_training_line(chain, chain.find("final"), BASE, None)

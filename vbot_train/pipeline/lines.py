@@ -48,7 +48,8 @@ def build_comparison_line(chain: Chain, step: Step, recipes: Sequence[str], hour
     """
     assert not isinstance(step.stage, Search)
     folder = ["--config-dir", _format(chain.directory / CANDIDATES)]
-    own = [*step.stage.overrides, *chain.given, f"experiment={','.join(recipes)}", f"search.max_trials={len(recipes)}"]
+    all_of_them = ["method=grid", "scheduler=none", f"search.max_trials={len(recipes)}"]
+    own = [*step.stage.overrides, *chain.given, f"experiment={','.join(recipes)}", *all_of_them]
     typed = [override for override in chain.given if parse_key(override) == "experiment"]
     return [*chain.options, *folder, "-m", *typed, *_finish_study(chain, step, own, step.stage.length, hours)]
 
