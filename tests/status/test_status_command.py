@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -270,6 +271,9 @@ class Screen:
 
     def press_ctrl_c(self):
         os.write(self._terminal, b"\x03")
+        with suppress(OSError):  # the terminal is gone when the process has ended; unread, it would block the process
+            while os.read(self._terminal, 65536):
+                pass
         _, code = os.waitpid(self.process, 0)
         return os.waitstatus_to_exitcode(code)
 
