@@ -3,7 +3,8 @@
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,18 @@ def join_lines(text: str) -> str:
 
 def compose_config(overrides: list[str] | None = None) -> dict[str, Any]:
     """Compose ``conf/config.yaml`` with overrides, outside a Hydra application. Returns plain containers."""
+    with compose_apart():
+        return to_plain(compose(CONFIG_NAME, overrides=overrides or []))
+
+
+@contextmanager
+def compose_apart(conf_dir: Path = CONF_DIR) -> Iterator[None]:
+    """Let Hydra compose from a folder, without disturbing the Hydra application that runs."""
     active = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(CONF_DIR)):
-            return to_plain(compose(CONFIG_NAME, overrides=overrides or []))
+        with initialize_config_dir(str(conf_dir)):
+            yield
     finally:
         GlobalHydra.instance().hydra = active
 

@@ -60,7 +60,7 @@ class Commands:
             return None
 
     def _receive(self, number: int, frame: types.FrameType | None) -> None:
-        again, self.stopped_by = self.stopped_by is not None, number
+        self.stopped_by = number
         assert self._process is not None
-        if number == signal.SIGTERM or (again and number != signal.SIGINT):
+        if number == signal.SIGTERM:
             self._process.send_signal(signal.SIGTERM)

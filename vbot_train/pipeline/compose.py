@@ -1,17 +1,15 @@
 """What a step's line composes: its config, and the ranges that it searches. This checks it before anything trains."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
+from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from vbot_train.config.checks import check_values
-from vbot_train.config.composition import CONFIG_NAME, to_plain
+from vbot_train.config.composition import CONFIG_NAME, compose_apart, to_plain
 from vbot_train.config.schema import Config
 from vbot_train.search.naming import parse_key
 
@@ -21,7 +19,6 @@ class Composed:
     """What a line composes."""
 
     config: Config
-    plain: dict[str, Any]  # the same in plain containers
     ranges: dict[str, str]  # what varies, in Hydra's sweep grammar
 
 
@@ -40,18 +37,17 @@ def compose_line(line: Sequence[str], conf_dir: Path) -> Composed:
     overrides = [each for each in overrides if parse_key(each).split(".")[0] != "hydra"]
     parsed = OverridesParser.create().parse_overrides(overrides)
     fixed = [text for text, each in zip(overrides, parsed, strict=True) if not each.is_sweep_override()]
-    with _apart_from_hydra_main(conf_dir):
+    with compose_apart(conf_dir):
         found = compose(CONFIG_NAME, overrides=fixed, return_hydra_config=True)
     params = dict(found.hydra.sweeper.params or {})
     typed = {parse_key(each) for each in overrides}
-    plain = to_plain(found)
-    return Composed(check_values(plain), plain, {key: text for key, text in params.items() if key not in typed})
+    return Composed(check_values(to_plain(found)), {key: text for key, text in params.items() if key not in typed})
 
 
 def compose_recipe(name: str, given: Sequence[str], conf_dir: Path) -> dict[str, Any]:
     """Compose a recipe of the folders in use with what was typed, in plain containers."""
     kept = [each for each in given if parse_key(each) != "experiment"]
-    with _apart_from_hydra_main(conf_dir):
+    with compose_apart(conf_dir):
         return to_plain(compose(CONFIG_NAME, overrides=[*kept, f"experiment={name}"]))
 
 
@@ -63,15 +59,3 @@ def _list_overrides(line: Sequence[str]) -> Iterator[str]:
             next(arguments)
         elif not argument.startswith("-"):
             yield argument
-
-
-@contextmanager
-def _apart_from_hydra_main(conf_dir: Path) -> Iterator[None]:
-    """Compose without disturbing the Hydra application that runs."""
-    active = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(conf_dir)):
-            yield
-    finally:
-        GlobalHydra.instance().hydra = active

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from plotly import graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from vbot_train.analysis.ranking import format_cell, format_interval
+from vbot_train.analysis.ranking import format_interval
 from vbot_train.analysis.report import render_figure
 from vbot_train.analysis.verdict import Verdict
 from vbot_train.config.composition import load_recorded_config
@@ -20,6 +20,7 @@ from vbot_train.pipeline.outcome import DECISIVE, Outcome, describe_values
 from vbot_train.pipeline.schema import Train
 from vbot_train.pipeline.state import ChainState, StepState
 from vbot_train.pipeline.steps import Step
+from vbot_train.status.chain import SHOWN, format_estimate
 from vbot_train.study.loading import load_study
 from vbot_train.training.comparable import list_changes, result_settings
 from vbot_train.training.files import write_atomically
@@ -27,7 +28,6 @@ from vbot_train.training.result import FILE_NAME, TrialResult
 
 TEMPLATE = "chain.html.jinja"
 REPORT, OUTCOMES, VIDEO = "report.html", "outcomes.json", "policy.mp4"
-SHOWN = ("success_rate", "stage1_points", "time_to_goal_s")
 NOT_CHANGED = ("training.", "search.", "evaluation.")  # set by the steps' lines, not found
 
 
@@ -68,11 +68,6 @@ def list_difference_rows(outcome: Outcome) -> Iterator[dict[str, str]]:
         mark = ", better" if each.is_better and each.metric in DECISIVE else ""
         cells = {"ours": format_estimate(each.ours), "default": format_estimate(each.default)}
         yield {"metric": each.metric, **cells, "difference": value + mark}
-
-
-def format_estimate(found: Mapping[str, Any] | None) -> str:
-    """Format a value with its interval."""
-    return f"{format_cell(found['iqm'])}{format_interval(found['ci_95'])}" if found else "-"
 
 
 def list_step_rows(chain: Chain, state: ChainState) -> Iterator[dict[str, Any]]:

@@ -59,6 +59,7 @@ class ChainRun:
         self.console = Console(highlight=False, soft_wrap=True, markup=False)
         self.planned = compose_steps(chain)
         self.state = open_state(chain, self.planned, command)
+        self._observers: dict[Path, Observer] = {}  # kept, as each keeps its database open
         self._hours_before = self.state.hours_used
         self._started = self._saved = time.monotonic()
 
@@ -270,7 +271,7 @@ class ChainRun:
         if not (directory / STUDY_YAML).exists():
             return None
         with suppress(StudyError, ConfigError):  # the search writes it at this moment
-            return Observer(directory, self.chain.config.storage).look()
+            return self._observers.setdefault(directory, Observer(directory, self.chain.config.storage)).look()
         return None
 
     def _learn_speed(self, planned: Planned) -> None:

@@ -10,7 +10,7 @@ from vbot_train.study.layout import TRIALS
 from vbot_train.training.progress import PROGRESS_CSV, read_whole_rows
 from vbot_train.training.result import FILE_NAME, TrialResult
 
-EVALUATION = 2.0  # an evaluation makes so many times the env steps per second of learning (LOG.md, 2026-11-25)
+EVALUATION = 2.0  # times the env steps per second of learning, at least: bare physics makes 2.5 times them (README)
 
 
 def measure_speed(study_dir: Path) -> Speed | None:

@@ -57,6 +57,8 @@ def prepare_look(directory: Path, storage: str | None) -> Callable[[], Group]:
         observer = Observer(directory, storage)
         return lambda: render_status(observer.look())
 
+    observers: dict[Path, Observer] = {}  # kept, as each keeps its database open
+
     def look() -> Group:
         state = ChainState.read(directory)
         if state is None:
@@ -64,7 +66,9 @@ def prepare_look(directory: Path, storage: str | None) -> Callable[[], Group]:
         study = None if state.stage is None else directory / state.stage
         if study is None or not (study / STUDY_YAML).exists():
             return render_chain(state)
-        return Group(render_chain(state), Text(), render_status(Observer(study, storage).look()))
+        return Group(
+            render_chain(state), Text(), render_status(observers.setdefault(study, Observer(study, storage)).look())
+        )
 
     return look
 

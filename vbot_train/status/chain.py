@@ -43,7 +43,7 @@ def format_best(step: StepState) -> list[str]:
 
 def format_estimate(found: Mapping[str, Any] | None) -> str:
     """Format a value with its 95 % interval."""
-    return UNKNOWN if found is None else f"{format_cell(found['iqm'])}{format_interval(found['ci_95'])}"
+    return f"{format_cell(found['iqm'])}{format_interval(found['ci_95'])}" if found else UNKNOWN
 
 
 def describe_end(state: ChainState) -> Iterator[str]:
