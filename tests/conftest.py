@@ -17,6 +17,7 @@ from vbot_train.env.state import RobotState
 
 torch.set_num_threads(1)
 
+PATIENCE_MS = 200_000  # a page brings five megabytes of plotly, and a busy machine takes its time
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -158,3 +159,22 @@ def browser():
         chromium = tool.chromium.launch(executable_path=path, args=flags)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Open a page of plotly figures. Returns its tab, what it said on the console, and the addresses it asked for."""
+
+    def visit(path):
+        said, asked = [], []
+        tab = browser.new_page()
+        tab.set_default_timeout(PATIENCE_MS)
+        tab.on("console", lambda message: said.append(message.text))
+        tab.on("pageerror", lambda error: said.append(str(error)))
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto(path.as_uri())
+        drawn = "[...document.querySelectorAll('.plotly-graph-div')].every(d => d.querySelector('.main-svg'))"
+        tab.wait_for_function(drawn)
+        return tab, said, asked
+
+    return visit

@@ -17,7 +17,6 @@ from vbot_train.analysis.report import list_table_rows, write_report
 from vbot_train.analysis.verdict import Verdict
 from vbot_train.study.record import StudyRecord
 
-PATIENCE_MS = 200_000  # the page brings five megabytes of plotly, and a busy machine takes its time
 NONE = ImportanceReport([], {}, "insufficient: 3 of 30 completed trials", "ped_anova", 3)
 MATTERS = ImportanceReport(
     [Importance("ppo.learning_rate", 1.0, (0.9, 1.0), (1, 1))],
@@ -173,19 +172,10 @@ def test_names_are_text_not_markup(verdict, tmp_path):
 
 
 @pytest.mark.browser
-def test_a_browser_draws_every_figure_without_an_error_and_asks_for_nothing_else(verdict, tmp_path, browser):
+def test_a_browser_draws_every_figure_without_an_error_and_asks_for_nothing_else(verdict, tmp_path, open_page):
     path: Path = tmp_path / "report.html"
     write_report(verdict, MATTERS, ADVICE, path)
-    said, asked = [], []
-    page = browser.new_page()
-    page.set_default_timeout(PATIENCE_MS)
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(path.as_uri())
-    page.wait_for_function(
-        "[...document.querySelectorAll('.plotly-graph-div')].every(d => d.querySelector('.main-svg'))"
-    )
+    page, said, asked = open_page(path)
     drawn = page.evaluate(
         "Object.fromEntries([...document.querySelectorAll('.plotly-graph-div')].map(d =>"
         " [d.closest('section').querySelector('h2').textContent,"

@@ -8,7 +8,6 @@ from vbot_train.pipeline.outcome import Difference, Outcome
 from vbot_train.pipeline.report import OUTCOMES, describe_changes, write_chain_report
 from vbot_train.pipeline.state import ChainState, StepState
 
-PATIENCE_MS = 200_000
 FOUND = {
     "stage": "1-hp",
     "trial": 3,
@@ -69,17 +68,8 @@ def test_what_a_step_changed_leaves_out_what_its_line_sets():
 
 
 @pytest.mark.browser
-def test_a_browser_draws_the_page_without_an_error_and_asks_for_nothing_else(page, browser):
-    said, asked = [], []
-    tab = browser.new_page()
-    tab.set_default_timeout(PATIENCE_MS)
-    tab.on("console", lambda message: said.append(message.text))
-    tab.on("pageerror", lambda error: said.append(str(error)))
-    tab.on("request", lambda request: asked.append(request.url))
-    tab.goto(page.as_uri())
-    tab.wait_for_function(
-        "[...document.querySelectorAll('.plotly-graph-div')].every(d => d.querySelector('.main-svg'))"
-    )
+def test_a_browser_draws_the_page_without_an_error_and_asks_for_nothing_else(page, open_page):
+    tab, said, asked = open_page(page)
     assert tab.locator(".plotly-graph-div").count() == 2
     assert tab.locator("#steps tr").count() == 1 + 4
     assert tab.locator("#test tr").count() == 1 + 1
