@@ -37,7 +37,11 @@ def test_every_line_of_every_pipeline_composes(make_chain, option, env):
         ("budget_hours=-1", r"budget_hours=-1: "),
         ("hp_trials=0", r"hp_trials=0: must be at least 1"),
         ("reward_generations=-1", r"reward_generations=-1: must be at least 0"),
-        ("pipeline.stages=[{kind: sing}]", r"pipeline.stages.0.kind=sing: choose one of search, compare, train"),
+        ("+pipeline.stages.a={kind: sing}", r"pipeline.stages.a.kind=sing: choose one of search, compare, train"),
+        ("+pipeline.stages.A={kind: train}", r"pipeline.stages.A: its name must be of lower-case letters"),
+        ("pipeline.stages.hp.trials=0", r"pipeline.stages.hp.trials=0: must be at least 1"),
+        ("+pipeline.stages.hp.trails=1", r"stages.hp.trails=1: no such key; did you mean pipeline.stages.hp.trials"),
+        ("~pipeline.stages.hp", r"pipeline.stages.fine-tune.around=hp: there is no search of this name"),
         ("search=quick", r"search=quick: each stage has its own; pipeline= names a chain of searches"),
         ("search.max_trials=3", r"search.max_trials=3: each stage has its own; hp_trials= and reward_trials= set it"),
         ("study=x", r"study=x: each stage has its own; name= names the chain"),
@@ -50,7 +54,7 @@ def test_what_a_chain_cannot_run_with_is_refused_in_a_line(make_chain, typed, me
 
 
 def test_a_stage_with_a_search_or_a_key_that_does_not_exist_is_refused(make_chain):
-    chain = make_chain("pipeline.stages=[{kind: search, name: a, search: none-such, trials: 1, share: 1, length: 1}]")
+    chain = make_chain("+pipeline.stages.a={kind: search, search: none-such, trials: 1, share: 1, length: 1}")
     with pytest.raises(CompactHydraException, match="none-such"):
         compose_steps(chain)
 
@@ -76,7 +80,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(make_chain):
     [
         (["ppo.gae_lambda=0.9"], "config.ppo.gae_lambda: 0.95 -> 0.9"),
         (["hp_trials=9"], "stages.1-hp.trials: 8 -> 9"),
-        (["pipeline=hp", "pipeline.stages=[{kind: train, name: final}]"], "stages.1-hp.kind: search -> absent"),
+        (["~pipeline.stages.fine-tune"], "stages.2-fine-tune.kind: search -> absent"),
     ],
 )
 def test_a_chain_goes_on_with_another_budget_but_not_with_other_stages_or_settings(make_chain, other, difference):

@@ -7,20 +7,18 @@ from vbot_train.pipeline.schema import Compare, Search, Train
 from vbot_train.pipeline.steps import list_steps
 
 
-def search(name, **settings):
-    return Search(kind="search", name=name, search="full", trials=4, share=1, length=1, **settings)
+def search(**settings):
+    return Search(kind="search", search="full", trials=4, share=1, length=1, **settings)
 
 
-def compare(name="compare"):
-    return Compare(kind="compare", name=name, share=1, length=1)
-
-
-def train(name="final"):
-    return Train(kind="train", name=name)
+COMPARE = Compare(kind="compare", share=1, length=1)
+TRAIN = Train(kind="train")
 
 
 def test_each_generation_is_a_step_around_the_one_before():
-    steps = list_steps([search("hp"), search("reward", generations=3, around="hp"), compare(), train()])
+    steps = list_steps(
+        {"hp": search(), "reward": search(generations=3, around="hp"), "compare": COMPARE, "final": TRAIN}
+    )
     names = ["1-hp", "2-reward-1", "3-reward-2", "4-reward-3", "5-compare", "6-final"]
     assert [step.name for step in steps] == names
     assert [step.around for step in steps] == [None, "hp", "reward-1", "reward-2", None, None]
@@ -28,24 +26,24 @@ def test_each_generation_is_a_step_around_the_one_before():
 
 
 def test_a_stage_with_no_generation_is_left_out():
-    steps = list_steps([search("hp"), search("reward", generations=0), train()])
+    steps = list_steps({"hp": search(), "reward": search(generations=0), "final": TRAIN})
     assert [step.name for step in steps] == ["1-hp", "2-final"]
 
 
 def test_around_a_stage_of_several_generations_is_around_the_last():
-    steps = list_steps([search("reward", generations=2), search("fine", around="reward")])
+    steps = list_steps({"reward": search(generations=2), "fine": search(around="reward")})
     assert steps[-1].around == "reward-2"
 
 
 @pytest.mark.parametrize(
     ("stages", "message"),
     [
-        ([], r"pipeline.stages=\[\]: a chain needs a stage"),
-        ([search("hp"), train("hp")], r"pipeline.stages\[1\].name=hp: is taken"),
-        ([search("default")], r"pipeline.stages\[0\].name=default: is taken"),
-        ([search("far")], r"pipeline.stages\[0\].name=far: is a recipe of conf/experiment/"),
-        ([search("hp", around="other")], r"pipeline.stages\[0\].around=other: there is no search of this name"),
-        ([train(), compare()], r"pipeline.stages\[1\].kind=compare: there is no search before it"),
+        ({}, r"pipeline.stages=\{\}: a chain needs a stage"),
+        ({"a": search(generations=2), "a-2": TRAIN}, r"pipeline.stages.a-2: the name a-2 is taken"),
+        ({"default": search()}, r"pipeline.stages.default: the name default is taken"),
+        ({"far": search()}, r"pipeline.stages.far: far is a recipe of conf/experiment/"),
+        ({"hp": search(around="other")}, r"pipeline.stages.hp.around=other: there is no search of this name"),
+        ({"final": TRAIN, "compare": COMPARE}, r"pipeline.stages.compare.kind=compare: there is no search before it"),
     ],
 )
 def test_a_chain_that_cannot_be_is_refused(stages, message):

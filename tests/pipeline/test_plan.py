@@ -13,12 +13,12 @@ CONFIRM = Plan(Confirm(top_k=2, seeds=[1001, 1002]), None)  # 4 trainings
 
 
 def search(number, share, generation=None, trials=8):
-    stage = Search(kind="search", name="s", search="full", trials=trials, share=share, length=1, generations=3)
-    return Need(Step(number, stage, generation), TRAINING_S, workers=2, trials=trials, stages=CONFIRM)
+    stage = Search(kind="search", search="full", trials=trials, share=share, length=1, generations=3)
+    return Need(Step(number, "s", stage, generation), TRAINING_S, workers=2, trials=trials, stages=CONFIRM)
 
 
 def train(number):
-    return Need(Step(number, Train(kind="train", name="final")), TRAINING_S, workers=1)
+    return Need(Step(number, "final", Train(kind="train")), TRAINING_S, workers=1)
 
 
 def test_a_search_takes_rounds_of_its_workers_and_confirms():

@@ -14,16 +14,17 @@ from vbot_train.pipeline.state import ChainState
 from vbot_train.study.loading import load_study
 
 SCRIPT = Path(__file__).with_name("idle_chain.py")
-STAGES = (
-    "pipeline.stages=["
-    "{kind: search, name: hp, search: full, trials: 4, share: 1, length: 1, overrides: ['search.confirm=none']},"
-    "{kind: search, name: reward, search: reward, generations: 2, trials: 3, share: 1, length: 1,"
-    " overrides: ['search.confirm=none']},"
-    "{kind: compare, name: compare, share: 1, length: 1,"
+STAGES = [
+    "pipeline/stages=[]",
+    "+pipeline.stages.hp={kind: search, search: full, trials: 4, share: 1, length: 1,"
+    " overrides: ['search.confirm=none']}",
+    "+pipeline.stages.reward={kind: search, search: reward, generations: 2, trials: 3, share: 1, length: 1,"
+    " overrides: ['search.confirm=none']}",
+    "+pipeline.stages.compare={kind: compare, share: 1, length: 1,"
     " overrides: ['search.metric=success_rate', 'search.confirm.top_k=2', 'search.confirm.seeds=1',"
-    " 'search.test.seeds=2']}]"
-)
-TYPED = [STAGES, "training=smoke", "scheduler=none", "workers=2", "budget_hours=0.5"]
+    " 'search.test.seeds=2']}",
+]
+TYPED = [*STAGES, "training=smoke", "scheduler=none", "workers=2", "budget_hours=0.5"]
 NAMES = ["1-hp", "2-reward-1", "3-reward-2", "4-compare"]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from vbot_train.config.gone_keys import GONE, explain_gone_value
@@ -19,21 +19,31 @@ MISSING_HINTS = {"training.env_steps": "; an option of env sets it, for training
 KEY_ERRORS = ("extra_forbidden", "model_type", "missing")
 
 
-def explain_errors(error: ValidationError) -> Iterator[str]:
-    """Yield one line for each error: first those about keys (unknown, missing), then those about values."""
+def explain_errors(error: ValidationError, model: type[BaseModel] = Config, at: str = "") -> Iterator[str]:
+    """Yield one line for each error: first those about keys (unknown, missing), then those about values.
+
+    Args:
+        error: The errors.
+        model: Model that was validated.
+        at: Key at which the model stands; empty if it stands at the top.
+    """
     errors = error.errors(include_url=False)
     rank = {kind: place for place, kind in enumerate(KEY_ERRORS)}
     for each in sorted(errors, key=lambda each: rank.get(each["type"], len(KEY_ERRORS))):
-        yield _explain(each)
+        yield _explain(each, model, at)
 
 
-def _explain(error: ErrorDetails) -> str:
-    key, value, context = ".".join(_read_location(error["loc"])), error["input"], error.get("ctx", {})
+def _explain(error: ErrorDetails, model: type[BaseModel], at: str) -> str:
+    key, value, context = (
+        ".".join(filter(None, (at, *_read_location(error["loc"])))),
+        error["input"],
+        error.get("ctx", {}),
+    )
     if value == MISSING:
         return f"{key}: is missing" + MISSING_HINTS.get(key, "")
     match error["type"]:
         case "extra_forbidden":
-            return _explain_unknown(key, value)
+            return _explain_unknown(key, value) if not at else _explain_unknown_of(model, at, key, value)
         case "missing":
             return f"{key}: is missing"
         case "model_type":
@@ -77,6 +87,14 @@ def _explain_unknown(key: str, value: Any) -> str:
         wanted = f"its file must begin with the line {HEADER}"
         return f"{key}={value}: nothing reads it there; if it comes from an option of {group}, {wanted}"
     return f"{key}={value}: no such key; {suggest_key(prefix + name)}"
+
+
+def _explain_unknown_of(model: type[BaseModel], at: str, key: str, value: Any) -> str:
+    """Explain an unknown key of a model that is no part of the config of a training."""
+    names = list_subkeys(model)
+    near = get_close_matches(key.rpartition(".")[2], names, n=1)
+    hint = f"did you mean {at}.{near[0]}?" if near else f"there are {', '.join(f'{at}.{name}' for name in names)}"
+    return f"{key}={value}: no such key; {hint}"
 
 
 def suggest_key(key: str) -> str:

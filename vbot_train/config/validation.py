@@ -42,8 +42,13 @@ def check_number(key: str, value: Any, bounds: Bounds) -> None:
         raise ConfigError(join_lines(f"{key}={value}: {error.message()}")) from error
 
 
-def validate(model: type[Model], content: Any) -> Model:
+def validate(model: type[Model], content: Any, at: str = "") -> Model:
     """Return plain containers as a model of the schema.
+
+    Args:
+        model: The model.
+        content: The containers.
+        at: Key at which they stand, for messages; empty if they stand at the top.
 
     Raises:
         ConfigError: Describes the first unknown or missing key or invalid value.
@@ -51,5 +56,5 @@ def validate(model: type[Model], content: Any) -> Model:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        refuse(explain_errors(error))
+        refuse(explain_errors(error, model, at))
         raise

@@ -76,7 +76,7 @@ def open_state(chain: Chain, planned: Sequence[Planned], command: str) -> ChainS
         )
     return ChainState(
         name=chain.name,
-        pipeline=", ".join(dict.fromkeys(step.stage.name for step in chain.steps)),
+        pipeline=", ".join(dict.fromkeys(step.stage_name for step in chain.steps)),
         command=command,
         budget_hours=chain.keys.budget_hours,
         steps=[StepState(name=step.name, generation=_describe_generation(step)) for step in chain.steps],

@@ -1,5 +1,6 @@
 """A chain as it was asked for: its steps, the folder it writes to, and what was typed."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from vbot_train.config.checks import check_config
 from vbot_train.config.composition import CONF_DIR, ConfigError
 from vbot_train.config.schema import Config
 from vbot_train.config.validation import validate
-from vbot_train.pipeline.schema import AutomlKeys
+from vbot_train.pipeline.schema import AutomlKeys, read_stages
 from vbot_train.pipeline.steps import Step, list_steps
 from vbot_train.search.naming import check_name, parse_key
 from vbot_train.search.spec import count_workers
@@ -89,6 +90,11 @@ def build_chain(
     for override in typed:
         if (instead := SET_BY_STAGES.get(parse_key(override))) is not None:
             raise ConfigError(f"{override}: each stage has its own; {instead}")
-    given = [override for override in typed if parse_key(override).split(".")[0] not in OWN_KEYS]
-    steps = list_steps(keys.pipeline.stages)
+    given = [override for override in typed if not _is_own(parse_key(override))]
+    steps = list_steps(read_stages(keys.pipeline.stages))
     return Chain(keys, steps, check_config(base), given, list(own_folders), conf_dir, multirun / str(keys.name))
+
+
+def _is_own(key: str) -> bool:
+    """Whether a key or a group, such as ``pipeline/stages``, is one of a chain, not of its steps."""
+    return re.split(r"[./@]", key)[0] in OWN_KEYS

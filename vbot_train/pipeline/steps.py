@@ -1,6 +1,6 @@
 """The steps of a chain: its stages in order, each generation a step of its own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vbot_train.config.composition import CONF_DIR, ConfigError
@@ -15,6 +15,7 @@ class Step:
     """One command line of a chain."""
 
     number: int  # from 1
+    stage_name: str
     stage: Stage
     generation: int | None = None  # from 1; None: the stage has one only
     around: str | None = None  # recipe of the earlier search around which this one searches
@@ -22,7 +23,7 @@ class Step:
     @property
     def recipe(self) -> str:
         """Name of its best configuration among the candidates of a comparison."""
-        return self.stage.name if self.generation is None else f"{self.stage.name}-{self.generation}"
+        return self.stage_name if self.generation is None else f"{self.stage_name}-{self.generation}"
 
     @property
     def name(self) -> str:
@@ -35,43 +36,49 @@ class Step:
         return not isinstance(self.stage, Train)
 
 
-def list_steps(stages: Sequence[Stage]) -> list[Step]:
+def list_steps(stages: Mapping[str, Stage]) -> list[Step]:
     """List the steps of a chain.
 
     Raises:
-        ConfigError: Two stages have one name, or a stage refers to one that does not come before it.
+        ConfigError: A stage's name is taken, or a stage refers to one that does not come before it.
     """
     steps: list[Step] = []
-    for place, stage in enumerate(stages):
-        key = f"pipeline.stages[{place}]"
-        _check_name(key, stage.name, steps)
+    for name, stage in stages.items():
+        key = f"pipeline.stages.{name}"
         if isinstance(stage, Compare) and not any(isinstance(step.stage, Search) for step in steps):
             raise ConfigError(f"{key}.kind=compare: there is no search before it")
-        steps += _list_generations(key, stage, steps)
+        for step in _list_generations(name, stage, steps):
+            _check_recipe(key, step.recipe, steps)
+            steps.append(step)
     if not steps:
-        raise ConfigError("pipeline.stages=[]: a chain needs a stage")
+        raise ConfigError("pipeline.stages={}: a chain needs a stage")
     return steps
 
 
-def _check_name(key: str, name: str, before: Sequence[Step]) -> None:
-    if name == DEFAULT or any(step.stage.name == name or step.recipe == name for step in before):
-        raise ConfigError(f"{key}.name={name}: is taken; give another")
-    if (EXPERIMENTS / f"{name}.yaml").exists():
-        raise ConfigError(f"{key}.name={name}: is a recipe of conf/experiment/; give another")
+def _check_recipe(key: str, recipe: str, before: Sequence[Step]) -> None:
+    if recipe == DEFAULT or any(step.recipe == recipe for step in before):
+        raise ConfigError(f"{key}: the name {recipe} is taken; give another")
+    if (EXPERIMENTS / f"{recipe}.yaml").exists():
+        raise ConfigError(f"{key}: {recipe} is a recipe of conf/experiment/; give another name")
 
 
-def _list_generations(key: str, stage: Stage, before: Sequence[Step]) -> Iterator[Step]:
+def _list_generations(name: str, stage: Stage, before: Sequence[Step]) -> list[Step]:
     number = len(before) + 1
     if not isinstance(stage, Search):
-        yield Step(number, stage)
-        return
-    around = None
-    if stage.around is not None:
-        earlier = [step.recipe for step in before if step.stage.name == stage.around and isinstance(step.stage, Search)]
-        if not earlier:
-            raise ConfigError(f"{key}.around={stage.around}: there is no search of this name before it")
-        around = earlier[-1]
+        return [Step(number, name, stage)]
+    around = None if stage.around is None else _find_last(name, stage.around, before)
+    if stage.generations == 1:
+        return [Step(number, name, stage, None, around)]
+    steps: list[Step] = []
     for generation in range(1, stage.generations + 1):
-        step = Step(number, stage, generation if stage.generations > 1 else None, around)
-        yield step
-        number, around = number + 1, step.recipe
+        steps.append(Step(number, name, stage, generation, around))
+        number, around = number + 1, steps[-1].recipe
+    return steps
+
+
+def _find_last(name: str, around: str, before: Sequence[Step]) -> str:
+    """Return the recipe of the last generation of an earlier search."""
+    earlier = [step.recipe for step in before if step.stage_name == around and isinstance(step.stage, Search)]
+    if not earlier:
+        raise ConfigError(f"pipeline.stages.{name}.around={around}: there is no search of this name before it")
+    return earlier[-1]
