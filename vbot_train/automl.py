@@ -29,6 +29,7 @@ def main(config: DictConfig) -> None:
     from vbot_train.pipeline.chain import build_chain
     from vbot_train.pipeline.command import Commands
     from vbot_train.pipeline.run import ChainRun
+    from vbot_train.study.errors import StudyError
 
     try:
         given = build_parser().parse_intermixed_args(sys.argv[1:])
@@ -37,7 +38,7 @@ def main(config: DictConfig) -> None:
         typed = list(HydraConfig.get().overrides.task)
         chain = build_chain(to_plain(config), typed, own, conf_dir, MULTIRUN)
         ChainRun(chain, format_command(chain.name), Commands()).run()
-    except (CompactHydraException, OSError) as error:
+    except (CompactHydraException, StudyError, OSError) as error:
         raise SystemExit(str(error)) from error
 
 

@@ -107,7 +107,7 @@ def test_ranges_that_were_edited_are_refused_with_the_difference(make_chain):
 def test_before_its_first_step_a_chain_may_change_and_keeps_the_speed_that_it_has_measured(make_chain):
     chain = make_chain("pipeline=reward", "reward_generations=5")
     state = open_state(chain, compose_steps(chain), "line")
-    state.speed = Speed(fixed_s=1, env_steps_per_s=2, evaluation_env_steps_per_s=4)
+    state.speed = Speed(workers=2, fixed_s=1, env_steps_per_s=2, evaluation_env_steps_per_s=4)
     chain.directory.mkdir(parents=True)
     state.write(chain.directory)
     fewer = make_chain("pipeline=reward", "reward_generations=2")

@@ -41,7 +41,7 @@ def test_around_a_stage_of_several_generations_is_around_the_last():
         ({}, r"pipeline.stages=\{\}: a chain needs a stage"),
         ({"a": search(generations=2), "a-2": TRAIN}, r"pipeline.stages.a-2: the name a-2 is taken"),
         ({"default": search()}, r"pipeline.stages.default: the name default is taken"),
-        ({"far": search()}, r"pipeline.stages.far: far is a recipe of conf/experiment/"),
+        ({"far": search()}, r"pipeline.stages.far: far is a recipe too"),
         ({"hp": search(around="other")}, r"pipeline.stages.hp.around=other: there is no search of this name"),
         ({"final": TRAIN, "compare": COMPARE}, r"pipeline.stages.compare.kind=compare: there is no search before it"),
     ],

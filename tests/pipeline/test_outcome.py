@@ -33,7 +33,7 @@ def test_a_winner_that_is_at_the_goal_sooner_on_every_test_seed_is_better():
     outcome = compared()
     time = next(each for each in outcome.differences if each.metric == "time_to_goal_s")
     assert (time.value, time.interval_95, time.is_better) == (-1.0, (-1.0, -1.0), True)
-    assert outcome.sentence == "The winner (hp) is better than the default: time_to_goal_s by 1."
+    assert outcome.sentence == "The winner (hp) is better than the default: success_rate by 0.1, time_to_goal_s by 1."
 
 
 def test_a_winner_that_is_no_faster_is_said_not_to_be_better():
@@ -44,6 +44,34 @@ def test_a_winner_that_is_no_faster_is_said_not_to_be_better():
 def test_a_faster_winner_that_succeeds_less_often_is_no_better_choice():
     assert "the default is the better choice" in compared(tested=((0.8, 3.0), (0.9, 4.0))).sentence
     assert "is better than the default" in compared(tested=((0.88, 3.0), (0.9, 4.0))).sentence  # worse by 0.02
+
+
+def test_a_winner_whose_training_failed_on_a_test_seed_is_no_better_choice():
+    trials = [recipe(0, "default", 0.5), recipe(1, "hp", 1.0)]
+    confirming = [retrained(n, 1001, 0.0, success_rate=value) for n, value in ((0, 0.5), (1, 1.0))]
+    good = [retrained(n, seed, 0.0, success_rate=0.9) for n in (0, 1) for seed in (2001, 2002)]
+    lost = replace(good[-1], result=replace(good[-1].result, status="diverged", metrics={}))
+    found = study(trials, confirming, [*good[:-1], lost], metric=SUCCESS, default={"experiment": "default"}, **PLAN)
+    outcome = find_outcome(Verdict(found, SUCCESS), "default")
+    assert "fails on 1 of 2 training seeds, the default on 0" in outcome.sentence
+    assert all(each.value is None and not each.is_better for each in outcome.differences)
+
+
+def test_an_interval_over_few_seeds_is_said_to_be_their_range():
+    assert compared().cautions == [
+        "in brackets: the 95 % bootstrap interval over training seeds; of 2 values it is their range, which contains"
+        " the true median in 50% of cases"
+    ]
+
+
+def test_a_winner_that_may_succeed_less_often_is_said_to():
+    trials = [recipe(0, "default", 0.5), recipe(1, "hp", 1.0)]
+    confirming = [retrained(n, 1001, 0.0, success_rate=value) for n, value in ((0, 0.5), (1, 1.0))]
+    values = {(0, 2001): 0.9, (0, 2002): 0.9, (1, 2001): 0.85, (1, 2002): 0.95}  # -0.05 and +0.05
+    testing = [retrained(n, seed, 0.0, success_rate=value) for (n, seed), value in values.items()]
+    found = study(trials, confirming, testing, metric=SUCCESS, default={"experiment": "default"}, **PLAN)
+    sentence = find_outcome(Verdict(found, SUCCESS), "default").sentence
+    assert "may succeed less often than the default, by up to 0.05: the test cannot tell" in sentence
 
 
 def test_where_the_default_wins_it_stays():

@@ -14,7 +14,7 @@ CONFIRM = Plan(Confirm(top_k=2, seeds=[1001, 1002]), None)  # 4 trainings
 
 def search(number, share, generation=None, trials=8):
     stage = Search(kind="search", search="full", trials=trials, share=share, length=1, generations=3)
-    return Need(Step(number, "s", stage, generation), TRAINING_S, workers=2, trials=trials, stages=CONFIRM)
+    return Need(Step(number, "reward", stage, generation), TRAINING_S, workers=2, trials=trials, stages=CONFIRM)
 
 
 def train(number):
@@ -39,20 +39,24 @@ def test_trainings_get_what_they_need_and_searches_the_rest_by_their_shares():
     assert divided["3-final"] == train(3).compute_s(1) == COMMAND_S + MARGIN * TRAINING_S
     least_s = COMMAND_S + MARGIN * 3 * TRAINING_S  # 2 + 4 trainings
     rest_s = 2000.0 - 2 * least_s - divided["3-final"]
-    assert divided["1-s"] == pytest.approx(least_s + rest_s * 3 / 4)
-    assert divided["2-s"] == pytest.approx(least_s + rest_s / 4)
+    assert divided["1-reward"] == pytest.approx(least_s + rest_s * 3 / 4)
+    assert divided["2-reward"] == pytest.approx(least_s + rest_s / 4)
     assert sum(divided.values()) == pytest.approx(2000.0)
 
 
 def test_where_there_is_too_little_all_searches_get_less_and_trainings_what_they_need():
     needs = [search(1, 3), search(2, 1), train(3)]
     divided = divide(needs, 460.0)  # the training takes 120 s, each search 340 s at least
-    assert divided == {"1-s": pytest.approx(170.0), "2-s": pytest.approx(170.0), "3-final": pytest.approx(120.0)}
-    assert divide(needs, 100.0)["1-s"] == 0.0
+    assert divided == {
+        "1-reward": pytest.approx(170.0),
+        "2-reward": pytest.approx(170.0),
+        "3-final": pytest.approx(120.0),
+    }
+    assert divide(needs, 100.0)["1-reward"] == 0.0
 
 
 def test_the_plan_says_what_will_not_fit():
-    (line,) = describe_plan([search(1, 1)], {"1-s": COMMAND_S + MARGIN * 4 * TRAINING_S})
+    (line,) = describe_plan([search(1, 1)], {"1-reward": COMMAND_S + MARGIN * 4 * TRAINING_S})
     assert line.endswith("4 of 8 trials fit")
 
 

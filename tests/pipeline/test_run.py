@@ -100,12 +100,13 @@ def test_a_chain_runs_every_step_from_the_best_before_it_and_says_what_came_of_i
     assert [step.status for step in state.steps] == ["done"] * 4
     for name in NAMES:
         assert f"study=n-{name} hydra.sweep.dir=multirun/n/{name}" in state.find(name).command
-    assert "--config-dir multirun/n/1-hp/analysis" in state.find("2-reward-1").command
-    assert "--config-dir multirun/n/2-reward-1/analysis" in state.find("3-reward-2").command
+    assert "--config-dir multirun/n/candidates" in state.find("2-reward-1").command
+    assert " experiment=hp " in state.find("2-reward-1").command
+    assert " experiment=reward-1 " in state.find("3-reward-2").command
     record = yaml.safe_load((chains.directory / "3-reward-2" / "study.yaml").read_text(encoding="utf-8"))
     assert record["config"]["search"]["around"] == "multirun/n/2-reward-1"
     compared = chains.trials()
-    assert ((("experiment", "default"),), 42) in compared["4-compare/trials"]
+    assert ((("experiment", "default"),), 43) in compared["4-compare/trials"]
     assert len(compared["4-compare/test"]) in (2, 4)  # two seeds of the winner, and of the default if that is another
     assert 0 < state.hours_used < 0.5 and state.hours_left == pytest.approx(0.5 - state.hours_used, abs=1e-4)
     page = (chains.directory / "report.html").read_text(encoding="utf-8")

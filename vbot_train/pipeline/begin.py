@@ -1,7 +1,7 @@
 """Begin a chain or go on with it: what is checked before anything trains, and the state that it has."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from vbot_train.config.composition import ConfigError
@@ -14,6 +14,7 @@ from vbot_train.pipeline.state import STATE_YAML, ChainState, StepState
 from vbot_train.pipeline.steps import DEFAULT, Step
 from vbot_train.training.comparable import result_settings
 
+HOW = ("scheduler", "search")  # what decides how a stage searches
 LOCK = "automl.lock"  # in the chain's directory: held by the command that runs it
 
 
@@ -38,7 +39,7 @@ def compose_steps(chain: Chain) -> list[Planned]:
 def build_example(chain: Chain, step: Step) -> list[str]:
     """Build the step's line as far as it is known before the chain begins."""
     if isinstance(step.stage, Search):
-        return build_search_line(chain, step, None, chain.keys.budget_hours, 0)
+        return build_search_line(chain, step, None, chain.keys.budget_hours)
     if isinstance(step.stage, Compare):
         recipes = [DEFAULT, *(each.recipe for each in chain.steps[: step.number - 1])]
         return build_comparison_line(chain, step, recipes, chain.keys.budget_hours)
@@ -53,7 +54,7 @@ def check_searches(chain: Chain, commands: Commands) -> None:
     """
     for step in chain.steps:
         if isinstance(step.stage, Search) and step.generation in (None, 1):
-            line = build_search_line(chain, replace(step, around=None), None, chain.keys.budget_hours, 0)
+            line = build_search_line(chain, step, None, chain.keys.budget_hours)
             if (fault := commands.check(line)) is not None:
                 raise ConfigError(f"{step.name}: {fault}")
 
@@ -68,7 +69,8 @@ def open_state(chain: Chain, planned: Sequence[Planned], command: str) -> ChainS
     found = ChainState.read(chain.directory)
     if found is not None and found.has_begun:
         found.refuse_other(settings)
-        found.budget_hours, found.command, found.status = chain.keys.budget_hours, command, "running"
+        found.change_budget(chain.keys.budget_hours)
+        found.command, found.status = command, "running"
         return found
     if found is None and chain.directory.is_dir() and any(path.name != LOCK for path in chain.directory.iterdir()):
         raise ConfigError(
@@ -87,9 +89,15 @@ def open_state(chain: Chain, planned: Sequence[Planned], command: str) -> ChainS
 
 
 def describe_settings(chain: Chain, planned: Sequence[Planned]) -> dict[str, Any]:
-    """Return what must be the same to go on: stages, ranges, and everything that a result depends on."""
+    """Return what must be the same to go on: stages, ranges, how they search, and what a result depends on."""
     steps = {
-        each.step.name: {**each.step.stage.model_dump(mode="json"), "ranges": each.composed.ranges} for each in planned
+        each.step.name: {
+            **each.step.stage.model_dump(mode="json"),
+            "ranges": each.composed.ranges,
+            "method": each.composed.method,
+            **each.composed.config.model_dump(mode="json", include=set(HOW)),
+        }
+        for each in planned
     }
     return {"stages": steps, "config": result_settings(chain.config.model_dump(mode="json", by_alias=True))}
 

@@ -1,6 +1,6 @@
 """The candidates of a comparison: the best configuration of each earlier search, and the default, as recipes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +14,45 @@ from vbot_train.search.space.recipes import composes_same
 from vbot_train.training.files import write_atomically
 
 HEADER = "# @package _global_\n"
-BEST = Path("experiment") / "best.yaml"
+BEST = Path("analysis") / "experiment" / "best.yaml"
 SET_BY_LINE = ("training", "search")  # a comparison's line sets them for all
 
 
-def locate_best(chain: Chain, step: Step) -> Path | None:
-    """Return the folder with the recipe ``best`` of a step; None if it has none."""
-    folder = chain.locate(step) / "analysis"
-    return folder if step.is_search and (folder / BEST).is_file() else None
+def take_over_best(chain: Chain, step: Step) -> None:
+    """Make the best recipe of a search a candidate, under the step's name. Nothing happens if it has none."""
+    best = chain.locate(step) / BEST
+    if step.is_search and best.is_file():
+        _write(chain, step.recipe, best.read_text(encoding="utf-8"))
 
 
-def write_candidates(chain: Chain, earlier: Sequence[Step]) -> list[str]:
-    """Write the candidates. Returns their names, the default first, without those that another one equals."""
-    folder = chain.directory / CANDIDATES
-    (folder / "experiment").mkdir(parents=True, exist_ok=True)
-    names = []
-    for name, text in _list_recipes(chain, earlier):
-        write_atomically(folder / "experiment" / f"{name}.yaml", text)
-        names.append(name)
-    use_folders([*chain.own_folders, folder], chain.conf_dir)
+def find_base(chain: Chain, earlier: Sequence[Step]) -> str | None:
+    """Return the candidate of the latest of these steps that has one; None: the default is the best so far."""
+    return next((step.recipe for step in reversed(earlier) if _locate(chain, step.recipe).exists()), None)
+
+
+def write_default(chain: Chain) -> None:
+    """Make the configuration that the chain starts from a candidate."""
+    typed = [each.partition("=")[2] for each in chain.given if parse_key(each) == "experiment"]
+    same = f"seed: {chain.config.seed}\n"  # an option needs a key
+    _write(chain, DEFAULT, HEADER + (f"defaults:\n- {typed[-1]}\n" if typed else same))
+
+
+def list_different(chain: Chain, earlier: Sequence[Step]) -> list[str]:
+    """List the candidates of these steps, the default first, without those that another one equals."""
+    use_folders([*chain.own_folders, chain.directory / CANDIDATES], chain.conf_dir)
     kept: dict[str, dict[str, Any]] = {}
-    for name in names:
+    for name in [DEFAULT, *(step.recipe for step in earlier if _locate(chain, step.recipe).exists())]:
         content = compose_recipe(name, chain.given, chain.conf_dir)
         if not any(composes_same(content, other, but=SET_BY_LINE) for other in kept.values()):
             kept[name] = content
     return list(kept)
 
 
-def _list_recipes(chain: Chain, earlier: Sequence[Step]) -> Iterator[tuple[str, str]]:
-    typed = [each.partition("=")[2] for each in chain.given if parse_key(each) == "experiment"]
-    same = f"seed: {chain.config.seed}\n"  # an option needs a key
-    yield DEFAULT, HEADER + (f"defaults:\n- {typed[-1]}\n" if typed else same)
-    for step in earlier:
-        if (found := locate_best(chain, step)) is not None:
-            yield step.recipe, (found / BEST).read_text(encoding="utf-8")
+def _locate(chain: Chain, recipe: str) -> Path:
+    return chain.directory / CANDIDATES / "experiment" / f"{recipe}.yaml"
+
+
+def _write(chain: Chain, recipe: str, text: str) -> None:
+    path = _locate(chain, recipe)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, text)

@@ -10,21 +10,22 @@ from vbot_train.config.checks import check_config
 from vbot_train.config.composition import CONF_DIR, ConfigError
 from vbot_train.config.schema import Config
 from vbot_train.config.validation import validate
-from vbot_train.pipeline.schema import AutomlKeys, read_stages
+from vbot_train.pipeline.schema import AutomlKeys, Stage, read_stages
 from vbot_train.pipeline.steps import Step, list_steps
 from vbot_train.search.naming import check_name, parse_key
 from vbot_train.search.spec import count_workers
 
 OWN_KEYS = ("name", "budget_hours", "hp_trials", "reward_trials", "reward_generations", "pipeline", "hydra")
-# Keys that the stages' lines set, and what to type instead.
-SET_BY_STAGES = {
-    "search": "pipeline= names a chain of searches",
-    "study": "name= names the chain",
-    "search.max_trials": "hp_trials= and reward_trials= set it",
-    "search.around": "the chain sets it",
-    "search.enqueue": "the chain sets it",
-    "init_from": "the chain sets it",
+# Keys that the steps' lines set: what to type instead, and what sets them in an option of conf/pipeline/.
+SET_BY_LINES = {
+    "search": ("pipeline= names a chain of searches", "search:"),
+    "study": ("name= names the chain", "the stage's name"),
+    "search.max_trials": ("hp_trials= and reward_trials= set it", "trials:"),
+    "search.around": ("the chain sets it", "around:"),
+    "search.enqueue": ("the chain sets it", "around:"),
+    "init_from": ("the chain sets it", "goes_on:"),
 }
+SET_IN_STAGES = {"training.env_steps": "length:", "budget_hours": "share:", "hydra.sweep.dir": "the stage's name"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +87,32 @@ def build_chain(
     own = {key: value for key, value in content.items() if key in AutomlKeys.model_fields}
     keys = validate(AutomlKeys, own)
     base = {key: value for key, value in content.items() if key not in own} | {"budget_hours": None}
-    check_name(str(keys.name))
-    for override in typed:
-        if (instead := SET_BY_STAGES.get(parse_key(override))) is not None:
-            raise ConfigError(f"{override}: each stage has its own; {instead}")
+    check_name(str(keys.name), "name")
+    _check_typed(typed)
     given = [override for override in typed if not _is_own(parse_key(override))]
-    steps = list_steps(read_stages(keys.pipeline.stages))
+    stages = read_stages(keys.pipeline.stages)
+    _check_stages(stages)
+    steps = list_steps(stages, [CONF_DIR, conf_dir, *own_folders])
     return Chain(keys, steps, check_config(base), given, list(own_folders), conf_dir, multirun / str(keys.name))
+
+
+def _check_typed(typed: Sequence[str]) -> None:
+    for override in typed:
+        key = parse_key(override)
+        if key in SET_BY_LINES:
+            raise ConfigError(f"{override}: each stage has its own; {SET_BY_LINES[key][0]}")
+        if key.split(".")[0] == "hydra":
+            raise ConfigError(
+                f"{override}: the lines of a chain set their own folders; nothing else of hydra is handed on"
+            )
+
+
+def _check_stages(stages: Mapping[str, Stage]) -> None:
+    taken = {key: instead for key, (_, instead) in SET_BY_LINES.items()} | SET_IN_STAGES
+    for name, stage in stages.items():
+        for override in stage.overrides:
+            if (instead := taken.get(parse_key(override))) is not None:
+                raise ConfigError(f"pipeline.stages.{name}.overrides: {override}: {instead} sets it")
 
 
 def _is_own(key: str) -> bool:

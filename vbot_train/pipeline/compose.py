@@ -20,10 +20,11 @@ class Composed:
 
     config: Config
     ranges: dict[str, str]  # what varies, in Hydra's sweep grammar
+    method: str  # option of conf/method/
 
 
 def compose_line(line: Sequence[str], conf_dir: Path) -> Composed:
-    """Compose the line of a step, without the best recipe of an earlier step, which need not exist yet.
+    """Compose a step's line as far as it is known before the chain begins: without the best of an earlier step.
 
     Args:
         line: Its arguments.
@@ -33,15 +34,15 @@ def compose_line(line: Sequence[str], conf_dir: Path) -> Composed:
         ConfigError: A value is invalid.
         CompactHydraException: A key or an option does not exist.
     """
-    overrides = [each for each in _list_overrides(line) if each != "experiment=best"]
-    overrides = [each for each in overrides if parse_key(each).split(".")[0] != "hydra"]
+    overrides = [each for each in _list_overrides(line) if parse_key(each).split(".")[0] != "hydra"]
     parsed = OverridesParser.create().parse_overrides(overrides)
     fixed = [text for text, each in zip(overrides, parsed, strict=True) if not each.is_sweep_override()]
     with compose_apart(conf_dir):
         found = compose(CONFIG_NAME, overrides=fixed, return_hydra_config=True)
     params = dict(found.hydra.sweeper.params or {})
     typed = {parse_key(each) for each in overrides}
-    return Composed(check_values(to_plain(found)), {key: text for key, text in params.items() if key not in typed})
+    ranges = {key: text for key, text in params.items() if key not in typed}
+    return Composed(check_values(to_plain(found)), ranges, str(found.hydra.runtime.choices["method"]))
 
 
 def compose_recipe(name: str, given: Sequence[str], conf_dir: Path) -> dict[str, Any]:

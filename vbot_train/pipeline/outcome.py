@@ -1,16 +1,16 @@
 """What a chain has found, in task units: they compare across stages, whose rewards differ."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from vbot_train.analysis.verdict import Retrained, Verdict
 from vbot_train.training.metrics import METRICS
 from vbot_train.training.result import TrialResult, compute_iqm
-from vbot_train.training.seed_statistics import bootstrap_interval
+from vbot_train.training.seed_statistics import bootstrap_interval, caution_few_seeds
 
 TASK_METRICS = ("success_rate", "fall_rate", "stage1_points", "time_to_goal_s", "env_steps_to_success")
-DECISIVE = ("stage1_points", "time_to_goal_s", "env_steps_to_success")  # one of these must be better
+DECISIVE = ("success_rate", "stage1_points", "time_to_goal_s", "env_steps_to_success")  # one of these must be better
 TOLERANCE = 0.02  # of the success rate: a winner may be worse by so much
 
 
@@ -21,7 +21,7 @@ class Difference:
     metric: str
     ours: dict[str, Any]
     default: dict[str, Any]
-    value: float | None  # winner - default, mean of the differences per seed
+    value: float | None  # winner - default, over the differences per seed; None if a run has no value
     interval_95: tuple[float, float] | None
 
     @property
@@ -38,27 +38,50 @@ class Outcome:
 
     recipe: str  # of the winner
     is_default: bool
-    differences: list[Difference]  # empty if the default has won, or is not tested
-    untested: str | None  # why there is no test
+    differences: Sequence[Difference] = ()  # empty if the default has won, or nothing is tested
+    untested: str | None = None  # why nothing is tested
+    seeds: int = 0  # of the test
+    failed: tuple[int, int] = (0, 0)  # seeds without a result: the winner's and the default's
 
     @property
     def sentence(self) -> str:
         """The answer in a sentence."""
+        winner = f"The winner ({self.recipe})"
         if self.is_default:
-            return "No configuration was better than the default: it stays."
+            reason = "" if self.untested is None else f" ({self.untested})"
+            return f"No configuration was found to be better than the default{reason}: it stays."
         if self.untested is not None:
-            return f"The winner ({self.recipe}) is not tested against the default: {self.untested}."
-        better = [each for each in self.differences if each.is_better and each.metric in DECISIVE]
-        if self._is_success_worse():
-            return f"The winner ({self.recipe}) succeeds less often than the default: the default is the better choice."
-        if not better:
-            return f"The winner ({self.recipe}) is not better than the default beyond the intervals of the test."
-        what = ", ".join(f"{each.metric} by {abs(each.value or 0.0):.4g}" for each in better)
-        return f"The winner ({self.recipe}) is better than the default: {what}."
+            return f"{winner} is not tested against the default: {self.untested}."
+        if self.failed[0] > self.failed[1]:
+            ours, theirs = self.failed
+            fails = f"fails on {ours} of {self.seeds} training seeds, the default on {theirs}"
+            return f"{winner} {fails}: the default is the better choice."
+        return f"{winner} {self._compare_success() or self._list_better()}"
 
-    def _is_success_worse(self) -> bool:
+    @property
+    def cautions(self) -> list[str]:
+        """What is to be kept in mind about the intervals."""
+        caution = caution_few_seeds(self.seeds) if self.differences else None
+        return [] if caution is None else [f"in brackets: the 95 % bootstrap interval over training seeds; {caution}"]
+
+    def _compare_success(self) -> str | None:
+        """Say that the winner succeeds less often than the default, or may do so; None if it does not."""
         success = next((each for each in self.differences if each.metric == "success_rate"), None)
-        return success is not None and success.value is not None and success.value < -TOLERANCE
+        if success is None or success.value is None:
+            return None
+        if success.value < -TOLERANCE:
+            return "succeeds less often than the default: the default is the better choice."
+        if success.interval_95 is not None and success.interval_95[0] < -TOLERANCE:
+            lost = f"{-success.interval_95[0]:.3g}"
+            return f"may succeed less often than the default, by up to {lost}: the test cannot tell."
+        return None
+
+    def _list_better(self) -> str:
+        better = [each for each in self.differences if each.is_better and each.metric in DECISIVE]
+        if not better:
+            return "is not better than the default beyond the intervals of the test."
+        what = ", ".join(f"{each.metric} by {abs(each.value or 0.0):.4g}" for each in better)
+        return f"is better than the default: {what}."
 
 
 def describe_values(runs: Iterable[TrialResult], metrics: Sequence[str] = TASK_METRICS) -> dict[str, dict[str, Any]]:
@@ -96,24 +119,18 @@ def find_outcome(verdict: Verdict, default: str) -> Outcome | None:
     if winner is None:
         return None
     recipe = str(winner.params["experiment"])
-    if recipe == default:
-        return Outcome(recipe, True, [], None)
-    if verdict.untested_reason is not None:
-        return Outcome(recipe, False, [], verdict.untested_reason)
+    if recipe == default or verdict.untested_reason is not None:
+        return Outcome(recipe, recipe == default, untested=verdict.untested_reason)
     ours, theirs = verdict.tested[winner.number], verdict.tested[verdict.default]
-    return Outcome(recipe, False, [_compare(metric, ours, theirs) for metric in TASK_METRICS], None)
+    failed = len(ours.failed_seeds(verdict.metric)), len(theirs.failed_seeds(verdict.metric))
+    differences = [_compare(metric, ours, theirs) for metric in TASK_METRICS]
+    return Outcome(recipe, False, differences, None, len(ours.runs), failed)
 
 
 def _compare(metric: str, ours: Retrained, theirs: Retrained) -> Difference:
-    """Compare two configurations that were trained on the same seeds."""
-    pairs = list(_list_pairs(metric, ours.runs, theirs.runs))
+    """Compare two configurations that were trained on the same seeds. If a run has no value, there is no difference."""
     described = [describe_values(each.runs.values(), [metric]).get(metric, {}) for each in (ours, theirs)]
-    value = compute_iqm(pairs) if pairs else None
-    return Difference(metric, described[0], described[1], value, bootstrap_interval(pairs))
-
-
-def _list_pairs(metric: str, ours: Mapping[int, TrialResult], theirs: Mapping[int, TrialResult]) -> Iterable[float]:
-    for seed in sorted(ours.keys() & theirs.keys()):
-        values = ours[seed].get_objective(metric), theirs[seed].get_objective(metric)
-        if values[0] is not None and values[1] is not None:
-            yield values[0] - values[1]
+    if ours.failed_seeds(metric) or theirs.failed_seeds(metric):
+        return Difference(metric, described[0], described[1], None, None)
+    pairs = [a - b for a, b in zip(ours.values(metric), theirs.values(metric), strict=True)]
+    return Difference(metric, described[0], described[1], compute_iqm(pairs), bootstrap_interval(pairs))

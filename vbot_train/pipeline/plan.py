@@ -14,6 +14,7 @@ from vbot_train.study.rungs import build_rungs
 from vbot_train.study.timing import HOUR_S
 
 COMMAND_S = 10.0  # of a command: imports, the survey of the space, the analysis
+TAKE_AWAY_S = 60.0  # measuring, exporting and filming the final policy, and the page
 MARGIN = 1.1  # trainings take so many times longer than expected, at times
 LEAST = 2  # configurations of a search: with one there is nothing to choose
 
@@ -33,8 +34,9 @@ class Need:
         """Compute the wall clock of the step with so many configurations [s]."""
         if isinstance(self.step.stage, Train):
             return COMMAND_S + MARGIN * self.training_s
-        later = 0 if self.stages is None else self.stages.limit_to(trials).trainings
-        rounds = math.ceil((trials * self.cost + later) / self.workers)
+        later = [] if self.stages is None else self.stages.limit_to(trials).stages
+        trainings = [trials * self.cost, *(stage.trainings for stage in later)]  # each stage waits for the one before
+        rounds = sum(math.ceil(number / self.workers) for number in trainings)
         return COMMAND_S + MARGIN * rounds * self.training_s
 
     def count_fitting(self, seconds: float) -> int:
@@ -108,8 +110,14 @@ def refuse_too_little(needs: Sequence[Need], left_s: float, budget_hours: float)
     fit = len(generations) - math.ceil(over_s / max((need.least_s for need in generations), default=math.inf))
     least = f"{math.ceil(100 * (needed_s - left_s + budget_hours * HOUR_S) / HOUR_S) / 100:g} h"
     if generations and fit >= 1:
-        raise ConfigError(f"reward_generations={len(generations)}: {hours} holds {fit}; all of them take {least}")
+        raise ConfigError(f"{_name_generations(generations)}: {hours} holds {fit}; all of them take {least}")
     raise ConfigError(f"{hours}: too little for at least {LEAST} trials of each search; this chain takes {least}")
+
+
+def _name_generations(generations: Sequence[Need]) -> str:
+    names = {need.step.stage_name for need in generations}
+    key = "reward_generations" if names == {"reward"} else f"generations of {', '.join(sorted(names))}"
+    return f"{key}={len(generations)}"
 
 
 def describe_plan(needs: Sequence[Need], divided: Mapping[str, float]) -> list[str]:

@@ -2,46 +2,37 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from pathlib import Path
 
 from filelock import Timeout
 from rich.console import Console
 
-from vbot_train.analysis.verdict import Verdict
 from vbot_train.config.composition import ConfigError
 from vbot_train.pipeline.begin import LOCK, Planned, check_searches, compose_steps, open_state
-from vbot_train.pipeline.candidates import locate_best, write_candidates
+from vbot_train.pipeline.candidates import find_base, list_different, take_over_best, write_default
 from vbot_train.pipeline.chain import Chain
-from vbot_train.pipeline.command import Commands
+from vbot_train.pipeline.command import POLL_S, Commands
+from vbot_train.pipeline.conclusion import ONLY_DEFAULT, conclude
 from vbot_train.pipeline.lines import (
-    SPEED,
     build_comparison_line,
     build_probe_line,
     build_search_line,
     build_training_line,
     format_line,
 )
-from vbot_train.pipeline.outcome import Outcome, describe_best, find_outcome
-from vbot_train.pipeline.plan import COMMAND_S, Need, build_need, describe_plan, divide, refuse_too_little
-from vbot_train.pipeline.report import list_difference_rows, write_chain_report
+from vbot_train.pipeline.outcome import describe_best
+from vbot_train.pipeline.plan import COMMAND_S, TAKE_AWAY_S, Need, build_need, describe_plan, divide, refuse_too_little
 from vbot_train.pipeline.schema import Compare, Search, Train
-from vbot_train.pipeline.speed import estimate_training_s, measure_speed
-from vbot_train.pipeline.state import StepState
-from vbot_train.pipeline.steps import DEFAULT, Step
-from vbot_train.pipeline.take_away import find_final, list_commands, list_missing
-from vbot_train.search.spec import AROUND_TOP
-from vbot_train.status.observer import Observer, Progress
+from vbot_train.pipeline.speed import SPEED, estimate_run_s, measure_speed
+from vbot_train.pipeline.state import NO_TIME, ChainState, StepState
+from vbot_train.pipeline.state_writer import StateWriter
+from vbot_train.pipeline.steps import Step
+from vbot_train.pipeline.studies import Studies
+from vbot_train.pipeline.take_away import list_commands
+from vbot_train.search.naming import find_free_directory
 from vbot_train.study.errors import StudyError
-from vbot_train.study.layout import STUDY_YAML
-from vbot_train.study.loading import load_study
-from vbot_train.study.timing import HOUR_S, compute_spent_s
-from vbot_train.study.timing import estimate_training_s as measure_training_s
+from vbot_train.study.timing import HOUR_S, estimate_training_s
 from vbot_train.training.locks import create_file_lock, take
-from vbot_train.training.result import FILE_NAME
-
-ONLY_DEFAULT = "no search found anything but the default"
-SAVE_S = 10.0  # the state is written at least so often: what a kill loses of the hours used
+from vbot_train.training.result import FILE_NAME, TrialResult
 
 
 class ChainRun:
@@ -58,16 +49,15 @@ class ChainRun:
         self.commands = commands
         self.console = Console(highlight=False, soft_wrap=True, markup=False)
         self.planned = compose_steps(chain)
-        self.state = open_state(chain, self.planned, command)
-        self._observers: dict[Path, Observer] = {}  # kept, as each keeps its database open
-        self._hours_before = self.state.hours_used
-        self._started = self._saved = time.monotonic()
+        self.studies = Studies(chain)
+        self._use(open_state(chain, self.planned, command))
 
     def run(self) -> None:
         """Run what is left of the chain.
 
         Raises:
             ConfigError: The budget is too small, or another command runs this chain.
+            StudyError: The study of a step cannot be read.
             SystemExit: The chain was stopped, or a step failed.
         """
         lock = create_file_lock(self.chain.directory / LOCK)
@@ -77,36 +67,50 @@ class ChainRun:
         except Timeout:
             raise ConfigError(f"name={self.chain.name}: another command runs this chain") from None
         with lock:
-            self.state = open_state(self.chain, self.planned, self.state.command)  # as the last command has left it
-            self._hours_before = self.state.hours_used
-            self._prepare()
-            for planned in self.planned:
-                if self.state.find(planned.step.name).status in ("waiting", "running"):
-                    self._run_step(planned)
-            self._take_away()
-            self.state.status, self.state.stage = "done", None
-            self._save()
-            self._conclude()
+            self._use(open_state(self.chain, self.planned, self.state.command))  # as the last command has left it
+            try:
+                self._run_steps()
+            except (ConfigError, StudyError, OSError):
+                self.state.status = "stopped"
+                self.writer.save()
+                raise
+
+    def _use(self, state: ChainState) -> None:
+        self.state, self.writer = state, StateWriter(state, self.chain.directory)
+
+    def _run_steps(self) -> None:
+        self._prepare()
+        for planned in self.planned:
+            if self.state.find(planned.step.name).status in ("waiting", "running"):
+                self._run_step(planned)
+        self._take_away()
+        self._show("", *conclude(self.chain, self.state, self.studies))
+        self.state.status = "done"
+        self.writer.save()
 
     # The plan
 
     def _prepare(self) -> None:
-        """Measure the speed, once for the chain, and say how the hours are divided."""
-        self._save()
-        if self.state.speed is None:
-            check_searches(self.chain, self.commands)
-            self._show(f"measuring the speed with {self.chain.workers} at a time")
-            self._run_line(build_probe_line(self.chain), self._save_now_and_then)
-            self.state.speed = measure_speed(self.chain.directory / SPEED)
-            if self.state.speed is None:
-                raise ConfigError(
-                    f"name={self.chain.name}: the trainings that measure the speed have failed; see above"
-                )
-        needs = self._list_needs()
+        """Measure the speed with this number of workers, and say how the hours are divided."""
+        self.writer.save()
+        if self.state.speed is None or self.state.speed.workers != self.chain.workers:
+            if not self.state.has_begun:
+                check_searches(self.chain, self.commands)
+            self._measure_speed()
         if not self.state.has_begun:
-            refuse_too_little(needs, self._compute_left_s(), self.state.budget_hours)
-        self._save()
-        self._show(*self._describe_plan(needs))
+            refuse_too_little(self._list_needs(), self._compute_left_s(), self.state.budget_hours)
+        self.writer.save()
+        self._show_plan()
+
+    def _measure_speed(self) -> None:
+        self._show(f"measuring the speed with {self.chain.workers} at a time")
+        directory = find_free_directory(
+            self.chain.directory / SPEED
+        )  # an earlier one had other settings, or was stopped
+        self._run_line(build_probe_line(self.chain, directory), self.writer.save_now_and_then)
+        self.state.speed = measure_speed(directory, self.chain.workers)
+        if self.state.speed is None:
+            raise ConfigError(f"name={self.chain.name}: the trainings that measure the speed have failed; see above")
 
     def _list_needs(self) -> list[Need]:
         """List what the steps to come need."""
@@ -116,14 +120,23 @@ class ChainRun:
     def _build_need(self, planned: Planned) -> Need:
         assert self.state.speed is not None
         step, config = planned.step, planned.composed.config
-        training_s = estimate_training_s(self.state.speed, config, config.training.env_steps)
+        training_s = estimate_run_s(self.state.speed, config)
         searches = [each for each in self.chain.steps[: step.number - 1] if isinstance(each.stage, Search)]
         trials = step.stage.trials if isinstance(step.stage, Search) else 1 + len(searches)
         return build_need(step, config, training_s, self.chain.workers, trials)
 
-    def _describe_plan(self, needs: Sequence[Need]) -> list[str]:
-        hours, left = self.state.budget_hours, self._compute_left_s() / HOUR_S
-        return [f"{left:.2f} h of {hours:g} h are left", *describe_plan(needs, divide(needs, self._compute_left_s()))]
+    def _compute_left_s(self) -> float:
+        """Compute what is left for the steps to come [s]."""
+        return self.writer.compute_left_s() - TAKE_AWAY_S
+
+    def _show_plan(self) -> None:
+        needs, left_s = self._list_needs(), self._compute_left_s()
+        if needs:
+            left_h = max(left_s, 0.0) / HOUR_S
+            self._show(
+                f"{left_h:.2f} h of {self.state.budget_hours:g} h are left",
+                *describe_plan(needs, divide(needs, left_s)),
+            )
 
     # The steps
 
@@ -134,63 +147,102 @@ class ChainRun:
             self._train(step, state)
         else:
             self._search(planned, state)
-        self._save()
+            self._show_plan()
+        self.writer.save()
 
     def _train(self, step: Step, state: StepState) -> None:
-        before = [each for each in self.chain.steps[: step.number - 1] if isinstance(each.stage, Train)]
         assert isinstance(step.stage, Train)
-        start = self.chain.locate(before[-1]) if step.stage.goes_on and before else None
+        directory = self.chain.locate(step)
+        before = [each for each in self.chain.steps[: step.number - 1] if isinstance(each.stage, Train)]
+        start = self.chain.locate(before[-1]) if step.stage.goes_on else None
         line = build_training_line(self.chain, step, self._find_base(step), start)
-        if not (self.chain.locate(step) / FILE_NAME).exists():
+        if not (directory / FILE_NAME).exists():
             self._begin(step, state, line)
-            self._run_line(line, self._save_now_and_then, state)
+            self._run_line(line, self.writer.save_now_and_then, state)
+        status = TrialResult.load(directory).status
+        if status != "completed":
+            raise ConfigError(
+                f"{directory}: this training is {status}; its result.yaml says why. Remove the folder to repeat it"
+            )
         state.status = "done"
 
     def _search(self, planned: Planned, state: StepState) -> None:
-        step, seconds = planned.step, divide(self._list_needs(), self._compute_left_s())[planned.step.name]
-        if state.status == "waiting" and seconds < self._build_need(planned).first_s:
-            state.status, state.note = "skipped", "no time was left"
+        step, need = planned.step, self._build_need(planned)
+        seconds = divide(self._list_needs(), self._compute_left_s())[step.name]
+        if state.status == "waiting" and seconds < need.first_s:
+            state.status, state.note = "skipped", NO_TIME
             return
-        hours = self._allot_hours(step, seconds)
-        if isinstance(step.stage, Compare):
-            recipes = write_candidates(self.chain, self.chain.steps[: step.number - 1])
-            if recipes == [DEFAULT]:
-                state.status, state.note = "skipped", ONLY_DEFAULT
-                return
-            line = build_comparison_line(self.chain, step, recipes, hours)
-        else:
-            line = build_search_line(self.chain, step, self._find_base(step), hours, self._count_taken_over(step))
+        line = self._build_line(step, self._allot_hours(step, state, seconds), need.count_fitting(seconds))
+        if line is None:
+            state.status, state.note = "skipped", ONLY_DEFAULT
+            return
+        self._wait_for_others(step, state)
         self._begin(step, state, line)
-        state.budget_hours = hours
-        self._run_line(line, lambda: self._watch(step, state), state)
+        self._run_line(line, lambda: self._watch(step, state), state, lambda: self._has_run_out(step))
+        self._wait_for_others(step, state)  # the last one to end writes the analysis
+        take_over_best(self.chain, step)
+        self._end(planned, state)
+
+    def _build_line(self, step: Step, hours: float, fitting: int) -> list[str] | None:
+        """Build the line of a search or a comparison. Returns None if there is nothing to compare."""
+        earlier = self.chain.steps[: step.number - 1]
+        if isinstance(step.stage, Compare):
+            write_default(self.chain)
+            default, *others = list_different(self.chain, earlier)
+            fitting = max(fitting, 2)  # the default and the latest: later searches are around the best of earlier ones
+            return build_comparison_line(self.chain, step, [default, *others[1 - fitting :]], hours) if others else None
+        around = self._find_around(step)
+        taken_over = self.studies.count_taken_over(around)
+        return build_search_line(self.chain, step, find_base(self.chain, earlier), hours, around, taken_over)
+
+    def _end(self, planned: Planned, state: StepState) -> None:
+        progress = self.studies.look(planned.step)
+        if progress is not None and progress.verdict.winner is None:
+            state.status, state.note = "skipped", f"no trial was completed in {state.budget_hours:.2f} h"
+            return
         state.status = "done"
         self._learn_speed(planned)
 
-    def _allot_hours(self, step: Step, seconds: float) -> float:
-        """Return the hours that a search may train, over all its resumes, for it to take so many seconds from now."""
-        progress = self._look(step)
-        spent_s = 0.0 if progress is None else compute_spent_s(progress.trials, progress.now)
-        return (spent_s + max(seconds - COMMAND_S, 1.0)) / HOUR_S
+    def _allot_hours(self, step: Step, state: StepState, seconds: float) -> float:
+        """Return the hours that a search may train over all its resumes: so many seconds from now, or less.
 
-    def _find_base(self, step: Step) -> Path | None:
-        """Return the folder with the best recipe so far; None: the default is the best so far."""
-        earlier = reversed(self.chain.steps[: step.number - 1])
-        return next((found for each in earlier if (found := locate_best(self.chain, each)) is not None), None)
+        A search that goes on keeps the hours that it was given.
+        """
+        progress = self.studies.look(step)
+        spent_s = 0.0 if progress is None else progress.spent_s
+        hours = (spent_s + max(seconds - COMMAND_S, 1.0)) / HOUR_S
+        state.budget_hours = hours if state.budget_hours is None else min(hours, state.budget_hours)
+        return state.budget_hours
 
-    def _count_taken_over(self, step: Step) -> int:
-        """Count the configurations that a search takes over from the one around which it searches."""
-        if step.around is None:
-            return 0
-        study = load_study(self.chain.locate(self.chain.find(step.around)))
-        return len(Verdict(study, study.record.metric).best_first[:AROUND_TOP])
+    def _find_base(self, step: Step) -> str | None:
+        return find_base(self.chain, self.chain.steps[: step.number - 1])
+
+    def _find_around(self, step: Step) -> Step | None:
+        """Return the search around which a step searches: if that was skipped, the one around which it was to be."""
+        around = None if step.around is None else self.chain.find(step.around)
+        if around is None or self.state.find(around.name).status == "done":
+            return around
+        return self._find_around(around)
 
     def _begin(self, step: Step, state: StepState, line: Sequence[str]) -> None:
         state.status, state.command = "running", format_line(line)
-        self._save()
+        self.writer.save()
         self._show("", f"step {step.number} of {len(self.chain.steps)}, {step.name}", state.command)
 
-    def _run_line(self, line: Sequence[str], watch: Callable[[], None], state: StepState | None = None) -> None:
+    def _run_line(
+        self,
+        line: Sequence[str],
+        watch: Callable[[], None],
+        state: StepState | None = None,
+        may_fail: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Run a line.
+
+        Args:
+            line: The line's arguments.
+            watch: Called now and then while it runs.
+            state: State of its step, which counts its hours.
+            may_fail: Whether the chain goes on although it has failed.
 
         Raises:
             SystemExit: It was stopped, or it failed.
@@ -203,17 +255,31 @@ class ChainRun:
             watch()
 
         code = self.commands.run(line, tick)
-        if code != 0:
-            asked = self.commands.stopped_by is not None
+        asked = self.commands.stopped_by is not None
+        if asked or (code != 0 and not may_fail()):
             self._stop(code, "stopped" if asked else f"{self.state.stage or SPEED} ended with code {code}")
+
+    def _has_run_out(self, step: Step) -> bool:
+        """Whether a search has completed nothing because its hours are spent."""
+        progress = self.studies.look(step)
+        if progress is None or progress.verdict.winner is not None:
+            return False
+        return progress.left_s is not None and progress.left_s < COMMAND_S
+
+    def _wait_for_others(self, step: Step, state: StepState) -> None:
+        """Wait while other processes work on a step's study: two would share the cores, and no one is stopped."""
+        if not self.studies.is_worked_on(step):
+            return
+        self._show(f"{self.chain.name_study(step)}: another process works on this study; waiting for its end")
+        while self.studies.is_worked_on(step):
+            self._watch(step, state)
+            time.sleep(POLL_S)
 
     def _stop(self, code: int, what: str) -> None:
         self.state.status = "stopped"
-        self._save()
+        self.writer.save()
         self._show(f"{what}; to go on with the chain: {self.state.command}")
         raise SystemExit(code)
-
-    # The end
 
     def _take_away(self) -> None:
         """Measure, export and film the final policy. A file that is missing is a note in the report, no failure."""
@@ -221,40 +287,15 @@ class ChainRun:
         for name, arguments, path in list_commands(self.chain):
             if not path.exists():
                 self._show("", format_line(arguments, name))
-                self.commands.run(arguments, self._save_now_and_then, name)
+                self.commands.run(arguments, self.writer.save_now_and_then, name)
             if self.commands.stopped_by is not None:
                 self._stop(128 + self.commands.stopped_by, "stopped")
-
-    def _conclude(self) -> None:
-        """Write the report, and print the answer."""
-        outcome = self._find_outcome()
-        notes = list(list_missing(self.chain))
-        report = write_chain_report(self.chain, self.state, outcome, notes)
-        answer = [] if outcome is None else [outcome.sentence]
-        rows = [] if outcome is None else list(list_difference_rows(outcome))
-        table = [f"  {row['metric']:<22} {row['default']} -> {row['ours']}, {row['difference']}" for row in rows]
-        self._show("", *answer, *table, *notes, f"report: {report}")
-        if (final := find_final(self.chain)) is not None:
-            self._show(f"the policy: {final}")
-
-    def _find_outcome(self) -> Outcome | None:
-        """Return the outcome of the chain's last comparison; None without one."""
-        compared = [step for step in self.chain.steps if isinstance(step.stage, Compare)]
-        if not compared:
-            return None
-        state = self.state.find(compared[-1].name)
-        if state.note == ONLY_DEFAULT:
-            return Outcome(DEFAULT, True, [], None)
-        if state.status == "skipped":
-            return None
-        study = load_study(self.chain.locate(compared[-1]), self.chain.config.storage)
-        return find_outcome(Verdict(study, study.record.metric), DEFAULT)
 
     # What a step has found so far
 
     def _watch(self, step: Step, state: StepState) -> None:
         """Record the progress of a search if a trial has begun or ended since the last look."""
-        progress = self._look(step)
+        progress = self.studies.look(step)
         if progress is not None:
             ended, total = (sum(getattr(stage, key) for stage in progress.stages) for key in ("ended", "total"))
             if (ended, total) != (state.ended, state.total):
@@ -262,46 +303,18 @@ class ChainRun:
                 state.best = describe_best(progress.verdict, step.name)
                 self.state.trial = f"{ended} of {total} have ended"
                 self.state.best = state.best or self.state.best
-                self._save()
-        self._save_now_and_then()
-
-    def _look(self, step: Step) -> Progress | None:
-        """Return a study's progress; None where it has not begun, or cannot be read now."""
-        directory = self.chain.locate(step)
-        if not (directory / STUDY_YAML).exists():
-            return None
-        with suppress(StudyError, ConfigError):  # the search writes it at this moment
-            return self._observers.setdefault(directory, Observer(directory, self.chain.config.storage)).look()
-        return None
+                self.writer.save()
+        self.writer.save_now_and_then()
 
     def _learn_speed(self, planned: Planned) -> None:
         """Correct the expected duration of a training by those of a study."""
-        progress, speed = self._look(planned.step), self.state.speed
+        progress, speed = self.studies.look(planned.step), self.state.speed
         assert speed is not None
         config = planned.composed.config
         if progress is not None:
-            measured_s = measure_training_s(progress.search.trials, config.training.env_steps)
+            measured_s = estimate_training_s(progress.search.trials, config.training.env_steps)
             if measured_s is not None:
-                speed.factor *= measured_s / estimate_training_s(speed, config, config.training.env_steps)
-
-    # The state
-
-    def _compute_left_s(self) -> float:
-        return self.state.budget_hours * HOUR_S - self._compute_used_s()
-
-    def _compute_used_s(self) -> float:
-        return self._hours_before * HOUR_S + time.monotonic() - self._started
-
-    def _save_now_and_then(self) -> None:
-        if time.monotonic() - self._saved >= SAVE_S:
-            self._save()
-
-    def _save(self) -> None:
-        used_s = self._compute_used_s()
-        self.state.hours_used = round(used_s / HOUR_S, 5)
-        self.state.hours_left = round(max(self.state.budget_hours - used_s / HOUR_S, 0.0), 5)
-        self.state.write(self.chain.directory)
-        self._saved = time.monotonic()
+                speed.factor *= measured_s / estimate_run_s(speed, config)
 
     def _show(self, *lines: str) -> None:
         for line in lines:

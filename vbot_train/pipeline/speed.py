@@ -10,24 +10,25 @@ from vbot_train.study.layout import TRIALS
 from vbot_train.training.progress import PROGRESS_CSV, read_whole_rows
 from vbot_train.training.result import FILE_NAME, TrialResult
 
+SPEED = "0-speed"  # folder of the study
 EVALUATION = 2.0  # times the env steps per second of learning, at least: bare physics makes 2.5 times them (README)
 
 
-def measure_speed(study_dir: Path) -> Speed | None:
-    """Read the speed off the trainings of a study; None if none was completed."""
+def measure_speed(study_dir: Path, workers: int) -> Speed | None:
+    """Read the speed off the trainings of a study with so many workers; None if none was completed."""
     found = [path.parent for path in sorted((study_dir / TRIALS).glob(f"*/{FILE_NAME}"))]
     runs = [(TrialResult.load(directory), _read_speeds(directory)) for directory in found]
     measured = [_split(result, speeds) for result, speeds in runs if result.status == "completed" and speeds]
     if not measured:
         return None
     fixed_s, speed = (statistics.median(column) for column in zip(*measured, strict=True))
-    return Speed(fixed_s=fixed_s, env_steps_per_s=speed, evaluation_env_steps_per_s=EVALUATION * speed)
+    return Speed(workers=workers, fixed_s=fixed_s, env_steps_per_s=speed, evaluation_env_steps_per_s=EVALUATION * speed)
 
 
-def estimate_training_s(speed: Speed, config: Config, env_steps: int) -> float:
-    """Estimate the wall clock of a training of so many env steps [s]."""
+def estimate_run_s(speed: Speed, config: Config) -> float:
+    """Estimate the wall clock of a training from its beginning to its end [s]."""
     evaluated = config.trial_env_steps - config.training.env_steps
-    learning_s = env_steps / speed.env_steps_per_s
+    learning_s = config.training.env_steps / speed.env_steps_per_s
     return speed.factor * (speed.fixed_s + learning_s + evaluated / speed.evaluation_env_steps_per_s)
 
 

@@ -13,6 +13,7 @@ from vbot_train.training.files import FileError, read_whole_yaml, write_atomical
 
 STATE_YAML = "automl_state.yaml"
 
+NO_TIME = "no time was left"
 Status = Literal["waiting", "running", "done", "skipped"]
 
 
@@ -25,6 +26,7 @@ class Part(BaseModel):
 class Speed(Part):
     """How fast this machine trains, with all workers at work."""
 
+    workers: int  # trials that trained at a time
     fixed_s: float  # of a training: start and end [s]
     env_steps_per_s: float  # of one training, while it learns
     evaluation_env_steps_per_s: float  # of one training, while it is evaluated
@@ -91,6 +93,22 @@ class ChainState(Part):
     def has_begun(self) -> bool:
         """Whether any step has."""
         return any(step.status != "waiting" for step in self.steps)
+
+    def change_budget(self, budget_hours: float) -> None:
+        """Take over another budget. With more hours, steps that were skipped for want of time get another chance.
+
+        Raises:
+            ConfigError: There is less than was used.
+        """
+        if budget_hours < min(self.budget_hours, self.hours_used):
+            raise ConfigError(f"budget_hours={budget_hours:g}: this chain has used {self.hours_used:.2f} h")
+        if budget_hours > self.budget_hours:
+            for step in reversed(self.steps):
+                if step.status == "done":
+                    break
+                step.status, step.note = ("waiting", None) if step.status == "skipped" else (step.status, step.note)
+                step.budget_hours = None if step.status == "waiting" else step.budget_hours
+        self.budget_hours = budget_hours
 
     def find(self, name: str) -> StepState:
         """Return the state of a step."""

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from vbot_train.config.composition import CONF_DIR, ConfigError
 from vbot_train.pipeline.schema import Compare, Search, Stage, Train
 
 DEFAULT = "default"  # recipe of the configuration that the chain starts from
-EXPERIMENTS = CONF_DIR / "experiment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,12 @@ class Step:
         return not isinstance(self.stage, Train)
 
 
-def list_steps(stages: Mapping[str, Stage]) -> list[Step]:
+def list_steps(stages: Mapping[str, Stage], folders: Sequence[Path] = (CONF_DIR,)) -> list[Step]:
     """List the steps of a chain.
+
+    Args:
+        stages: Its stages, by name.
+        folders: Folders of options, whose recipes' names are taken.
 
     Raises:
         ConfigError: A stage's name is taken, or a stage refers to one that does not come before it.
@@ -47,19 +51,22 @@ def list_steps(stages: Mapping[str, Stage]) -> list[Step]:
         key = f"pipeline.stages.{name}"
         if isinstance(stage, Compare) and not any(isinstance(step.stage, Search) for step in steps):
             raise ConfigError(f"{key}.kind=compare: there is no search before it")
+        if isinstance(stage, Train) and stage.goes_on and not any(isinstance(step.stage, Train) for step in steps):
+            raise ConfigError(f"{key}.goes_on=true: there is no training before it")
         for step in _list_generations(name, stage, steps):
-            _check_recipe(key, step.recipe, steps)
+            _check_recipe(key, step.recipe, steps, folders)
             steps.append(step)
     if not steps:
         raise ConfigError("pipeline.stages={}: a chain needs a stage")
     return steps
 
 
-def _check_recipe(key: str, recipe: str, before: Sequence[Step]) -> None:
+def _check_recipe(key: str, recipe: str, before: Sequence[Step], folders: Sequence[Path]) -> None:
     if recipe == DEFAULT or any(step.recipe == recipe for step in before):
         raise ConfigError(f"{key}: the name {recipe} is taken; give another")
-    if (EXPERIMENTS / f"{recipe}.yaml").exists():
-        raise ConfigError(f"{key}: {recipe} is a recipe of conf/experiment/; give another name")
+    for folder in folders:
+        if (path := folder / "experiment" / f"{recipe}.yaml").exists():
+            raise ConfigError(f"{key}: {recipe} is a recipe too ({path}); rename the stage or the file")
 
 
 def _list_generations(name: str, stage: Stage, before: Sequence[Step]) -> list[Step]:

@@ -10,6 +10,11 @@ from vbot_train.pipeline.report import OUTCOMES, VIDEO
 from vbot_train.pipeline.schema import Train
 
 POLICY = "policy.onnx"
+NEEDS = (
+    (OUTCOMES, None, ""),
+    (POLICY, "onnxscript", "export"),
+    (VIDEO, "imageio_ffmpeg", "video"),
+)  # file, package, extra
 
 
 def find_final(chain: Chain) -> Path | None:
@@ -34,7 +39,9 @@ def list_commands(chain: Chain) -> Iterator[tuple[str, list[str], Path]]:
 
 def list_missing(chain: Chain) -> Iterator[str]:
     """Yield a line about each file of the final policy that is missing, and what it takes."""
-    for name, package, extra in ((POLICY, "onnxscript", "export"), (VIDEO, "imageio_ffmpeg", "video")):
-        if find_final(chain) is not None and not (chain.directory / name).exists():
-            lacks = importlib.util.find_spec(package) is None
+    if find_final(chain) is None:
+        return
+    for name, package, extra in NEEDS:
+        if not (chain.directory / name).exists():
+            lacks = package is not None and importlib.util.find_spec(package) is None
             yield f"There is no {name}: " + (f"it needs {format_install(extra)}." if lacks else "its command failed.")

@@ -55,18 +55,22 @@ def set_name(config: DictConfig, arguments: Iterable[str]) -> bool:
     return is_default
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, key: str = KEY) -> None:
     """Check that a name is valid for a study and for its directory.
+
+    Args:
+        name: The name.
+        key: Key that gives it, for messages.
 
     Raises:
         ConfigError: It is not.
     """
     if len(name.encode()) > MOST_BYTES:
-        raise ConfigError(f"{KEY}={name[:SHOWN]}...: has {len(name.encode())} bytes, {MOST_BYTES} are the most")
+        raise ConfigError(f"{key}={name[:SHOWN]}...: has {len(name.encode())} bytes, {MOST_BYTES} are the most")
     if not re.fullmatch(r"\w[\w.-]*", name):
-        raise ConfigError(f"{KEY}={name}: letters, digits, '_', '.' and '-' make a study's name")
+        raise ConfigError(f"{key}={name}: letters, digits, '_', '.' and '-' make a name")
     if sys.platform == "win32" and NOT_ON_WINDOWS.fullmatch(name):
-        raise ConfigError(f"{KEY}={name}: Windows has no directory of this name")
+        raise ConfigError(f"{key}={name}: Windows has no directory of this name")
 
 
 def format_as_argument(name: str) -> str:

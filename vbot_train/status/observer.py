@@ -126,14 +126,17 @@ class Progress:
         return not self.is_over and (is_between or any(stage.alive for stage in self.stages))
 
     @property
-    def left_s(self) -> float | None:
-        """Remaining budget [s], None without one. Time in which all running trials are silent is not counted."""
-        hours = self.record.budget_hours
-        if hours is None:
-            return None
+    def spent_s(self) -> float:
+        """Time during which a trial ran [s]. Time in which all running trials are silent is not counted."""
         silence = [training.silent_s for training in self.running if training.is_silent]
         quiet_s = min(silence) if len(silence) == len(self.running) and silence else 0.0
-        return max(float(hours) * HOUR_S - compute_spent_s(self.trials, self.now) + quiet_s, 0.0)
+        return max(compute_spent_s(self.trials, self.now) - quiet_s, 0.0)
+
+    @property
+    def left_s(self) -> float | None:
+        """Remaining budget [s], None without one."""
+        hours = self.record.budget_hours
+        return None if hours is None else max(float(hours) * HOUR_S - self.spent_s, 0.0)
 
 
 class Observer:
