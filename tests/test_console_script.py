@@ -40,12 +40,38 @@ def test_automl_shows_lines_to_type_its_pipelines_and_its_keys(tmp_path):
         (["mode=hp", "pipeline=hp"], "mode=hp: pipeline= is given too, and is the same"),
         (["-m"], "-m: automl runs one chain; its stages are searches of their own"),
         (["budget_hours=0"], "budget_hours=0: must be more than 0"),
+        (
+            ["ppo.rollouts=choice(16,24)"],
+            "ppo.rollouts=choice(16,24): give one value; ranges belong to an option of search/",
+        ),
+        (["hydra.run.dir=x"], "hydra.run.dir=x: the lines of a chain set their own folders"),
+        (["name=a b"], "name=a b: letters, digits"),
         (["search=quick"], "search=quick: each stage has its own; pipeline= names a chain of searches"),
     ],
 )
 def test_automl_refuses_in_a_line(tmp_path, typed, message):
     done = call(tmp_path, "automl", *typed)
     assert done.returncode == 1 and done.stderr.startswith(message), done.stderr
+
+
+def test_a_dry_run_of_automl_shows_each_line_and_trains_nothing(tmp_path):
+    own = tmp_path / "own" / "pipeline" / "mine.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("defaults:\n  - stages: [reward, final]\n", encoding="utf-8")
+    typed = ["--config-dir", "own", "mode=mine", "search.dry_run=true", "name=n", "reward_generations=2"]
+    done = call(tmp_path, "automl", *typed)
+    assert done.returncode == 0, done.stderr
+    assert (
+        [line for line in done.stdout.splitlines() if line.startswith("step ")]
+        == [
+            "step 1 of 3, 1-reward-1",
+            "step 2 of 3, 2-reward-2",
+            "step 3 of 3, 3-final",
+        ]
+        and "study=n-2-reward-2" in done.stdout
+        and "dry_run" not in done.stdout
+    )
+    assert not (tmp_path / "multirun").exists()
 
 
 def test_a_command_is_refused_as_its_module_is(tmp_path):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import CompactHydraException, HydraException
 from omegaconf import DictConfig
 
 from vbot_train.config.composition import CONF_DIR, ConfigError, quote_option, to_plain
@@ -37,7 +38,8 @@ def main(config: DictConfig) -> None:
         use_folders(own, conf_dir)
         typed = list(HydraConfig.get().overrides.task)
         chain = build_chain(to_plain(config), typed, own, conf_dir, MULTIRUN)
-        ChainRun(chain, format_command(chain.name), Commands()).run()
+        run = ChainRun(chain, format_command(chain.name), Commands())
+        run.show_lines() if chain.config.search.dry_run else run.run()
     except (CompactHydraException, StudyError, OSError) as error:
         raise SystemExit(str(error)) from error
 
@@ -59,12 +61,24 @@ def read_mode(arguments: list[str]) -> list[str]:
     modes = [argument for argument in arguments if argument.startswith("mode=")]
     if not modes:
         return arguments
-    options = sorted(path.stem for path in PIPELINES.glob("*.yaml"))
+    folders = [
+        PIPELINES,
+        *(Path(folder) / "pipeline" for folder in build_parser().parse_known_args(arguments)[0].config_dir),
+    ]
+    options = sorted(path.stem for folder in folders for path in folder.glob("*.yaml"))
     if modes[-1].removeprefix("mode=") not in options:
         raise ConfigError(f"{modes[-1]}: choose one of {', '.join(options)}")
     if any(argument.startswith("pipeline=") for argument in arguments):
         raise ConfigError(f"{modes[-1]}: pipeline= is given too, and is the same")
     return [argument.replace("mode=", "pipeline=", 1) if argument in modes else argument for argument in arguments]
+
+
+def is_range(argument: str) -> bool:
+    """Check whether an argument gives several values to a key, as a search takes them."""
+    try:
+        return OverridesParser.create().parse_override(argument).is_sweep_override()
+    except HydraException:  # an option, or one that Hydra will explain
+        return False
 
 
 def run() -> None:
@@ -76,6 +90,10 @@ def run() -> None:
             sys.exit(line)
         if argument in ("-m", "--multirun"):
             sys.exit(f"{argument}: automl runs one chain; its stages are searches of their own")
+        if argument.lstrip("+~").startswith(("hydra.", "hydra/")):
+            sys.exit(f"{argument}: the lines of a chain set their own folders; nothing of hydra is handed on to them")
+        if is_range(argument):
+            sys.exit(f"{argument}: give one value; ranges belong to an option of search/, which a stage names")
     try:
         sys.argv[1:] = map(quote_option, read_mode(apply_folders(sys.argv[1:])))
     except ConfigError as error:

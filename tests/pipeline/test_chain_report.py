@@ -27,7 +27,7 @@ OUTCOME = Outcome(
             interval_95=(-1.2, -0.8),
         )
     ],
-    untested=None,
+    seeds=3,
 )
 CELLS = [
     {"distance_m": None, "bearing_deg": None, "episodes": 4, "counts": {"reached": 3, "fell": 1}},
@@ -54,6 +54,7 @@ def test_the_page_says_the_answer_the_test_what_was_left_out_and_every_line(page
     text = page.read_text(encoding="utf-8")
     assert "The winner (hp) is better than the default: time_to_goal_s by 1." in text
     assert "3.5 [3.4, 3.6]" in text and "2.5 [2.4, 2.6]" in text and "-1 [-1.2, -0.8], better" in text
+    assert "mean over 3 seeds" in text and "true median in 75% of cases" in text and "confirmed on 2 seeds" in text
     assert "There is no video." in text and "0.50 h of 1 h were used." in text
     assert "&lt;line&gt;" in text and "<line>" not in text  # escaped
     assert "4 episodes of the final policy; success 75.00%" in text

@@ -101,10 +101,6 @@ def _check_typed(typed: Sequence[str]) -> None:
         key = parse_key(override)
         if key in SET_BY_LINES:
             raise ConfigError(f"{override}: each stage has its own; {SET_BY_LINES[key][0]}")
-        if key.split(".")[0] == "hydra":
-            raise ConfigError(
-                f"{override}: the lines of a chain set their own folders; nothing else of hydra is handed on"
-            )
 
 
 def _check_stages(stages: Mapping[str, Stage]) -> None:

@@ -11,6 +11,7 @@ from vbot_train.training.seed_statistics import bootstrap_interval, caution_few_
 
 TASK_METRICS = ("success_rate", "fall_rate", "stage1_points", "time_to_goal_s", "env_steps_to_success")
 DECISIVE = ("success_rate", "stage1_points", "time_to_goal_s", "env_steps_to_success")  # one of these must be better
+SEEN = "seen by the search"  # values of one seed, by which they were chosen
 TOLERANCE = 0.02  # of the success rate: a winner may be worse by so much
 
 
@@ -103,7 +104,7 @@ def describe_best(verdict: Verdict, step: str) -> dict[str, Any] | None:
     tested = verdict.tested.get(winner.number)
     confirmed = verdict.confirmed.get(winner.number) if verdict.unconfirmed_reason is None else None
     again: Retrained | None = tested if verdict.untested_reason is None else confirmed
-    how = "tested" if again is tested and tested else "confirmed" if again else "seen by the search"
+    how = "tested" if again is tested and tested else "confirmed" if again else SEEN
     runs = winner.runs if again is None else list(again.runs.values())
     return {"stage": step, "trial": winner.number, "how": how, "seeds": len(runs), **describe_values(runs)}
 

@@ -16,15 +16,16 @@ from vbot_train.analysis.report import render_figure
 from vbot_train.analysis.verdict import Verdict
 from vbot_train.config.composition import load_recorded_config
 from vbot_train.pipeline.chain import Chain
-from vbot_train.pipeline.outcome import DECISIVE, Outcome, describe_values
+from vbot_train.pipeline.outcome import DECISIVE, SEEN, Outcome, describe_values
 from vbot_train.pipeline.schema import Train
 from vbot_train.pipeline.state import ChainState, StepState
 from vbot_train.pipeline.steps import Step
-from vbot_train.status.chain import SHOWN, format_estimate
+from vbot_train.status.chain import SHOWN, describe_trust, format_estimate
 from vbot_train.study.loading import load_study
 from vbot_train.training.comparable import list_changes, result_settings
 from vbot_train.training.files import write_atomically
 from vbot_train.training.result import FILE_NAME, TrialResult
+from vbot_train.training.seed_statistics import name_mean
 
 TEMPLATE = "chain.html.jinja"
 REPORT, OUTCOMES, VIDEO = "report.html", "outcomes.json", "policy.mp4"
@@ -48,6 +49,9 @@ def write_chain_report(chain: Chain, state: ChainState, outcome: Outcome | None,
         name=state.name,
         answer="A chain of trainings." if outcome is None else outcome.sentence,
         sentences=[f"{state.hours_used:.2f} h of {state.budget_hours:g} h were used.", *notes],
+        mean="" if outcome is None else name_mean(outcome.seeds),
+        seeds=0 if outcome is None else outcome.seeds,
+        cautions=[] if outcome is None else outcome.cautions,
         differences=[] if outcome is None else list(list_difference_rows(outcome)),
         metrics=SHOWN,
         steps=list(list_step_rows(chain, state)),
@@ -82,6 +86,7 @@ def list_step_rows(chain: Chain, state: ChainState) -> Iterator[dict[str, Any]]:
             "hours": f"{found.hours:.2f}",
             "trials": found.note or ("-" if found.total is None else f"{found.ended} of {found.total}"),
             "best": [format_estimate(best.get(metric)) for metric in SHOWN],
+            "trust": describe_trust(best),
             "changes": [] if now is None else describe_changes(before, now),
             "command": found.command,
         }
@@ -117,7 +122,10 @@ def build_figures(state: ChainState) -> Iterator[tuple[str, go.Figure]]:
     yield "Hours", style(hours, "hours")
     measured = [step for step in state.steps if step.best and "success_rate" in step.best]
     if measured:
-        yield "Success of each step's best configuration", style(draw_success(measured), "success rate")
+        yield (
+            "Success of each step's best configuration (hollow: seen by the search, not confirmed)",
+            style(draw_success(measured), "success rate"),
+        )
 
 
 def draw_success(steps: Sequence[StepState]) -> go.Figure:
@@ -127,7 +135,9 @@ def draw_success(steps: Sequence[StepState]) -> go.Figure:
     up = [high - value for value, (_, high) in zip(values, ends, strict=True)]
     down = [value - low for value, (low, _) in zip(values, ends, strict=True)]
     bars = {"type": "data", "array": up, "arrayminus": down}
-    return go.Figure(go.Scatter(x=[step.name for step in steps], y=values, error_y=bars, mode="markers"))
+    seen = [(step.best or {}).get("how") == SEEN for step in steps]
+    marks = {"size": 9, "symbol": ["circle-open" if each else "circle" for each in seen]}
+    return go.Figure(go.Scatter(x=[step.name for step in steps], y=values, error_y=bars, mode="markers", marker=marks))
 
 
 def style(figure: go.Figure, title: str) -> go.Figure:

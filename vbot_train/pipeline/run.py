@@ -7,7 +7,7 @@ from filelock import Timeout
 from rich.console import Console
 
 from vbot_train.config.composition import ConfigError
-from vbot_train.pipeline.begin import LOCK, Planned, check_searches, compose_steps, open_state
+from vbot_train.pipeline.begin import LOCK, Planned, build_example, check_searches, compose_steps, open_state
 from vbot_train.pipeline.candidates import find_base, list_different, take_over_best, write_default
 from vbot_train.pipeline.chain import Chain
 from vbot_train.pipeline.command import POLL_S, Commands
@@ -74,6 +74,17 @@ class ChainRun:
                 self.state.status = "stopped"
                 self.writer.save()
                 raise
+
+    def show_lines(self) -> None:
+        """Check the searches, and show each step's line as far as it is known before the chain begins.
+
+        Raises:
+            ConfigError: A line is invalid.
+        """
+        check_searches(self.chain, self.commands)
+        for step in self.chain.steps:
+            line = [each for each in build_example(self.chain, step) if not each.startswith("search.dry_run=")]
+            self._show("", f"step {step.number} of {len(self.chain.steps)}, {step.name}", format_line(line))
 
     def _use(self, state: ChainState) -> None:
         self.state, self.writer = state, StateWriter(state, self.chain.directory)

@@ -63,12 +63,11 @@ def prepare_look(directory: Path, storage: str | None) -> Callable[[], Group]:
         state = ChainState.read(directory)
         if state is None:
             raise StudyError(f"{directory}: its {STATE_YAML} is gone")
+        chain = render_chain(state, time.time() - (directory / STATE_YAML).stat().st_mtime)
         study = None if state.stage is None else directory / state.stage
         if study is None or not (study / STUDY_YAML).exists():
-            return render_chain(state)
-        return Group(
-            render_chain(state), Text(), render_status(observers.setdefault(study, Observer(study, storage)).look())
-        )
+            return chain
+        return Group(chain, Text(), render_status(observers.setdefault(study, Observer(study, storage)).look()))
 
     return look
 
