@@ -133,17 +133,32 @@ def test_a_chain_that_is_stopped_says_how_it_goes_on_and_trains_nothing_twice(ch
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_a_chain_that_is_killed_in_any_step_ends_with_the_studies_of_one_that_was_not(chains):
+    given = {}
     for step in NAMES:
         process = chains.start(IDLE_S="0.3")
         chains.wait_for(step)
         kill_all(process, chains.cwd)
+        given[step] = chains.state.find(step).budget_hours
     chains.run()
+    assert all(chains.state.find(step).budget_hours <= hours for step, hours in given.items())  # no kill gives more
     counts = {name: len(trials) for name, trials in chains.trials().items()}
     whole = Chains(chains.cwd / "whole")
     whole.cwd.mkdir()
     whole.run()
     assert counts == {name: len(trials) for name, trials in whole.trials().items()}
     assert all(len(set(trials)) == len(trials) for trials in chains.trials().values())
+
+
+@pytest.mark.slow
+def test_a_search_that_outlived_its_chain_is_waited_for(chains):
+    process = chains.start(IDLE_S="6")
+    chains.wait_for("1-hp")
+    process.kill()  # alone: its search goes on
+    process.wait()
+    output = chains.run()
+    assert "n-1-hp: another process works on this study; waiting for its end" in output
+    assert all(len(set(trials)) == len(trials) for trials in chains.trials().values())
+    assert chains.state.status == "done"
 
 
 @pytest.mark.slow
