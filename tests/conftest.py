@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import signal
 import sys
 import time
 
@@ -16,6 +17,8 @@ from vbot_train.env.simulation import MujocoSimulation
 from vbot_train.env.state import RobotState
 
 torch.set_num_threads(1)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # commands inherit that nohup ignores it, and tests close terminals
 
 PATIENCE_MS = 200_000  # a page brings five megabytes of plotly, and a busy machine takes its time
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
