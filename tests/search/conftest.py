@@ -26,6 +26,7 @@ from vbot_train.search.space.proposals import GridProposals
 from vbot_train.search.space.space import Space, split_overrides
 from vbot_train.study.attributes import STATUS
 from vbot_train.study.layout import EXPERIMENT_YAML, STUDY_DB, STUDY_YAML
+from vbot_train.study.plan import NO_STAGES
 from vbot_train.study.storage import connect, quiet_optuna
 from vbot_train.training.metrics import METRICS
 from vbot_train.training.result import TrialResult
@@ -121,6 +122,7 @@ def join(tmp_path, empty_study, grid):
             overrides=(),
             budget_hours=None,
             directory=tmp_path,
+            stages=NO_STAGES,
             **job,
         ):
             study = optuna.load_study(study_name="s", storage=connect(None, tmp_path))
@@ -141,6 +143,7 @@ def join(tmp_path, empty_study, grid):
                 config=compose_validated([*settings, *overrides, f"budget_hours={budget_hours or 'null'}"]),
                 total=total,
                 workers=workers,
+                stages=stages,
             )
             return Worker(queue, worker_lock, study)
 

@@ -20,7 +20,16 @@ from vbot_train.pipeline.lines import (
     format_line,
 )
 from vbot_train.pipeline.outcome import describe_best
-from vbot_train.pipeline.plan import COMMAND_S, TAKE_AWAY_S, Need, build_need, describe_plan, divide, refuse_too_little
+from vbot_train.pipeline.plan import (
+    COMMAND_S,
+    MARGIN,
+    TAKE_AWAY_S,
+    Need,
+    build_need,
+    describe_plan,
+    divide,
+    refuse_too_little,
+)
 from vbot_train.pipeline.schema import Compare, Search, Train
 from vbot_train.pipeline.speed import SPEED, estimate_run_s, measure_speed
 from vbot_train.pipeline.state import NO_TIME, ChainState, StepState
@@ -30,7 +39,7 @@ from vbot_train.pipeline.studies import Studies
 from vbot_train.pipeline.take_away import list_commands
 from vbot_train.search.naming import find_free_directory
 from vbot_train.study.errors import StudyError
-from vbot_train.study.timing import HOUR_S, estimate_training_s
+from vbot_train.study.timing import HOUR_S, MOST_RESERVED, estimate_training_s
 from vbot_train.training.locks import create_file_lock, take
 from vbot_train.training.result import FILE_NAME, TrialResult
 
@@ -189,7 +198,7 @@ class ChainRun:
             return
         self._wait_for_others(step, state)
         self._begin(step, state, line)
-        self._run_line(line, lambda: self._watch(step, state), state, lambda: self._has_run_out(step))
+        self._run_line(line, lambda: self._watch(step, state), state, lambda: self._has_run_out(planned))
         self._wait_for_others(step, state)  # the last one to end writes the analysis
         take_over_best(self.chain, step)
         self._end(planned, state)
@@ -270,12 +279,17 @@ class ChainRun:
         if asked or (code != 0 and not may_fail()):
             self._stop(code, "stopped" if asked else f"{self.state.stage or SPEED} ended with code {code}")
 
-    def _has_run_out(self, step: Step) -> bool:
-        """Whether a search has completed nothing because its hours are spent."""
-        progress = self.studies.look(step)
-        if progress is None or progress.verdict.winner is not None:
+    def _has_run_out(self, planned: Planned) -> bool:
+        """Whether a search has completed nothing because what is left of its hours holds no further training."""
+        progress = self.studies.look(planned.step)
+        if progress is None or progress.left_s is None or progress.verdict.winner is not None:
             return False
-        return progress.left_s is not None and progress.left_s < COMMAND_S
+        config = planned.composed.config
+        training_s = estimate_training_s(progress.search.trials, config.training.env_steps)
+        if training_s is None and self.state.speed is not None:
+            training_s = estimate_run_s(self.state.speed, config)
+        reserved_s = MOST_RESERVED * HOUR_S * (progress.record.budget_hours or 0.0)  # time that no new trial is given
+        return progress.left_s < MARGIN * (training_s or 0.0) + reserved_s
 
     def _wait_for_others(self, step: Step, state: StepState) -> None:
         """Wait while other processes work on a step's study: two would share the cores, and no one is stopped."""

@@ -1,10 +1,12 @@
 """The trial queue with the scheduler: pause, promote, several seeds, several workers, a search that ends."""
 
+import pytest
 from optuna.trial import TrialState
 from workers import CELLS, Same
 
 from vbot_train.search.execution import budget
 from vbot_train.study.attributes import PROMOTED, STATUS
+from vbot_train.study.plan import Confirm, Plan
 from vbot_train.study.timing import list_spans
 
 RUNGS = [
@@ -125,6 +127,21 @@ def test_a_budget_leaves_time_for_one_trial_to_reach_the_end(join, monkeypatch):
     while (life := train(worker, values, evaluation_s=100.0)) is not None:
         lives.append(life)
     assert "completed" in {state for _, state, _ in lives} and worker.queue.count_done() < 9
+
+
+def test_the_first_to_reach_the_end_may_use_the_time_for_confirming_and_goes_on_at_its_own_pace(join, monkeypatch):
+    monkeypatch.setattr(budget, "compute_spent_s", sum_lives_s)
+    half = ["scheduler=halving", "scheduler.rungs=[0.5]", "training.evaluations=4", "ppo.rollouts=8"]
+    confirm = Plan(Confirm(top_k=2, seeds=[1001, 1002]), test=None)
+    worker = join(overrides=half, total=9, budget_hours=1200 / 3600, stages=confirm)  # 600 s for confirming
+    values = curves(3.0, 2.0, 1.0)
+    for trial, evaluation_s in enumerate([25.0, 100.0, 100.0]):  # to the rung: 50 s, then 200 s each
+        assert train(worker, values, evaluation_s)[:2] == (trial, "paused")
+    assert worker.queue.compute_left_s() == pytest.approx(750, abs=5)  # without what is for confirming: 150 s
+    row = f"env_steps\n{worker.queue._env_steps // 2}\n"
+    worker.queue.locate_trial_directory(0).mkdir(parents=True)
+    (worker.queue.locate_trial_directory(0) / "progress.csv").write_text(row, encoding="utf-8")
+    assert train(worker, values, 25.0) == (0, "completed", 4)  # it needs 50 s; half a training of the mean: 150 s
 
 
 def sum_lives_s(trials, now):

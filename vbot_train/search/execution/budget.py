@@ -53,14 +53,19 @@ class Budget:
             return None
         return self._budget_s - compute_spent_s([*self._elsewhere, *counts.trials], datetime.now(UTC))
 
-    def has_time(self, counts: TrialCounts, share: float) -> bool:
+    def has_time(
+        self, counts: TrialCounts, share: float, training_s: float | None = None, *, uses_reserve: bool = False
+    ) -> bool:
         """Check whether a trial can finish in the time left.
 
         Args:
             counts: The study's trials.
             share: Share of its training that the trial has still to do, in (0, 1].
+            training_s: Duration of a whole training at the trial's own pace [s]; None: as the study's others.
+            uses_reserve: Whether it may use up what is reserved for confirming and testing.
         """
-        left_s, training_s = self._compute_left_for_search_s(counts), self._estimate_training_s(counts)
+        left_s = self.compute_left_s(counts) if uses_reserve else self._compute_left_for_search_s(counts)
+        training_s = self._estimate_training_s(counts) if training_s is None else training_s
         return left_s is None or left_s > training_s * share
 
     def forecast(self, counts: TrialCounts, total: int) -> int | None:

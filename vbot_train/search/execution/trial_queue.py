@@ -172,7 +172,7 @@ class TrialQueue:
                 begun = counts.find_promotable(is_last=True)
                 self.out_of_time = begun is None
             if begun is not None:
-                self.out_of_time = not self.budget.has_time(counts, self._share_left(begun))
+                self.out_of_time = not self._has_time_for(begun, counts)
             if self.out_of_time:
                 return None
             for trial, seed in counts.incomplete:
@@ -241,11 +241,18 @@ class TrialQueue:
             return 1.0
         return self._rungs.get_share(1)
 
-    def _share_left(self, begun: FrozenTrial) -> float:
-        """Return the share of its training that a trial has to do up to its next rung."""
+    def _has_time_for(self, begun: FrozenTrial, counts: TrialCounts) -> bool:
+        """Check whether a trial can go on to its next rung in the time left, at its own pace.
+
+        The first to go on to the end may use the time reserved for confirming: without it there is nothing to confirm.
+        """
         next_rung = max(count_passed(begun), self._rungs.count_reached(begun)) + 1
-        done = read_last_env_steps(self.locate_trial_directory(begun.number))
-        return max(self._rungs.get_share(next_rung) - done / self._env_steps, 0.0)
+        done = read_last_env_steps(self.locate_trial_directory(begun.number)) / self._env_steps
+        share = max(self._rungs.get_share(next_rung) - done, 0.0)
+        training_s = compute_runtime_s(begun) / done if done else None
+        others = [trial for trial in counts.counted if trial.number != begun.number]
+        is_first = bool(self._rungs) and not self._rungs.has_finisher(others)
+        return self.budget.has_time(counts, share, training_s, uses_reserve=is_first)
 
     def _queue_again(self, trial: FrozenTrial) -> None:
         kept = {key: trial.user_attrs[key] for key in (ORIGIN, SEED, SEEDS, HISTORY) if key in trial.user_attrs}
