@@ -22,7 +22,6 @@ from vbot_train.pipeline.lines import (
 from vbot_train.pipeline.outcome import describe_best
 from vbot_train.pipeline.plan import (
     COMMAND_S,
-    MARGIN,
     TAKE_AWAY_S,
     Need,
     build_need,
@@ -35,11 +34,11 @@ from vbot_train.pipeline.speed import SPEED, estimate_run_s, measure_speed
 from vbot_train.pipeline.state import NO_TIME, ChainState, StepState
 from vbot_train.pipeline.state_writer import StateWriter
 from vbot_train.pipeline.steps import Step
-from vbot_train.pipeline.studies import Studies
+from vbot_train.pipeline.studies import Studies, has_run_out
 from vbot_train.pipeline.take_away import list_commands
 from vbot_train.search.naming import find_free_directory
 from vbot_train.study.errors import StudyError
-from vbot_train.study.timing import HOUR_S, MOST_RESERVED, estimate_training_s
+from vbot_train.study.timing import HOUR_S, estimate_training_s
 from vbot_train.training.locks import create_file_lock, take
 from vbot_train.training.result import FILE_NAME, TrialResult
 
@@ -280,16 +279,12 @@ class ChainRun:
             self._stop(code, "stopped" if asked else f"{self.state.stage or SPEED} ended with code {code}")
 
     def _has_run_out(self, planned: Planned) -> bool:
-        """Whether a search has completed nothing because what is left of its hours holds no further training."""
-        progress = self.studies.look(planned.step)
-        if progress is None or progress.left_s is None or progress.verdict.winner is not None:
-            return False
-        config = planned.composed.config
-        training_s = estimate_training_s(progress.search.trials, config.training.env_steps)
-        if training_s is None and self.state.speed is not None:
-            training_s = estimate_run_s(self.state.speed, config)
-        reserved_s = MOST_RESERVED * HOUR_S * (progress.record.budget_hours or 0.0)  # time that no new trial is given
-        return progress.left_s < MARGIN * (training_s or 0.0) + reserved_s
+        assert self.state.speed is not None
+        progress, expected_s = (
+            self.studies.look(planned.step),
+            estimate_run_s(self.state.speed, planned.composed.config),
+        )
+        return progress is not None and has_run_out(progress, expected_s)
 
     def _wait_for_others(self, step: Step, state: StepState) -> None:
         """Wait while other processes work on a step's study: two would share the cores, and no one is stopped."""

@@ -13,6 +13,7 @@ from vbot_train.status.observer import Observer, Progress
 from vbot_train.study.errors import StudyError
 from vbot_train.study.layout import STUDY_YAML
 from vbot_train.study.loading import load_study
+from vbot_train.study.timing import HOUR_S, MOST_RESERVED, estimate_training_s
 
 
 class Studies:
@@ -58,3 +59,18 @@ class Studies:
 
     def _has_begun(self, step: Step) -> bool:
         return (self._chain.locate(step) / STUDY_YAML).exists()
+
+
+def has_run_out(progress: Progress, training_s: float) -> bool:
+    """Check whether a search has completed nothing because no further training fits into what is left of its hours.
+
+    Args:
+        progress: The search's progress.
+        training_s: Expected duration of a training [s], if the search does not know yet.
+    """
+    settings = progress.record.settings
+    if settings.budget_hours is None or progress.left_s is None or progress.verdict.winner is not None:
+        return False
+    training_s = estimate_training_s(progress.search.trials, settings.training.env_steps) or training_s
+    reserved_s = MOST_RESERVED * settings.budget_hours * HOUR_S  # no new trial is given this time
+    return progress.left_s < training_s + reserved_s
