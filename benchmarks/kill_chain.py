@@ -24,7 +24,7 @@ from vbot_train.study.loading import load_study
 
 # Random searches try the same points whatever was interrupted, so the same configurations win.
 CHAIN = ["name=killed", "training=smoke", "method=random", "scheduler=none", "workers=2"]
-SIZES = ["budget_hours=0.5", "hp_trials=3", "reward_trials=2", "reward_generations=2"]
+SIZES = ["budget_hours=0.2", "hp_trials=3", "reward_trials=2", "reward_generations=2"]
 LINE = [sys.executable, "-m", "vbot_train.automl", *CHAIN, *SIZES]
 
 

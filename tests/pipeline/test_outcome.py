@@ -6,7 +6,7 @@ import pytest
 from studies import retrained, screened, study
 
 from vbot_train.analysis.verdict import Verdict
-from vbot_train.pipeline.outcome import describe_best, describe_values, find_outcome
+from vbot_train.pipeline.outcome import describe_best, describe_default, describe_values, find_outcome
 
 SUCCESS = "success_rate"
 PLAN = {"confirm": {"top_k": 2, "seeds": [1001]}, "test": {"seeds": [2001, 2002], "evaluation_seed": 7}}
@@ -16,7 +16,11 @@ def recipe(number, name, success):
     return replace(screened(number, 0.0, success_rate=success), params={"experiment": name})
 
 
-def compared(hp=1.0, *, default=0.5, tested=((1.0, 3.0), (0.9, 4.0))):
+def compared(*given, **changes):
+    return find_outcome(judge(*given, **changes), "default")
+
+
+def judge(hp=1.0, *, default=0.5, tested=((1.0, 3.0), (0.9, 4.0))):
     """Recipes ``default`` (trial 0) and ``hp`` (trial 1); tested: success and time of hp, of the default."""
     trials = [recipe(0, "default", default), recipe(1, "hp", hp)]
     confirming = [retrained(n, 1001, 0.0, success_rate=value) for n, value in ((0, default), (1, hp))]
@@ -26,7 +30,7 @@ def compared(hp=1.0, *, default=0.5, tested=((1.0, 3.0), (0.9, 4.0))):
         for seed in (2001, 2002)
     ]
     found = study(trials, confirming, testing, metric=SUCCESS, default={"experiment": "default"}, **PLAN)
-    return find_outcome(Verdict(found, SUCCESS), "default")
+    return Verdict(found, SUCCESS)
 
 
 def test_a_winner_that_is_at_the_goal_sooner_on_every_test_seed_is_better():
@@ -37,13 +41,15 @@ def test_a_winner_that_is_at_the_goal_sooner_on_every_test_seed_is_better():
 
 
 def test_a_winner_that_is_no_faster_is_said_not_to_be_better():
-    sentence = compared(tested=((0.9, 4.0), (0.9, 4.0))).sentence
-    assert sentence == "The winner (hp) is not better than the default beyond the intervals of the test."
+    outcome = compared(tested=((0.9, 4.0), (0.9, 4.0)))
+    what = "The winner (hp) is not better than the default beyond the intervals of the test: the default stays."
+    assert outcome.sentence == what and not outcome.takes_over
 
 
 def test_a_faster_winner_that_succeeds_less_often_is_no_better_choice():
-    assert "the default is the better choice" in compared(tested=((0.8, 3.0), (0.9, 4.0))).sentence
-    assert "is better than the default" in compared(tested=((0.88, 3.0), (0.9, 4.0))).sentence  # worse by 0.02
+    worse, as_good = compared(tested=((0.8, 3.0), (0.9, 4.0))), compared(tested=((0.88, 3.0), (0.9, 4.0)))
+    assert "succeeds less often than the default: the default stays" in worse.sentence and not worse.takes_over
+    assert "is better than the default" in as_good.sentence and as_good.takes_over  # worse by 0.02
 
 
 def test_a_winner_whose_training_failed_on_a_test_seed_is_no_better_choice():
@@ -53,7 +59,8 @@ def test_a_winner_whose_training_failed_on_a_test_seed_is_no_better_choice():
     lost = replace(good[-1], result=replace(good[-1].result, status="diverged", metrics={}))
     found = study(trials, confirming, [*good[:-1], lost], metric=SUCCESS, default={"experiment": "default"}, **PLAN)
     outcome = find_outcome(Verdict(found, SUCCESS), "default")
-    assert "fails on 1 of 2 training seeds, the default on 0" in outcome.sentence
+    assert "fails on 1 of 2 training seeds, the default on 0: the default stays" in outcome.sentence
+    assert not outcome.takes_over
     assert all(each.value is None and not each.is_better for each in outcome.differences)
 
 
@@ -70,8 +77,14 @@ def test_a_winner_that_may_succeed_less_often_is_said_to():
     values = {(0, 2001): 0.9, (0, 2002): 0.9, (1, 2001): 0.85, (1, 2002): 0.95}  # -0.05 and +0.05
     testing = [retrained(n, seed, 0.0, success_rate=value) for (n, seed), value in values.items()]
     found = study(trials, confirming, testing, metric=SUCCESS, default={"experiment": "default"}, **PLAN)
-    sentence = find_outcome(Verdict(found, SUCCESS), "default").sentence
-    assert "may succeed less often than the default, by up to 0.05: the test cannot tell" in sentence
+    outcome = find_outcome(Verdict(found, SUCCESS), "default")
+    assert "may succeed less often than the default, by up to 0.05: the default stays" in outcome.sentence
+    assert not outcome.takes_over
+
+
+def test_the_values_of_a_default_that_stays_are_those_of_its_test():
+    kept = describe_default(judge(), "5-compare")
+    assert (kept["trial"], kept["how"], kept["seeds"], kept[SUCCESS]["iqm"]) == (0, "tested", 2, 0.9)
 
 
 def test_where_the_default_wins_it_stays():
@@ -83,7 +96,8 @@ def test_without_all_tests_the_reason_is_said():
     trials = [recipe(0, "default", 0.5), recipe(1, "hp", 1.0)]
     confirming = [retrained(n, 1001, 0.0, success_rate=value) for n, value in ((0, 0.5), (1, 1.0))]
     found = study(trials, confirming, metric=SUCCESS, default={"experiment": "default"}, **PLAN)
-    assert "0 of 4 testing trainings have ended" in find_outcome(Verdict(found, SUCCESS), "default").sentence
+    outcome = find_outcome(Verdict(found, SUCCESS), "default")
+    assert "0 of 4 testing trainings have ended" in outcome.sentence and outcome.takes_over  # confirmed, at least
 
 
 def test_values_have_a_mean_and_an_interval_over_seeds_and_none_where_there_is_no_value():

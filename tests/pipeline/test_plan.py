@@ -1,11 +1,14 @@
 """How the hours of a chain are divided."""
 
+from dataclasses import replace
+
 import pytest
 
 from vbot_train.config.composition import ConfigError
-from vbot_train.pipeline.plan import COMMAND_S, MARGIN, Need, describe_plan, divide, refuse_too_little
-from vbot_train.pipeline.schema import Search, Train
+from vbot_train.pipeline.plan import COMMAND_S, MARGIN, SURE, Need, describe_plan, divide, refuse_too_little
+from vbot_train.pipeline.schema import Compare, Search, Train
 from vbot_train.pipeline.steps import Step
+from vbot_train.study import plan as stages
 from vbot_train.study.plan import Confirm, Plan
 
 TRAINING_S = 100.0
@@ -31,6 +34,19 @@ def test_as_many_trials_fit_as_there_is_time_for_with_what_confirms_them():
     assert need.count_fitting(need.compute_s(8)) == 8
     assert need.count_fitting(COMMAND_S + MARGIN * 4 * TRAINING_S) == 4  # 4 + 4 trainings
     assert need.count_fitting(1.0) == 0
+
+
+def test_a_comparison_tests_on_more_seeds_where_there_is_time_for_them():
+    stage = Compare(kind="compare", share=1)
+    plan = Plan(Confirm(top_k=3, seeds=[1, 2, 3]), stages.Test(seeds=[2001, 2002], evaluation_seed=7))
+    need = Need(Step(1, "compare", stage), TRAINING_S, workers=2, trials=2, stages=plan)
+    # 1 round for the two, 3 to confirm them, 1 for each test seed of both; a tenth of the time is left
+    for_five_s = (COMMAND_S + MARGIN * 9 * TRAINING_S) / SURE
+    assert need.count_test_seeds(for_five_s + 1, most=12) == 5
+    assert need.count_test_seeds(for_five_s - 1, most=12) == 4
+    assert need.count_test_seeds(1e6, most=12) == 12
+    assert need.count_test_seeds(1.0, most=12) == 2  # those of its line
+    assert replace(need, stages=CONFIRM).count_test_seeds(1e6, most=12) is None
 
 
 def test_trainings_get_what_they_need_and_searches_the_rest_by_their_shares():

@@ -11,7 +11,7 @@ from vbot_train.pipeline.studies import has_run_out
 from vbot_train.status.observer import Observer
 
 IDLE = Path(__file__).parents[2] / "benchmarks" / "idle.py"
-LINE = "-m method=random scheduler=none training=smoke ppo.learning_rate=1e-4,1e-3 search.max_trials=2 workers=1".split()
+TWO = ["-m", "ppo.learning_rate=1e-4,1e-3", "search.max_trials=2", "method=random", "scheduler=none"]
 
 
 @pytest.mark.slow
@@ -26,7 +26,7 @@ LINE = "-m method=random scheduler=none training=smoke ppo.learning_rate=1e-4,1e
 def test_a_search_has_run_out_if_its_hours_hold_no_training_but_not_if_its_trainings_crash(
     tmp_path, budget_s, environment, ran_out
 ):
-    line = [*LINE, f"budget_hours={budget_s / 3600}", "study=s"]
+    line = [*TWO, "training=smoke", "workers=1", f"budget_hours={budget_s / 3600}", "study=s"]
     subprocess.run([sys.executable, IDLE, *line], cwd=tmp_path, env={**os.environ, **environment}, capture_output=True)
     progress = Observer(tmp_path / "multirun" / "s").look()
     assert progress.trials

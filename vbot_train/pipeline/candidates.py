@@ -25,6 +25,11 @@ def take_over_best(chain: Chain, step: Step) -> None:
         _write(chain, step.recipe, best.read_text(encoding="utf-8"))
 
 
+def keep_default(chain: Chain, step: Step) -> None:
+    """Make the default the best of a comparison, under the step's name: its winner is not proven to be better."""
+    _write(chain, step.recipe, _locate(chain, DEFAULT).read_text(encoding="utf-8"))
+
+
 def find_base(chain: Chain, earlier: Sequence[Step]) -> str | None:
     """Return the candidate of the latest of these steps that has one; None: the default is the best so far."""
     return next((step.recipe for step in reversed(earlier) if _locate(chain, step.recipe).exists()), None)

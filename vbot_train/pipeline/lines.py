@@ -39,7 +39,9 @@ def build_search_line(
     return [*chain.options, *_name_folder(chain, base), "-m", *_finish_study(chain, step, own, stage.length, hours)]
 
 
-def build_comparison_line(chain: Chain, step: Step, recipes: Sequence[str], hours: float) -> list[str]:
+def build_comparison_line(
+    chain: Chain, step: Step, recipes: Sequence[str], hours: float, test_seeds: int | None = None
+) -> list[str]:
     """Build the line that compares the recipes among the chain's candidates, within so many hours.
 
     A recipe that was typed stands before the list of them: it makes the configuration that a search calls the default.
@@ -48,7 +50,9 @@ def build_comparison_line(chain: Chain, step: Step, recipes: Sequence[str], hour
     assert not isinstance(step.stage, Search)
     all_of_them = ["method=grid", "scheduler=none", f"search.max_trials={len(recipes)}"]
     fresh = f"seed={chain.config.seed + 1}"
-    own = [*step.stage.overrides, *chain.given, f"experiment={','.join(recipes)}", *all_of_them, fresh]
+    seeds = [] if test_seeds is None else [f"search.test.seeds={test_seeds}"]
+    candidates = f"experiment={','.join(recipes)}"
+    own = [*step.stage.overrides, *seeds, *chain.given, candidates, *all_of_them, fresh]
     typed = [override for override in chain.given if parse_key(override) == "experiment"]
     line = _finish_study(chain, step, own, step.stage.length, hours)
     return [*chain.options, *_name_folder(chain, DEFAULT), "-m", *typed, *line]
@@ -77,7 +81,7 @@ def build_probe_line(chain: Chain, directory: Path) -> list[str]:
     seeds = ",".join(str(config.seed + k) for k in range(chain.workers))
     own = [
         *chain.given,
-        f"seed={seeds}",
+        f"seed=choice({seeds})",  # one seed too is a search, of one training
         f"training.env_steps={min(PROBE_UPDATES * config.rollout_env_steps, config.training.env_steps)}",
         "training.evaluations=1",
         f"training.evaluation_episodes={min(PROBE_EPISODES, config.training.evaluation_episodes)}",

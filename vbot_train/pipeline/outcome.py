@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vbot_train.analysis.ranking import Configuration
 from vbot_train.analysis.verdict import Retrained, Verdict
 from vbot_train.training.metrics import METRICS
 from vbot_train.training.result import TrialResult, compute_iqm
@@ -45,6 +46,14 @@ class Outcome:
     failed: tuple[int, int] = (0, 0)  # seeds without a result: the winner's and the default's
 
     @property
+    def takes_over(self) -> bool:
+        """Whether the winner takes the place of the default: it is better, and surely succeeds no less often.
+
+        Where nothing is tested, the confirmed winner is the best that is known.
+        """
+        return self.untested is not None or (self._find_worse() is None and bool(self._list_better()))
+
+    @property
     def sentence(self) -> str:
         """The answer in a sentence."""
         winner = f"The winner ({self.recipe})"
@@ -53,11 +62,11 @@ class Outcome:
             return f"No configuration was found to be better than the default{reason}: it stays."
         if self.untested is not None:
             return f"{winner} is not tested against the default: {self.untested}."
-        if self.failed[0] > self.failed[1]:
-            ours, theirs = self.failed
-            fails = f"fails on {ours} of {self.seeds} training seeds, the default on {theirs}"
-            return f"{winner} {fails}: the default is the better choice."
-        return f"{winner} {self._compare_success() or self._list_better()}"
+        if (worse := self._find_worse()) is not None:
+            return f"{winner} {worse}: the default stays."
+        if better := self._list_better():
+            return f"{winner} is better than the default: {', '.join(better)}."
+        return f"{winner} is not better than the default beyond the intervals of the test: the default stays."
 
     @property
     def cautions(self) -> list[str]:
@@ -65,24 +74,22 @@ class Outcome:
         caution = caution_few_seeds(self.seeds) if self.differences else None
         return [] if caution is None else [f"in brackets: the 95 % bootstrap interval over training seeds; {caution}"]
 
-    def _compare_success(self) -> str | None:
-        """Say that the winner succeeds less often than the default, or may do so; None if it does not."""
+    def _find_worse(self) -> str | None:
+        """Say how the winner fails or succeeds less often than the default, or may do so; None if it does not."""
+        if self.failed[0] > self.failed[1]:
+            return f"fails on {self.failed[0]} of {self.seeds} training seeds, the default on {self.failed[1]}"
         success = next((each for each in self.differences if each.metric == "success_rate"), None)
         if success is None or success.value is None:
             return None
         if success.value < -TOLERANCE:
-            return "succeeds less often than the default: the default is the better choice."
+            return "succeeds less often than the default"
         if success.interval_95 is not None and success.interval_95[0] < -TOLERANCE:
-            lost = f"{-success.interval_95[0]:.3g}"
-            return f"may succeed less often than the default, by up to {lost}: the test cannot tell."
+            return f"may succeed less often than the default, by up to {-success.interval_95[0]:.3g}"
         return None
 
-    def _list_better(self) -> str:
+    def _list_better(self) -> list[str]:
         better = [each for each in self.differences if each.is_better and each.metric in DECISIVE]
-        if not better:
-            return "is not better than the default beyond the intervals of the test."
-        what = ", ".join(f"{each.metric} by {abs(each.value or 0.0):.4g}" for each in better)
-        return f"is better than the default: {what}."
+        return [f"{each.metric} by {abs(each.value or 0.0):.4g}" for each in better]
 
 
 def describe_values(runs: Iterable[TrialResult], metrics: Sequence[str] = TASK_METRICS) -> dict[str, dict[str, Any]]:
@@ -98,9 +105,16 @@ def describe_values(runs: Iterable[TrialResult], metrics: Sequence[str] = TASK_M
 
 def describe_best(verdict: Verdict, step: str) -> dict[str, Any] | None:
     """Describe the best configuration of a study so far, for the state; None before the first trial is completed."""
-    winner = verdict.winner
-    if winner is None:
-        return None
+    return None if verdict.winner is None else _describe(verdict, verdict.winner, step)
+
+
+def describe_default(verdict: Verdict, step: str) -> dict[str, Any] | None:
+    """Describe the default configuration in the same way; None if it was not completed."""
+    default = next((found for found in verdict.screened if found.number == verdict.default), None)
+    return None if default is None else _describe(verdict, default, step)
+
+
+def _describe(verdict: Verdict, winner: Configuration, step: str) -> dict[str, Any]:
     tested = verdict.tested.get(winner.number)
     confirmed = verdict.confirmed.get(winner.number) if verdict.unconfirmed_reason is None else None
     again: Retrained | None = tested if verdict.untested_reason is None else confirmed

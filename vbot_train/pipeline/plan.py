@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vbot_train.config.composition import ConfigError
 from vbot_train.config.schema import Config
@@ -15,6 +15,7 @@ from vbot_train.study.timing import HOUR_S
 
 COMMAND_S = 10.0  # of a command: imports, the survey of the space, the analysis
 TAKE_AWAY_S = 60.0  # measuring, exporting and filming the final policy, and the page
+SURE = 0.9  # share of a step's time that is planned for more test seeds
 MARGIN = 1.1  # trainings take so many times longer than expected, at times
 LEAST = 2  # configurations of a search: with one there is nothing to choose
 
@@ -43,6 +44,29 @@ class Need:
         """Count the configurations that fit into a time, the trainings after the search included."""
         fitting = (trials for trials in range(self.trials, 0, -1) if self.compute_s(trials) <= seconds)
         return next(fitting, 0)
+
+    def count_test_seeds(self, seconds: float, most: int) -> int | None:
+        """Count the seeds on which a comparison can test: those that its line says, or more, as many as surely fit.
+
+        Not all the time is given away: a test that is cut short says nothing.
+
+        Args:
+            seconds: Wall clock of the step [s].
+            most: So many at most.
+
+        Returns:
+            The seeds; None if nothing is tested.
+        """
+        if self.stages is None or self.stages.test is None:
+            return None
+        least = len(self.stages.test.seeds)
+        fitting = (n for n in range(most, least, -1) if self._test_on(n).compute_s(self.trials) <= SURE * seconds)
+        return next(fitting, least)
+
+    def _test_on(self, seeds: int) -> "Need":
+        assert self.stages is not None and self.stages.test is not None
+        test = self.stages.test.model_copy(update={"seeds": list(range(seeds))})
+        return replace(self, stages=replace(self.stages, test=test))
 
     @property
     def first_s(self) -> float:

@@ -8,32 +8,19 @@ from rich.console import Console
 
 from vbot_train.config.composition import ConfigError
 from vbot_train.pipeline.begin import LOCK, Planned, build_example, check_searches, compose_steps, open_state
-from vbot_train.pipeline.candidates import find_base, list_different, take_over_best, write_default
+from vbot_train.pipeline.candidates import keep_default, take_over_best
 from vbot_train.pipeline.chain import Chain
 from vbot_train.pipeline.command import POLL_S, Commands
 from vbot_train.pipeline.conclusion import ONLY_DEFAULT, conclude
-from vbot_train.pipeline.lines import (
-    build_comparison_line,
-    build_probe_line,
-    build_search_line,
-    build_training_line,
-    format_line,
-)
-from vbot_train.pipeline.outcome import describe_best
-from vbot_train.pipeline.plan import (
-    COMMAND_S,
-    TAKE_AWAY_S,
-    Need,
-    build_need,
-    describe_plan,
-    divide,
-    refuse_too_little,
-)
+from vbot_train.pipeline.lines import build_probe_line, build_training_line, format_line
+from vbot_train.pipeline.outcome import describe_best, describe_default, find_outcome
+from vbot_train.pipeline.plan import TAKE_AWAY_S, Need, build_need, describe_plan, divide, refuse_too_little
 from vbot_train.pipeline.schema import Compare, Search, Train
 from vbot_train.pipeline.speed import SPEED, estimate_run_s, measure_speed
 from vbot_train.pipeline.state import NO_TIME, ChainState, StepState
 from vbot_train.pipeline.state_writer import StateWriter
-from vbot_train.pipeline.steps import Step
+from vbot_train.pipeline.step_lines import StepLines
+from vbot_train.pipeline.steps import DEFAULT, Step
 from vbot_train.pipeline.studies import Studies, has_run_out
 from vbot_train.pipeline.take_away import list_commands
 from vbot_train.search.naming import find_free_directory
@@ -96,6 +83,7 @@ class ChainRun:
 
     def _use(self, state: ChainState) -> None:
         self.state, self.writer = state, StateWriter(state, self.chain.directory)
+        self.lines = StepLines(self.chain, state, self.studies)
 
     def _run_steps(self) -> None:
         self._prepare()
@@ -174,7 +162,7 @@ class ChainRun:
         directory = self.chain.locate(step)
         before = [each for each in self.chain.steps[: step.number - 1] if isinstance(each.stage, Train)]
         start = self.chain.locate(before[-1]) if step.stage.goes_on else None
-        line = build_training_line(self.chain, step, self._find_base(step), start)
+        line = build_training_line(self.chain, step, self.lines.find_base(step), start)
         if not (directory / FILE_NAME).exists():
             self._begin(step, state, line)
             self._run_line(line, self.writer.save_now_and_then, state)
@@ -191,7 +179,7 @@ class ChainRun:
         if state.status == "waiting" and seconds < need.first_s:
             state.status, state.note = "skipped", NO_TIME
             return
-        line = self._build_line(step, self._allot_hours(step, state, seconds), need.count_fitting(seconds))
+        line = self.lines.build(step, state, need, seconds)
         if line is None:
             state.status, state.note = "skipped", ONLY_DEFAULT
             return
@@ -199,49 +187,20 @@ class ChainRun:
         self._begin(step, state, line)
         self._run_line(line, lambda: self._watch(step, state), state, lambda: self._has_run_out(planned))
         self._wait_for_others(step, state)  # the last one to end writes the analysis
-        take_over_best(self.chain, step)
         self._end(planned, state)
 
-    def _build_line(self, step: Step, hours: float, fitting: int) -> list[str] | None:
-        """Build the line of a search or a comparison. Returns None if there is nothing to compare."""
-        earlier = self.chain.steps[: step.number - 1]
-        if isinstance(step.stage, Compare):
-            write_default(self.chain)
-            default, *others = list_different(self.chain, earlier)
-            fitting = max(fitting, 2)  # the default and the latest: later searches are around the best of earlier ones
-            return build_comparison_line(self.chain, step, [default, *others[1 - fitting :]], hours) if others else None
-        around = self._find_around(step)
-        taken_over = self.studies.count_taken_over(around)
-        return build_search_line(self.chain, step, find_base(self.chain, earlier), hours, around, taken_over)
-
     def _end(self, planned: Planned, state: StepState) -> None:
-        progress = self.studies.look(planned.step)
-        if progress is not None and progress.verdict.winner is None:
+        verdict = self.studies.judge(planned.step)
+        if verdict.winner is None:
             state.status, state.note = "skipped", f"no trial was completed in {state.budget_hours:.2f} h"
             return
+        take_over_best(self.chain, planned.step)
+        outcome = find_outcome(verdict, DEFAULT) if isinstance(planned.step.stage, Compare) else None
+        if outcome is not None and not outcome.takes_over:
+            keep_default(self.chain, planned.step)
+            self.state.best = state.best = describe_default(verdict, planned.step.name)
         state.status = "done"
         self._learn_speed(planned)
-
-    def _allot_hours(self, step: Step, state: StepState, seconds: float) -> float:
-        """Return the hours that a search may train over all its resumes: so many seconds from now, or less.
-
-        A search that goes on keeps the hours that it was given.
-        """
-        progress = self.studies.look(step)
-        spent_s = 0.0 if progress is None else progress.spent_s
-        hours = (spent_s + max(seconds - COMMAND_S, 1.0)) / HOUR_S
-        state.budget_hours = hours if state.budget_hours is None else min(hours, state.budget_hours)
-        return state.budget_hours
-
-    def _find_base(self, step: Step) -> str | None:
-        return find_base(self.chain, self.chain.steps[: step.number - 1])
-
-    def _find_around(self, step: Step) -> Step | None:
-        """Return the search around which a step searches: if that was skipped, the one around which it was to be."""
-        around = None if step.around is None else self.chain.find(step.around)
-        if around is None or self.state.find(around.name).status == "done":
-            return around
-        return self._find_around(around)
 
     def _begin(self, step: Step, state: StepState, line: Sequence[str]) -> None:
         state.status, state.command = "running", format_line(line)

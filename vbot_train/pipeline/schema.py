@@ -40,7 +40,8 @@ class Compare(Group):
 
     kind: Literal["compare"]
     share: Positive
-    length: Length
+    length: Length = 1.0
+    test_seeds: Count | None = None  # the winner and the default are tested on so many at most
     overrides: Overrides = ()
 
 

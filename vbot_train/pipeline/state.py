@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vbot_train.config.composition import ConfigError
 from vbot_train.training.comparable import flatten, list_changes
@@ -46,6 +46,8 @@ class StepState(Part):
     total: int | None = None  # at which it ends
     best: dict[str, Any] | None = None  # the best so far: its values in task units, with intervals
     note: str | None = None  # why it was skipped
+    candidates: list[str] = Field(default_factory=list)  # of a comparison that has begun: the recipes
+    test_seeds: int | None = None  # of a comparison that has begun: on so many it tests
 
 
 class ChainState(Part):
