@@ -49,6 +49,11 @@ def test_a_comparison_tests_on_more_seeds_where_there_is_time_for_them():
     assert replace(need, stages=CONFIRM).count_test_seeds(1e6, most=12) is None
 
 
+def test_a_comparison_needs_time_for_the_default_and_one_candidate_at_least():
+    need = Need(Step(1, "compare", Compare(kind="compare", share=1)), TRAINING_S, workers=2, trials=5, stages=CONFIRM)
+    assert need.least_s == need.compute_s(2) == COMMAND_S + MARGIN * 3 * TRAINING_S
+
+
 def test_trainings_get_what_they_need_and_searches_the_rest_by_their_shares():
     needs = [search(1, 3), search(2, 1), train(3)]
     divided = divide(needs, 2000.0)

@@ -17,7 +17,7 @@ COMMAND_S = 10.0  # of a command: imports, the survey of the space, the analysis
 TAKE_AWAY_S = 60.0  # measuring, exporting and filming the final policy, and the page
 SURE = 0.9  # share of a step's time that is planned for more test seeds
 MARGIN = 1.1  # trainings take so many times longer than expected, at times
-LEAST = 2  # configurations of a search: with one there is nothing to choose
+LEAST = 2  # configurations of a search or a comparison: with one there is nothing to choose
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Need:
     @property
     def least_s(self) -> float:
         """The least time that the step takes [s]."""
-        return self.compute_s(min(LEAST, self.trials) if isinstance(self.step.stage, Search) else self.trials)
+        return self.compute_s(min(LEAST, self.trials))
 
 
 def build_need(step: Step, config: Config, training_s: float, workers: int, trials: int) -> Need:
