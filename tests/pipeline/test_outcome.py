@@ -6,7 +6,13 @@ import pytest
 from studies import retrained, screened, study
 
 from vbot_train.analysis.verdict import Verdict
-from vbot_train.pipeline.outcome import describe_best, describe_default, describe_values, find_outcome
+from vbot_train.pipeline.outcome import (
+    describe_best,
+    describe_default,
+    describe_values,
+    find_outcome,
+    has_reached_goal,
+)
 
 SUCCESS = "success_rate"
 PLAN = {"confirm": {"top_k": 2, "seeds": [1001]}, "test": {"seeds": [2001, 2002], "evaluation_seed": 7}}
@@ -111,3 +117,11 @@ def test_the_best_so_far_says_how_far_it_is_trusted():
     best = describe_best(Verdict(found, "episode_reward_mean"), "1-hp")
     assert (best["stage"], best["trial"], best["how"], best["seeds"]) == ("1-hp", 1, "seen by the search", 1)
     assert describe_best(Verdict(study([]), "episode_reward_mean"), "1-hp") is None
+
+
+@pytest.mark.parametrize(("seen", "confirmed", "reached"), [(0.0, 0.0, False), (0.0, 0.1, True), (0.1, 0.0, True)])
+def test_a_best_that_never_reached_the_goal_is_told_by_all_its_runs(seen, confirmed, reached):
+    trials = [screened(n, 5.0 - n, success_rate=seen) for n in (0, 1)]
+    confirming = [retrained(n, 1001, 5.0 - n, success_rate=confirmed) for n in (0, 1)]
+    found = study(trials, confirming, metric="episode_reward_mean", **PLAN)
+    assert has_reached_goal(Verdict(found, "episode_reward_mean")) is reached

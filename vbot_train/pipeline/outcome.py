@@ -123,6 +123,19 @@ def _describe(verdict: Verdict, winner: Configuration, step: str) -> dict[str, A
     return {"stage": step, "trial": winner.number, "how": how, "seeds": len(runs), **describe_values(runs)}
 
 
+def has_reached_goal(verdict: Verdict) -> bool:
+    """Check whether the best configuration of a study ever reached the goal; if not, its other values say little.
+
+    The return of robots that only stand still is often higher than that of robots that begin to walk.
+    """
+    winner = verdict.winner
+    if winner is None:
+        return False
+    confirmed = verdict.confirmed.get(winner.number)
+    runs = [*winner.runs, *([] if confirmed is None else confirmed.runs.values())]
+    return any(run.metrics.get("success_rate") != 0 for run in runs)
+
+
 def find_outcome(verdict: Verdict, default: str) -> Outcome | None:
     """Find the outcome of the study that compared a chain's candidates; None if it has no winner.
 

@@ -13,11 +13,11 @@ from vbot_train.pipeline.chain import Chain
 from vbot_train.pipeline.command import POLL_S, Commands
 from vbot_train.pipeline.conclusion import ONLY_DEFAULT, conclude
 from vbot_train.pipeline.lines import build_probe_line, build_training_line, format_line
-from vbot_train.pipeline.outcome import describe_best, describe_default, find_outcome
+from vbot_train.pipeline.outcome import describe_best, describe_default, find_outcome, has_reached_goal
 from vbot_train.pipeline.plan import TAKE_AWAY_S, Need, build_need, describe_plan, divide, refuse_too_little
 from vbot_train.pipeline.schema import Compare, Search, Train
 from vbot_train.pipeline.speed import SPEED, estimate_run_s, measure_speed
-from vbot_train.pipeline.state import NO_TIME, ChainState, StepState
+from vbot_train.pipeline.state import NO_GOAL, NO_TIME, ChainState, StepState
 from vbot_train.pipeline.state_writer import StateWriter
 from vbot_train.pipeline.step_lines import StepLines
 from vbot_train.pipeline.steps import DEFAULT, Step
@@ -194,13 +194,16 @@ class ChainRun:
         if verdict.winner is None:
             state.status, state.note = "skipped", f"no trial was completed in {state.budget_hours:.2f} h"
             return
+        self._learn_speed(planned)
+        if isinstance(planned.step.stage, Search) and not has_reached_goal(verdict):
+            state.status, state.note = "skipped", NO_GOAL
+            return
         take_over_best(self.chain, planned.step)
         outcome = find_outcome(verdict, DEFAULT) if isinstance(planned.step.stage, Compare) else None
         if outcome is not None and not outcome.takes_over:
             keep_default(self.chain, planned.step)
             self.state.best = state.best = describe_default(verdict, planned.step.name)
         state.status = "done"
-        self._learn_speed(planned)
 
     def _begin(self, step: Step, state: StepState, line: Sequence[str]) -> None:
         state.status, state.command = "running", format_line(line)

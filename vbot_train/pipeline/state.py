@@ -14,6 +14,7 @@ from vbot_train.training.files import FileError, read_whole_yaml, write_atomical
 STATE_YAML = "automl_state.yaml"
 
 NO_TIME = "no time was left"
+NO_GOAL = "its best never reached the goal: nothing is handed on"
 Status = Literal["waiting", "running", "done", "skipped"]
 
 
