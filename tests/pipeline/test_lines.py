@@ -20,7 +20,7 @@ def test_a_search_starts_from_the_best_so_far_and_has_its_name_place_length_and_
     assert rest["search.around"] == f"{folder}/1-hp"
     assert rest["search.enqueue"] == f"['{folder}/1-hp:5']"  # their results are taken over
     assert rest["search.max_trials"] == "9"  # 6 new ones
-    assert rest["training.env_steps"] == "2400000"  # 0.8 x 3 M
+    assert rest["training.env_steps"] == "1500000"  # 0.5 x 3 M
     assert (rest["study"], rest["hydra.sweep.dir"]) == ("n-5-fine-tune", f"{folder}/5-fine-tune")
     assert rest["budget_hours"] == "0.5000"
 
